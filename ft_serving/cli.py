@@ -1,0 +1,1 @@
+"""The `ft-serving` command."""

@@ -1,0 +1,1 @@
+"""Readers of published checkpoints: memory-mapped, without torch."""

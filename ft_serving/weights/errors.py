@@ -1,0 +1,39 @@
+"""What can go wrong between a model hub and a valid release."""
+
+from ft_serving.errors import FtServingError
+
+
+class WeightsError(FtServingError):
+    """Base of every error of this package."""
+
+
+class ArchitectureError(WeightsError):
+    """config.json is broken, of another architecture, or asks for what FasterTransformer lacks."""
+
+
+class CheckpointError(WeightsError):
+    """A checkpoint's file is damaged, hostile, or in a format that is not read here."""
+
+
+class PlanError(WeightsError):
+    """The checkpoint's tensors are not those of the model that config.json describes."""
+
+
+class ConversionError(WeightsError):
+    """A tensor's values cannot be stored as asked."""
+
+
+class HubError(WeightsError):
+    """The model hub refused, or could not be reached."""
+
+
+class IntegrityError(WeightsError):
+    """A downloaded file is not the one that the hub's metadata describes."""
+
+
+class StorageError(WeightsError):
+    """The storage has no room, or cannot be written."""
+
+
+class ReleaseError(WeightsError):
+    """A release is missing, damaged, in use, or written by another version."""

@@ -1,0 +1,1 @@
+"""A mirror of the model hub that serves folders."""
