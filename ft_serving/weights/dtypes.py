@@ -1,30 +1,13 @@
-"""The three number formats of weights, in numpy's terms."""
+"""Casts between the number formats of weights."""
 
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ft_serving.dtypes import DType as DType
+
 AnyArray = npt.NDArray[Any]
-
-
-class DType(StrEnum):
-    """A floating-point format; the value is the word that FasterTransformer uses for it."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    BF16 = "bf16"
-
-    @property
-    def numpy(self) -> np.dtype[Any]:
-        """The little-endian numpy type of the stored bits; bf16 has none of its own: uint16."""
-        return np.dtype({"fp32": "<f4", "fp16": "<f2", "bf16": "<u2"}[self.value])
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes a value."""
-        return 4 if self is DType.FP32 else 2
 
 
 def cast(source: AnyArray, source_dtype: DType, target: AnyArray, target_dtype: DType) -> None:
@@ -42,6 +25,14 @@ def cast(source: AnyArray, source_dtype: DType, target: AnyArray, target_dtype: 
         return
     with np.errstate(over="ignore"):
         target[...] = wide
+
+
+def is_finite(values: AnyArray, dtype: DType) -> bool:
+    """Tell whether no value is infinite or not a number."""
+    if dtype is DType.BF16:
+        exponent = np.uint16(0x7F80)
+        return not bool(((values & exponent) == exponent).any())
+    return bool(np.isfinite(values).all())
 
 
 def _widen(source: AnyArray, dtype: DType) -> AnyArray:
