@@ -1,0 +1,187 @@
+"""Executes a plan: streams a checkpoint's tensors into FasterTransformer's files.
+
+A source is read in place through the page cache, and a worker builds one block of its target at a
+time, so that anonymous memory is bounded whatever the model's size.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import NoReturn
+
+import numpy as np
+
+from ft_serving.dtypes import DType
+from ft_serving.weights.checkpoint import Checkpoint
+from ft_serving.weights.dtypes import AnyArray, cast, is_finite
+from ft_serving.weights.errors import ConversionError
+from ft_serving.weights.plan import TensorJob
+from ft_serving.weights.progress import Task
+
+WORKERS = 3
+"""Files written at a time: two keep two cores busy while a third waits for its fsync."""
+
+BLOCK_BYTES = 16 << 20
+"""Size of the piece of a target that a worker builds in memory."""
+
+# Rows and columns copied at once: a transposed copy is fast while its source and its target stay in
+# the cache, and a cast's temporaries are of a tile's size.
+_TRANSPOSED_TILE = (256, 64)
+_STRAIGHT_TILE = (1, 1 << 16)
+
+_WIDER = {DType.FP16: "bf16 or fp32", DType.BF16: "fp32"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WrittenFile:
+    """A file as it was written: its name, size in bytes and the sha256 of its content."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+def convert(
+    checkpoint: Checkpoint,
+    jobs: Sequence[TensorJob],
+    dtype: DType,
+    folder: Path,
+    task: Task,
+) -> list[WrittenFile]:
+    """Write every job's file and flush it to disk.
+
+    Args:
+        checkpoint: The source; its tensors must have been checked against the family's table.
+        jobs: The plan.
+        dtype: Format of every file.
+        folder: Where to write; must exist. Files of those names are replaced.
+        task: Is advanced by the bytes written.
+
+    Raises:
+        ConversionError: A value does not fit `dtype`, or is none; names the tensor.
+        OSError: Writing failed, as when the disk is full.
+    """
+    stop = Event()
+    # In the order in which the sources lie on disk, so that they are read sequentially.
+    in_order = sorted(jobs, key=lambda job: _position(checkpoint, job))
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="convert") as pool:
+        futures = [
+            pool.submit(_write, checkpoint, job, dtype, folder, task, stop) for job in in_order
+        ]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [future.result() for future in futures]
+
+
+def _position(checkpoint: Checkpoint, job: TensorJob) -> tuple[Path, int]:
+    tensor = checkpoint[job.sources[0]]
+    return tensor.path, tensor.offset
+
+
+def _write(
+    checkpoint: Checkpoint,
+    job: TensorJob,
+    dtype: DType,
+    folder: Path,
+    task: Task,
+    stop: Event,
+) -> WrittenFile:
+    digest = hashlib.sha256()
+    size = 0
+    for name in job.sources:
+        checkpoint.will_need(name)
+    with (folder / job.target).open("wb", buffering=0) as file:
+        for block in _blocks(checkpoint, job, dtype):
+            if stop.is_set():
+                raise CancelledError
+            piece = block.reshape(-1).view(np.uint8).data
+            digest.update(piece)
+            size += len(piece)
+            while piece:
+                written = file.write(piece)
+                task.advance(written)
+                piece = piece[written:]
+        os.fsync(file.fileno())
+    for name in job.sources:
+        checkpoint.done_with(name)
+    return WrittenFile(name=job.target, size=size, sha256=digest.hexdigest())
+
+
+def _blocks(checkpoint: Checkpoint, job: TensorJob, dtype: DType) -> Iterator[AnyArray]:
+    """Yield the target's consecutive pieces, each of whole rows.
+
+    A block is overwritten when the next one is asked for.
+    """
+    rows, stacked, columns = job.shape
+    views = [_view(checkpoint, job, name) for name in job.sources]
+    dtypes = [checkpoint[name].dtype for name in job.sources]
+    step = min(rows, max(1, BLOCK_BYTES // (stacked * columns * dtype.itemsize)))
+    in_place = stacked == 1 and dtypes[0] is dtype and views[0].flags.c_contiguous
+    buffer = np.empty((step, stacked, columns), dtype.numpy) if not in_place else None
+    for start in range(0, rows, step):
+        stop = min(start + step, rows)
+        if buffer is None:
+            block = views[0][start:stop]
+        else:
+            block = buffer[: stop - start]
+            for k, view in enumerate(views):
+                _copy(view[start:stop], dtypes[k], block[:, k], dtype, transposed=job.transpose)
+        if not is_finite(block, dtype):
+            _explain(job, views, dtypes, dtype, slice(start, stop))
+        yield block
+
+
+def _view(checkpoint: Checkpoint, job: TensorJob, name: str) -> AnyArray:
+    """Return the part of a source that the target holds, in place: [rows, columns]."""
+    array = np.atleast_2d(checkpoint.array(name))
+    matrix = array.T if job.transpose else array
+    return matrix[slice(*job.rows), slice(*job.columns)]
+
+
+def _copy(
+    source: AnyArray,
+    source_dtype: DType,
+    target: AnyArray,
+    target_dtype: DType,
+    *,
+    transposed: bool,
+) -> None:
+    height, width = _TRANSPOSED_TILE if transposed else _STRAIGHT_TILE
+    rows, columns = source.shape
+    for column in range(0, columns, width):
+        for row in range(0, rows, height):
+            tile = np.s_[row : row + height, column : column + width]
+            cast(source[tile], source_dtype, target[tile], target_dtype)
+
+
+def _explain(
+    job: TensorJob, views: list[AnyArray], dtypes: list[DType], dtype: DType, rows: slice
+) -> NoReturn:
+    """Raise for a block that holds a value which is not finite: the source's, or the cast's."""
+    for name, view, source_dtype in zip(job.sources, views, dtypes, strict=True):
+        source = np.ascontiguousarray(view[rows])
+        if not is_finite(source, source_dtype):
+            raise ConversionError(
+                f"Tensor {name} holds infinite values or NaN: the checkpoint is damaged. "
+                "Compare it with the publisher's file, or choose another revision."
+            )
+        wide = np.empty(source.shape, np.float32)
+        cast(source, source_dtype, wide, DType.FP32)
+        narrow = np.empty(source.shape, dtype.numpy)
+        cast(wide, DType.FP32, narrow, dtype)
+        if not is_finite(narrow, dtype):
+            largest = wide.flat[int(np.abs(wide).argmax())]
+            raise ConversionError(
+                f"Tensor {name} holds {largest:g}, which does not fit {dtype}. "
+                f"Store the weights as {_WIDER[dtype]}."
+            )
+    raise AssertionError(f"{job.target}: a finite block was reported as not finite")

@@ -1,0 +1,172 @@
+"""Plans a conversion: which tensors of a checkpoint go into which file, and where.
+
+Pure: nothing is read or written. The format is FasterTransformer's `<T>-gpu` folder: headerless
+little-endian arrays in C order, one file a tensor, and one a rank where tensor parallelism divides
+it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ft_serving.dtypes import DType
+from ft_serving.weights.checkpoint import Checkpoint
+from ft_serving.weights.errors import PlanError
+from ft_serving.weights.families.base import Architecture, Family, Split, TensorRule
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TensorJob:
+    """One file to write: out[i, k, j] = source_k[rows[0] + i, columns[0] + j].
+
+    A source is taken as a matrix: transposed first where `transpose` says so, and a vector as one
+    row. With one source, the file has no axis k.
+
+    Attributes:
+        target: File name.
+        sources: Names of the checkpoint's tensors, in the order of k.
+        transpose: Whether a source is [out, in] and the file [in, out].
+        rows: First row and the one after the last.
+        columns: First column and the one after the last.
+    """
+
+    target: str
+    sources: tuple[str, ...]
+    transpose: bool
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the file: rows, stacked sources, columns."""
+        rows, columns = self.rows, self.columns
+        return rows[1] - rows[0], len(self.sources), columns[1] - columns[0]
+
+    @property
+    def elements(self) -> int:
+        """Values in the file."""
+        rows, stacked, columns = self.shape
+        return rows * stacked * columns
+
+
+def file_jobs(
+    family: Family, architecture: Architecture, tensor_parallel: int
+) -> tuple[TensorJob, ...]:
+    """Return a job for every file of weights that a model has.
+
+    Args:
+        family: The table of tensors.
+        architecture: The model's numbers.
+        tensor_parallel: Number of ranks.
+
+    Raises:
+        PlanError: The number of ranks does not divide the model.
+    """
+    problems = architecture.parallelism_problems(tensor_parallel, pipeline_parallel=1)
+    if problems:
+        raise PlanError("\n".join(problems))
+    return tuple(
+        job
+        for rule, layer in _expand(family, architecture)
+        for job in _rank_jobs(rule, layer, architecture, tensor_parallel)
+    )
+
+
+def check_tensors(family: Family, architecture: Architecture, checkpoint: Checkpoint) -> None:
+    """Check that a checkpoint holds exactly the tensors of the model, in their shapes.
+
+    Raises:
+        PlanError: Tensors are missing, unknown, of another shape, or not floating-point; all
+            kinds at once, by name.
+    """
+    expected = {
+        _name(source, layer): _shape(rule, architecture)
+        for rule, layer in _expand(family, architecture)
+        for source in rule.sources
+    }
+    ignored = {
+        _name(buffer, layer) for buffer in family.ignored for layer in range(architecture.layers)
+    }
+    found = checkpoint.keys() | checkpoint.others.keys()
+    shapes = [
+        f"{name} is {list(checkpoint[name].shape)}, must be {list(shape)}"
+        for name, shape in expected.items()
+        if name in checkpoint and checkpoint[name].shape != shape
+    ]
+    formats = [
+        f"{name} is {checkpoint.others[name]}" for name in expected if name in checkpoint.others
+    ]
+    problems = [
+        *_listed("missing from the checkpoint", sorted(expected.keys() - found)),
+        *_listed("unknown in the checkpoint", sorted(found - expected.keys() - ignored)),
+        *_listed("of another shape than config.json says", shapes),
+        *_listed("not in fp32, fp16 or bf16", formats),
+    ]
+    if problems:
+        raise PlanError(
+            f"The checkpoint does not match config.json (model_type {family.model_type}):\n"
+            + "\n".join(problems)
+        )
+
+
+def total_bytes(jobs: tuple[TensorJob, ...], dtype: DType) -> int:
+    """Bytes of all files together."""
+    return sum(job.elements for job in jobs) * dtype.itemsize
+
+
+def _expand(family: Family, architecture: Architecture) -> Iterator[tuple[TensorRule, int]]:
+    for rule in family.rules:
+        for layer in range(architecture.layers if rule.per_layer else 1):
+            yield rule, layer
+
+
+def _rank_jobs(
+    rule: TensorRule, layer: int, architecture: Architecture, tensor_parallel: int
+) -> Iterator[TensorJob]:
+    shape = _shape(rule, architecture)
+    matrix = shape if len(shape) > 1 else (1, *shape)
+    rows, columns = matrix[::-1] if rule.transpose else matrix
+    target = _name(rule.target, layer)
+    sources = tuple(_name(source, layer) for source in rule.sources)
+
+    def job(name: str, rows: tuple[int, int], columns: tuple[int, int]) -> TensorJob:
+        return TensorJob(
+            target=name, sources=sources, transpose=rule.transpose, rows=rows, columns=columns
+        )
+
+    if rule.split is Split.NONE:
+        yield job(f"{target}.bin", (0, rows), (0, columns))
+        return
+    # The suffix is there with a single rank too.
+    for rank in range(tensor_parallel):
+        if rule.split is Split.ROWS:
+            yield job(f"{target}.{rank}.bin", _part(rows, rank, tensor_parallel), (0, columns))
+        else:
+            yield job(f"{target}.{rank}.bin", (0, rows), _part(columns, rank, tensor_parallel))
+
+
+def _part(length: int, rank: int, ranks: int) -> tuple[int, int]:
+    size = length // ranks
+    return rank * size, (rank + 1) * size
+
+
+def _shape(rule: TensorRule, architecture: Architecture) -> tuple[int, ...]:
+    numbers: Mapping[str, int] = {
+        "hidden": architecture.hidden,
+        "inner": architecture.inner,
+        "vocabulary": architecture.vocabulary,
+    }
+    return tuple(numbers[name] for name in rule.shape)
+
+
+def _name(pattern: str, layer: int) -> str:
+    return pattern.replace("{layer}", str(layer))
+
+
+def _listed(what: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    rest = len(names) - _SHOWN
+    shown = "\n    ".join(names[:_SHOWN]) + (f"\n    and {rest} more" if rest > 0 else "")
+    return [f"  {what} ({len(names)}):\n    {shown}"]

@@ -1,0 +1,222 @@
+"""Bytes of FasterTransformer's files."""
+
+import struct
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ft_serving.dtypes import DType
+from ft_serving.weights import convert as convert_module
+from ft_serving.weights.checkpoint import open_checkpoint
+from ft_serving.weights.convert import convert
+from ft_serving.weights.dtypes import AnyArray
+from ft_serving.weights.errors import ConversionError
+from ft_serving.weights.families import read_architecture
+from ft_serving.weights.plan import TensorJob, file_jobs
+from tests.weights.models import CONFIG, random_values, state_dict, write_checkpoint
+
+RANKS = (1, 2, 4)
+HIDDEN, INNER = 128, 512
+
+
+class CountingTask:
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._lock = threading.Lock()
+
+    def advance(self, nbytes: int) -> None:
+        with self._lock:
+            self.bytes += nbytes
+
+    def finish(self) -> None:
+        pass
+
+
+def convert_model(
+    tmp_path: Path,
+    tensors: dict[str, AnyArray],
+    dtype: DType = DType.FP32,
+    ranks: int = 1,
+    config: dict[str, Any] = CONFIG,
+) -> Path:
+    folder = write_checkpoint(tmp_path / "source", tensors, config)
+    target = tmp_path / f"{dtype}-{ranks}"
+    target.mkdir()
+    family, architecture = read_architecture((folder / "config.json").read_bytes())
+    jobs = file_jobs(family, architecture, ranks)
+    task = CountingTask()
+    with open_checkpoint(folder) as checkpoint:
+        written = convert(checkpoint, jobs, dtype, target, task)
+    assert {f.name: f.size for f in written} == {p.name: p.stat().st_size for p in target.iterdir()}
+    assert task.bytes == sum(f.size for f in written)
+    return target
+
+
+def numbered(name: str, shape: tuple[int, ...]) -> AnyArray:
+    """Values that tell which element of which tensor they are: exact in fp32."""
+    tag = sum(ord(letter) * (i + 1) for i, letter in enumerate(name)) % 97
+    return (np.arange(np.prod(shape), dtype=np.float32) + 100_000 * tag).reshape(shape)
+
+
+def test_literal_bytes_of_every_transform(tmp_path: Path) -> None:
+    """Two ranks of a 2 x 2 model, written out by hand from the format's definition."""
+    source = {
+        "plain": np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32),
+        "vector": np.array([1, 2, 3, 4], np.float32),
+        "q": np.array([[1, 2], [3, 4]], np.float32),
+        "k": np.array([[5, 6], [7, 8]], np.float32),
+        "v": np.array([[9, 10], [11, 12]], np.float32),
+        "out": np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32),
+    }
+    folder = write_checkpoint(tmp_path / "source", source)
+    jobs = [
+        job("plain.bin", ("plain",), rows=(0, 2), columns=(0, 4)),
+        job("vector.1.bin", ("vector",), rows=(0, 1), columns=(2, 4)),
+        # [out, in] to [in][q, k, v][out]; rank 1 of two has the second output of each.
+        job("qkv.1.bin", ("q", "k", "v"), transpose=True, rows=(0, 2), columns=(1, 2)),
+        # [out, in] to [in, out]; rank 0 has the first half of the inputs.
+        job("dense.0.bin", ("out",), transpose=True, rows=(0, 2), columns=(0, 2)),
+    ]
+    target = tmp_path / "target"
+    target.mkdir()
+    with open_checkpoint(folder) as checkpoint:
+        convert(checkpoint, jobs, DType.FP32, target, CountingTask())
+    expected = {
+        "plain.bin": (1, 2, 3, 4, 5, 6, 7, 8),
+        "vector.1.bin": (3, 4),
+        "qkv.1.bin": (3, 7, 11, 4, 8, 12),
+        "dense.0.bin": (1, 5, 2, 6),
+    }
+    for name, values in expected.items():
+        assert (target / name).read_bytes() == struct.pack(f"<{len(values)}f", *values), name
+
+
+def job(
+    target: str,
+    sources: tuple[str, ...],
+    *,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    transpose: bool = False,
+) -> TensorJob:
+    return TensorJob(
+        target=target, sources=sources, transpose=transpose, rows=rows, columns=columns
+    )
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_every_element_of_every_file_comes_from_where_the_format_says(
+    tmp_path: Path, ranks: int
+) -> None:
+    source = state_dict(numbered)
+    target = convert_model(tmp_path, source, ranks=ranks)
+
+    def read(name: str, *shape: int) -> AnyArray:
+        return np.fromfile(target / f"{name}.bin", "<f4").reshape(shape)
+
+    plain = {
+        "model.wte": "transformer.wte.weight",
+        "model.lm_head.weight": "lm_head.weight",
+        "model.lm_head.bias": "lm_head.bias",
+        "model.final_layernorm.weight": "transformer.ln_f.weight",
+        "model.final_layernorm.bias": "transformer.ln_f.bias",
+    }
+    for layer in range(2):
+        plain |= {
+            f"model.layers.{layer}.{ours}": f"transformer.h.{layer}.{theirs}"
+            for ours, theirs in (
+                ("input_layernorm.weight", "ln_1.weight"),
+                ("input_layernorm.bias", "ln_1.bias"),
+                ("mlp.dense_4h_to_h.bias", "mlp.fc_out.bias"),
+            )
+        }
+    for ours, theirs in plain.items():
+        assert (read(ours, *source[theirs].shape) == source[theirs]).all(), ours
+
+    part, inner_part = HIDDEN // ranks, INNER // ranks
+    for layer in range(2):
+        hf, ft = f"transformer.h.{layer}", f"model.layers.{layer}"
+        for rank in range(ranks):
+            outputs = np.s_[rank * part : (rank + 1) * part]
+            inner = np.s_[rank * inner_part : (rank + 1) * inner_part]
+            qkv = read(f"{ft}.attention.query_key_value.weight.{rank}", HIDDEN, 3, part)
+            for j, letter in enumerate("qkv"):
+                weight = source[f"{hf}.attn.{letter}_proj.weight"]
+                assert (qkv[:, j] == weight[outputs].T).all(), (letter, rank)
+            dense = read(f"{ft}.attention.dense.weight.{rank}", part, HIDDEN)
+            assert (dense == source[f"{hf}.attn.out_proj.weight"][:, outputs].T).all()
+            fc_in = read(f"{ft}.mlp.dense_h_to_4h.weight.{rank}", HIDDEN, inner_part)
+            assert (fc_in == source[f"{hf}.mlp.fc_in.weight"][inner].T).all()
+            bias = read(f"{ft}.mlp.dense_h_to_4h.bias.{rank}", inner_part)
+            assert (bias == source[f"{hf}.mlp.fc_in.bias"][inner]).all()
+            fc_out = read(f"{ft}.mlp.dense_4h_to_h.weight.{rank}", inner_part, HIDDEN)
+            assert (fc_out == source[f"{hf}.mlp.fc_out.weight"][:, inner].T).all()
+
+
+@pytest.mark.parametrize("dtype", [DType.FP16, DType.BF16])
+@pytest.mark.parametrize("ranks", RANKS)
+def test_narrow_files_hold_the_fp32_files_values_rounded(
+    tmp_path: Path, dtype: DType, ranks: int
+) -> None:
+    source = state_dict(random_values())
+    wide = convert_model(tmp_path, source, DType.FP32, ranks)
+    narrow = convert_model(tmp_path, source, dtype, ranks)
+    for path in wide.iterdir():
+        values = np.fromfile(path, "<f4")
+        if dtype is DType.FP16:
+            expected = values.astype("<f2").tobytes()
+        else:
+            bits = values.view(np.uint32).astype(np.uint64)
+            expected = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype("<u2").tobytes()
+        assert (narrow / path.name).read_bytes() == expected, path.name
+
+
+def test_blocks_smaller_than_a_tensor_change_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = state_dict(random_values())
+    whole = convert_model(tmp_path / "whole", source, DType.FP16, 2)
+    monkeypatch.setattr(convert_module, "BLOCK_BYTES", 1000)
+    pieces = convert_model(tmp_path / "pieces", source, DType.FP16, 2)
+    for path in whole.iterdir():
+        assert (pieces / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("value", [70_000.0, -1e38])
+def test_a_value_beyond_fp16_is_an_error_that_names_the_tensor(
+    tmp_path: Path, value: float
+) -> None:
+    source = state_dict(random_values())
+    source["transformer.h.1.attn.k_proj.weight"][77, 5] = value
+    with pytest.raises(ConversionError) as caught:
+        convert_model(tmp_path, source, DType.FP16, 2)
+    message = str(caught.value)
+    assert "transformer.h.1.attn.k_proj.weight" in message
+    assert f"{value:g}" in message
+    assert "bf16 or fp32" in message
+
+
+@pytest.mark.parametrize("dtype", list(DType))
+@pytest.mark.parametrize("name", ["lm_head.weight", "transformer.h.0.mlp.fc_out.weight"])
+def test_nan_in_a_checkpoint_is_an_error_in_every_format(
+    tmp_path: Path, dtype: DType, name: str
+) -> None:
+    source = state_dict(random_values())
+    source[name][3, 3] = np.nan
+    with pytest.raises(ConversionError, match=f"{name} holds infinite values or NaN"):
+        convert_model(tmp_path, source, dtype)
+
+
+def test_a_failure_stops_the_other_files_and_is_the_one_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = state_dict(random_values())
+    source["lm_head.bias"][0] = np.inf
+    monkeypatch.setattr(convert_module, "WORKERS", 1)
+    with pytest.raises(ConversionError, match=r"lm_head\.bias"):
+        convert_model(tmp_path, source)
+    written = list((tmp_path / "fp32-1").iterdir())
+    assert len(written) < 10, "jobs that had not begun must not run after a failure"

@@ -1,0 +1,121 @@
+"""config.json, read with the eyes of FasterTransformer."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ft_serving.weights.errors import ArchitectureError
+from ft_serving.weights.families import read_architecture
+from ft_serving.weights.families.base import Architecture
+from tests.weights.models import CONFIG
+
+
+def read(**changes: Any) -> Architecture:
+    config = {**CONFIG, **changes}
+    return read_architecture(json.dumps(config).encode())[1]
+
+
+def refusal(**changes: Any) -> str:
+    with pytest.raises(ArchitectureError) as caught:
+        read(**changes)
+    return str(caught.value)
+
+
+def test_the_published_gpt_j_6b_is_understood() -> None:
+    family, architecture = read_architecture(
+        b'{"model_type": "gptj", "activation_function": "gelu_new", "n_embd": 4096, "n_head": 16,'
+        b' "n_inner": null, "n_layer": 28, "rotary_dim": 64, "vocab_size": 50400,'
+        b' "bos_token_id": 50256, "eos_token_id": 50256, "layer_norm_epsilon": 1e-05}'
+    )
+    assert family.triton_model_type == "GPT-J"
+    assert architecture == Architecture(
+        heads=16,
+        head_size=256,
+        inner=16384,
+        layers=28,
+        vocabulary=50400,
+        rotary=64,
+        start_id=50256,
+        end_id=50256,
+    )
+
+
+def test_an_inner_size_of_its_own_is_kept() -> None:
+    assert read(n_inner=384).inner == 384, "NVIDIA's converter ignores n_inner; this one must not"
+
+
+def test_a_null_rotary_dimension_rotates_whole_heads() -> None:
+    assert read(rotary_dim=None).rotary == 32, "NVIDIA's converter writes the word None here"
+
+
+def test_an_absent_rotary_dimension_is_that_of_transformers() -> None:
+    config = {key: value for key, value in CONFIG.items() if key != "rotary_dim"}
+    config |= {"n_embd": 256}
+    assert read_architecture(json.dumps(config).encode())[1].rotary == 64
+
+
+def test_the_first_of_several_end_tokens_counts() -> None:
+    assert read(eos_token_id=[7, 8]).end_id == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "llama"}, "model_type 'llama' cannot be converted; supported: gptj"),
+        ({"model_type": None}, "model_type None cannot be converted"),
+        ({"model_type": ["gptj"]}, "model_type ['gptj'] cannot be converted"),
+        ({"n_layer": 0}, "n_layer: must be an integer of at least 1; got 0"),
+        ({"n_layer": True}, "n_layer: must be an integer of at least 1; got True"),
+        ({"n_layer": "28"}, "n_layer: must be an integer of at least 1; got '28'"),
+        ({"n_embd": 130}, "n_embd: must be a multiple of n_head 4; got 130"),
+        ({"n_embd": 64}, "supports head sizes 32, 48, 64,"),
+        ({"rotary_dim": 15}, "rotary_dim: must be even and at most the head size 32; got 15"),
+        ({"rotary_dim": 64}, "rotary_dim: must be even and at most the head size 32; got 64"),
+        ({"activation_function": "relu"}, "FasterTransformer computes gelu_new or"),
+        ({"eos_token_id": 96}, "eos_token_id: must be a token id below the vocabulary's size 96"),
+        ({"eos_token_id": []}, "eos_token_id: must be a token id"),
+        ({"n_inner": -1}, "n_inner: must be an integer of at least 1; got -1"),
+    ],
+)
+def test_an_impossible_value_is_refused_by_name(change: dict[str, Any], message: str) -> None:
+    assert message in refusal(**change)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    message = refusal(n_layer=0, rotary_dim=3, activation_function="relu")
+    assert all(key in message for key in ("n_layer", "rotary_dim", "activation_function"))
+
+
+def test_a_missing_key_is_named_as_missing() -> None:
+    config = {key: value for key, value in CONFIG.items() if key != "n_layer"}
+    with pytest.raises(ArchitectureError, match=r"n_layer: .*; it is missing"):
+        read_architecture(json.dumps(config).encode())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"model_type": "gptj"'], ids=repr
+)
+def test_what_is_not_json_is_refused(content: bytes) -> None:
+    with pytest.raises(ArchitectureError, match="not valid JSON"):
+        read_architecture(content)
+
+
+def test_json_that_is_no_object_is_refused() -> None:
+    with pytest.raises(ArchitectureError, match="must hold a JSON object; got list"):
+        read_architecture(b"[]")
+
+
+def test_the_valid_parallel_sizes_are_proposed() -> None:
+    architecture = read(n_inner=384)
+    assert architecture.parallelism_problems(4, 2) == []
+    tensor, pipeline = architecture.parallelism_problems(3, 3)
+    assert tensor.endswith("got 3; use 1, 2 or 4")
+    assert pipeline.endswith("got 3; use 1 or 2")
+    assert len(architecture.parallelism_problems(0, -1)) == 2
+
+
+def test_a_size_that_divides_the_heads_but_not_the_inner_size_is_refused() -> None:
+    (problem,) = read(n_inner=130).parallelism_problems(4, 1)
+    assert "inner size 130" in problem
+    assert problem.endswith("use 1 or 2")
