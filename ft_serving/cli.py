@@ -1,1 +1,51 @@
-"""The `ft-serving` command."""
+"""The `ft-serving` command.
+
+Exit codes: 0 done, 1 an error with a message, 2 wrong usage, 130 and 143 interrupted by Ctrl-C and
+by SIGTERM.
+"""
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from ft_serving.errors import FtServingError
+from ft_serving.weights.commands import app as weights
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Serve GPT-J with FasterTransformer on Triton.",
+)
+app.add_typer(weights, name="weights")
+
+
+@app.callback()
+def _commands() -> None:
+    """Keep the groups of commands as groups, even while there is one alone."""
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except FtServingError as exc:
+        _fail(str(exc), 1)
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").startswith("ft_serving"):
+            raise
+        _fail(f"{exc.name} is not installed. Install ft-serving with the extra it needs.", 1)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    # An exception, so that what is under way cleans up behind itself.
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    sys.stderr.write(f"Error: {message}\n")
+    raise SystemExit(code)

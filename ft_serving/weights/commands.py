@@ -1,0 +1,196 @@
+"""`ft-serving weights …`: what people and the Job type."""
+
+# What a command needs is imported when it runs: the extra `weights` may not be installed, and
+# `--help` should not wait for it.
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ft_serving.dtypes import DType
+
+if TYPE_CHECKING:
+    from ft_serving.weights.inventory import Entry
+    from ft_serving.weights.progress import Progress
+    from ft_serving.weights.source import Source
+    from ft_serving.weights.storage import Storage
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Turn published checkpoints into releases that FasterTransformer serves.",
+)
+
+StorageOption = Annotated[
+    Path,
+    typer.Option("--storage", help="Folder of the volume that holds checkpoints and releases."),
+]
+
+
+@app.command()
+def prepare(
+    repository: Annotated[
+        str, typer.Option(help="Repository on the hub (HF_ENDPOINT, HF_TOKEN), or a local folder.")
+    ],
+    storage: StorageOption,
+    revision: Annotated[
+        str | None,
+        typer.Option(help="Commit, or a branch that is resolved to its commit; for a hub only."),
+    ] = None,
+    dtype: Annotated[DType, typer.Option(help="Format of the stored weights.")] = DType.FP16,
+    compute_dtype: Annotated[
+        DType | None,
+        typer.Option(help="Format that the server computes in; the stored one by default."),
+    ] = None,
+    tensor_parallel: Annotated[int, typer.Option(help="GPUs that share each layer.")] = 1,
+    pipeline_parallel: Annotated[
+        int, typer.Option(help="Groups of GPUs that share the layers.")
+    ] = 1,
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="Serve a response a token (decoupled).")
+    ] = False,
+    drop_source: Annotated[
+        bool, typer.Option("--drop-source", help="Delete the download once the release is valid.")
+    ] = False,
+) -> None:
+    """Download, verify and convert a checkpoint; print the folder of the valid release."""
+    from ft_serving.weights.prepare import Settings
+    from ft_serving.weights.prepare import prepare as run
+    from ft_serving.weights.progress import Progress, format_bytes
+    from ft_serving.weights.source import HubSource
+    from ft_serving.weights.storage import Storage
+
+    volume = Storage(storage)
+    volume.create()
+    with Progress() as progress:
+        source = _open_source(repository, revision, drop_source, volume, progress)
+        settings = Settings(
+            dtype=dtype,
+            compute_dtype=compute_dtype or dtype,
+            tensor_parallel=tensor_parallel,
+            pipeline_parallel=pipeline_parallel,
+            streaming=streaming,
+        )
+        prepared = run(source, settings, volume, progress)
+        if drop_source and isinstance(source, HubSource):
+            source.drop()
+        spec, size = prepared.manifest.spec, format_bytes(prepared.manifest.size)
+        progress.say(f"Release {spec.name} ({size}) {prepared.outcome}.")
+    typer.echo(prepared.folder)
+
+
+@app.command()
+def verify(
+    release: Annotated[Path, typer.Argument(help="Folder of a release.")],
+    full: Annotated[
+        bool, typer.Option("--full", help="Compare every sha256, not sizes alone.")
+    ] = False,
+) -> None:
+    """Compare a release with its manifest; exit with 1 and a list where they differ."""
+    from ft_serving.weights.errors import ReleaseError
+    from ft_serving.weights.progress import Progress
+    from ft_serving.weights.verify import check_content, check_sizes
+
+    with Progress() as progress:
+        problems = check_content(release, progress) if full else check_sizes(release)
+    if problems:
+        raise ReleaseError("\n  ".join([f"{release} is damaged:", *problems]))
+    typer.echo(f"{release}: every {'sha256' if full else 'size'} is as the manifest says.")
+
+
+@app.command(name="list")
+def list_(storage: StorageOption) -> None:
+    """Show the releases of a storage: size, source, validity, and who uses them."""
+    from ft_serving.weights.inventory import list_releases
+
+    entries = list_releases(_existing(storage))
+    table = Table("RELEASE", "SIZE", "SOURCE", "CREATED", "STATE", box=None, pad_edge=False)
+    for entry in entries:
+        table.add_row(*_row(entry))
+    # Cut off by no pipe: scripts read whole names.
+    console = Console(width=None if sys.stdout.isatty() else 250)
+    console.print(table if entries else f"No releases in {storage}.")
+
+
+@app.command()
+def prune(
+    storage: StorageOption,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Name of a release to keep; may be repeated.")
+    ] = None,
+    newest: Annotated[
+        int | None, typer.Option(min=0, help="Keep so many of the newest valid releases.")
+    ] = None,
+) -> None:
+    """Delete releases but those named, the newest, and those in use."""
+    from ft_serving.weights.inventory import prune as run
+
+    if keep is None and newest is None:
+        raise typer.BadParameter("say what to keep: --newest N, --keep NAME, or both")
+    for decision in run(_existing(storage), keep or [], newest or 0):
+        reason = decision.kept_because
+        typer.echo(f"{decision.entry.name}: " + (f"kept, {reason}" if reason else "deleted"))
+
+
+def _open_source(
+    repository: str,
+    revision: str | None,
+    drop_source: bool,
+    storage: "Storage",
+    progress: "Progress",
+) -> "Source":
+    from ft_serving.weights.hub import Hub
+    from ft_serving.weights.inventory import list_releases
+    from ft_serving.weights.source import HubSource, LocalSource
+
+    folder = Path(repository)
+    if folder.is_dir():
+        if revision is not None:
+            raise typer.BadParameter(f"{folder} is a local folder, which has no revisions")
+        if drop_source:
+            raise typer.BadParameter(f"--drop-source would delete {folder}, which is no download")
+        origin = str(folder.absolute())
+        manifests = [entry.manifest for entry in list_releases(storage) if entry.manifest]
+        known = [file for m in manifests if m.origin == origin for file in m.source]
+        return LocalSource(folder, known, progress)
+    if revision is None:
+        raise typer.BadParameter(
+            f"{repository} is no folder here; for a repository on a hub give --revision, a commit "
+            "or a branch such as main"
+        )
+    return HubSource(
+        Hub.from_environment(os.environ, progress.say), repository, revision, storage, progress
+    )
+
+
+def _existing(storage: Path) -> "Storage":
+    from ft_serving.weights.storage import Storage
+
+    if not storage.is_dir():
+        raise typer.BadParameter(f"{storage} is no folder")
+    volume = Storage(storage)
+    volume.create()
+    return volume
+
+
+def _row(entry: "Entry") -> tuple[str, ...]:
+    from ft_serving.weights.progress import format_bytes
+
+    state = entry.problems[0] if entry.problems else "valid"
+    if entry.users:
+        state += f"; in use by {', '.join(entry.users)}"
+    manifest = entry.manifest
+    if manifest is None:
+        return entry.name, "", "", "", state
+    spec = manifest.spec
+    return (
+        entry.name,
+        format_bytes(manifest.size),
+        f"{spec.repository}@{spec.revision[:12]}",
+        manifest.created,
+        state,
+    )

@@ -1,0 +1,99 @@
+"""Lists the releases of a storage, and deletes those that nobody needs."""
+
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from ft_serving.weights.errors import ReleaseError
+from ft_serving.weights.manifest import Manifest, read_manifest
+from ft_serving.weights.storage import Storage
+from ft_serving.weights.verify import check_sizes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """A release as it lies in the storage.
+
+    Attributes:
+        name: Its folder.
+        manifest: Its manifest, unless that cannot be read.
+        problems: What is wrong with it; empty for a valid one.
+        users: The processes that use it.
+    """
+
+    name: str
+    manifest: Manifest | None
+    problems: tuple[str, ...]
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """What pruning did with a release: why it was kept, or that it was deleted."""
+
+    entry: Entry
+    kept_because: str | None
+
+
+def list_releases(storage: Storage) -> list[Entry]:
+    """Return all releases, the newest first; those without a readable manifest come last."""
+    entries = [_entry(storage, name) for name in storage.release_names()]
+    return sorted(entries, key=lambda e: e.manifest.created if e.manifest else "", reverse=True)
+
+
+def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Decision]:
+    """Delete releases but those named, the newest valid ones, and those in use.
+
+    What killed processes left behind goes too. Yields a decision when it has been carried out.
+
+    Args:
+        storage: The storage; its folders must exist.
+        keep: Names of releases to keep.
+        newest: How many of the newest valid releases to keep.
+
+    Raises:
+        ReleaseError: A name to keep is not in the storage; nothing has been deleted.
+    """
+    entries = list_releases(storage)
+    unknown = sorted(set(keep) - {entry.name for entry in entries})
+    if unknown:
+        raise ReleaseError(
+            f"{storage.root}: has no release {', '.join(unknown)}; nothing was deleted. "
+            "`ft-serving weights list` shows those there are."
+        )
+    valid = [entry.name for entry in entries if not entry.problems]
+    for entry in entries:
+        if entry.name in keep:
+            yield Decision(entry=entry, kept_because="named")
+        elif entry.name in valid[:newest]:
+            yield Decision(entry=entry, kept_because=f"among the newest {newest}")
+        else:
+            yield Decision(entry=entry, kept_because=_delete(storage, entry.name))
+    for name, leftover in storage.leftovers():
+        with storage.if_idle(f"release {name}") as holder:
+            if holder is None:
+                shutil.rmtree(leftover)
+
+
+def _delete(storage: Storage, name: str) -> str | None:
+    """Delete a release, or say why it is kept."""
+    with storage.if_idle(f"release {name}") as holder:
+        if holder is not None:
+            return f"{holder} works on it"
+        users = storage.delete_release(name)
+        return f"in use by {', '.join(users)}" if users else None
+
+
+def _entry(storage: Storage, name: str) -> Entry:
+    manifest = None
+    try:
+        manifest = read_manifest(storage.release(name))
+        problems = check_sizes(storage.release(name))
+    except ReleaseError as exc:
+        problems = [str(exc)]
+    return Entry(
+        name=name,
+        manifest=manifest,
+        problems=tuple(problems),
+        users=tuple(storage.users(name)),
+    )

@@ -1,0 +1,296 @@
+"""From a checkpoint to a valid release: everything that the Job does."""
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+from ft_serving.dtypes import DType
+from ft_serving.model_config import ModelConfig, render
+from ft_serving.release import ReleaseSpec
+from ft_serving.weights.checkpoint import open_checkpoint
+from ft_serving.weights.config_ini import render_config_ini
+from ft_serving.weights.convert import convert
+from ft_serving.weights.errors import PlanError, ReleaseError, StorageError
+from ft_serving.weights.families import FAMILIES, read_architecture
+from ft_serving.weights.families.base import Architecture
+from ft_serving.weights.manifest import (
+    CONFIG_INI_PATH,
+    CONFIG_PBTXT_PATH,
+    MANIFEST_PATH,
+    WEIGHTS_PATH,
+    Manifest,
+    ReleaseFile,
+    read_manifest,
+)
+from ft_serving.weights.plan import check_tensors, file_jobs, total_bytes
+from ft_serving.weights.progress import Progress, format_bytes
+from ft_serving.weights.source import Source
+from ft_serving.weights.storage import Storage, sync_folder
+from ft_serving.weights.verify import check_content, check_sizes
+
+# For config files, the manifest, and what a file system needs for itself.
+_RESERVE_BYTES = 16 << 20
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+# What a volume answers to a hard link that it cannot make: then the weights are converted anew.
+_NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How a release is to be stored and served; each field as in `ReleaseSpec`."""
+
+    dtype: DType
+    compute_dtype: DType
+    tensor_parallel: int
+    pipeline_parallel: int
+    streaming: bool
+
+
+class Outcome(StrEnum):
+    """What it took to have a valid release."""
+
+    FOUND = "was there and is valid"
+    LINKED = "shares the weights of a release that was there"
+    CONVERTED = "was converted"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A valid release.
+
+    Attributes:
+        folder: The Triton model repository.
+        manifest: Its manifest.
+        outcome: What it took.
+    """
+
+    folder: Path
+    manifest: Manifest
+    outcome: Outcome
+
+
+def prepare(source: Source, settings: Settings, storage: Storage, progress: Progress) -> Prepared:
+    """Make sure that a valid release of a checkpoint exists.
+
+    A release is built aside and appears whole, by one rename; a valid one is never touched. One
+    that differs from another in its config.pbtxt alone shares that one's weight files.
+
+    Args:
+        source: The checkpoint.
+        settings: What else decides the release.
+        storage: Where it goes; its folders must have been created.
+        progress: Shows what goes on.
+
+    Raises:
+        WeightsError: Of the narrow class that fits; nothing that looks valid is left behind.
+    """
+    spec = ReleaseSpec(
+        repository=source.repository,
+        revision=source.revision,
+        dtype=settings.dtype,
+        tensor_parallel=settings.tensor_parallel,
+        pipeline_parallel=settings.pipeline_parallel,
+        compute_dtype=settings.compute_dtype,
+        streaming=settings.streaming,
+    )
+    folder = storage.release(spec.name)
+    if not _problems(folder):
+        return Prepared(folder=folder, manifest=read_manifest(folder), outcome=Outcome.FOUND)
+    with storage.exclusive(f"release {spec.name}", progress), _explained(storage):
+        # Another process may have finished it while this one waited for the lock.
+        if not _problems(folder):
+            return Prepared(folder=folder, manifest=read_manifest(folder), outcome=Outcome.FOUND)
+        _clear(spec.name, storage, progress)
+        staging = storage.staging(spec.name)
+        try:
+            (staging / WEIGHTS_PATH).mkdir(parents=True)
+            outcome = Outcome.LINKED
+            manifest = _link(spec, staging, storage, progress)
+            if manifest is None:
+                outcome = Outcome.CONVERTED
+                manifest = _convert(spec, staging, source, storage, progress)
+            manifest = _publish(manifest, staging, folder)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+    return Prepared(folder=folder, manifest=manifest, outcome=outcome)
+
+
+def _problems(folder: Path) -> list[str]:
+    if not folder.exists():
+        return ["is not there"]
+    try:
+        return check_sizes(folder)
+    except ReleaseError as exc:
+        return [str(exc)]
+
+
+def _clear(name: str, storage: Storage, progress: Progress) -> None:
+    """Remove what stands in a new release's way: leftovers of killed processes, a damaged one."""
+    for owner, leftover in storage.leftovers():
+        if owner == name:
+            shutil.rmtree(leftover)
+    folder = storage.release(name)
+    if not folder.exists():
+        return
+    damage = _problems(folder)[0]
+    progress.say(f"Release {name} is damaged ({damage}); preparing it again.")
+    if users := storage.delete_release(name):
+        raise ReleaseError(
+            f"Release {name} is damaged ({damage}) and in use by {', '.join(users)}. "
+            "Stop what uses it, then prepare it again."
+        )
+
+
+def _link(
+    spec: ReleaseSpec, staging: Path, storage: Storage, progress: Progress
+) -> Manifest | None:
+    """Link the weight files of a release that has the very same, if there is one."""
+    for name in storage.release_names():
+        with storage.lease(name):
+            release = storage.release(name)
+            try:
+                other = read_manifest(release)
+            except ReleaseError:
+                continue
+            if other.spec.weights != spec.weights:
+                continue
+            _check_parallelism(other.architecture, spec)
+            progress.say(f"Release {name} has the same weights; checking and sharing them.")
+            if problems := check_content(release, progress):
+                progress.say(f"They are damaged ({problems[0]}); converting instead.")
+                continue
+            weights = [file for file in other.files if file.path != str(CONFIG_PBTXT_PATH)]
+            try:
+                for file in weights:
+                    (staging / file.path).hardlink_to(release / file.path)
+            except OSError as exc:
+                if exc.errno not in _NO_LINKS:
+                    raise
+                progress.say(f"This volume cannot share files ({exc.strerror}); converting.")
+                for file in weights:
+                    (staging / file.path).unlink(missing_ok=True)
+                return None
+            return Manifest(
+                spec=spec,
+                family=other.family,
+                architecture=other.architecture,
+                origin=other.origin,
+                source=other.source,
+                created=_now(),
+                files=tuple(weights),
+            )
+    return None
+
+
+def _convert(
+    spec: ReleaseSpec, staging: Path, source: Source, storage: Storage, progress: Progress
+) -> Manifest:
+    family, architecture = read_architecture(source.config_json())
+    _check_parallelism(architecture, spec)
+    jobs = file_jobs(family, architecture, spec.tensor_parallel)
+    size = total_bytes(jobs, spec.dtype)
+    _check_room(source.missing_bytes(), size, storage)
+    with source.fetched() as folder, open_checkpoint(folder) as checkpoint:
+        check_tensors(family, architecture, checkpoint)
+        task = progress.task("convert", size)
+        written = convert(checkpoint, jobs, spec.dtype, staging / WEIGHTS_PATH, task)
+        task.finish()
+        source_files = source.files()
+    config_ini = render_config_ini(family, architecture, spec.dtype, spec.repository)
+    return Manifest(
+        spec=spec,
+        family=family.model_type,
+        architecture=architecture,
+        origin=source.origin,
+        source=source_files,
+        created=_now(),
+        files=(
+            _write_text(staging, CONFIG_INI_PATH, config_ini),
+            *(
+                ReleaseFile(path=str(WEIGHTS_PATH / f.name), size=f.size, sha256=f.sha256)
+                for f in written
+            ),
+        ),
+    )
+
+
+def _check_parallelism(architecture: Architecture, spec: ReleaseSpec) -> None:
+    problems = architecture.parallelism_problems(spec.tensor_parallel, spec.pipeline_parallel)
+    if problems:
+        raise PlanError("\n".join(problems))
+
+
+def _check_room(download: int, converted: int, storage: Storage) -> None:
+    needed = download + converted + _RESERVE_BYTES
+    free = storage.free_bytes()
+    if free < needed:
+        raise StorageError(
+            f"{storage.root}: has {format_bytes(free)} free, but {format_bytes(needed)} are "
+            f"needed ({format_bytes(download)} to download, {format_bytes(converted)} of converted "
+            "weights). Grow the volume, prune old releases, or store the weights in fewer bytes "
+            "(--dtype fp16)."
+        )
+
+
+def _publish(manifest: Manifest, staging: Path, folder: Path) -> Manifest:
+    """Write config.pbtxt and, last, the manifest; then give the release its name."""
+    spec = manifest.spec
+    config = ModelConfig(
+        model_type=FAMILIES[manifest.family].triton_model_type,
+        tensor_parallel=spec.tensor_parallel,
+        pipeline_parallel=spec.pipeline_parallel,
+        compute_dtype=spec.compute_dtype,
+        checkpoint_path=str(folder / WEIGHTS_PATH),
+        streaming=spec.streaming,
+    )
+    config_pbtxt = _write_text(staging, CONFIG_PBTXT_PATH, render(config))
+    manifest = replace(manifest, files=(config_pbtxt, *manifest.files))
+    _write_text(staging, MANIFEST_PATH, manifest.to_json())
+    for inner in (staging / WEIGHTS_PATH, (staging / WEIGHTS_PATH).parent, staging):
+        sync_folder(inner)
+    staging.rename(folder)
+    sync_folder(folder.parent)
+    return manifest
+
+
+def _write_text(release: Path, path: PurePosixPath, text: str) -> ReleaseFile:
+    content = text.encode()
+    with (release / path).open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return ReleaseFile(
+        path=str(path), size=len(content), sha256=hashlib.sha256(content).hexdigest()
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _explained(storage: Storage) -> Iterator[None]:
+    """Turn what the operating system says of the storage into what a user can act on."""
+    try:
+        yield
+    except OSError as exc:
+        path = exc.filename or storage.root
+        if exc.errno in _FULL:
+            raise StorageError(
+                f"{storage.root}: is full, {format_bytes(storage.free_bytes())} are left. What was "
+                "downloaded is kept. Grow the volume or prune old releases, then prepare again."
+            ) from exc
+        raise StorageError(
+            f"{path}: {exc.strerror or exc}. Check the volume and its permissions, then prepare "
+            "again."
+        ) from exc

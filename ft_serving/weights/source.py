@@ -1,0 +1,214 @@
+"""Where a checkpoint comes from: a folder on this machine, or a repository on a model hub."""
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
+from pathlib import Path
+
+from ft_serving.weights.checkpoint import select_files
+from ft_serving.weights.download import download, missing_bytes
+from ft_serving.weights.errors import CheckpointError, HubError, IntegrityError
+from ft_serving.weights.hub import Hub, Snapshot
+from ft_serving.weights.manifest import SourceFile
+from ft_serving.weights.progress import Progress
+from ft_serving.weights.storage import Storage
+from ft_serving.weights.verify import file_sha256
+
+CONFIG_JSON = "config.json"
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+# A name or owner/name, of which no part can lead out of a folder.
+_REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
+
+
+class Source(ABC):
+    """A checkpoint that a release can be made from.
+
+    Attributes:
+        repository: Its name.
+        revision: What its content is known by, exactly.
+        origin: The hub's address, or the folder.
+    """
+
+    repository: str
+    revision: str
+    origin: str
+
+    @abstractmethod
+    def config_json(self) -> bytes:
+        """Return the content of config.json."""
+
+    @abstractmethod
+    def missing_bytes(self) -> int:
+        """Return the bytes that `fetched` has still to store."""
+
+    @abstractmethod
+    def fetched(self) -> AbstractContextManager[Path]:
+        """Bring the files, verified, and keep other processes off them until the context ends."""
+
+    @abstractmethod
+    def files(self) -> tuple[SourceFile, ...]:
+        """Return the files that were fetched.
+
+        Raises:
+            IntegrityError: One has changed since.
+        """
+
+
+class LocalSource(Source):
+    """A folder with a checkpoint and its config.json; it is read in place."""
+
+    def __init__(self, folder: Path, known: Sequence[SourceFile], progress: Progress) -> None:
+        """Take stock of a folder.
+
+        Args:
+            folder: The checkpoint's.
+            known: Files hashed before; one of the same name, size and time is not read again.
+            progress: Shows the hashing.
+
+        Raises:
+            CheckpointError: The folder lacks a file.
+        """
+        self._folder = folder.absolute()
+        self._files = _hash_files(self._folder, known, progress)
+        self.repository = self._folder.name
+        self.origin = str(self._folder)
+        listing = "".join(f"{file.digest} {file.name}\n" for file in self._files)
+        self.revision = hashlib.sha256(listing.encode()).hexdigest()[:40]
+
+    def config_json(self) -> bytes:
+        """Read config.json."""
+        return (self._folder / CONFIG_JSON).read_bytes()
+
+    def missing_bytes(self) -> int:
+        """Return 0: nothing is copied."""
+        return 0
+
+    def fetched(self) -> AbstractContextManager[Path]:
+        """Give the folder as it is."""
+        return nullcontext(self._folder)
+
+    def files(self) -> tuple[SourceFile, ...]:
+        """Return the files with their sha256, after a look at their sizes and times."""
+        for file in self._files:
+            stat = (self._folder / file.name).stat()
+            if (stat.st_size, stat.st_mtime_ns) != (file.size, file.mtime_ns):
+                raise IntegrityError(
+                    f"{self._folder / file.name}: changed while it was read. Let the program that "
+                    "writes it finish, then prepare again."
+                )
+        return self._files
+
+
+class HubSource(Source):
+    """A repository on a hub, downloaded into the storage."""
+
+    def __init__(
+        self, hub: Hub, repository: str, revision: str, storage: Storage, progress: Progress
+    ) -> None:
+        """Resolve a revision.
+
+        A whole commit is taken as it is, so that a release that is there needs no hub.
+
+        Raises:
+            HubError: The hub refused, or could not be reached.
+        """
+        if not _REPOSITORY.fullmatch(repository):
+            raise HubError(
+                f"{repository!r} is neither a folder here nor a repository's name, such as "
+                "EleutherAI/gpt-j-6b."
+            )
+        self._hub = hub
+        self._storage = storage
+        self._progress = progress
+        self.repository = repository
+        self.origin = hub.endpoint
+        if _COMMIT.fullmatch(revision):
+            self.revision = revision
+        else:
+            self._snapshot = hub.snapshot(repository, revision)
+            self.revision = self._snapshot.revision
+            progress.say(f"Revision {revision} of {repository} is commit {self.revision}.")
+
+    def config_json(self) -> bytes:
+        """Fetch config.json into memory."""
+        return self._hub.read(self._snapshot, CONFIG_JSON)
+
+    def missing_bytes(self) -> int:
+        """Return what the checkpoint's files lack on disk, with earlier parts counted."""
+        return missing_bytes(self._snapshot, self._names, self._folder)
+
+    @contextmanager
+    def fetched(self) -> Iterator[Path]:
+        """Download the files, or check those that are there."""
+        with self._locked():
+            download(self._hub, self._snapshot, self._names, self._folder, self._progress)
+            yield self._folder
+
+    def files(self) -> tuple[SourceFile, ...]:
+        """Return the files with the hub's own digests."""
+        return tuple(
+            SourceFile(
+                name=file.name,
+                size=file.size,
+                digest=f"sha256:{file.sha256}" if file.sha256 else f"git-blob:{file.git_blob}",
+            )
+            for file in self._snapshot.files
+            if file.name in self._names
+        )
+
+    def drop(self) -> None:
+        """Delete what was downloaded."""
+        with self._locked():
+            self._storage.delete(self._folder)
+
+    @cached_property
+    def _snapshot(self) -> Snapshot:
+        return self._hub.snapshot(self.repository, self.revision)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        names = [file.name for file in self._snapshot.files]
+        if CONFIG_JSON not in names:
+            raise HubError(
+                f"{self.repository} at {self.revision} has no {CONFIG_JSON}, so it is no "
+                "checkpoint that can be converted. Choose another repository or revision."
+            )
+        chosen = select_files(names, lambda name: self._hub.read(self._snapshot, name))
+        return (CONFIG_JSON, *chosen)
+
+    @property
+    def _folder(self) -> Path:
+        return self._storage.source(self.repository, self.revision)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return self._storage.exclusive(f"{self.repository}@{self.revision}", self._progress)
+
+
+def _hash_files(
+    folder: Path, known: Sequence[SourceFile], progress: Progress
+) -> tuple[SourceFile, ...]:
+    if not (folder / CONFIG_JSON).is_file():
+        raise CheckpointError(
+            f"{folder}: has no {CONFIG_JSON}. Name a folder that holds a checkpoint as "
+            "transformers' save_pretrained writes it."
+        )
+    names = [path.name for path in folder.iterdir() if path.is_file()]
+    chosen = (CONFIG_JSON, *select_files(names, lambda name: (folder / name).read_bytes()))
+    digests = {(file.name, file.size, file.mtime_ns): file.digest for file in known}
+    stats = {name: (folder / name).stat() for name in chosen}
+    keys = {name: (name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
+    unknown = {name: key for name, key in keys.items() if key not in digests}
+    if unknown:
+        task = progress.task("hash", sum(size for _, size, _ in unknown.values()))
+        for name, key in unknown.items():
+            digests[key] = f"sha256:{file_sha256(folder / name, task.advance)}"
+        task.finish()
+    return tuple(
+        SourceFile(name=name, size=key[1], digest=digests[key], mtime_ns=key[2])
+        for name, key in keys.items()
+    )

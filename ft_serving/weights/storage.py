@@ -1,0 +1,210 @@
+"""The folders of a storage, and who may change which of them when.
+
+    ROOT/models/REPOSITORY/REVISION/          downloaded checkpoints
+    ROOT/triton-model-store/RELEASE/          a Triton model repository each
+    ROOT/.locks/  ROOT/.leases/RELEASE/       who prepares, who serves
+
+Locks and leases are files with a heartbeat, not flock, about which shared network volumes are
+known to lie. Their age is measured on the observer's clock alone. They tell who should be working;
+what makes a release safe is that it is built aside and appears whole by one rename.
+"""
+
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+from filelock import SoftFileLease, Timeout
+
+from ft_serving.weights.errors import StorageError
+from ft_serving.weights.progress import Progress
+
+LEASE_SECONDS = 60.0
+"""After so long without a heartbeat, a holder counts as gone. A dead process of this machine, or
+of this container, is noticed at once."""
+
+# Names that begin with a dot are no releases: what is being built, and what is being deleted.
+_HIDDEN = re.compile(r"\.(?:staging|trash)-(?P<name>.+)-[0-9a-f]{8}")
+
+
+class Storage:
+    """A volume that holds checkpoints and releases.
+
+    Attributes:
+        root: The volume's folder.
+        releases: The folder of the releases.
+    """
+
+    def __init__(self, root: Path) -> None:
+        # Absolute, because the path goes into config.pbtxt.
+        self.root = root.absolute()
+        self.releases = self.root / "triton-model-store"
+
+    def source(self, repository: str, revision: str) -> Path:
+        """Return the folder that a checkpoint is downloaded into."""
+        return self.root / "models" / repository / revision
+
+    def release(self, name: str) -> Path:
+        """Return a release's folder."""
+        return self.releases / name
+
+    def release_names(self) -> list[str]:
+        """Return the names of all releases, whole or not."""
+        try:
+            entries = list(self.releases.iterdir())
+        except FileNotFoundError:
+            return []
+        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+
+    def create(self) -> None:
+        """Create the storage's folders.
+
+        Raises:
+            StorageError: The folder cannot be created or written.
+        """
+        try:
+            for folder in (self.releases, self.root / ".locks", self.root / ".leases"):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise StorageError(
+                f"{self.root}: cannot be written: {exc.strerror}. Name a folder on a writable "
+                "volume."
+            ) from exc
+
+    @contextmanager
+    def exclusive(self, what: str, progress: Progress) -> Iterator[None]:
+        """Hold the lock on a release or a source; wait for another process that holds it."""
+        with self.if_idle(what) as holder:
+            if holder is None:
+                yield
+                return
+        progress.say(f"Waiting for {holder}, which works on {what}.")
+        with self._lock(what):
+            yield
+
+    @contextmanager
+    def if_idle(self, what: str) -> Iterator[str | None]:
+        """Hold the lock if nobody does; give None then, and otherwise who holds it."""
+        lock = self._lock(what)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield _owner(lock)
+            return
+        try:
+            yield None
+        finally:
+            lock.release()
+
+    @contextmanager
+    def lease(self, name: str) -> Iterator[None]:
+        """Declare that a release is in use, so that it is neither pruned nor replaced."""
+        folder = self._leases(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _lease(folder / f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"):
+            yield
+
+    def users(self, name: str) -> list[str]:
+        """Return the processes that hold a lease on a release, each as "host, process N"."""
+        users = []
+        with suppress(FileNotFoundError):
+            for marker in sorted(self._leases(name).iterdir()):
+                lease = _lease(marker)
+                try:
+                    # Succeeds at once where the holder is a dead process of this machine.
+                    lease.acquire(timeout=0)
+                    lease.release()
+                except Timeout:
+                    if self._age(marker) < LEASE_SECONDS:
+                        users.append(_owner(lease))
+        return users
+
+    def staging(self, name: str) -> Path:
+        """Create an empty folder in which a release can be built aside.
+
+        Raises:
+            OSError: The folder cannot be created.
+        """
+        folder = self._hidden("staging", name)
+        folder.mkdir()
+        return folder
+
+    def delete(self, folder: Path) -> None:
+        """Delete a folder so that at no moment a part of it looks like the whole."""
+        trash = self._hidden("trash", folder.name)
+        with suppress(FileNotFoundError):
+            folder.rename(trash)
+            shutil.rmtree(trash)
+
+    def delete_release(self, name: str) -> list[str]:
+        """Delete a release, unless it is in use; return the processes that use it."""
+        if users := self.users(name):
+            return users
+        trash = self._hidden("trash", name)
+        self.release(name).rename(trash)
+        # Who uses a release takes the lease before it opens a file: one taken meanwhile shows here.
+        if users := self.users(name):
+            trash.rename(self.release(name))
+            return users
+        shutil.rmtree(trash)
+        shutil.rmtree(self._leases(name), ignore_errors=True)
+        return []
+
+    def leftovers(self) -> list[tuple[str, Path]]:
+        """Return what killed processes left behind: the release it was for, and the folder."""
+        try:
+            entries = sorted(self.releases.iterdir())
+        except FileNotFoundError:
+            return []
+        matches = [(_HIDDEN.fullmatch(entry.name), entry) for entry in entries]
+        return [(match["name"], entry) for match, entry in matches if match]
+
+    def free_bytes(self) -> int:
+        """Return the bytes that can still be written."""
+        return shutil.disk_usage(self.root).free
+
+    def _hidden(self, kind: str, name: str) -> Path:
+        return self.releases / f".{kind}-{name}-{token_hex(4)}"
+
+    def _leases(self, name: str) -> Path:
+        return self.root / ".leases" / name
+
+    def _lock(self, what: str) -> SoftFileLease:
+        return _lease(self.root / ".locks" / f"{_file_name(what)}.lock")
+
+    def _age(self, marker: Path) -> float:
+        """Return seconds since a heartbeat, by the volume's own clock."""
+        probe = self.root / ".leases" / f".now-{token_hex(4)}"
+        try:
+            probe.touch()
+            return probe.stat().st_mtime - marker.stat().st_mtime
+        except FileNotFoundError:
+            return LEASE_SECONDS
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lease(marker: Path) -> SoftFileLease:
+    return SoftFileLease(marker, lease_duration=LEASE_SECONDS, is_singleton=False)
+
+
+def _owner(lease: SoftFileLease) -> str:
+    owner = lease.owner
+    return f"process {owner.pid} on {owner.hostname}" if owner else "another process"
+
+
+def _file_name(what: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "--", what)

@@ -1,0 +1,116 @@
+"""Listing and pruning."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ft_serving.dtypes import DType
+from ft_serving.weights.errors import ReleaseError
+from ft_serving.weights.inventory import list_releases, prune
+from ft_serving.weights.manifest import MANIFEST_PATH, read_manifest
+from ft_serving.weights.prepare import Settings, prepare
+from ft_serving.weights.progress import Progress
+from ft_serving.weights.source import LocalSource
+from ft_serving.weights.storage import Storage
+from tests.weights.models import random_checkpoint
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    """Three releases, named here by their tensor parallel size: 4 is the newest, then 2, then 1."""
+    storage = Storage(tmp_path / "storage")
+    storage.create()
+    progress = Progress(io.StringIO())
+    source = LocalSource(random_checkpoint(tmp_path / "model"), (), progress)
+    for year, ranks in enumerate((1, 2, 4), start=2001):
+        settings = Settings(
+            dtype=DType.FP16,
+            compute_dtype=DType.FP16,
+            tensor_parallel=ranks,
+            pipeline_parallel=1,
+            streaming=False,
+        )
+        folder = prepare(source, settings, storage, progress).folder
+        dated = replace(read_manifest(folder), created=f"{year}-01-01T00:00:00+00:00")
+        (folder / MANIFEST_PATH).write_text(dated.to_json())
+    return storage
+
+
+def name_of(storage: Storage, ranks: int) -> str:
+    (name,) = [name for name in storage.release_names() if f"-tp{ranks}-" in name]
+    return name
+
+
+def ranks_left(storage: Storage) -> list[int]:
+    return sorted(int(name.split("-tp")[1].split("-")[0]) for name in storage.release_names())
+
+
+def damage(storage: Storage, ranks: int) -> None:
+    (storage.release(name_of(storage, ranks)) / "fastertransformer/1/model.wte.bin").unlink()
+
+
+def run(storage: Storage, *keep: str, newest: int = 0) -> dict[int, str | None]:
+    decisions = list(prune(storage, keep, newest))
+    return {int(d.entry.name.split("-tp")[1].split("-")[0]): d.kept_because for d in decisions}
+
+
+def test_an_empty_storage_has_no_releases(tmp_path: Path) -> None:
+    assert list_releases(Storage(tmp_path)) == []
+
+
+def test_releases_are_listed_newest_first_with_their_state(storage: Storage) -> None:
+    damage(storage, 2)
+    with storage.lease(name_of(storage, 1)):
+        entries = list_releases(storage)
+    assert [entry.name for entry in entries] == [name_of(storage, n) for n in (4, 2, 1)]
+    assert [len(entry.problems) for entry in entries] == [0, 1, 0]
+    assert [len(entry.users) for entry in entries] == [0, 0, 1]
+
+
+def test_a_folder_that_is_no_release_is_listed_as_one_that_was_never_finished(
+    storage: Storage,
+) -> None:
+    storage.release("stray").mkdir()
+    entry = list_releases(storage)[-1]
+    assert (entry.name, entry.manifest) == ("stray", None)
+    assert "never finished" in entry.problems[0]
+
+
+def test_the_newest_are_kept(storage: Storage) -> None:
+    assert run(storage, newest=2) == {4: "among the newest 2", 2: "among the newest 2", 1: None}
+    assert ranks_left(storage) == [2, 4]
+
+
+def test_a_damaged_release_does_not_count_among_the_newest(storage: Storage) -> None:
+    damage(storage, 4)
+    assert run(storage, newest=1) == {4: None, 2: "among the newest 1", 1: None}
+
+
+def test_a_named_release_is_kept_even_if_it_is_old(storage: Storage) -> None:
+    assert run(storage, name_of(storage, 1)) == {4: None, 2: None, 1: "named"}
+    assert ranks_left(storage) == [1]
+
+
+def test_a_release_in_use_is_kept(storage: Storage) -> None:
+    with storage.lease(name_of(storage, 2)):
+        decisions = run(storage, newest=1)
+        assert (decisions[2] or "").startswith("in use by process ")
+    assert ranks_left(storage) == [2, 4]
+
+
+def test_a_release_that_is_being_prepared_is_kept(storage: Storage) -> None:
+    name = name_of(storage, 2)
+    staging = storage.staging(name)
+    with storage.if_idle(f"release {name}"):
+        assert (run(storage)[2] or "").endswith("works on it")
+        assert staging.exists(), "another process is writing there"
+    assert run(storage) == {2: None}
+    assert not staging.exists(), "a killed process's leftovers go with the rest"
+
+
+def test_a_mistyped_name_deletes_nothing(storage: Storage) -> None:
+    with pytest.raises(ReleaseError, match="no release tiny; nothing was deleted"):
+        run(storage, "tiny")
+    assert ranks_left(storage) == [1, 2, 4]

@@ -1,0 +1,381 @@
+"""From a checkpoint to a valid release, and every way in which that may fail."""
+
+import io
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ft_serving.dtypes import DType
+from ft_serving.weights.convert import convert
+from ft_serving.weights.errors import (
+    ArchitectureError,
+    CheckpointError,
+    ConversionError,
+    IntegrityError,
+    PlanError,
+    ReleaseError,
+    StorageError,
+    WeightsError,
+)
+from ft_serving.weights.manifest import read_manifest
+from ft_serving.weights.prepare import Outcome, Prepared, Settings, prepare
+from ft_serving.weights.progress import Progress
+from ft_serving.weights.source import LocalSource
+from ft_serving.weights.storage import Storage
+from ft_serving.weights.verify import check_content, check_sizes
+from tests.weights.models import CONFIG, random_checkpoint, random_values, state_dict
+from tests.weights.models import write_checkpoint as write
+
+SETTINGS = Settings(
+    dtype=DType.FP16,
+    compute_dtype=DType.FP16,
+    tensor_parallel=2,
+    pipeline_parallel=1,
+    streaming=False,
+)
+
+
+class World:
+    """A checkpoint, a storage, and what was said."""
+
+    def __init__(self, root: Path) -> None:
+        self.checkpoint = random_checkpoint(root / "tiny-model")
+        self.storage = Storage(root / "storage")
+        self.storage.create()
+        self.said = io.StringIO()
+
+    def prepare(self, settings: Settings = SETTINGS, **changes: Any) -> Prepared:
+        progress = Progress(self.said)
+        source = LocalSource(self.checkpoint, (), progress)
+        return prepare(source, replace(settings, **changes), self.storage, progress)
+
+    def refused(self, error: type[WeightsError], **changes: Any) -> str:
+        """Prepare in vain; check that nothing is left that could be taken for a release."""
+        before = self.storage.release_names()
+        with pytest.raises(error) as caught:
+            self.prepare(**changes)
+        assert self.storage.release_names() == before
+        assert self.storage.leftovers() == []
+        return str(caught.value)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_a_release_has_the_layout_that_triton_and_fastertransformer_expect(world: World) -> None:
+    prepared = world.prepare()
+    assert prepared.outcome is Outcome.CONVERTED
+    store = world.storage.root / "triton-model-store"
+    assert prepared.folder == store / prepared.manifest.spec.name
+    model = prepared.folder / "fastertransformer"
+    assert sorted(p.name for p in model.iterdir()) == ["1", "config.pbtxt"]
+    names = {p.name for p in (model / "1").iterdir()}
+    assert {"config.ini", "manifest.json", "model.wte.bin"} < names
+    assert len(names) == 1 + 1 + 5 + 2 * (3 + 5 * 2), "the formula of NVIDIA's file count"
+    assert f'string_value: "{model / "1"}"' in (model / "config.pbtxt").read_text()
+
+
+def test_config_ini_says_what_fastertransformer_must_know(world: World) -> None:
+    prepared = world.prepare(dtype=DType.BF16)
+    text = (prepared.folder / "fastertransformer/1/config.ini").read_text()
+    assert text == (
+        "[gptj]\n"
+        "model_name = tiny-model\n"
+        "head_num = 4\n"
+        "size_per_head = 32\n"
+        "inter_size = 512\n"
+        "num_layer = 2\n"
+        "vocab_size = 96\n"
+        "rotary_embedding = 16\n"
+        "start_id = 1\n"
+        "end_id = 1\n"
+        "weight_data_type = bf16\n"
+    )
+
+
+def test_a_manifest_tells_source_settings_and_every_file(world: World) -> None:
+    prepared = world.prepare()
+    manifest = read_manifest(prepared.folder)
+    assert manifest == prepared.manifest
+    assert manifest.origin == str(world.checkpoint)
+    assert [file.name for file in manifest.source] == ["config.json", "model.safetensors"]
+    listed = {file.path for file in manifest.files}
+    found = {
+        p.relative_to(prepared.folder).as_posix() for p in prepared.folder.rglob("*") if p.is_file()
+    }
+    assert found - listed == {"fastertransformer/1/manifest.json"}
+    assert check_content(prepared.folder, Progress(world.said)) == []
+
+
+def test_a_valid_release_is_left_as_it_is(world: World) -> None:
+    first = world.prepare()
+    times = {p: p.stat().st_mtime_ns for p in first.folder.rglob("*")}
+    second = world.prepare()
+    assert second.outcome is Outcome.FOUND
+    assert {p: p.stat().st_mtime_ns for p in first.folder.rglob("*")} == times
+
+
+def test_the_same_settings_give_the_same_bytes_in_another_storage(
+    world: World, tmp_path: Path
+) -> None:
+    first = world.prepare()
+    world.storage = Storage(tmp_path / "other")
+    world.storage.create()
+    second = world.prepare()
+    assert first.manifest.spec.name == second.manifest.spec.name
+    weights = [
+        {f.path: f.sha256 for f in prepared.manifest.files if f.path.endswith((".bin", ".ini"))}
+        for prepared in (first, second)
+    ]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("change", [{"tensor_parallel": 1}, {"dtype": DType.FP32}])
+def test_other_weights_are_another_release_beside_the_first(
+    world: World, change: dict[str, Any]
+) -> None:
+    first = world.prepare()
+    second = world.prepare(**change)
+    assert second.outcome is Outcome.CONVERTED
+    assert second.folder != first.folder
+    assert check_sizes(first.folder) == []
+
+
+def test_a_changed_checkpoint_is_another_release(world: World) -> None:
+    first = world.prepare()
+    random_checkpoint(world.checkpoint, seed=1)
+    assert world.prepare().folder != first.folder
+
+
+@pytest.mark.parametrize(
+    "change", [{"streaming": True}, {"pipeline_parallel": 2}, {"compute_dtype": DType.FP32}]
+)
+def test_releases_with_the_same_weights_share_their_files(
+    world: World, change: dict[str, Any]
+) -> None:
+    first = world.prepare()
+    second = world.prepare(**change)
+    assert second.outcome is Outcome.LINKED
+    name = "fastertransformer/1/model.wte.bin"
+    assert (second.folder / name).samefile(first.folder / name)
+    pbtxt = "fastertransformer/config.pbtxt"
+    assert (second.folder / pbtxt).read_bytes() != (first.folder / pbtxt).read_bytes()
+    assert check_content(second.folder, Progress(world.said)) == []
+
+
+def test_damaged_weights_are_not_shared(world: World) -> None:
+    first = world.prepare()
+    flip_a_byte(first.folder / "fastertransformer/1/model.wte.bin")
+    second = world.prepare(streaming=True)
+    assert second.outcome is Outcome.CONVERTED
+    assert check_content(second.folder, Progress(world.said)) == []
+
+
+def test_a_volume_without_hard_links_gets_converted_weights(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.prepare()
+
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    second = world.prepare(streaming=True)
+    assert second.outcome is Outcome.CONVERTED
+    assert check_content(second.folder, Progress(world.said)) == []
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def test_a_short_file_makes_a_release_invalid_and_it_is_made_again(world: World) -> None:
+    first = world.prepare()
+    truncate(first.folder / "fastertransformer/1/model.lm_head.bias.bin")
+    second = world.prepare()
+    assert second.outcome is Outcome.CONVERTED
+    assert second.folder == first.folder
+    assert check_content(second.folder, Progress(world.said)) == []
+    assert "model.lm_head.bias.bin: has 191 bytes, must have 192" in world.said.getvalue()
+
+
+@pytest.mark.parametrize("name", ["config.pbtxt", "1/config.ini"])
+def test_an_altered_config_of_the_same_size_is_noticed_at_once(world: World, name: str) -> None:
+    first = world.prepare()
+    flip_a_byte(first.folder / "fastertransformer" / name)
+    assert len(check_sizes(first.folder)) == 1
+    assert world.prepare().outcome is Outcome.CONVERTED
+
+
+def test_an_altered_weight_of_the_same_size_is_noticed_by_its_hash(world: World) -> None:
+    folder = world.prepare().folder
+    flip_a_byte(folder / "fastertransformer/1/model.wte.bin")
+    assert check_sizes(folder) == []
+    (problem,) = check_content(folder, Progress(world.said))
+    assert problem.startswith("fastertransformer/1/model.wte.bin: has sha256 ")
+
+
+def test_missing_and_stray_files_are_named(world: World) -> None:
+    folder = world.prepare().folder
+    (folder / "fastertransformer/1/model.wte.bin").unlink()
+    (folder / "fastertransformer/1/model.extra.bin").write_bytes(b"")
+    assert check_sizes(folder) == [
+        "fastertransformer/1/model.extra.bin: is not in the manifest",
+        "fastertransformer/1/model.wte.bin: cannot be read: No such file or directory",
+    ]
+
+
+def test_a_damaged_release_in_use_is_not_touched(world: World) -> None:
+    first = world.prepare()
+    truncate(first.folder / "fastertransformer/1/model.wte.bin")
+    with world.storage.lease(first.manifest.spec.name):
+        message = world.refused(ReleaseError)
+    assert "model.wte.bin" in message
+    assert "in use by process" in message
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: text.replace('"manifest_version": 1', '"manifest_version": 0'),
+        lambda text: text.replace('"tensor_parallel": 2', '"tensor_parallel": 1'),
+        lambda text: text.replace('"dtype": "fp16"', '"dtype": "fp8"'),
+        lambda text: text.replace("fastertransformer/config.pbtxt", "../../config.pbtxt"),
+        lambda text: json.dumps({**json.loads(text), "release": "other"}),
+        lambda text: json.dumps({**json.loads(text), "surprise": 1, "files": None}),
+    ],
+    ids=["cut", "list", "older", "settings", "unknown-dtype", "outside", "renamed", "no-files"],
+)
+def test_a_manifest_that_is_damaged_or_older_is_told_and_replaced(
+    world: World, damage: Any
+) -> None:
+    first = world.prepare()
+    manifest = first.folder / "fastertransformer/1/manifest.json"
+    manifest.write_text(damage(manifest.read_text()))
+    with pytest.raises(ReleaseError, match=r"manifest\.json: .*[Pp]repare the release again"):
+        check_sizes(first.folder)
+    assert world.prepare().outcome is Outcome.CONVERTED
+    assert check_content(first.folder, Progress(world.said)) == []
+
+
+def test_a_release_under_another_name_is_refused(world: World) -> None:
+    first = world.prepare()
+    moved = first.folder.rename(first.folder.with_name("renamed"))
+    with pytest.raises(ReleaseError, match="and it lies in renamed"):
+        check_sizes(moved)
+
+
+def test_both_parallel_sizes_are_checked_before_anything_is_written(world: World) -> None:
+    message = world.refused(PlanError, tensor_parallel=3, pipeline_parallel=5)
+    assert "use 1, 2 or 4" in message
+    assert "use 1 or 2" in message
+
+
+def test_a_pipeline_size_is_checked_for_shared_weights_too(world: World) -> None:
+    world.prepare()
+    assert "2 layers" in world.refused(PlanError, pipeline_parallel=5)
+
+
+def test_a_broken_config_is_refused(world: World) -> None:
+    (world.checkpoint / "config.json").write_text("{")
+    assert "not valid JSON" in world.refused(ArchitectureError)
+
+
+def test_a_folder_without_config_is_refused(world: World) -> None:
+    (world.checkpoint / "config.json").unlink()
+    assert "has no config.json" in world.refused(CheckpointError)
+
+
+def test_a_folder_without_weights_is_refused(world: World) -> None:
+    (world.checkpoint / "model.safetensors").unlink()
+    assert "model.safetensors" in world.refused(CheckpointError)
+
+
+@pytest.mark.parametrize("size", [0, 7, 100, 50_000])
+def test_a_truncated_checkpoint_is_refused(world: World, size: int) -> None:
+    os.truncate(world.checkpoint / "model.safetensors", size)
+    assert "model.safetensors" in world.refused(CheckpointError)
+
+
+def test_another_models_tensors_are_refused(world: World) -> None:
+    tensors = state_dict(random_values())
+    tensors["gpt_neox.embed_in.weight"] = tensors.pop("transformer.wte.weight")
+    write(world.checkpoint, tensors)
+    message = world.refused(PlanError)
+    assert "gpt_neox.embed_in.weight" in message
+    assert "transformer.wte.weight" in message
+
+
+def test_a_value_beyond_fp16_leaves_nothing_behind(world: World) -> None:
+    tensors = state_dict(random_values())
+    tensors["transformer.h.1.mlp.fc_out.weight"][0, 0] = 1e9
+    write(world.checkpoint, tensors)
+    assert "fc_out.weight holds 1e+09" in world.refused(ConversionError)
+    assert world.prepare(dtype=DType.BF16).outcome is Outcome.CONVERTED
+
+
+def test_a_checkpoint_that_changes_meanwhile_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert_and_touch(*args: Any) -> Any:
+        os.utime(world.checkpoint / "model.safetensors")
+        return convert(*args)
+
+    monkeypatch.setattr("ft_serving.weights.prepare.convert", convert_and_touch)
+    assert "changed while it was read" in world.refused(IntegrityError)
+
+
+def test_too_small_a_volume_is_refused_before_the_first_byte(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Storage, "free_bytes", lambda _: 1000)
+    message = world.refused(StorageError)
+    assert "has 1000 B free" in message
+    assert "MiB are needed" in message
+
+
+def test_a_hash_that_is_known_is_not_computed_again(world: World) -> None:
+    source = LocalSource(world.checkpoint, (), Progress(world.said))
+    world.said.truncate(0)
+    again = LocalSource(world.checkpoint, source.files(), Progress(world.said))
+    assert again.revision == source.revision
+    assert "hash" not in world.said.getvalue()
+
+
+def test_the_same_folder_elsewhere_is_the_same_release(world: World, tmp_path: Path) -> None:
+    first = world.prepare()
+    world.checkpoint = shutil.copytree(world.checkpoint, tmp_path / "copy" / "tiny-model")
+    assert world.prepare().outcome is Outcome.FOUND
+    assert first.manifest.spec.repository == "tiny-model"
+
+
+def test_what_a_killed_process_left_is_removed(world: World) -> None:
+    name = world.prepare().manifest.spec.name
+    world.storage.delete_release(name)
+    leftover = world.storage.staging(name)
+    (leftover / "half.bin").write_bytes(np.zeros(100).tobytes())
+    world.prepare()
+    assert world.storage.leftovers() == []
+
+
+def test_a_null_rotary_dimension_becomes_a_number(world: World) -> None:
+    config = {**CONFIG, "rotary_dim": None}
+    random_checkpoint(world.checkpoint, config)
+    text = (world.prepare().folder / "fastertransformer/1/config.ini").read_text()
+    assert "rotary_embedding = 32\n" in text
