@@ -1,0 +1,213 @@
+"""Reads what `torch.save` writes since torch 1.6: a zip archive of a pickle and raw storages.
+
+The archive is `<stem>/data.pkl`, from newer versions `<stem>/byteorder`, and for every storage an
+uncompressed `<stem>/data/<key>`, whose bytes are mapped in place. A storage's checksum is not
+computed: that would read the whole file.
+"""
+
+import math
+import struct
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ft_serving.weights.checkpoint.refusal import DOWNLOAD_AGAIN, refusal
+from ft_serving.weights.checkpoint.state_dict_pickle import PickledTensor, load_state_dict
+from ft_serving.weights.checkpoint.tensor import (
+    DTYPE_BITS,
+    FLOATS,
+    FileContents,
+    Tensor,
+    check_shape,
+)
+
+MAX_PICKLE_BYTES = 4 << 20
+"""Limit of data.pkl: a state dict takes about 100 bytes a tensor."""
+
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and the extra field
+_LOCAL_SIGNATURE = b"PK\x03\x04"
+_ENCRYPTED = 0x1
+
+# What zipfile raises on a damaged archive, found by damaging many.
+_ZIP_ERRORS = (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError)
+
+# What files of torch.save began with before 1.6: the pickled magic number 0x1950a86a20f9469cfc6c.
+_LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+
+_AS_SAFETENSORS = "load it with torch and save its state dict as safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Span:
+    """The bytes of an archive's entry, header not included."""
+
+    start: int
+    size: int
+
+
+def read_torch_zip(file: BinaryIO, path: Path) -> FileContents:
+    """Return where the tensors of a file of `torch.save` lie, in the order of the state dict.
+
+    No code of the file is run. Tensors may share bytes.
+
+    Args:
+        file: The file, open for reading.
+        path: Where it is, for the result and for messages.
+
+    Raises:
+        CheckpointError: The file is truncated, of the format before torch 1.6, or holds anything
+            but a state dict of contiguous little-endian tensors.
+    """
+    _check_start(file, path)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            spans = _spans(archive, file, path)
+            stem = _stem(spans, path)
+            _check_byte_order(archive, stem, spans, path)
+            pickled = archive.read(f"{stem}/data.pkl")
+    except _ZIP_ERRORS as exc:
+        raise refusal(path, [f"it is truncated or damaged: {exc}"], DOWNLOAD_AGAIN) from exc
+    try:
+        state_dict = load_state_dict(pickled)
+    except ValueError as exc:
+        remedy = f"Nothing in it was executed. If you trust the file, {_AS_SAFETENSORS}."
+        raise refusal(path, [f"its data.pkl: {exc}"], remedy) from exc
+    folder = f"{stem}/data/"
+    storages = {
+        name.removeprefix(folder): span for name, span in spans.items() if name.startswith(folder)
+    }
+    return _place(state_dict, storages, path)
+
+
+def _check_start(file: BinaryIO, path: Path) -> None:
+    file.seek(0)
+    start = file.read(len(_LEGACY_START))
+    if start == _LEGACY_START:
+        raise refusal(
+            path,
+            ["it is in the format of torch before 1.6, which cannot be read safely"],
+            f"If you trust the file, {_AS_SAFETENSORS}.",
+        )
+    if not start.startswith(_LOCAL_SIGNATURE):
+        raise refusal(path, ["it is not a file of torch.save"], DOWNLOAD_AGAIN)
+
+
+def _spans(archive: zipfile.ZipFile, file: BinaryIO, path: Path) -> dict[str, _Span]:
+    """Return every entry's bytes, which lie one after the other before the directory."""
+    spans: dict[str, _Span] = {}
+    problems = []
+    end, before = 0, ""
+    for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
+        name = entry.filename
+        if name in spans:
+            problems.append(f"the entry {name!r} exists twice")
+        if entry.flag_bits & _ENCRYPTED:
+            problems.append(f"the entry {name!r} is encrypted")
+        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+            problems.append(f"the entry {name!r} is compressed")
+        if not end <= entry.header_offset <= archive.start_dir - _LOCAL_HEADER.size:
+            problems.append(f"the entry {name!r} overlaps {before!r} or the directory")
+            continue
+        file.seek(entry.header_offset)
+        signature, *lengths = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+        if signature != _LOCAL_SIGNATURE:
+            problems.append(f"the entry {name!r} has no local header")
+        start = entry.header_offset + _LOCAL_HEADER.size + sum(lengths)
+        spans[name] = _Span(start=start, size=entry.file_size)
+        end, before = start + entry.compress_size, name
+    if end > archive.start_dir:
+        problems.append(f"the entry {before!r} overlaps the directory")
+    if problems:
+        raise refusal(path, problems, f"Download it again; if it is meant so, {_AS_SAFETENSORS}.")
+    return spans
+
+
+def _stem(spans: Mapping[str, _Span], path: Path) -> str:
+    stems = [name.removesuffix("/data.pkl") for name in spans if name.endswith("/data.pkl")]
+    if len(stems) != 1:
+        raise refusal(path, ["it is a zip archive without one data.pkl"], DOWNLOAD_AGAIN)
+    [stem] = stems
+    size = spans[f"{stem}/data.pkl"].size
+    if size > MAX_PICKLE_BYTES:
+        raise refusal(
+            path,
+            [f"its data.pkl has {size} bytes, allowed are {MAX_PICKLE_BYTES}"],
+            f"If you trust the file, {_AS_SAFETENSORS}.",
+        )
+    return stem
+
+
+def _check_byte_order(
+    archive: zipfile.ZipFile, stem: str, spans: Mapping[str, _Span], path: Path
+) -> None:
+    name = f"{stem}/byteorder"
+    # Without the entry torch assumes the reader's own order; published files are little-endian.
+    if name in spans and (spans[name].size != len("little") or archive.read(name) != b"little"):
+        remedy = f"On a machine of its byte order, {_AS_SAFETENSORS}."
+        raise refusal(path, ["its byteorder is not little"], remedy)
+
+
+def _place(
+    state_dict: Mapping[str, PickledTensor], storages: Mapping[str, _Span], path: Path
+) -> FileContents:
+    tensors, others, problems = {}, {}, []
+    for name, pickled in state_dict.items():
+        dtype = pickled.storage.dtype
+        try:
+            shape, offset = _layout(pickled, storages)
+        except ValueError as exc:
+            problems.append(f"{name!r}: {exc}")
+            continue
+        if dtype in FLOATS:
+            tensors[name] = Tensor(
+                name=name, dtype=FLOATS[dtype], shape=shape, path=path, offset=offset
+            )
+        else:
+            others[name] = dtype
+    if problems:
+        raise refusal(path, problems, f"If you trust the file, {_AS_SAFETENSORS}.")
+    return FileContents(tensors=tensors, others=others)
+
+
+def _layout(pickled: PickledTensor, storages: Mapping[str, _Span]) -> tuple[tuple[int, ...], int]:
+    """Return a tensor's shape and its first byte's position in the file."""
+    storage = pickled.storage
+    span = storages.get(storage.key)
+    if span is None:
+        raise ValueError(f"its storage {storage.key!r} is not in the archive")
+    item_bytes = DTYPE_BITS[storage.dtype] // 8
+    if storage.elements * item_bytes != span.size:
+        raise ValueError(
+            f"its storage should hold {storage.elements} values of {item_bytes} bytes, and has "
+            f"{span.size} bytes"
+        )
+    shape = check_shape(pickled.shape)
+    if not _is_contiguous(shape, pickled.strides):
+        raise ValueError("its values are not contiguous")
+    if pickled.lazy:
+        raise ValueError("its values are still to be negated or conjugated")
+    offset = pickled.offset
+    if type(offset) is not int:
+        raise ValueError("its offset in the storage is not a number")
+    if not 0 <= offset <= storage.elements - math.prod(shape):
+        raise ValueError(
+            f"shape {list(shape)} from value {offset} on is beyond its storage of "
+            f"{storage.elements} values"
+        )
+    return shape, span.start + offset * item_bytes
+
+
+def _is_contiguous(shape: tuple[int, ...], strides: object) -> bool:
+    if not isinstance(strides, tuple) or len(strides) != len(shape):
+        return False
+    if 0 in shape:
+        return True
+    expected = 1
+    for size, stride in zip(reversed(shape), reversed(strides), strict=True):
+        # The stride of a dimension of one value is never used, and is arbitrary.
+        if size != 1 and stride != expected:
+            return False
+        expected *= size
+    return True
