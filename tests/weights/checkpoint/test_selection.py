@@ -1,0 +1,126 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ft_serving.weights.checkpoint import select_files
+from ft_serving.weights.errors import CheckpointError
+
+ST_INDEX = "model.safetensors.index.json"
+PT_INDEX = "pytorch_model.bin.index.json"
+
+
+def unread(name: str) -> bytes:
+    raise AssertionError(f"{name} was read without need")
+
+
+def index_of(weight_map: Any) -> Callable[[str], bytes]:
+    content = json.dumps({"metadata": {"total_size": 1}, "weight_map": weight_map}).encode()
+    return lambda name: content
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["config.json", "model.safetensors"], ("model.safetensors",)),
+        (["pytorch_model.bin", "model.safetensors", ST_INDEX], ("model.safetensors",)),
+        (["pytorch_model.bin", "flax_model.msgpack", PT_INDEX], ("pytorch_model.bin",)),
+    ],
+)
+def test_a_single_file_is_chosen_without_reading_any_index(
+    names: list[str], expected: tuple[str, ...]
+) -> None:
+    assert select_files(names, unread) == expected
+
+
+def test_safetensors_shards_are_preferred_to_a_pickle() -> None:
+    names = ["pytorch_model.bin", ST_INDEX, "model-2.safetensors", "model-1.safetensors"]
+    weight_map = {"a": "model-2.safetensors", "b": "model-1.safetensors", "c": names[2]}
+    assert select_files(names, index_of(weight_map)) == (
+        ST_INDEX,
+        "model-1.safetensors",
+        "model-2.safetensors",
+    )
+
+
+def test_shards_of_torch_are_chosen_last() -> None:
+    names = {PT_INDEX, "pytorch_model-00001-of-00001.bin", "tf_model.h5"}
+    weight_map = {"a": "pytorch_model-00001-of-00001.bin"}
+    assert select_files(names, index_of(weight_map)) == (
+        PT_INDEX,
+        "pytorch_model-00001-of-00001.bin",
+    )
+
+
+def test_a_repository_without_a_checkpoint_says_what_it_has() -> None:
+    with pytest.raises(CheckpointError, match=r"found config\.json, tf_model\.h5; needed is one"):
+        select_files(["tf_model.h5", "config.json"], unread)
+
+
+def test_a_checkpoint_in_a_subfolder_is_not_chosen() -> None:
+    with pytest.raises(CheckpointError, match=r"found fp16/model\.safetensors"):
+        select_files(["fp16/model.safetensors"], unread)
+
+
+@pytest.mark.parametrize(
+    "shard",
+    [
+        "/etc/model.safetensors",
+        "../model-1.safetensors",
+        "sub/model-1.safetensors",
+        "sub/../model-1.safetensors",
+        "..\\model-1.safetensors",
+        "C:model-1.safetensors",
+        "model-1.safetensors\n",
+        "model\0.safetensors",
+        ".safetensors",
+        "..safetensors",
+        "",
+        "..",
+        "config.json",
+        "model-1.bin",
+    ],
+)
+def test_a_shard_that_is_not_a_plain_file_beside_the_index_is_refused(shard: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        # The repository lists it, too: both come from the same stranger.
+        select_files([ST_INDEX, shard], index_of({"a": shard}))
+    assert f"it names the file {shard!r}" in str(caught.value)
+    assert ST_INDEX in str(caught.value)
+
+
+def test_all_shards_that_the_repository_lacks_are_named() -> None:
+    weight_map = {"a": "m-1.safetensors", "b": "m-2.safetensors", "c": "m-3.safetensors"}
+    with pytest.raises(CheckpointError) as caught:
+        select_files([ST_INDEX, "m-2.safetensors"], index_of(weight_map))
+    assert "the shard m-1.safetensors is missing; the shard m-3.safetensors is missing" in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"{}", b"{", b"\xff", b"[" * 100_000, b'{"weight_map":{"a":"b","a":"c"}}'],
+)
+def test_an_index_that_is_not_json_is_refused(content: bytes) -> None:
+    with pytest.raises(CheckpointError, match=r"model\.safetensors\.index\.json: it "):
+        select_files([ST_INDEX], lambda name: content)
+
+
+@pytest.mark.parametrize("weight_map", [None, {}, [], "x", {"a": 1}, {"a": ["m.safetensors"]}])
+def test_an_index_without_a_map_to_files_is_refused(weight_map: Any) -> None:
+    with pytest.raises(CheckpointError, match="no weight_map"):
+        select_files([ST_INDEX], index_of(weight_map))
+
+
+def test_the_index_is_read_by_its_name(tmp_path: Path) -> None:
+    asked = []
+
+    def read(name: str) -> bytes:
+        asked.append(name)
+        return index_of({"a": "x.bin"})(name)
+
+    select_files([PT_INDEX, "x.bin"], read)
+    assert asked == [PT_INDEX]
