@@ -1,0 +1,186 @@
+"""Progress of long work: a bar on a terminal, plain lines at intervals everywhere else."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, TextIO
+
+import rich.progress
+from rich.console import Console
+from rich.text import Text
+
+
+def format_bytes(count: float) -> str:
+    """A number of bytes for people: `512 B`, `3.2 GiB`, `210 MiB`."""
+    if count < 1024:
+        return f"{count:.0f} B"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        count /= 1024
+        # The limits are where rounding would print 100.0 and 1024.
+        if count < 99.95:
+            return f"{count:.1f} {unit}"
+        if count < 1023.5 or unit == "TiB":
+            break
+    return f"{count:.0f} {unit}"
+
+
+def format_duration(seconds: float) -> str:
+    """A duration for people: `0.4 s`, `34 s`, `1 min 34 s`, `2 h 05 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+class Task(Protocol):
+    """One piece of work, counted in bytes; its methods may be called from any thread."""
+
+    def advance(self, nbytes: int) -> None:
+        """Count bytes that were done just now."""
+
+    def finish(self) -> None:
+        """Report the end of the work."""
+
+
+class Progress:
+    """Reports on tasks, and prints single lines without disturbing them.
+
+    Use as a context manager. Nothing is printed twice: a terminal shows bars, any other stream
+    gets a line when a task starts, at intervals, and when it is finished.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        interval_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Report to `stream` (default: stderr), with seconds between two lines of a task."""
+        self._stream = stream or sys.stderr
+        self._interval_s = interval_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        console = Console(file=self._stream)
+        self._bars: rich.progress.Progress | None = None
+        if console.is_terminal and not console.is_dumb_terminal:
+            self._bars = rich.progress.Progress(
+                rich.progress.TextColumn("{task.description}"),
+                rich.progress.BarColumn(),
+                rich.progress.TaskProgressColumn(),
+                _Facts(),
+                console=console,
+            )
+
+    def __enter__(self) -> "Progress":
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def task(self, label: str, total: int, done: int = 0) -> Task:
+        """Begin a task of `total` bytes, of which `done` were there before and count no time."""
+        if self._bars:
+            return _BarTask(self._bars, label, total, done)
+        return _LineTask(self.say, self._clock, self._interval_s, label, total, done)
+
+    def say(self, line: str) -> None:
+        """Print one line; may be called from any thread."""
+        if self._bars:
+            self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            return
+        with self._lock:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+
+class _Facts(rich.progress.ProgressColumn):
+    """Bytes, rate and time left, in the same words as the plain lines."""
+
+    def render(self, task: rich.progress.Task) -> Text:
+        return Text(_facts(int(task.completed), int(task.total or 0), task.speed or 0.0))
+
+
+class _BarTask:
+    def __init__(self, bars: rich.progress.Progress, label: str, total: int, done: int) -> None:
+        self._bars = bars
+        # rich takes a total of 0 for work of unknown length and would never end the bar.
+        self._id = bars.add_task(label, total=total or 1, completed=done if total else 1)
+
+    def advance(self, nbytes: int) -> None:
+        self._bars.advance(self._id, nbytes)
+
+    def finish(self) -> None:
+        self._bars.stop_task(self._id)
+        self._bars.refresh()
+
+
+class _LineTask:
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        clock: Callable[[], float],
+        interval_s: float,
+        label: str,
+        total: int,
+        done: int,
+    ) -> None:
+        self._say = say
+        self._clock = clock
+        self._interval_s = interval_s
+        self._label = label
+        self._total = total
+        self._kept = done
+        self._done = done
+        self._lock = threading.Lock()
+        self._started = clock()
+        self._last_time = self._started
+        self._last_done = done
+        say(f"{label}  {_facts(done, total, 0.0)}")
+
+    def advance(self, nbytes: int) -> None:
+        with self._lock:
+            self._done += nbytes
+            now = self._clock()
+            elapsed = now - self._last_time
+            if elapsed < self._interval_s:
+                return
+            rate = (self._done - self._last_done) / elapsed if elapsed else 0.0
+            self._last_time, self._last_done = now, self._done
+            line = f"{self._label}  {_facts(self._done, self._total, rate)}"
+        self._say(line)
+
+    def finish(self) -> None:
+        with self._lock:
+            seconds = self._clock() - self._started
+            moved = self._done - self._kept
+        if not moved:
+            self._say(f"{self._label}  nothing to do, {format_bytes(self._kept)} were there")
+            return
+        rate = f"  {format_bytes(moved / seconds)}/s" if seconds else ""
+        kept = f"  {format_bytes(self._kept)} were there" if self._kept else ""
+        self._say(f"{self._label}  {format_bytes(moved)} in {format_duration(seconds)}{rate}{kept}")
+
+
+def _facts(done: int, total: int, rate: float) -> str:
+    # Rounded down: 100% means that nothing is left.
+    percent = 100 * done // total if total else 100
+    facts = f"{format_bytes(done)} of {format_bytes(total)}  {percent}%"
+    if rate:
+        facts += f"  {format_bytes(rate)}/s"
+        if done < total:
+            facts += f"  {format_duration((total - done) / rate)} left"
+    return facts
