@@ -1,0 +1,302 @@
+"""The model hub: what a repository holds at a commit, and its small files."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from ft_serving import __version__
+from ft_serving.weights.errors import HubError, IntegrityError
+from ft_serving.weights.retry import Backoff, TransientError
+from ft_serving.weights.stream import Source, Stream
+from ft_serving.weights.transport import (
+    READ_TIMEOUT_S,
+    StatusError,
+    Transport,
+    host_of,
+    transient,
+    unreachable,
+)
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
+    from huggingface_hub.hf_api import RepoSibling
+
+DEFAULT_ENDPOINT = "https://huggingface.co"
+LONGEST_READ_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemoteFile:
+    """One file of a snapshot.
+
+    Attributes:
+        name: Path in the repository, relative and without `..`.
+        size: Bytes.
+        sha256: Of the content, for files in large-file storage (LFS); else None.
+        git_blob: Git's id of the file; for LFS files that of the pointer, not of the content.
+    """
+
+    name: str
+    size: int
+    sha256: str | None
+    git_blob: str
+
+    @property
+    def digest(self) -> str:
+        """What `hasher` comes to over the right content."""
+        return self.sha256 or self.git_blob
+
+    def hasher(self) -> "hashlib._Hash":
+        """A hash to feed with the whole content, in order."""
+        if self.sha256:
+            return hashlib.sha256()
+        # A blob's id is the SHA-1 of its content behind this header (git-hash-object).
+        return hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """The files of a repository at one commit (40 hexadecimal digits)."""
+
+    repository: str
+    revision: str
+    files: tuple[RemoteFile, ...]
+
+    def file(self, name: str) -> RemoteFile:
+        """The file of that name.
+
+        Raises:
+            HubError: There is none.
+        """
+        for file in self.files:
+            if file.name == name:
+                return file
+        raise HubError(
+            f"{self.repository}: no file {name!r} in revision {self.revision}; "
+            f"it has {', '.join(sorted(file.name for file in self.files)) or 'none at all'}"
+        )
+
+
+class Hub:
+    """A client of the Hugging Face Hub or of a mirror with the same addresses.
+
+    Every request is tried again, with growing waits, when the connection fails or the hub is
+    overloaded. The token is sent to the endpoint's own scheme, host and port alone, and appears
+    in no message.
+    """
+
+    def __init__(
+        self, endpoint: str, token: str | None, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Connect to nothing yet; `say` is told about failures that are tried again.
+
+        Raises:
+            HubError: The endpoint is no http(s) address, or the token cannot be one.
+        """
+        parts = urlsplit(endpoint)
+        # A password in the address would end up in messages.
+        if parts.username or parts.password:
+            raise HubError("HF_ENDPOINT: must not hold a user or password; set HF_TOKEN instead")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise HubError(
+                f"HF_ENDPOINT: must be an address such as {DEFAULT_ENDPOINT}; got {endpoint!r}"
+            )
+        if token is not None and not re.fullmatch(r"[!-~]+", token):
+            raise HubError(
+                "HF_TOKEN: must be printable ASCII without spaces, as shown once on the hub's page "
+                "of access tokens; what was given is not"
+            )
+        self.endpoint = endpoint.rstrip("/")
+        self._token = token
+        self._say = say
+        self._transport = Transport(self.endpoint, token)
+
+    @classmethod
+    def from_environment(
+        cls, environment: Mapping[str, str], say: Callable[[str], None] = lambda _: None
+    ) -> "Hub":
+        """The hub at HF_ENDPOINT (default: the public one), with the token in HF_TOKEN if set.
+
+        Raises:
+            HubError: As for the constructor.
+        """
+        endpoint = environment.get("HF_ENDPOINT", "").strip()
+        # Tokens from mounted files end in a newline.
+        token = environment.get("HF_TOKEN", "").strip()
+        return cls(endpoint or DEFAULT_ENDPOINT, token or None, say)
+
+    def snapshot(self, repository: str, revision: str) -> Snapshot:
+        """What `repository` holds at `revision`: a branch, a tag or a commit.
+
+        Raises:
+            HubError: The hub refused or was not reached, or its metadata are incomplete or unsafe.
+        """
+        backoff = Backoff(repository, self._say)
+        while True:
+            try:
+                info = self._model_info(repository, revision)
+                break
+            except TransientError as exc:
+                backoff.wait(exc)
+        return _snapshot(repository, info, self.endpoint)
+
+    def url(self, repository: str, commit: str, name: str) -> str:
+        """The address of a file's content."""
+        return f"{self.endpoint}/{repository}/resolve/{commit}/{quote(name)}"
+
+    def source(self, snapshot: Snapshot, name: str) -> Source:
+        """Where ranges of a file come from.
+
+        Raises:
+            HubError: The snapshot has no such file.
+        """
+        file = snapshot.file(name)
+        return Source(
+            self._transport,
+            self.url(snapshot.repository, snapshot.revision, name),
+            file.size,
+            lambda error: self._refusal(error, snapshot.repository, snapshot.revision, name),
+        )
+
+    def read(self, snapshot: Snapshot, name: str) -> bytes:
+        """A small file's content, verified.
+
+        Raises:
+            HubError: The hub refused or was not reached, or the file is larger than 32 MiB.
+            IntegrityError: The content is not that of the hub's metadata.
+        """
+        file = snapshot.file(name)
+        if file.size > LONGEST_READ_BYTES:
+            raise HubError(
+                f"{snapshot.repository}: {name} has {file.size} bytes; at most "
+                f"{LONGEST_READ_BYTES} are read of a file of its kind: check the repository"
+            )
+        chunks: list[bytes] = []
+        with Stream(self.source(snapshot, name), Backoff(name, self._say)) as stream:
+            stream.seek(0, file.size)
+            while stream.position < file.size:
+                chunks.append(stream.read())
+        content = b"".join(chunks)
+        hasher = file.hasher()
+        hasher.update(content)
+        if hasher.hexdigest() != file.digest:
+            raise IntegrityError(
+                f"{name}: the content sent by {self.endpoint} has the hash {hasher.hexdigest()}; "
+                f"its metadata say {file.digest}: try again later, or set HF_ENDPOINT to another "
+                "hub or mirror"
+            )
+        return content
+
+    def _model_info(self, repository: str, revision: str) -> "ModelInfo":
+        # Here, because the imports take a third of a second.
+        import httpx2
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import (
+            HfHubHTTPError,
+            HFValidationError,
+            OfflineModeIsEnabled,
+        )
+
+        api = HfApi(
+            endpoint=self.endpoint,
+            # None would make it look for a token by itself.
+            token=self._token or False,
+            library_name="ft-serving",
+            library_version=__version__,
+        )
+        host = host_of(self.endpoint)
+        try:
+            return api.model_info(
+                repository, revision=revision, files_metadata=True, timeout=READ_TIMEOUT_S
+            )
+        except HfHubHTTPError as exc:
+            status, headers = exc.response.status_code, exc.response.headers
+            raise transient(host, status, headers) or self._refusal(
+                StatusError(host, status, headers), repository, revision
+            ) from exc
+        except OfflineModeIsEnabled as exc:
+            raise HubError(f"{repository}: {exc}") from exc
+        except httpx2.HTTPError as exc:
+            raise unreachable(host, exc) from exc
+        except HFValidationError as exc:
+            raise HubError(f"{repository!r} is not the name of a model: {exc}") from exc
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+            raise HubError(
+                f"{repository}: {self.endpoint} answered with something else than a model's "
+                f"metadata ({exc!r}); is HF_ENDPOINT a hub?"
+            ) from exc
+
+    def _refusal(
+        self, error: StatusError, repository: str, revision: str, name: str | None = None
+    ) -> HubError:
+        """The hub's final answers in words, by the codes that it puts into X-Error-Code."""
+        code = error.headers.get("X-Error-Code", "")
+        token = "HF_TOKEN" if self._token else "HF_TOKEN (none is set)"
+        if code == "GatedRepo":
+            return HubError(
+                f"{repository}: gated, and access was not granted; accept the terms on "
+                f"{self.endpoint}/{repository}, then set {token} to a token of that account"
+            )
+        if code == "RevisionNotFound":
+            return HubError(
+                f"{repository}: no revision {revision!r} at {self.endpoint}; give a branch, a tag "
+                "or a commit of this model"
+            )
+        if code == "EntryNotFound" or (name and error.status == 404 and not code):
+            return HubError(
+                f"{repository}: {self.endpoint} has no file {name!r} in revision {revision}, "
+                "though its metadata list it; is a mirror incomplete?"
+            )
+        # Without a token the hub answers 401 for what does not exist, too.
+        if code == "RepoNotFound" or error.status == 404:
+            return HubError(
+                f"{repository}: no such model at {self.endpoint}; check the name, and if the model "
+                f"is private, which looks the same, set {token} to a token that may read it"
+            )
+        said = error.headers.get("X-Error-Message", "")
+        if error.status == 401:
+            done = "rejected the token" if self._token else "wants a token"
+            return HubError(
+                f"{repository}: {self.endpoint} {done} (401 {said}); set {token} to a valid token "
+                "that may read this model"
+            )
+        return HubError(
+            f"{repository}: {self.endpoint} refused {name or 'its metadata'} ({error.status} "
+            f"{said}); set {token} to a token that may read it, or ask its owner"
+        )
+
+
+def _snapshot(repository: str, info: "ModelInfo", endpoint: str) -> Snapshot:
+    problems: list[str] = []
+    commit = str(info.sha)
+    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+        problems.append(f"its commit is {commit}")
+    if info.siblings is None:
+        problems.append("it lists no files")
+    files = [_remote_file(sibling, problems) for sibling in info.siblings or ()]
+    if problems:
+        raise HubError(
+            f"{repository}: the metadata from {endpoint} are incomplete or unsafe: "
+            f"{'; '.join(problems)}; set HF_ENDPOINT to another hub or mirror"
+        )
+    return Snapshot(repository=repository, revision=commit, files=tuple(files))
+
+
+def _remote_file(sibling: "RepoSibling", problems: list[str]) -> RemoteFile:
+    # Nothing has checked the types of what the JSON holds.
+    name, size, blob = str(sibling.rfilename), sibling.size, str(sibling.blob_id)
+    sha256 = str(sibling.lfs.sha256) if sibling.lfs else None
+    # Names become paths below a folder of ours; an empty part is an absolute path or a folder.
+    if "\0" in name or {"", ".", ".."} & set(name.split("/")):
+        problems.append(f"the name {name!r} is not that of a file in a repository")
+    if not isinstance(size, int) or size < 0:
+        problems.append(f"{name}: its size is {size!r}")
+        size = 0
+    if not re.fullmatch(r"[0-9a-f]{40}", blob):
+        problems.append(f"{name}: its git id is {blob}")
+    if sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        problems.append(f"{name}: its SHA-256 is {sha256}")
+    return RemoteFile(name=name, size=size, sha256=sha256, git_blob=blob)

@@ -1,0 +1,127 @@
+"""GET over pooled connections: redirects, proxies, and a token that only the hub gets to see."""
+
+import urllib.request
+from collections.abc import Mapping
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError
+from urllib3.util import Timeout, parse_url
+
+from ft_serving import __version__
+from ft_serving.weights.retry import TransientError, asked_wait_s
+
+CONNECT_TIMEOUT_S = 10.0
+# A connection that brings nothing for so long is given up and replaced.
+READ_TIMEOUT_S = 30.0
+REDIRECTS = 5
+CONNECTIONS_KEPT = 16
+
+OTHER_ENDPOINT = "check the network, or set HF_ENDPOINT to another hub or mirror"
+
+
+class StatusError(Exception):
+    """A final answer that is not the content asked for."""
+
+    def __init__(self, host: str, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(f"{host} answered {status}")
+        self.host = host
+        self.status = status
+        self.headers = headers
+
+
+def transient(host: str, status: int, headers: Mapping[str, str]) -> TransientError | None:
+    """The error for a status after which another try makes sense; None for any other."""
+    if status not in (408, 429) and status < 500:
+        return None
+    return TransientError(
+        f"{host} answered {status}",
+        "the hub is overloaded or limits this address: try again later",
+        asked_wait_s(headers),
+    )
+
+
+def unreachable(host: str, cause: Exception) -> TransientError:
+    """The error for a connection that could not be made, or failed before any answer."""
+    return TransientError(f"cannot reach {host} ({cause})", OTHER_ENDPOINT)
+
+
+def host_of(url: str) -> str:
+    """Scheme, host and port: all of an address that is fit for a message.
+
+    What follows may be a signature that grants access.
+    """
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+class Transport:
+    """Connections to one hub and to whatever hosts it redirects to; safe between threads."""
+
+    def __init__(self, endpoint: str, token: str | None) -> None:
+        """Send `token`, if any, to the scheme, host and port of `endpoint` and nowhere else."""
+        self._origin = _origin(endpoint)
+        self._token = token
+        # The environment's proxies, as the hub's own client takes them.
+        self._proxies = {
+            scheme: urllib3.ProxyManager(address, maxsize=CONNECTIONS_KEPT)
+            for scheme, address in urllib.request.getproxies().items()
+            if scheme in ("http", "https")
+        }
+        self._direct = urllib3.PoolManager(maxsize=CONNECTIONS_KEPT)
+
+    def get(self, url: str, headers: Mapping[str, str]) -> tuple[urllib3.BaseHTTPResponse, str]:
+        """Open the content at `url`.
+
+        Returns:
+            The response, of status 200 or 206 with its body unread, and the address that it came
+            from, which after redirects is another.
+
+        Raises:
+            TransientError: Connection, or a status after which another try makes sense.
+            StatusError: Any other status.
+        """
+        for _ in range(REDIRECTS):
+            response = self._request(url, headers)
+            location = response.get_redirect_location()
+            if not location:
+                break
+            response.close()
+            url = urljoin(url, location)
+        else:
+            raise TransientError(
+                f"{host_of(url)} redirected more than {REDIRECTS} times", OTHER_ENDPOINT
+            )
+        if response.status in (200, 206):
+            return response, url
+        response.close()
+        answer = host_of(url), response.status, response.headers
+        raise transient(*answer) or StatusError(*answer)
+
+    def _request(self, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+        sent = {"User-Agent": f"ft-serving/{__version__}", "Accept-Encoding": "identity"}
+        sent.update(headers)
+        if self._token and _origin(url) == self._origin:
+            sent["Authorization"] = f"Bearer {self._token}"
+        parts = urlsplit(url)
+        pool: urllib3.PoolManager = self._direct
+        if parts.scheme in self._proxies and not urllib.request.proxy_bypass(parts.netloc):
+            pool = self._proxies[parts.scheme]
+        try:
+            return pool.request(
+                "GET",
+                url,
+                headers=sent,
+                preload_content=False,
+                redirect=False,
+                retries=False,
+                timeout=Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
+            )
+        except (HTTPError, OSError) as exc:
+            raise unreachable(host_of(url), exc) from exc
+
+
+def _origin(url: str) -> tuple[str | None, str | None, int | None]:
+    parts = parse_url(url)
+    default = {"http": 80, "https": 443}.get(parts.scheme or "")
+    return parts.scheme, parts.host, parts.port or default
