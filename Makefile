@@ -1,10 +1,10 @@
-# Targets: check (no platform, two minutes), test (everything), lock (refresh the pins).
+# Targets: check (no platform, two minutes), test (everything), benchmark-*, lock (refresh the pins).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: check test lint format lock clean
+.PHONY: check test lint format lock benchmark-convert clean
 
 check: lint
 	$(BIN)/pytest -m "not slow"
@@ -33,6 +33,9 @@ PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --str
 lock: $(STAMP)
 	$(PIP_COMPILE) --extra weights --extra dev --output-file requirements/dev.lock pyproject.toml
 	$(PIP_COMPILE) --extra weights --output-file requirements/weights.lock pyproject.toml
+
+benchmark-convert: $(STAMP)
+	$(BIN)/python -m benchmarks.convert
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

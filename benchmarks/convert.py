@@ -1,0 +1,243 @@
+"""How fast, and in how little memory, a checkpoint becomes a release.
+
+Three comparisons, each taken in turns within one run, on a checkpoint with GPT-J-6B's tensor
+shapes and few of its layers:
+
+- conversion fp32 to fp32, hashed and flushed to disk, against a plain copy of the same bytes with
+  an fsync;
+- downloading and verifying from the hub mirror on this machine, against curl of the same file;
+- preparing a release that is there already, against the limit of two seconds.
+
+Run: make benchmark-convert
+"""
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psutil
+
+from benchmarks.synthetic import GPT_J_6B, write_checkpoint
+from ft_serving.dtypes import DType
+from ft_serving.weights.download import download
+from ft_serving.weights.hub import Hub
+from ft_serving.weights.prepare import Outcome, Settings, prepare
+from ft_serving.weights.progress import Progress, format_bytes
+from ft_serving.weights.source import LocalSource
+from ft_serving.weights.storage import Storage
+from local_platform.hub.server import HubServer
+
+SETTINGS = Settings(
+    dtype=DType.FP32,
+    compute_dtype=DType.FP32,
+    tensor_parallel=1,
+    pipeline_parallel=1,
+    streaming=False,
+)
+
+COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Seconds that something took, and the most anonymous memory that it had."""
+
+    seconds: float
+    anonymous: int
+
+
+def main() -> None:
+    """Measure, and print the ratios last."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--layers", type=int, default=1, help="one makes 2.5 GB, each more 0.8 GB")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="on the disk to measure; must have the room")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        measure(Path(name), options.layers, options.rounds)
+
+
+def measure(root: Path, layers: int, rounds: int) -> None:
+    """Write a checkpoint below `root`, and take every comparison `rounds` times."""
+    model = root / "models" / "synthetic"
+    size = write_checkpoint(model, {**GPT_J_6B, "n_layer": layers})
+    weights = model / "model.safetensors"
+    print(
+        f"checkpoint: {format_bytes(size)}, {layers} layer(s) of GPT-J-6B's shapes, {rounds} rounds"
+    )
+
+    def copied() -> Measured:
+        return in_process(copy, weights, root / "copy")
+
+    def converted() -> Measured:
+        shutil.rmtree(root / "storage", ignore_errors=True)
+        return in_process(convert, model, root / "storage")
+
+    def prepared_again() -> Measured:
+        return in_process(prepare_again, model, root / "storage")
+
+    copies, conversions = in_turns(rounds, copy=copied, convert=converted)
+    (again,) = in_turns(rounds, again=prepared_again)
+    shutil.rmtree(root / "storage")
+    (root / "copy").unlink()
+    with serving(root / "models") as endpoint:
+
+        def curled() -> Measured:
+            return in_process(curl, endpoint, root / "curled")
+
+        def downloaded() -> Measured:
+            shutil.rmtree(root / "downloaded", ignore_errors=True)
+            return in_process(fetch, endpoint, root / "downloaded")
+
+        curls, downloads = in_turns(rounds, curl=curled, download=downloaded)
+
+    peak = max(m.anonymous for m in conversions)
+    slowest = max(m.seconds for m in again)
+    print()
+    print(f"anonymous memory of a conversion: at most {format_bytes(peak)} (limit 512 MiB)")
+    print(f"anonymous memory of a download: {format_bytes(max(m.anonymous for m in downloads))}")
+    print(f"preparing a valid release again: at most {slowest:.2f} s (limit 2 s)")
+    print(f"conversion / copy with fsync: {ratio(conversions, copies)} (limit 1.5)")
+    print(f"download and verify / curl: {ratio(downloads, curls)} (limit 1.3)")
+
+
+def in_turns(rounds: int, **functions: Callable[[], Measured]) -> list[list[Measured]]:
+    """Run functions A B A B …, print every figure under its name, and return each one's."""
+    results: list[list[Measured]] = [[] for _ in functions]
+    for _ in range(rounds):
+        for (name, function), result in zip(functions.items(), results, strict=True):
+            # What an earlier run left to be written would be paid by the next one.
+            os.sync()
+            result.append(function())
+            print(f"{name:9} {result[-1].seconds:7.2f} s", flush=True)
+    return results
+
+
+def ratio(ours: list[Measured], theirs: list[Measured]) -> str:
+    """The median of the ratios round by round, with the smallest and the largest."""
+    ratios = [a.seconds / b.seconds for a, b in zip(ours, theirs, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def in_process(function: Callable[..., float], *arguments: Path | str) -> Measured:
+    """Run a function, which returns its seconds, in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_report, args=(sending, function, arguments))
+    process.start()
+    sending.close()
+    measured: Measured = receiving.recv()
+    process.join()
+    return measured
+
+
+def _report(
+    pipe: Connection, function: Callable[..., float], arguments: tuple[Path | str, ...]
+) -> None:
+    with anonymous_memory() as peak:
+        seconds = function(*arguments)
+    pipe.send(Measured(seconds=seconds, anonymous=peak[0]))
+
+
+@contextmanager
+def anonymous_memory() -> Iterator[list[int]]:
+    """Watch this process's anonymous memory; the list holds the most seen, in bytes."""
+    process, peak, done = psutil.Process(), [0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.01):
+            memory = process.memory_info()
+            peak[0] = max(peak[0], memory.rss - memory.shared)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield peak
+    done.set()
+    thread.join()
+
+
+def copy(source: Path, target: Path) -> float:
+    """Copy a file as a simple program would, through a buffer, and flush it to disk."""
+    began = time.perf_counter()
+    with source.open("rb") as reading, target.open("wb") as writing:
+        shutil.copyfileobj(reading, writing, COPY_BYTES)
+        writing.flush()
+        os.fsync(writing.fileno())
+    return time.perf_counter() - began
+
+
+def convert(model: Path, storage_root: Path) -> float:
+    """Convert; the time leaves out hashing the source, which a download does on its way."""
+    storage = Storage(storage_root)
+    storage.create()
+    with Progress(Path(os.devnull).open("w")) as progress:
+        source = LocalSource(model, (), progress)
+        began = time.perf_counter()
+        outcome = prepare(source, SETTINGS, storage, progress).outcome
+        seconds = time.perf_counter() - began
+    assert outcome is Outcome.CONVERTED
+    return seconds
+
+
+def prepare_again(model: Path, storage_root: Path) -> float:
+    """Run the command on a release that is valid, with the interpreter's start."""
+    began = time.perf_counter()
+    arguments: list[str | Path] = ["weights", "prepare", "--dtype", "fp32"]
+    arguments += ["--repository", model, "--storage", storage_root]
+    program = Path(sys.executable).with_name("ft-serving")
+    done = subprocess.run([program, *arguments], check=True, capture_output=True, text=True)
+    seconds = time.perf_counter() - began
+    assert Outcome.FOUND in done.stderr, done.stderr
+    return seconds
+
+
+@contextmanager
+def serving(models: Path) -> Iterator[str]:
+    """Serve a folder of models from a process of its own; give the endpoint."""
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_serve, args=(sending, models))
+    process.start()
+    yield receiving.recv()
+    process.terminate()
+    process.join()
+
+
+def _serve(pipe: Connection, models: Path) -> None:
+    with HubServer(models, host="127.0.0.1", port=0) as hub:
+        pipe.send(hub.url)
+        threading.Event().wait()
+
+
+def curl(endpoint: str, target: Path) -> float:
+    """Download the weights with curl, unverified."""
+    url = f"{endpoint}/synthetic/resolve/main/model.safetensors"
+    began = time.perf_counter()
+    subprocess.run(["curl", "--silent", "--fail", "--output", target, url], check=True)
+    return time.perf_counter() - began
+
+
+def fetch(endpoint: str, target: Path) -> float:
+    """Download and verify the weights as `prepare` does."""
+    hub = Hub(endpoint, None)
+    began = time.perf_counter()
+    snapshot = hub.snapshot("synthetic", "main")
+    with Progress(Path(os.devnull).open("w")) as progress:
+        download(hub, snapshot, ["model.safetensors"], target, progress)
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

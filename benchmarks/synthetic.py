@@ -1,0 +1,53 @@
+"""Checkpoints with a published model's tensor shapes and random values."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from ft_serving.weights.families import read_architecture
+from ft_serving.weights.families.base import Architecture, Family
+
+GPT_J_6B = {
+    "architectures": ["GPTJForCausalLM"],
+    "model_type": "gptj",
+    "activation_function": "gelu_new",
+    "n_embd": 4096,
+    "n_head": 16,
+    "n_inner": None,
+    "n_layer": 28,
+    "rotary_dim": 64,
+    "vocab_size": 50400,
+    "bos_token_id": 50256,
+    "eos_token_id": 50256,
+}
+
+
+def write_checkpoint(folder: Path, config: dict[str, Any]) -> int:
+    """Write config.json and an fp32 model.safetensors; return the bytes of the latter.
+
+    All tensors are held in memory meanwhile.
+    """
+    folder.mkdir(parents=True)
+    text = json.dumps(config)
+    (folder / "config.json").write_text(text)
+    family, architecture = read_architecture(text.encode())
+    generator = np.random.default_rng(0)
+    tensors = {}
+    for name, shape in _shapes(family, architecture).items():
+        tensors[name] = generator.standard_normal(shape, np.float32)
+        tensors[name] *= 0.02
+    path = folder / "model.safetensors"
+    save_file(tensors, path, metadata={"format": "pt"})
+    return path.stat().st_size
+
+
+def _shapes(family: Family, architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    return {
+        source.replace("{layer}", str(layer)): tuple(getattr(architecture, n) for n in rule.shape)
+        for rule in family.rules
+        for layer in range(architecture.layers if rule.per_layer else 1)
+        for source in rule.sources
+    }
