@@ -3,7 +3,6 @@
 import math
 import mmap
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
@@ -106,9 +105,7 @@ class Checkpoint(Mapping[str, Tensor]):
 
     def close(self) -> None:
         """Unmap the files; those with views in use follow when the last view is gone."""
-        for mapped in self._maps.values():
-            with suppress(BufferError):
-                mapped.close()
+        # A map cannot be closed while views use it; forgotten, it goes with the last of them.
         self._maps.clear()
 
     def _advise(self, name: str, advice: int) -> None:

@@ -70,7 +70,7 @@ def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     """Return the header and the position of the first tensor's first byte."""
     file.seek(0)
     length = int.from_bytes(file.read(_PREFIX), "little")
-    if size < _PREFIX or length > min(size - _PREFIX, MAX_BYTES):
+    if length > min(size - _PREFIX, MAX_BYTES):
         raise ValueError(
             f"the file has {size} bytes and states a header of {length}: it is truncated, or not "
             "a safetensors file"

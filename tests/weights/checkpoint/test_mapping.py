@@ -157,6 +157,17 @@ def test_advice_is_taken_for_every_position_in_a_page(tmp_path: Path) -> None:
             assert checkpoint.array(name).tolist() == expected.tolist()
 
 
+def test_advice_is_taken_for_an_empty_tensor_at_the_end_of_the_last_page(tmp_path: Path) -> None:
+    entry = b'{"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'
+    header = entry.ljust(mmap.PAGESIZE - 8)
+    (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with open_checkpoint(tmp_path) as checkpoint:
+        assert checkpoint["x"].offset == mmap.PAGESIZE
+        checkpoint.will_need("x")
+        checkpoint.done_with("x")
+        assert checkpoint.array("x").shape == (0,)
+
+
 def test_done_with_takes_a_tensor_out_of_resident_memory(tmp_path: Path) -> None:
     size = 32 << 20
     save_file(

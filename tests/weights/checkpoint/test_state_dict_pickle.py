@@ -147,7 +147,7 @@ FIVE = [torch.integer(0), torch.integers(1), torch.integers(1), torch.FALSE, b"}
         (b"(u", "has a str where a dict belongs"),
         (b"}(Nu", "sets a key without a value"),
         (b"ttttttttttt", "returns to a mark that it has not set"),
-        (b"(\x87", "takes more values than it has put down"),
+        (b"(\x85", "takes more values than it has put down"),
         (b"X\xff\xff\xff\xffabc", "expected 4294967295 bytes"),
     ],
 )

@@ -126,6 +126,14 @@ def test_another_byte_order_is_refused(tmp_path: Path, order: bytes) -> None:
             torch.tensor(torch.storage("FloatStorage", "../data.pkl", 2), (2,), (1,)),
             "not in the archive",
         ),
+        (
+            torch.tensor(torch.storage("ByteStorage", "archive/byteorder", 6), (6,), (1,)),
+            "not in the archive",
+        ),
+        (
+            VECTOR.replace(b"Q" + torch.integer(0), b"Q" + torch.text("0")),
+            "its offset in the storage is not a number",
+        ),
         (torch.tensor(torch.storage("ByteStorage", "0", 8), (9,), (1,)), "beyond its storage"),
     ],
 )
@@ -162,6 +170,22 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
     entries = {"a/data.pkl": torch.state_dict({"w": VECTOR}), "a/data/0": TWO_FLOATS}
     torch.write_entries(tmp_path / FILE, entries, zipfile.ZIP_DEFLATED)
     assert "the entry 'a/data.pkl' is compressed" in refusal(tmp_path)
+
+
+def test_an_entry_that_only_claims_to_be_compressed_is_refused(tmp_path: Path) -> None:
+    torch.write_archive(tmp_path / FILE, torch.state_dict({"w": VECTOR}), {"0": TWO_FLOATS})
+    data = bytearray((tmp_path / FILE).read_bytes())
+    data[data.index(b"PK\x01\x02") + 10] = zipfile.ZIP_DEFLATED
+    (tmp_path / FILE).write_bytes(data)
+    assert "the entry 'archive/data.pkl' is compressed" in refusal(tmp_path)
+
+
+def test_an_entry_without_a_local_header_is_refused(tmp_path: Path) -> None:
+    torch.write_archive(tmp_path / FILE, torch.state_dict({"w": VECTOR}), {"0": TWO_FLOATS})
+    data = bytearray((tmp_path / FILE).read_bytes())
+    data[data.rindex(b"PK\x03\x04")] = 0
+    (tmp_path / FILE).write_bytes(data)
+    assert "the entry 'archive/version' has no local header" in refusal(tmp_path)
 
 
 def test_a_zip_bomb_is_refused_without_inflating_it(tmp_path: Path) -> None:
