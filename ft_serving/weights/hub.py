@@ -4,11 +4,16 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
 
 from ft_serving import __version__
 from ft_serving.weights.errors import HubError, IntegrityError
+from ft_serving.weights.refusal import Question, refusal
 from ft_serving.weights.retry import Backoff, TransientError
 from ft_serving.weights.stream import Source, Stream
 from ft_serving.weights.transport import (
@@ -96,11 +101,14 @@ class Hub:
         Raises:
             HubError: The endpoint is no http(s) address, or the token cannot be one.
         """
-        parts = urlsplit(endpoint)
+        try:
+            parts = parse_url(endpoint)
+        except LocationParseError:
+            parts = Url()
         # A password in the address would end up in messages.
-        if parts.username or parts.password:
+        if parts.auth:
             raise HubError("HF_ENDPOINT: must not hold a user or password; set HF_TOKEN instead")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        if parts.scheme not in ("http", "https") or not parts.host or parts.query:
             raise HubError(
                 f"HF_ENDPOINT: must be an address such as {DEFAULT_ENDPOINT}; got {endpoint!r}"
             )
@@ -158,7 +166,7 @@ class Hub:
             self._transport,
             self.url(snapshot.repository, snapshot.revision, name),
             file.size,
-            lambda error: self._refusal(error, snapshot.repository, snapshot.revision, name),
+            partial(refusal, asked=self._question(snapshot.repository, snapshot.revision, name)),
         )
 
     def read(self, snapshot: Snapshot, name: str) -> bytes:
@@ -190,6 +198,15 @@ class Hub:
             )
         return content
 
+    def _question(self, repository: str, revision: str, name: str | None = None) -> Question:
+        return Question(
+            endpoint=self.endpoint,
+            with_token=self._token is not None,
+            repository=repository,
+            revision=revision,
+            name=name,
+        )
+
     def _model_info(self, repository: str, revision: str) -> "ModelInfo":
         # Here, because the imports take a third of a second.
         import httpx2
@@ -214,9 +231,9 @@ class Hub:
             )
         except HfHubHTTPError as exc:
             status, headers = exc.response.status_code, exc.response.headers
-            raise transient(host, status, headers) or self._refusal(
-                StatusError(host, status, headers), repository, revision
-            ) from exc
+            error = StatusError(host, status, headers)
+            asked = self._question(repository, revision)
+            raise transient(host, status, headers) or refusal(error, asked) from exc
         except OfflineModeIsEnabled as exc:
             raise HubError(f"{repository}: {exc}") from exc
         except httpx2.HTTPError as exc:
@@ -228,45 +245,6 @@ class Hub:
                 f"{repository}: {self.endpoint} answered with something else than a model's "
                 f"metadata ({exc!r}); is HF_ENDPOINT a hub?"
             ) from exc
-
-    def _refusal(
-        self, error: StatusError, repository: str, revision: str, name: str | None = None
-    ) -> HubError:
-        """The hub's final answers in words, by the codes that it puts into X-Error-Code."""
-        code = error.headers.get("X-Error-Code", "")
-        token = "HF_TOKEN" if self._token else "HF_TOKEN (none is set)"
-        if code == "GatedRepo":
-            return HubError(
-                f"{repository}: gated, and access was not granted; accept the terms on "
-                f"{self.endpoint}/{repository}, then set {token} to a token of that account"
-            )
-        if code == "RevisionNotFound":
-            return HubError(
-                f"{repository}: no revision {revision!r} at {self.endpoint}; give a branch, a tag "
-                "or a commit of this model"
-            )
-        if code == "EntryNotFound" or (name and error.status == 404 and not code):
-            return HubError(
-                f"{repository}: {self.endpoint} has no file {name!r} in revision {revision}, "
-                "though its metadata list it; is a mirror incomplete?"
-            )
-        # Without a token the hub answers 401 for what does not exist, too.
-        if code == "RepoNotFound" or error.status == 404:
-            return HubError(
-                f"{repository}: no such model at {self.endpoint}; check the name, and if the model "
-                f"is private, which looks the same, set {token} to a token that may read it"
-            )
-        said = error.headers.get("X-Error-Message", "")
-        if error.status == 401:
-            done = "rejected the token" if self._token else "wants a token"
-            return HubError(
-                f"{repository}: {self.endpoint} {done} (401 {said}); set {token} to a valid token "
-                "that may read this model"
-            )
-        return HubError(
-            f"{repository}: {self.endpoint} refused {name or 'its metadata'} ({error.status} "
-            f"{said}); set {token} to a token that may read it, or ask its owner"
-        )
 
 
 def _snapshot(repository: str, info: "ModelInfo", endpoint: str) -> Snapshot:

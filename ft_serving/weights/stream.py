@@ -9,7 +9,7 @@ from urllib3.exceptions import HTTPError
 
 from ft_serving.weights.errors import HubError
 from ft_serving.weights.retry import Backoff, TransientError
-from ft_serving.weights.transport import OTHER_ENDPOINT, StatusError, Transport, host_of
+from ft_serving.weights.transport import OTHER_ENDPOINT, StatusError, Transport, host_of, reason
 
 # Large reads spare system calls and copies; each connection holds one in memory.
 READ_BYTES = 1 << 20
@@ -114,7 +114,7 @@ class Body:
         try:
             data = self._response.read(size, decode_content=False)
         except (HTTPError, OSError) as exc:
-            raise self._lost(str(exc)) from exc
+            raise self._lost(reason(exc)) from exc
         if not data:
             raise self._lost("the answer ended early")
         self.position += len(data)

@@ -2,7 +2,7 @@
 
 import urllib.request
 from collections.abc import Mapping
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -43,7 +43,12 @@ def transient(host: str, status: int, headers: Mapping[str, str]) -> TransientEr
 
 def unreachable(host: str, cause: Exception) -> TransientError:
     """The error for a connection that could not be made, or failed before any answer."""
-    return TransientError(f"cannot reach {host} ({cause})", OTHER_ENDPOINT)
+    return TransientError(f"cannot reach {host} ({reason(cause)})", OTHER_ENDPOINT)
+
+
+def reason(error: Exception) -> str:
+    """The last and plainest part of an HTTP library's message, without addresses of objects."""
+    return str(error.args[-1] if error.args else error).rpartition(": ")[2].rstrip(".")
 
 
 def host_of(url: str) -> str:
@@ -51,8 +56,8 @@ def host_of(url: str) -> str:
 
     What follows may be a signature that grants access.
     """
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    parts = parse_url(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 class Transport:
@@ -63,7 +68,7 @@ class Transport:
         self._origin = _origin(endpoint)
         self._token = token
         # The environment's proxies, as the hub's own client takes them.
-        self._proxies = {
+        self._proxies: dict[str, urllib3.PoolManager] = {
             scheme: urllib3.ProxyManager(address, maxsize=CONNECTIONS_KEPT)
             for scheme, address in urllib.request.getproxies().items()
             if scheme in ("http", "https")
@@ -87,7 +92,7 @@ class Transport:
             if not location:
                 break
             response.close()
-            url = urljoin(url, location)
+            url = _redirected(url, location)
         else:
             raise TransientError(
                 f"{host_of(url)} redirected more than {REDIRECTS} times", OTHER_ENDPOINT
@@ -103,10 +108,10 @@ class Transport:
         sent.update(headers)
         if self._token and _origin(url) == self._origin:
             sent["Authorization"] = f"Bearer {self._token}"
-        parts = urlsplit(url)
-        pool: urllib3.PoolManager = self._direct
-        if parts.scheme in self._proxies and not urllib.request.proxy_bypass(parts.netloc):
-            pool = self._proxies[parts.scheme]
+        parts = parse_url(url)
+        pool = self._proxies.get(parts.scheme or "", self._direct)
+        if urllib.request.proxy_bypass(parts.netloc or ""):
+            pool = self._direct
         try:
             return pool.request(
                 "GET",
@@ -119,6 +124,17 @@ class Transport:
             )
         except (HTTPError, OSError) as exc:
             raise unreachable(host_of(url), exc) from exc
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        target = urljoin(url, location)
+        parse_url(target)
+    except ValueError as exc:
+        raise TransientError(
+            f"{host_of(url)} redirected to something that is no address", OTHER_ENDPOINT
+        ) from exc
+    return target
 
 
 def _origin(url: str) -> tuple[str | None, str | None, int | None]:

@@ -1,0 +1,453 @@
+"""The hub client against a hub that refuses, fails, lies and redirects."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ft_serving.weights import retry, transport
+from ft_serving.weights.errors import HubError, IntegrityError
+from ft_serving.weights.hub import Hub, RemoteFile
+from tests.weights.faulty_hub import COMMIT, REPOSITORY, Fault, FaultyHub
+
+TOKEN = "hf_verySecretToken"
+FILES = {"config.json": b"{}\n", "model.bin": b"0123456789", "sub folder/a+b.txt": b""}
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "FIRST_DELAY_S", 0.001)
+
+
+@pytest.fixture
+def faulty() -> Iterator[FaultyHub]:
+    with FaultyHub(FILES) as server:
+        yield server
+
+
+def test_a_snapshot_names_the_commit_and_every_file_with_its_hash(faulty: FaultyHub) -> None:
+    snapshot = Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
+    assert snapshot.repository == "some/model"
+    assert snapshot.revision == COMMIT
+    assert snapshot.files == (
+        RemoteFile(
+            name="config.json",
+            size=3,
+            sha256=None,
+            git_blob="0967ef424bce6791893e9a57bb952f80fd536e93",
+        ),
+        RemoteFile(
+            name="model.bin",
+            size=10,
+            sha256="84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882",
+            git_blob="f" * 40,
+        ),
+        RemoteFile(
+            name="sub folder/a+b.txt",
+            size=0,
+            sha256=None,
+            git_blob="e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+        ),
+    )
+
+
+def test_a_revision_with_a_slash_reaches_the_hub_as_one_word(faulty: FaultyHub) -> None:
+    Hub(faulty.endpoint, None).snapshot(REPOSITORY, "refs/pr/1")
+    assert faulty.requests[0].path == "/api/models/some/model/revision/refs/pr/1"
+
+
+@pytest.mark.parametrize("name", list(FILES))
+def test_a_small_file_is_read_from_the_commit(faulty: FaultyHub, name: str) -> None:
+    hub = Hub(faulty.endpoint, None)
+    assert hub.read(hub.snapshot(REPOSITORY, "main"), name) == FILES[name]
+
+
+def test_addresses_are_quoted() -> None:
+    hub = Hub("http://hub.test/mirror/", None)
+    assert hub.url("some/model", COMMIT, "sub folder/a#b?.txt") == (
+        f"http://hub.test/mirror/some/model/resolve/{COMMIT}/sub%20folder/a%23b%3F.txt"
+    )
+
+
+def test_the_environment_gives_endpoint_and_token(faulty: FaultyHub) -> None:
+    hub = Hub.from_environment({"HF_ENDPOINT": f"{faulty.endpoint}/", "HF_TOKEN": f"{TOKEN}\n"})
+    hub.read(hub.snapshot(REPOSITORY, "main"), "config.json")
+    assert hub.endpoint == faulty.endpoint
+    assert [request.headers["authorization"] for request in faulty.requests] == [
+        f"Bearer {TOKEN}",
+        f"Bearer {TOKEN}",
+    ]
+
+
+def test_without_an_environment_it_is_the_public_hub() -> None:
+    assert Hub.from_environment({}).endpoint == "https://huggingface.co"
+
+
+def test_no_token_is_sent_that_was_not_given(
+    faulty: FaultyHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    hub = Hub(faulty.endpoint, None)
+    hub.read(hub.snapshot(REPOSITORY, "main"), "config.json")
+    assert all("authorization" not in request.headers for request in faulty.requests)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["huggingface.co", "ftp://hub.test", "https://", "https://hub.test?x=1", "http://h:x"],
+)
+def test_an_endpoint_that_is_no_address_is_refused(endpoint: str) -> None:
+    with pytest.raises(HubError, match=r"HF_ENDPOINT: must be an address such as https://hugg"):
+        Hub(endpoint, None)
+
+
+def test_a_password_in_the_endpoint_is_refused_and_not_repeated() -> None:
+    with pytest.raises(HubError, match="HF_ENDPOINT") as caught:
+        Hub("https://me:hunter2@hub.test", None)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_token_that_cannot_be_one_is_refused_and_not_repeated() -> None:
+    with pytest.raises(HubError, match="HF_TOKEN") as caught:
+        Hub("https://hub.test", "hf_a\nhf_b")
+    assert "hf_a" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "token", "expected"),
+    [
+        (403, {"X-Error-Code": "GatedRepo"}, TOKEN, r"accept the terms on .*/some/model, then set"),
+        (401, {"X-Error-Code": "GatedRepo"}, None, r"accept the terms .* HF_TOKEN \(none is set\)"),
+        (
+            401,
+            {"X-Error-Message": "Invalid credentials in Authorization header"},
+            TOKEN,
+            r"rejected the token \(401 Invalid credentials .*set HF_TOKEN to a valid",
+        ),
+        (401, {}, None, r"wants a token \(401\); set HF_TOKEN \(none is set\) to"),
+        (401, {"X-Error-Code": "RepoNotFound"}, None, r"no such model at .* is private, which lo"),
+        (
+            404,
+            {"X-Error-Code": "RepoNotFound"},
+            TOKEN,
+            r"no such model at .*set HF_TOKEN to a token",
+        ),
+        (404, {}, None, r"no such model at http://127\.0\.0\.1:\d+; check the name"),
+        (404, {"X-Error-Code": "RevisionNotFound"}, None, r"no revision 'v9' at .*a branch, a tag"),
+        (418, {}, None, r"127\.0\.0\.1:\d+ answered 418 for its metadata; .* HF_ENDPOINT"),
+        (403, {"X-Error-Message": "Access disabled"}, TOKEN, r"refused .*\(403 Access disabled\)"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_once_with_what_to_do(
+    faulty: FaultyHub, status: int, headers: dict[str, str], token: str | None, expected: str
+) -> None:
+    faulty.metadata_faults.append(Fault(status=status, headers=headers))
+    with pytest.raises(HubError, match=expected) as caught:
+        Hub(faulty.endpoint, token).snapshot(REPOSITORY, "v9")
+    assert str(caught.value).startswith("some/model: ")
+    assert TOKEN not in str(caught.value)
+    assert len(faulty.requests) == 1, "a refusal is final: asking again only delays the message"
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Error-Code": "EntryNotFound"}])
+def test_a_file_that_only_the_metadata_know_is_named(
+    faulty: FaultyHub, headers: dict[str, str]
+) -> None:
+    hub = Hub(faulty.endpoint, None)
+    snapshot = hub.snapshot(REPOSITORY, "main")
+    faulty.content_faults.append(Fault(status=404, headers=headers))
+    with pytest.raises(HubError, match=f"has no file 'config.json' in revision {COMMIT}"):
+        hub.read(snapshot, "config.json")
+
+
+def test_a_file_that_the_snapshot_lacks_is_named_with_those_that_it_has(faulty: FaultyHub) -> None:
+    hub = Hub(faulty.endpoint, None)
+    with pytest.raises(HubError, match=r"no file 'x\.bin' .* it has config\.json, model\.bin, sub"):
+        hub.read(hub.snapshot(REPOSITORY, "main"), "x.bin")
+
+
+@pytest.mark.parametrize("repository", ["a/b/c", "../etc", "a b", ""])
+def test_a_name_that_no_model_can_have_is_refused_without_asking(
+    faulty: FaultyHub, repository: str
+) -> None:
+    with pytest.raises(HubError, match="is not the name of a model"):
+        Hub(faulty.endpoint, None).snapshot(repository, "main")
+    assert faulty.requests == []
+
+
+def test_an_endpoint_that_nobody_serves_is_named_after_all_tries() -> None:
+    said: list[str] = []
+    with pytest.raises(HubError) as caught:
+        Hub("http://127.0.0.1:1", None, said.append).snapshot(REPOSITORY, "main")
+    message = str(caught.value)
+    assert "some/model: cannot reach http://127.0.0.1:1 ([Errno 111] Connection refused)" in message
+    assert "the last of 7 tries" in message
+    assert "HF_ENDPOINT" in message
+    assert len(said) == 6
+
+
+@pytest.mark.parametrize("faults", ["metadata_faults", "content_faults"])
+def test_an_overloaded_hub_is_asked_again_and_the_user_told(faulty: FaultyHub, faults: str) -> None:
+    said: list[str] = []
+    hub = Hub(faulty.endpoint, None, said.append)
+    getattr(faulty, faults).extend(Fault(status=status) for status in (500, 429, 503))
+    assert hub.read(hub.snapshot(REPOSITORY, "main"), "config.json") == b"{}\n"
+    assert [line.partition("; ")[2] for line in said] == [
+        "trying again in 0.0 s (try 2 of 7)",
+        "trying again in 0.0 s (try 3 of 7)",
+        "trying again in 0.0 s (try 4 of 7)",
+    ]
+    assert f"{faulty.endpoint} answered 503" in said[2]
+
+
+def test_a_hub_that_stays_overloaded_is_given_up(faulty: FaultyHub) -> None:
+    hub = Hub(faulty.endpoint, None)
+    snapshot = hub.snapshot(REPOSITORY, "main")
+    faulty.always = Fault(status=503)
+    with pytest.raises(HubError, match=r"answered 503 \(the last of 7 tries\).*try again later"):
+        hub.read(snapshot, "config.json")
+    assert len(faulty.content_requests) == 7
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "Mon, 01 Jan 2024 00:00:00 GMT"}, 0),
+        ({"Retry-After": "soon"}, None),
+        ({"RateLimit": '"api";r=0;t=55'}, 55),
+        ({"RateLimit": '"api";r=5;t=55'}, None),
+        ({}, None),
+    ],
+)
+def test_the_wait_that_a_server_asks_for_is_understood(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert retry.asked_wait_s(headers) == seconds
+
+
+@pytest.mark.parametrize("faults", ["metadata_faults", "content_faults"])
+def test_the_wait_that_a_hub_asks_for_is_kept(faulty: FaultyHub, faults: str) -> None:
+    hub = Hub(faulty.endpoint, None)
+    getattr(faulty, faults).append(Fault(status=429, headers={"Retry-After": "1"}))
+    began = time.monotonic()
+    hub.read(hub.snapshot(REPOSITORY, "main"), "config.json")
+    assert time.monotonic() - began >= 1
+
+
+def test_waits_double_with_jitter_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "FIRST_DELAY_S", 8.0)
+    waits: list[float] = []
+    backoff = retry.Backoff("x", lambda _: None, waits.append)
+    for _ in range(6):
+        backoff.wait(retry.TransientError("failed", "wait"))
+    for wait, longest in zip(waits, [8, 16, 30, 30, 30, 30], strict=True):
+        assert longest / 2 <= wait <= longest
+    assert len(set(waits)) == 6, "connections that fail together must not come back together"
+
+
+def test_a_hub_that_asks_for_an_hour_is_not_waited_for(faulty: FaultyHub) -> None:
+    faulty.metadata_faults.append(Fault(status=429, headers={"Retry-After": "3600"}))
+    with pytest.raises(HubError, match="answered 429 and asks to wait 1 h 00 min"):
+        Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"sha": None}, "its commit is None"),
+        ({"sha": "main"}, "its commit is main"),
+        ({"siblings": None}, "it lists no files"),
+        ({"siblings": [{"rfilename": "a", "blobId": "0" * 40}]}, "a: its size is None"),
+        ({"siblings": [{"rfilename": "a", "size": -1, "blobId": "0" * 40}]}, "a: its size is -1"),
+        ({"siblings": [{"rfilename": "a", "size": 1}]}, "a: its git id is None"),
+        (
+            {
+                "siblings": [
+                    {
+                        "rfilename": "a",
+                        "size": 1,
+                        "blobId": "0" * 40,
+                        "lfs": {"size": 1, "sha256": "xyz", "pointerSize": 1},
+                    }
+                ]
+            },
+            "a: its SHA-256 is xyz",
+        ),
+        ({"siblings": [{"size": 1}]}, r"something else than a model's metadata \(KeyError"),
+        ({"siblings": 5}, r"something else than a model's metadata \(TypeError"),
+    ],
+)
+def test_incomplete_metadata_are_refused(
+    faulty: FaultyHub, change: dict[str, object], expected: str
+) -> None:
+    faulty.metadata |= change
+    with pytest.raises(HubError, match=expected):
+        Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
+
+
+def test_names_that_leave_the_folder_are_all_refused_at_once(faulty: FaultyHub) -> None:
+    names = ["/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/", "", "a\0b"]
+    faulty.metadata["siblings"] = [
+        {"rfilename": name, "size": 1, "blobId": "0" * 40} for name in names
+    ]
+    with pytest.raises(HubError, match="incomplete or unsafe") as caught:
+        Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
+    for name in names:
+        assert f"the name {name!r} is not" in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"<html>Please log in</html>", b"[]", b"\xff"])
+def test_a_page_that_is_no_metadata_is_refused(faulty: FaultyHub, body: bytes) -> None:
+    faulty.metadata_faults.append(Fault(status=200, body=body))
+    with pytest.raises(HubError, match=r"something else than a model's metadata.*is HF_ENDPOINT"):
+        Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
+
+
+def test_a_file_too_large_to_be_a_small_one_is_not_read(faulty: FaultyHub) -> None:
+    faulty.metadata["siblings"][0]["size"] = (32 << 20) + 1
+    hub = Hub(faulty.endpoint, None)
+    with pytest.raises(HubError, match=r"config\.json has 33554433 bytes; at most 33554432"):
+        hub.read(hub.snapshot(REPOSITORY, "main"), "config.json")
+    assert faulty.content_requests == []
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.bin"])
+def test_wrong_bytes_are_never_returned(faulty: FaultyHub, name: str) -> None:
+    hub = Hub(faulty.endpoint, None)
+    snapshot = hub.snapshot(REPOSITORY, "main")
+    faulty.content_faults.append(Fault(flip_a_byte=True))
+    with pytest.raises(IntegrityError, match=rf"{name}: .* {snapshot.file(name).digest}"):
+        hub.read(snapshot, name)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(drop_after=4),
+        Fault(stall_after=4),
+        Fault(drop_after=4, without_length=True),
+        Fault(ignore_range=True),
+        Fault(ignore_range=True, without_length=True),
+        Fault(ignore_range=True, headers={"Content-Length": "9"}),
+        Fault(headers={"Content-Range": "bytes 1-10/11"}),
+        Fault(headers={"Content-Encoding": "gzip"}),
+    ],
+)
+def test_a_broken_answer_is_completed_by_the_next(
+    faulty: FaultyHub, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "READ_TIMEOUT_S", 0.2)
+    hub = Hub(faulty.endpoint, None)
+    snapshot = hub.snapshot(REPOSITORY, "main")
+    faulty.content_faults.append(fault)
+    assert hub.read(snapshot, "model.bin") == b"0123456789"
+
+
+def test_a_read_goes_on_at_the_byte_reached(faulty: FaultyHub) -> None:
+    hub = Hub(faulty.endpoint, None)
+    snapshot = hub.snapshot(REPOSITORY, "main")
+    faulty.content_faults.extend([Fault(drop_after=4), Fault(drop_after=3)])
+    assert hub.read(snapshot, "model.bin") == b"0123456789"
+    ranges = [request.headers["range"] for request in faulty.content_requests]
+    assert ranges[0] == "bytes=0-9"
+    assert ranges[-1] != "bytes=0-9"
+
+
+def test_the_token_does_not_follow_a_redirect_to_another_host(faulty: FaultyHub) -> None:
+    with FaultyHub(FILES) as storage:
+        faulty.redirect_to = storage
+        hub = Hub(faulty.endpoint, TOKEN)
+        snapshot = hub.snapshot(REPOSITORY, "main")
+        assert hub.read(snapshot, "model.bin") == b"0123456789"
+        faulty.metadata_faults.append(
+            Fault(
+                status=307,
+                headers={"Location": f"{storage.endpoint}/api/models/some/model/revision/main"},
+            )
+        )
+        assert hub.snapshot(REPOSITORY, "main") == snapshot
+    assert faulty.content_requests[0].headers["authorization"] == f"Bearer {TOKEN}"
+    assert len(storage.requests) == 2
+    for request in storage.requests:
+        assert "authorization" not in request.headers
+
+
+def test_a_redirect_within_the_hub_keeps_the_token(faulty: FaultyHub) -> None:
+    hub = Hub(faulty.endpoint, TOKEN)
+    snapshot = hub.snapshot(REPOSITORY, "main")
+    path = f"/some/model/resolve/{COMMIT}/model.bin"
+    faulty.content_faults.append(Fault(status=307, headers={"Location": f"{path}?cached"}))
+    assert hub.read(snapshot, "model.bin") == b"0123456789"
+    assert [request.headers["authorization"] for request in faulty.content_requests] == [
+        f"Bearer {TOKEN}",
+        f"Bearer {TOKEN}",
+    ]
+
+
+def test_a_storage_that_refuses_is_not_taken_for_the_hub_and_its_signature_not_shown(
+    faulty: FaultyHub,
+) -> None:
+    with FaultyHub(FILES) as storage:
+        faulty.redirect_to = storage
+        storage.always = Fault(status=403)
+        hub = Hub(faulty.endpoint, None)
+        snapshot = hub.snapshot(REPOSITORY, "main")
+        with pytest.raises(HubError, match=f"{storage.endpoint} answered 403") as caught:
+            hub.read(snapshot, "model.bin")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://a:b/", "file:///etc/passwd"])
+def test_a_redirect_to_no_web_address_is_an_error(faulty: FaultyHub, location: str) -> None:
+    hub = Hub(faulty.endpoint, None)
+    snapshot = hub.snapshot(REPOSITORY, "main")
+    faulty.always = Fault(status=302, headers={"Location": location})
+    with pytest.raises(HubError, match=r"^model\.bin: "):
+        hub.read(snapshot, "model.bin")
+
+
+def test_redirects_in_a_circle_end(faulty: FaultyHub) -> None:
+    hub = Hub(faulty.endpoint, None)
+    snapshot = hub.snapshot(REPOSITORY, "main")
+    faulty.redirect_to = faulty
+    with pytest.raises(HubError, match="redirected more than 5 times"):
+        hub.read(snapshot, "model.bin")
+
+
+def test_the_token_shows_in_no_representation(faulty: FaultyHub) -> None:
+    hub = Hub(faulty.endpoint, TOKEN)
+    snapshot = hub.snapshot(REPOSITORY, "main")
+    assert TOKEN not in repr([hub, hub.source(snapshot, "model.bin")])
+
+
+def test_files_go_through_the_proxies_of_the_environment(
+    faulty: FaultyHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultyHub({}) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.endpoint)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        direct = Hub(faulty.endpoint, None)
+        snapshot = direct.snapshot(REPOSITORY, "main")
+        assert direct.read(snapshot, "model.bin") == b"0123456789"
+        assert proxy.requests == []
+        proxy.always = Fault(status=404, headers={"X-Error-Code": "EntryNotFound"})
+        with pytest.raises(HubError, match=r"http://hub\.test has no file"):
+            Hub("http://hub.test", None).read(snapshot, "model.bin")
+        assert len(proxy.requests) == 1
+
+
+def test_offline_mode_is_an_error_that_says_how_to_end_it(
+    faulty: FaultyHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match=r"offline mode is enabled.*HF_HUB_OFFLINE"):
+        Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
+
+
+def test_importing_the_client_leaves_the_slow_library_alone() -> None:
+    code = "import sys, ft_serving.weights.download; print('huggingface_hub' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"False\n", "it would add a third of a second to every command"
