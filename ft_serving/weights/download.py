@@ -232,6 +232,7 @@ class _Workers:
         except BaseException as exc:  # noqa: BLE001 - `wait_for` raises it in the calling thread
             with self._changed:
                 self._error = self._error or exc
+                self._stopped = True
                 self._changed.notify_all()
 
     def _fetch(self, item: _Item, index: int) -> None:

@@ -57,7 +57,7 @@ class FaultyHub:
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
-        self.files = files
+        self.files = dict(files)
         self.metadata: dict[str, Any] = metadata(files)
         self.metadata_faults: deque[Fault] = deque()
         self.content_faults: deque[Fault] = deque()
