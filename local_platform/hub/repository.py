@@ -1,0 +1,279 @@
+"""Folders as models: which folders and files are served, and the commit that their content has.
+
+A model is a folder that holds `config.json`: `ROOT/name` is served as `name`, and
+`ROOT/namespace/name` as `namespace/name`. Not served are names that begin with a dot,
+`__pycache__` (it differs between machines, and the commit must not), names with characters that
+are not printable, folders that are symbolic links, symbolic links to anything but a served file
+inside the root, and what is not a regular file.
+
+Names that come from outside are only ever looked up among the names found here; no path is built
+from them, so that none can lead out of the root.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import TypeVar
+
+from local_platform.hub.digests import DigestCache, Digests, FileVersion, open_version
+from local_platform.hub.errors import (
+    EntryNotFoundError,
+    FileChangedError,
+    ModelChangingError,
+    ModelRootError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    UnreadableModelError,
+)
+
+DEFAULT_REVISION = "main"
+
+# The hub refuses larger files outside of Git LFS, and keeps these kinds there at any size.
+_LFS_BYTES = 10 * 1024 * 1024
+_LFS_SUFFIXES = (".safetensors", ".bin")
+
+# A folder into which a model is being copied settles between two looks, or the client is told to
+# come back.
+_ATTEMPTS = 3
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFile:
+    """One file of a model.
+
+    Attributes:
+        path: path in the model, with slashes.
+        location: path on disk, free of symbolic links.
+        version: the version on disk that the digests belong to.
+        digests: what the hub tells of its content.
+    """
+
+    path: str
+    location: str
+    version: FileVersion
+    digests: Digests
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        return self.version.size
+
+    @property
+    def etag(self) -> str:
+        """The hub's entity tag, without quotes: SHA-256 in Git LFS, else the git blob's id."""
+        return self.digests.blob_id if self.digests.pointer_size is None else self.digests.sha256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """A model at one commit.
+
+    Attributes:
+        repo_id: the model's name, with its namespace if it has one.
+        commit: `content_id` of its files.
+        files: its files by path, in the order of their paths.
+    """
+
+    repo_id: str
+    commit: str
+    files: Mapping[str, ModelFile]
+
+
+def content_id(files: Iterable[tuple[str, int, str]]) -> str:
+    """Name a set of files by its content, the same on every machine.
+
+    The id is the first 40 hex digits of the SHA-256 over one record a file, in the order of the
+    paths' UTF-8 bytes: path, NUL, size in decimal, NUL, SHA-256 of the content in lower-case hex,
+    line feed.
+
+    Args:
+        files: path, size in bytes and SHA-256 of each file.
+
+    Returns:
+        40 hex digits, as long as a git commit, which is what clients expect of a revision.
+    """
+    digest = hashlib.sha256()
+    for path, size, sha256 in sorted(files, key=lambda file: file[0].encode()):
+        digest.update(f"{path}\0{size}\0{sha256}\n".encode())
+    return digest.hexdigest()[:40]
+
+
+class Catalogue:
+    """The models under a root, read anew at every call; digests alone are remembered.
+
+    Args:
+        root: the folder whose models are served.
+
+    Raises:
+        ModelRootError: the root is not a folder, or holds no model.
+    """
+
+    def __init__(self, root: Path) -> None:
+        try:
+            self._root = root.resolve(strict=True)
+            folders = self._folders()
+        except OSError as exc:
+            raise ModelRootError(
+                f"--root {root}: {exc.strerror}; give a folder that holds models"
+            ) from exc
+        if not folders:
+            hint = (
+                "it is a model itself, so give the folder above it"
+                if (root / "config.json").is_file()
+                else "a model is a folder with a config.json, at NAME or NAMESPACE/NAME"
+            )
+            raise ModelRootError(f"--root {root}: holds no model; {hint}")
+        self._digests = DigestCache()
+
+    def repo_ids(self) -> list[str]:
+        """Names of the models, sorted."""
+        return sorted(self._folders())
+
+    def snapshot(self, repo_id: str, revision: str = DEFAULT_REVISION) -> Snapshot:
+        """Read a model as it is on disk now.
+
+        Args:
+            repo_id: the model's name.
+            revision: `main`, or the commit that the model has.
+
+        Raises:
+            RepositoryNotFoundError: there is no such model.
+            RevisionNotFoundError: its content has another commit.
+            ModelChangingError: its files are being written.
+            UnreadableModelError: its files cannot be read.
+        """
+        return self._until_unchanged(repo_id, lambda: self._read(repo_id, revision))
+
+    def open(self, repo_id: str, revision: str, path: str) -> tuple[Snapshot, ModelFile, FileIO]:
+        """Open a file of a model, at exactly the version that the snapshot describes.
+
+        Args:
+            repo_id: the model's name.
+            revision: `main`, or the commit that the model has.
+            path: the file's path in the model.
+
+        Returns:
+            The snapshot, the file, and its bytes as an unbuffered stream that the caller closes.
+
+        Raises:
+            EntryNotFoundError: the model has no such file.
+            RequestError: as `snapshot` has it.
+        """
+
+        def attempt() -> tuple[Snapshot, ModelFile, FileIO]:
+            snapshot = self._read(repo_id, revision)
+            file = snapshot.files.get(path)
+            if file is None:
+                raise EntryNotFoundError(
+                    f"{repo_id} has no file '{path}' at revision '{revision}'",
+                    commit=snapshot.commit,
+                )
+            return snapshot, file, open_version(file.location, file.version)
+
+        return self._until_unchanged(repo_id, attempt)
+
+    def _until_unchanged(self, repo_id: str, attempt: Callable[[], _Result]) -> _Result:
+        for _ in range(_ATTEMPTS):
+            try:
+                return attempt()
+            except FileChangedError:
+                continue
+            except OSError as exc:
+                raise UnreadableModelError(f"{repo_id}: cannot be read: {exc.strerror}") from exc
+        raise ModelChangingError(f"{repo_id}: its files are being written; try again")
+
+    def _read(self, repo_id: str, revision: str) -> Snapshot:
+        folder = self._folders().get(repo_id)
+        if folder is None:
+            raise RepositoryNotFoundError(f"no model '{repo_id}' here")
+        found = sorted(self._files(folder, ""), key=lambda file: file[0].encode())
+        files = {
+            path: ModelFile(
+                path=path,
+                location=location,
+                version=version,
+                digests=self._digests.digests(location, version, lfs=_is_lfs(path, version.size)),
+            )
+            for path, location, version in found
+        }
+        commit = content_id((file.path, file.size, file.digests.sha256) for file in files.values())
+        if revision not in (DEFAULT_REVISION, commit):
+            raise RevisionNotFoundError(
+                f"{repo_id} has no revision '{revision}'; it has {DEFAULT_REVISION}, {commit}"
+            )
+        return Snapshot(repo_id=repo_id, commit=commit, files=files)
+
+    def _folders(self) -> dict[str, str]:
+        folders: dict[str, str] = {}
+        for top in _subfolders(self._root):
+            if _is_model(top):
+                folders[top.name] = top.path
+                continue
+            try:
+                inner = list(_subfolders(top))
+            except PermissionError:
+                # The root of an ext4 volume has a lost+found that only root may list.
+                continue
+            folders |= {
+                f"{top.name}/{model.name}": model.path for model in inner if _is_model(model)
+            }
+        return folders
+
+    def _files(self, folder: str, prefix: str) -> Iterator[tuple[str, str, FileVersion]]:
+        """Path in the model, place on disk and version of every served file below a folder."""
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not _is_served(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self._files(entry.path, f"{prefix}{entry.name}/")
+                    continue
+                location = self._linked_file(entry.path) if entry.is_symlink() else entry.path
+                if location is None:
+                    continue
+                try:
+                    status = Path(location).lstat()
+                except FileNotFoundError:
+                    # Gone since the folder was listed.
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    yield f"{prefix}{entry.name}", location, FileVersion.of(status)
+
+    def _linked_file(self, path: str) -> str | None:
+        """Where a symbolic link leads, or None if that is not served."""
+        try:
+            target = Path(path).resolve(strict=True)
+        except (OSError, RuntimeError):
+            # It dangles, or leads in a circle.
+            return None
+        if not target.is_relative_to(self._root):
+            return None
+        if not all(_is_served(part) for part in target.relative_to(self._root).parts):
+            return None
+        return str(target)
+
+
+def _subfolders(folder: str | Path | os.DirEntry[str]) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_served(entry.name) and entry.is_dir(follow_symlinks=False):
+                yield entry
+
+
+def _is_model(folder: os.DirEntry[str]) -> bool:
+    return (Path(folder.path) / "config.json").is_file()
+
+
+def _is_served(name: str) -> bool:
+    # Not printable are also the bytes of a name that is not UTF-8, which JSON cannot tell.
+    return not name.startswith(".") and name != "__pycache__" and name.isprintable()
+
+
+def _is_lfs(path: str, size: int) -> bool:
+    return size > _LFS_BYTES or path.endswith(_LFS_SUFFIXES)

@@ -1,0 +1,161 @@
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi, hf_hub_download, hf_hub_url, snapshot_download
+from huggingface_hub.errors import (
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.file_download import get_hf_file_metadata
+
+from local_platform.hub.server import HubServer
+from tests.local_platform.hub.conftest import FILES
+
+HELLO_SHA256 = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+TINY = {
+    path.removeprefix("tiny-gptj/"): content
+    for path, content in FILES.items()
+    if path.startswith("tiny-gptj/")
+}
+
+
+@pytest.fixture
+def api(hub: HubServer) -> HfApi:
+    return HfApi(endpoint=hub.url, token=False)
+
+
+def commit_of(api: HfApi, repo_id: str) -> str:
+    commit = api.model_info(repo_id).sha
+    assert commit is not None
+    return commit
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".cache" not in path.parts
+    }
+
+
+def test_model_info_tells_names_alone_or_with_digests(api: HfApi) -> None:
+    plain = api.model_info("tiny-gptj")
+    full = api.model_info("tiny-gptj", revision="main", files_metadata=True)
+    assert plain.sha == full.sha
+    assert plain.siblings is not None
+    assert full.siblings is not None
+    assert {file.rfilename for file in plain.siblings} == set(TINY)
+    assert plain.siblings[0].size is None
+    by_name = {file.rfilename: file for file in full.siblings}
+    vocab, weights = by_name["vocab.txt"], by_name["onnx/model.bin"]
+    assert (vocab.size, vocab.lfs) == (6, None)
+    assert vocab.blob_id == "ce013625030ba8dba906f756967f9e9ca394464a"
+    assert weights.lfs is not None
+    assert (weights.size, weights.lfs.sha256) == (6, HELLO_SHA256)
+    assert (weights.lfs.size, weights.lfs.pointer_size) == (6, 126)
+
+
+def test_a_model_with_a_namespace_is_served(api: HfApi) -> None:
+    info = api.model_info("EleutherAI/gpt-j-6b")
+    assert (info.id, info.author) == ("EleutherAI/gpt-j-6b", "EleutherAI")
+
+
+def test_the_files_of_a_repository_are_listed(api: HfApi) -> None:
+    assert sorted(api.list_repo_files("tiny-gptj")) == sorted(TINY)
+    commit = commit_of(api, "tiny-gptj")
+    assert sorted(api.list_repo_files("tiny-gptj", revision=commit)) == sorted(TINY)
+    below = api.list_repo_tree("tiny-gptj", "onnx/notes")
+    assert [entry.path for entry in below] == ["onnx/notes/empty.txt"]
+
+
+def test_existence_is_told(api: HfApi) -> None:
+    assert api.repo_exists("tiny-gptj")
+    assert not api.repo_exists("nobody/nothing")
+    assert not api.repo_exists("tiny-gptj", repo_type="dataset")
+    assert api.revision_exists("tiny-gptj", "main")
+    assert not api.revision_exists("tiny-gptj", "v1")
+    assert api.file_exists("tiny-gptj", "vocab.txt")
+    assert not api.file_exists("tiny-gptj", "nothing")
+
+
+@pytest.mark.parametrize("repo_id", ["tiny-gptj", "EleutherAI/gpt-j-6b"])
+def test_a_snapshot_is_downloaded_into_the_cache(
+    hub: HubServer, tmp_path: Path, api: HfApi, repo_id: str
+) -> None:
+    path = snapshot_download(repo_id, endpoint=hub.url, cache_dir=tmp_path / "cache", token=False)
+    assert files_below(Path(path)) == {
+        name.removeprefix(f"{repo_id}/"): content
+        for name, content in FILES.items()
+        if name.startswith(f"{repo_id}/")
+    }
+    assert Path(path).name == commit_of(api, repo_id)
+
+
+def test_a_snapshot_at_a_commit_is_downloaded_into_a_folder(
+    hub: HubServer, tmp_path: Path, api: HfApi
+) -> None:
+    local = tmp_path / "local"
+    snapshot_download(
+        "tiny-gptj",
+        revision=commit_of(api, "tiny-gptj"),
+        endpoint=hub.url,
+        local_dir=local,
+        token=False,
+    )
+    assert files_below(local) == TINY
+    verified = api.verify_repo_checksums("tiny-gptj", local_dir=local)
+    assert verified.checked_count == len(TINY)
+    assert not verified.mismatches
+
+
+def test_a_second_download_takes_the_changed_file_and_the_new_commit(
+    hub: HubServer, tmp_path: Path, root: Path
+) -> None:
+    cache = tmp_path / "cache"
+    first = snapshot_download("tiny-gptj", endpoint=hub.url, cache_dir=cache, token=False)
+    (root / "tiny-gptj/vocab.txt").write_text("other\n")
+    second = snapshot_download("tiny-gptj", endpoint=hub.url, cache_dir=cache, token=False)
+    assert first != second
+    assert (Path(first) / "vocab.txt").read_text() == "hello\n"
+    assert (Path(second) / "vocab.txt").read_text() == "other\n"
+
+
+def test_one_file_is_downloaded(hub: HubServer, tmp_path: Path) -> None:
+    path = hf_hub_download(
+        "tiny-gptj", "onnx/model.bin", endpoint=hub.url, cache_dir=tmp_path, token=False
+    )
+    assert Path(path).read_bytes() == b"hello\n"
+
+
+def test_the_metadata_of_a_file_come_from_its_headers(hub: HubServer, api: HfApi) -> None:
+    url = hf_hub_url("tiny-gptj", "onnx/model.bin", endpoint=hub.url)
+    metadata = get_hf_file_metadata(url, token=False, endpoint=hub.url)
+    assert (metadata.etag, metadata.size, metadata.location) == (HELLO_SHA256, 6, url)
+    assert metadata.commit_hash == commit_of(api, "tiny-gptj")
+    assert metadata.xet_file_data is None, "the mirror has no Xet storage to send clients to"
+
+
+def test_what_is_missing_raises_the_exception_of_its_kind(
+    hub: HubServer, tmp_path: Path, api: HfApi
+) -> None:
+    def download(repo_id: str, filename: str, revision: str) -> None:
+        hf_hub_download(
+            repo_id,
+            filename,
+            revision=revision,
+            endpoint=hub.url,
+            cache_dir=tmp_path,
+            token=False,
+        )
+
+    with pytest.raises(RepositoryNotFoundError, match="no model 'nobody' here"):
+        download("nobody", "config.json", "main")
+    with pytest.raises(RevisionNotFoundError, match=commit_of(api, "tiny-gptj")):
+        download("tiny-gptj", "config.json", "v1")
+    with pytest.raises(RemoteEntryNotFoundError, match="has no file 'nothing'"):
+        download("tiny-gptj", "nothing", "main")
+    with pytest.raises(RevisionNotFoundError):
+        snapshot_download(
+            "tiny-gptj", revision="0" * 40, endpoint=hub.url, cache_dir=tmp_path, token=False
+        )
