@@ -21,17 +21,20 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-$(STAMP): requirements/dev.lock pyproject.toml
+$(STAMP): requirements/dev.lock requirements/triton.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/triton.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+# triton.lock is written by hand: only the tritonserver inside that wheel is used, not its Python
+# package, whose requirements would hold numpy below 2.
 # Locks carry hashes and no index address, so that they serve behind any mirror.
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-annotate --no-header
 lock: $(STAMP)
-	$(PIP_COMPILE) --extra weights --extra dev --output-file requirements/dev.lock pyproject.toml
+	$(PIP_COMPILE) --all-extras --output-file requirements/dev.lock pyproject.toml
 	$(PIP_COMPILE) --extra weights --output-file requirements/weights.lock pyproject.toml
 
 benchmark-convert: $(STAMP)
