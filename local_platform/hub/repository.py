@@ -1,19 +1,11 @@
-"""Folders as models: which folders and files are served, and the commit that their content has.
+"""Models at a commit, which their content decides.
 
-A model is a folder that holds `config.json`: `ROOT/name` is served as `name`, and
-`ROOT/namespace/name` as `namespace/name`. Not served are names that begin with a dot,
-`__pycache__` (it differs between machines, and the commit must not), names with characters that
-are not printable, folders that are symbolic links, symbolic links to anything but a served file
-inside the root, and what is not a regular file.
-
-Names that come from outside are only ever looked up among the names found here; no path is built
-from them, so that none can lead out of the root.
+Names that come from outside are only ever looked up among those that the folders hold; no path is
+built from them, so that none can lead out of the root.
 """
 
 import hashlib
-import os
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -29,6 +21,7 @@ from local_platform.hub.errors import (
     RevisionNotFoundError,
     UnreadableModelError,
 )
+from local_platform.hub.folders import model_folders, served_files
 
 DEFAULT_REVISION = "main"
 
@@ -117,7 +110,7 @@ class Catalogue:
     def __init__(self, root: Path) -> None:
         try:
             self._root = root.resolve(strict=True)
-            folders = self._folders()
+            folders = model_folders(self._root)
         except OSError as exc:
             raise ModelRootError(
                 f"--root {root}: {exc.strerror}; give a folder that holds models"
@@ -133,7 +126,7 @@ class Catalogue:
 
     def repo_ids(self) -> list[str]:
         """Names of the models, sorted."""
-        return sorted(self._folders())
+        return sorted(model_folders(self._root))
 
     def snapshot(self, repo_id: str, revision: str = DEFAULT_REVISION) -> Snapshot:
         """Read a model as it is on disk now.
@@ -182,25 +175,30 @@ class Catalogue:
         for _ in range(_ATTEMPTS):
             try:
                 return attempt()
-            except FileChangedError:
+            except (FileChangedError, FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as exc:
-                raise UnreadableModelError(f"{repo_id}: cannot be read: {exc.strerror}") from exc
+                name = Path(exc.filename).name if exc.filename else "a file"
+                raise UnreadableModelError(
+                    f"{repo_id}: {name} cannot be read: {exc.strerror}"
+                ) from exc
         raise ModelChangingError(f"{repo_id}: its files are being written; try again")
 
     def _read(self, repo_id: str, revision: str) -> Snapshot:
-        folder = self._folders().get(repo_id)
+        folder = model_folders(self._root).get(repo_id)
         if folder is None:
             raise RepositoryNotFoundError(f"no model '{repo_id}' here")
-        found = sorted(self._files(folder, ""), key=lambda file: file[0].encode())
+        found = sorted(served_files(folder, self._root), key=lambda file: file.path.encode())
         files = {
-            path: ModelFile(
-                path=path,
-                location=location,
-                version=version,
-                digests=self._digests.digests(location, version, lfs=_is_lfs(path, version.size)),
+            file.path: ModelFile(
+                path=file.path,
+                location=file.location,
+                version=file.version,
+                digests=self._digests.digests(
+                    file.location, file.version, lfs=_is_lfs(file.path, file.version.size)
+                ),
             )
-            for path, location, version in found
+            for file in found
         }
         commit = content_id((file.path, file.size, file.digests.sha256) for file in files.values())
         if revision not in (DEFAULT_REVISION, commit):
@@ -208,71 +206,6 @@ class Catalogue:
                 f"{repo_id} has no revision '{revision}'; it has {DEFAULT_REVISION}, {commit}"
             )
         return Snapshot(repo_id=repo_id, commit=commit, files=files)
-
-    def _folders(self) -> dict[str, str]:
-        folders: dict[str, str] = {}
-        for top in _subfolders(self._root):
-            if _is_model(top):
-                folders[top.name] = top.path
-                continue
-            try:
-                inner = list(_subfolders(top))
-            except PermissionError:
-                # The root of an ext4 volume has a lost+found that only root may list.
-                continue
-            folders |= {
-                f"{top.name}/{model.name}": model.path for model in inner if _is_model(model)
-            }
-        return folders
-
-    def _files(self, folder: str, prefix: str) -> Iterator[tuple[str, str, FileVersion]]:
-        """Path in the model, place on disk and version of every served file below a folder."""
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if not _is_served(entry.name):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    yield from self._files(entry.path, f"{prefix}{entry.name}/")
-                    continue
-                location = self._linked_file(entry.path) if entry.is_symlink() else entry.path
-                if location is None:
-                    continue
-                try:
-                    status = Path(location).lstat()
-                except FileNotFoundError:
-                    # Gone since the folder was listed.
-                    continue
-                if stat.S_ISREG(status.st_mode):
-                    yield f"{prefix}{entry.name}", location, FileVersion.of(status)
-
-    def _linked_file(self, path: str) -> str | None:
-        """Where a symbolic link leads, or None if that is not served."""
-        try:
-            target = Path(path).resolve(strict=True)
-        except (OSError, RuntimeError):
-            # It dangles, or leads in a circle.
-            return None
-        if not target.is_relative_to(self._root):
-            return None
-        if not all(_is_served(part) for part in target.relative_to(self._root).parts):
-            return None
-        return str(target)
-
-
-def _subfolders(folder: str | Path | os.DirEntry[str]) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if _is_served(entry.name) and entry.is_dir(follow_symlinks=False):
-                yield entry
-
-
-def _is_model(folder: os.DirEntry[str]) -> bool:
-    return (Path(folder.path) / "config.json").is_file()
-
-
-def _is_served(name: str) -> bool:
-    # Not printable are also the bytes of a name that is not UTF-8, which JSON cannot tell.
-    return not name.startswith(".") and name != "__pycache__" and name.isprintable()
 
 
 def _is_lfs(path: str, size: int) -> bool:

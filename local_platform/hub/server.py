@@ -23,7 +23,7 @@ _LISTEN_QUEUE = 128
 # which Kubernetes kills.
 _GRACE_SECONDS = 20.0
 
-# How long to wait when the process may open no further file.
+# How long to wait when the process may open no further file or start no further thread.
 _EXHAUSTED_SECONDS = 0.1
 
 _logger = logging.getLogger(__name__)
@@ -113,25 +113,29 @@ class HubServer:
             _shutdown(client, socket.SHUT_RDWR)
 
     def _accept(self) -> None:
-        while True:
-            self._slots.acquire()
-            if self._stopping.is_set():
-                return
+        while self._slots.acquire() and not self._stopping.is_set():
             try:
                 client, _ = self._listener.accept()
-            except OSError as exc:
+                self._start(client)
+            except (OSError, RuntimeError) as exc:
                 self._slots.release()
-                if self._stopping.is_set():
-                    return
-                _logger.warning("a connection was not accepted: %s", exc)
-                time.sleep(_EXHAUSTED_SECONDS)
-                continue
-            thread = threading.Thread(
-                target=self._serve, args=(client,), name="hub-connection", daemon=True
-            )
-            with self._lock:
-                self._open[client] = thread
+                if not self._stopping.is_set():
+                    _logger.warning("a connection was not accepted: %s", exc)
+                    time.sleep(_EXHAUSTED_SECONDS)
+
+    def _start(self, client: socket.socket) -> None:
+        thread = threading.Thread(
+            target=self._serve, args=(client,), name="hub-connection", daemon=True
+        )
+        with self._lock:
+            self._open[client] = thread
+        try:
             thread.start()
+        except RuntimeError:
+            with self._lock:
+                del self._open[client]
+            client.close()
+            raise
 
     def _serve(self, client: socket.socket) -> None:
         try:

@@ -86,6 +86,22 @@ def test_a_folder_inside_of_a_model_is_no_model(root: Path) -> None:
     assert "tiny-gptj/onnx" not in Catalogue(root).repo_ids()
 
 
+def test_a_folder_that_may_not_be_looked_into_is_passed_over(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "lost+found").mkdir()
+    (root / "lost+found/config.json").write_text("{}")
+    is_file = Path.is_file
+
+    def guarded(path: Path) -> bool:
+        if "lost+found" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", guarded)
+    assert Catalogue(root).repo_ids() == ["EleutherAI/gpt-j-6b", "tiny-gptj"]
+
+
 def test_hidden_names_and_byte_code_are_not_served(root: Path) -> None:
     before = Catalogue(root).snapshot("tiny-gptj")
     for path in (".git/config", "onnx/.cache/x", "__pycache__/train.pyc", ".env", "tab\there"):
@@ -236,6 +252,22 @@ def test_a_file_that_changes_once_while_it_is_opened_is_opened_anew(
     )
 
 
+def test_a_folder_that_vanishes_while_it_is_read_is_read_anew(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = Catalogue(root)
+    scandir = os.scandir
+
+    def vanishing(folder: str | Path) -> object:
+        if Path(folder).name == "notes":
+            (Path(folder) / "empty.txt").unlink()
+            Path(folder).rmdir()
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    assert "onnx/notes/empty.txt" not in catalogue.snapshot("tiny-gptj").files
+
+
 def test_a_file_that_never_rests_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def changing(location: str, version: digests.FileVersion) -> object:
         raise FileChangedError(location)
@@ -250,7 +282,9 @@ def test_a_file_that_cannot_be_read_is_told_of(root: Path, monkeypatch: pytest.M
         raise PermissionError(13, "Permission denied", location)
 
     monkeypatch.setattr(repository, "open_version", failing)
-    with pytest.raises(UnreadableModelError, match="tiny-gptj: cannot be read: Permission denied"):
+    with pytest.raises(
+        UnreadableModelError, match=r"tiny-gptj: vocab\.txt cannot be read: Permission"
+    ):
         Catalogue(root).open("tiny-gptj", "main", "vocab.txt")
 
 
