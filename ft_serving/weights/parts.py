@@ -150,7 +150,7 @@ class PartialFile:
             return done
         self._valid_journal = self._identity
         for line in lines[1:]:
-            if not re.fullmatch(rb"\d{1,9}\n", line) or int(line) >= self.count:
+            if not re.fullmatch(rb"\d{1,9}\n", line):
                 break
             done.add(int(line))
             self._valid_journal += line

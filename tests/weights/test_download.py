@@ -181,7 +181,10 @@ def test_a_dropped_connection_goes_on_within_the_part(case: Case, faulty: Faulty
     assert "shards/two.bin: lost the connection to http://127.0.0.1" in case.log.getvalue()
 
 
-def test_tries_are_counted_anew_where_a_connection_moves_on(case: Case, faulty: FaultyHub) -> None:
+def test_tries_are_counted_anew_where_a_connection_moves_on(
+    case: Case, faulty: FaultyHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART_BYTES", 32 * PART)
     faulty.content_faults.extend([Fault(drop_after=256)] * 20)
     case.run(connections=1)
     assert tree(case.folder) == {"model.bin": LARGE}
@@ -303,6 +306,21 @@ def test_an_interrupt_during_a_long_wait_ends_at_once(case: Case, faulty: Faulty
     assert time.monotonic() - began < 2
 
 
+def test_an_abort_while_connecting_ends_the_read_that_follows(
+    case: Case, faulty: FaultyHub
+) -> None:
+    reader = stream.Stream(
+        case.hub.source(case.snapshot, "model.bin"), retry.Backoff("x", lambda _: None)
+    )
+    faulty.on_content = lambda _: reader.abort()
+    faulty.always = Fault(stall_after=0)
+    began = time.monotonic()
+    with reader, pytest.raises(stream.AbortedError):
+        reader.seek(0, PART)
+        reader.read()
+    assert time.monotonic() - began < 1, "the read time-out is 30 s"
+
+
 def test_an_interrupt_does_not_wait_for_a_server_that_says_nothing(
     case: Case, faulty: FaultyHub
 ) -> None:
@@ -397,7 +415,7 @@ def test_a_journal_whose_content_is_wrong_costs_a_fresh_start(
         (b"1", 1),
         (b"1\n3", 2),
         (b"x\n1\n", 1),
-        (b"33\n", 1),
+        (b"33\n1\n", 2),
         (b"-1\n", 1),
         (b"\n1\n", 1),
         (b"\0\0\0\0", 1),
@@ -522,7 +540,7 @@ def test_content_reaches_the_disk_before_its_name_does(
     real_sync, real_rename = os.fsync, os.rename
 
     def sync(handle: int) -> None:
-        events.append(f"fsync {Path(os.readlink(f'/proc/self/fd/{handle}')).name}")
+        events.append(f"fsync {Path(f'/proc/self/fd/{handle}').readlink().name}")
         real_sync(handle)
 
     def rename(source: Path, target: Path) -> None:

@@ -1,5 +1,6 @@
 """The hub client against a hub that refuses, fails, lies and redirects."""
 
+import re
 import subprocess
 import sys
 import time
@@ -324,26 +325,44 @@ def test_wrong_bytes_are_never_returned(faulty: FaultyHub, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "said"),
     [
-        Fault(drop_after=4),
-        Fault(stall_after=4),
-        Fault(drop_after=4, without_length=True),
-        Fault(ignore_range=True),
-        Fault(ignore_range=True, without_length=True),
-        Fault(ignore_range=True, headers={"Content-Length": "9"}),
-        Fault(headers={"Content-Range": "bytes 1-10/11"}),
-        Fault(headers={"Content-Encoding": "gzip"}),
+        (Fault(drop_after=4), r"lost the connection to http://127\.0\.0\.1:\d+ \(Incomplete"),
+        (Fault(drop_after=4, without_length=True), r"lost .* \(the answer ended early\)"),
+        (Fault(stall_after=4), r"lost the connection to .* \(Read timed out\)"),
+        (
+            Fault(ignore_range=True, headers={"Content-Length": "11"}),
+            "sent a file of 11 bytes; the hub's metadata say 10",
+        ),
+        (Fault(ignore_range=True, headers={"Content-Length": "?"}), r"sent a file of \? bytes"),
+        (
+            Fault(headers={"Content-Range": "bytes 1-10/11"}),
+            "sent 'bytes 1-10/11' when asked for bytes 0-9 of 10",
+        ),
+        (Fault(headers={"Content-Encoding": "gzip"}), "content encoding 'gzip', which was not"),
     ],
 )
-def test_a_broken_answer_is_completed_by_the_next(
-    faulty: FaultyHub, fault: Fault, monkeypatch: pytest.MonkeyPatch
+def test_a_broken_answer_is_reported_and_completed_by_the_next(
+    faulty: FaultyHub, fault: Fault, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "READ_TIMEOUT_S", 0.2)
-    hub = Hub(faulty.endpoint, None)
+    log: list[str] = []
+    hub = Hub(faulty.endpoint, None, log.append)
     snapshot = hub.snapshot(REPOSITORY, "main")
     faulty.content_faults.append(fault)
     assert hub.read(snapshot, "model.bin") == b"0123456789"
+    assert len(log) == 1
+    assert re.match(rf"model\.bin: .*{said}.*; trying again in 0\.0 s \(try 2 of 7\)$", log[0])
+
+
+@pytest.mark.parametrize("without_length", [False, True])
+def test_a_server_without_ranges_is_read_all_the_same(
+    faulty: FaultyHub, without_length: bool
+) -> None:
+    faulty.always = Fault(ignore_range=True, without_length=without_length)
+    hub = Hub(faulty.endpoint, None)
+    assert hub.read(hub.snapshot(REPOSITORY, "main"), "model.bin") == b"0123456789"
+    assert len(faulty.content_requests) == 1
 
 
 def test_a_read_goes_on_at_the_byte_reached(faulty: FaultyHub) -> None:
