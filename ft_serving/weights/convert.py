@@ -25,12 +25,12 @@ from ft_serving.weights.progress import Task
 WORKERS = 3
 """Files written at a time: two keep two cores busy while a third waits for its fsync."""
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 4 << 20
 """Size of the piece of a target that a worker builds in memory."""
 
 # Rows and columns copied at once: a transposed copy is fast while its source and its target stay in
 # the cache, and a cast's temporaries are of a tile's size.
-_TRANSPOSED_TILE = (256, 64)
+_TRANSPOSED_TILE = (128, 128)
 _STRAIGHT_TILE = (1, 1 << 16)
 
 _WIDER = {DType.FP16: "bf16 or fp32", DType.BF16: "fp32"}
