@@ -1,0 +1,28 @@
+"""The engine for CPUs."""
+
+from pathlib import Path
+from typing import Self
+
+from ft_serving.engine.config import read_config
+from ft_serving.engine.generate import Engine
+from ft_serving.engine.numpy_model import NumpyModel
+from ft_serving.engine.weights import open_weights
+
+
+class NumpyEngine(Engine):
+    """Generates text on a CPU, from FasterTransformer's files."""
+
+    @classmethod
+    def open(cls, folder: Path, tensor_parallel: int) -> Self:
+        """Open a folder of weights.
+
+        Args:
+            folder: Directly contains config.ini and the *.bin files.
+            tensor_parallel: The size that the weights were converted for; config.pbtxt names it
+                `tensor_para_size`.
+
+        Raises:
+            ModelFilesError: Files are missing, damaged or of another model.
+        """
+        config = read_config(folder)
+        return cls(NumpyModel(config, open_weights(folder, config, tensor_parallel)))

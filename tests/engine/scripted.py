@@ -1,0 +1,108 @@
+"""A model that says what a test wants to hear."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ft_serving.dtypes import DType
+from ft_serving.engine import GenerationRequest
+from ft_serving.engine.arrays import FloatArray, IndexArray, TokenArray
+from ft_serving.engine.config import GptJConfig
+
+Script = Callable[[tuple[int, ...]], Sequence[float]]
+"""The logits that follow a text."""
+
+END = 9
+"""The end id of scripted models."""
+
+
+class ScriptedBatch:
+    def __init__(self, model: "ScriptedModel") -> None:
+        self._model = model
+        self._texts: list[tuple[int, ...]] = []
+
+    def prefill(self, prompts: Sequence[TokenArray]) -> FloatArray:
+        self._texts = [tuple(prompt.tolist()) for prompt in prompts]
+        return self._logits()
+
+    def select(self, rows: IndexArray) -> None:
+        self._texts = [self._texts[row] for row in rows]
+
+    def step(self, tokens: TokenArray) -> FloatArray:
+        pairs = zip(self._texts, tokens.tolist(), strict=True)
+        self._texts = [(*text, token) for text, token in pairs]
+        return self._logits()
+
+    def _logits(self) -> FloatArray:
+        self._model.computed.append(list(self._texts))
+        return np.array([self._model.script(text) for text in self._texts], np.float32)
+
+
+class ScriptedModel:
+    """Implements `ft_serving.engine.model.Model` by a function.
+
+    Attributes:
+        computed: The texts of all rows, for each step.
+    """
+
+    def __init__(self, script: Script, vocabulary: int = 10) -> None:
+        self.script = script
+        self.computed: list[list[tuple[int, ...]]] = []
+        self.config = GptJConfig(
+            model_name="scripted",
+            head_num=1,
+            size_per_head=2,
+            inter_size=1,
+            num_layer=1,
+            vocab_size=vocabulary,
+            rotary_embedding=2,
+            start_id=0,
+            end_id=min(END, vocabulary - 1),
+            weight_data_type=DType.FP32,
+        )
+
+    def new_batch(self, rows: int, capacity: int) -> ScriptedBatch:
+        return ScriptedBatch(self)
+
+
+def peak(token: int, vocabulary: int = 10) -> list[float]:
+    """Logits whose largest is `token`'s: 1 among zeros."""
+    return [float(place == token) for place in range(vocabulary)]
+
+
+def count_up(text: tuple[int, ...]) -> list[float]:
+    """Continues 3 by 4, 4 by 5 and so on, 9 by 0."""
+    return peak((text[-1] + 1) % 10)
+
+
+def always(logits: Sequence[float]) -> Script:
+    """The same logits everywhere."""
+    return lambda _: logits
+
+
+def request(
+    prompts: Sequence[Sequence[int]], output_len: int | Sequence[int], **parameters: object
+) -> GenerationRequest:
+    """A request with right-padded prompts; parameters become arrays.
+
+    Floats become fp32, booleans bool, seeds uint64 and other integers int32.
+    """
+    longest = max(len(prompt) for prompt in prompts)
+    ids = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
+    lengths = np.broadcast_to(np.array(output_len, np.uint32), len(prompts))
+    return GenerationRequest(
+        input_ids=np.array(ids, np.uint32).reshape(len(prompts), longest),
+        input_lengths=np.array([len(prompt) for prompt in prompts], np.uint32),
+        request_output_len=lengths,
+        **{name: _array(name, value) for name, value in parameters.items()},
+    )
+
+
+def _array(name: str, value: object) -> NDArray[np.generic]:
+    if isinstance(value, np.ndarray):
+        return value
+    array = np.atleast_1d(np.array(value))
+    if name == "random_seed":
+        return array.astype(np.uint64)
+    return array.astype({"f": np.float32, "b": np.bool_}.get(array.dtype.kind, np.int32))
