@@ -48,16 +48,21 @@ class Sampler:
     Args:
         row: The row's parameters.
         wants_log_probs: Whether to work out log probabilities.
+
+    Attributes:
+        top_p: What the next draw uses.
+        log_prob: Of the last token under the whole vocabulary, if wanted.
+        output_log_prob: Of the last token: in top k its share of the top k, else `log_prob`.
     """
 
     def __init__(self, row: RowPlan, *, wants_log_probs: bool) -> None:
         self._wants_log_probs = wants_log_probs
-        self._first_top_p = self._top_p = min(max(row.top_p, 0.0), 1.0)
+        self._first_top_p = self.top_p = min(max(row.top_p, 0.0), 1.0)
         self._top_k = min(row.top_k, MOST_TOP_K)
         if row.top_k == 0 and row.top_p == 0:
             self._top_k = 1
         if row.top_k > 0 and row.top_p == 0:
-            self._top_p = 1.0
+            self.top_p = 1.0
         self._decay = row.top_p_decay if 0 < row.top_p_decay <= 1 else 1.0
         self._least_top_p = row.top_p_min if 0 < row.top_p_min <= 1 else 0.5
         self._reset_id = row.top_p_reset_id
@@ -66,7 +71,7 @@ class Sampler:
         self.output_log_prob = 0.0
 
     def choose(self, logits: FloatArray) -> int:
-        """Return the next token, and set `log_prob` and `output_log_prob` if wanted.
+        """Return the next token.
 
         Args:
             logits: [vocabulary].
@@ -92,16 +97,16 @@ class Sampler:
         places = largest(logits, self._top_k)
         top = logits[places]
         mass = np.exp(top - top[0]).cumsum(dtype=np.float64)
-        rank = int(mass.searchsorted(self._uniform() * self._top_p * mass[-1]))
+        rank = int(mass.searchsorted(self._uniform() * self.top_p * mass[-1]))
         self.output_log_prob = float(top[rank] - top[0]) - math.log(mass[-1])
         return int(places[rank])
 
     def _draw_top_p(self, logits: FloatArray, best: int) -> int:
         probabilities = np.exp(logits - logits[best])
         total = probabilities.sum(dtype=np.float64)
-        wanted = self._uniform() * self._top_p * total
+        wanted = self._uniform() * self.top_p * total
         token = best
-        if self._top_p * total > 1:
+        if self.top_p * total > 1:
             # Most draws end among the first tokens; sorting a whole vocabulary is slow.
             places = largest(logits, MOST_TOP_K)
             mass = probabilities[places].cumsum(dtype=np.float64)
@@ -114,6 +119,6 @@ class Sampler:
 
     def _decay_top_p(self, token: int) -> None:
         if token == self._reset_id:
-            self._top_p = self._first_top_p
+            self.top_p = self._first_top_p
         else:
-            self._top_p = max(self._top_p * self._decay, self._least_top_p)
+            self.top_p = max(self.top_p * self._decay, self._least_top_p)

@@ -1,6 +1,7 @@
 """A model that says what a test wants to hear."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,8 @@ from ft_serving.dtypes import DType
 from ft_serving.engine import GenerationRequest
 from ft_serving.engine.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.engine.config import GptJConfig
+from ft_serving.engine.plan import RowPlan
+from ft_serving.engine.words import BadWords, StopWords
 
 Script = Callable[[tuple[int, ...]], Sequence[float]]
 """The logits that follow a text."""
@@ -64,6 +67,31 @@ class ScriptedModel:
 
     def new_batch(self, rows: int, capacity: int) -> ScriptedBatch:
         return ScriptedBatch(self)
+
+
+def row_plan(**parameters: Any) -> RowPlan:
+    """A row's parameters: FasterTransformer's defaults but for those given."""
+    values = {
+        "prompt": np.array([1], np.uint32),
+        "padded_length": 1,
+        "output_len": 1,
+        "end_id": END,
+        "top_k": 0,
+        "top_p": 0.0,
+        "top_p_decay": 1.0,
+        "top_p_min": 1e-6,
+        "top_p_reset_id": -1,
+        "temperature": 1.0,
+        "repetition_penalty": 1.0,
+        "presence_penalty": 0.0,
+        "min_length": 0,
+        "random_seed": 0,
+        "len_penalty": 0.0,
+        "diversity_rate": 0.0,
+        "bad_words": BadWords(()),
+        "stop_words": StopWords(()),
+    }
+    return RowPlan(**{**values, **parameters})
 
 
 def peak(token: int, vocabulary: int = 10) -> list[float]:
