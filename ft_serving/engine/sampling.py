@@ -42,8 +42,8 @@ class Sampler:
     - With top k, u · p · (mass of the top k) is drawn, and the first of them is taken up to
       which the mass reaches that. So the last token of the nucleus keeps only the part of its
       mass that lies within p.
-    - With top p alone likewise, over the whole vocabulary; the likeliest token is taken at once
-      where its probability reaches p.
+    - With top p alone likewise, over the whole vocabulary; so the likeliest token is sure where
+      its probability reaches p.
 
     Args:
         row: The row's parameters.
@@ -106,7 +106,7 @@ class Sampler:
         total = probabilities.sum(dtype=np.float64)
         wanted = self._uniform() * self.top_p * total
         token = best
-        if self.top_p * total > 1:
+        if wanted > 1:  # the likeliest token's share, in these units
             # Most draws end among the first tokens; sorting a whole vocabulary is slow.
             places = largest(logits, MOST_TOP_K)
             mass = probabilities[places].cumsum(dtype=np.float64)

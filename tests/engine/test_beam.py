@@ -173,6 +173,15 @@ def test_the_length_penalty_weighs_scores_against_diversity() -> None:
     assert engine.generate([longer])[0].output_ids[0, :, 4].tolist() == [2, 1]
 
 
+def test_the_length_penalty_counts_one_less_once_the_first_beam_has_ended() -> None:
+    # Behind [3] and [1] the candidates are the ended text, -0.31, then [1, 3], -1.63, and, with
+    # the rate for its rank, [1, 1], -2.63 + 0.8. Divided by 2² the last would come first.
+    result = search(
+        always([-99, 1.0, -99, 2.0]), 2, 2, beam_search_diversity_rate=0.8, len_penalty=2.0
+    )
+    assert result.output_ids[0].tolist() == [[1, 3, 3], [1, 1, 3]]
+
+
 def test_all_rows_of_a_beam_search_use_the_first_rows_parameters() -> None:
     script = random_script(2, 12)
     engine = Engine(ScriptedModel(script, 12))

@@ -211,12 +211,21 @@ def test_partial_results_do_not_change_later() -> None:
     assert told[0].sequence_length.tolist() == [[2]]
     assert told[0].output_log_probs is not None
     assert np.count_nonzero(told[0].output_log_probs) == 1
+    assert told[0].output_ids[0, 0, 2:].tolist() == [9, 9]
 
 
 def test_finished_rows_are_not_computed_any_further() -> None:
     model = ScriptedModel(count_up)
     Engine(model).generate([request([[1], [1], [1]], [1, 3, 2])])
     assert [len(step) for step in model.computed] == [3, 2, 1]
+
+
+def test_prompts_of_the_same_length_are_neighbours_in_the_batch() -> None:
+    model = ScriptedModel(count_up)
+    asked = [request([[1, 2], [3]], 2), request([[4, 5, 6], [7, 8]], 2), request([[9]], 2)]
+    results = Engine(model).generate(asked)
+    assert model.computed[0] == [(3,), (9,), (1, 2), (7, 8), (4, 5, 6)], "they attend together"
+    assert results[1].output_ids.tolist() == [[[4, 5, 6, 7, 8]], [[7, 8, 9, 9, 9]]]
 
 
 def test_a_cancelled_request_leaves_the_batch_and_the_others_go_on() -> None:
