@@ -1,0 +1,175 @@
+"""From FasterTransformer's output tensors to what was generated."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ft_serving.client.errors import ServerError
+
+
+class Finish(StrEnum):
+    """Why a text ended."""
+
+    END = "end"
+    """The model ended it."""
+
+    STOP = "stop"
+    """A stop word was generated."""
+
+    LENGTH = "length"
+    """It has as many tokens as were asked for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completion:
+    """What was generated behind one prompt, by one beam.
+
+    Attributes:
+        output_ids: The generated tokens, the one that ended the text included.
+        finish: Why it ended.
+        cum_log_prob: Sum of the tokens' log probabilities, if asked for.
+        log_probs: Log probability of each token, if asked for; in top-k sampling its share of
+            the top k.
+    """
+
+    output_ids: tuple[int, ...]
+    finish: Finish
+    cum_log_prob: float | None = None
+    log_probs: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """The output tensors of one response; B prompts, K beams, best first.
+
+    Attributes:
+        output_ids: [B, K, S + N]: a prompt without padding, what was generated, filled up with
+            the token that ends a text. S is the longest prompt's length, N the most to generate.
+        sequence_length: [B, K], S plus the generated tokens.
+        cum_log_probs: [B, K], if asked for.
+        output_log_probs: [B, K, N], if asked for.
+    """
+
+    output_ids: npt.NDArray[Any]
+    sequence_length: npt.NDArray[Any]
+    cum_log_probs: npt.NDArray[Any] | None
+    output_log_probs: npt.NDArray[Any] | None
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Take a response's tensors by their names.
+
+        Raises:
+            ServerError: Some are missing, or their shapes do not fit together.
+        """
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        ids = shapes.get("output_ids", ())
+        beams = ids[:2]
+        if (
+            len(ids) != 3
+            or shapes.get("sequence_length") != beams
+            or shapes.get("cum_log_probs", beams) != beams
+            or shapes.get("output_log_probs", ids)[:2] != beams
+        ):
+            raise ServerError(
+                f"The server's answer is not FasterTransformer's: it has the tensors {shapes}"
+            )
+        return cls(
+            output_ids=tensors["output_ids"],
+            sequence_length=tensors["sequence_length"],
+            cum_log_probs=tensors.get("cum_log_probs"),
+            output_log_probs=tensors.get("output_log_probs"),
+        )
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any]) -> Self:
+        """Take one prompt's tensors flattened, as Triton's generate endpoints write them.
+
+        Raises:
+            ServerError: As above.
+        """
+        lengths = np.array(values.get("sequence_length", []), np.int64).reshape(1, -1)
+        tensors: dict[str, npt.NDArray[Any]] = {"sequence_length": lengths}
+        shape = (1, lengths.size, -1)
+        try:
+            tensors["output_ids"] = np.array(values.get("output_ids", []), np.int64).reshape(shape)
+            if "cum_log_probs" in values:
+                cumulated = np.array(values["cum_log_probs"], np.float32)
+                tensors["cum_log_probs"] = cumulated.reshape(shape[:2])
+            if "output_log_probs" in values:
+                each = np.array(values["output_log_probs"], np.float32)
+                tensors["output_log_probs"] = each.reshape(shape)
+        except (ValueError, TypeError) as exc:
+            raise ServerError(
+                f"The server's answer is not FasterTransformer's: it has {sorted(values)} ({exc})"
+            ) from exc
+        return cls.from_tensors(tensors)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """What ends a text.
+
+    Attributes:
+        output_length: Most tokens to generate.
+        end_id: The token that does, if it is known.
+        stop_words: Token ids of the words that do.
+    """
+
+    output_length: int
+    end_id: int | None
+    stop_words: Sequence[Sequence[int]]
+
+    def of(self, tokens: Sequence[int]) -> Finish:
+        """Why a text of these generated tokens ended."""
+        if tokens and tokens[-1] == self.end_id:
+            return Finish.END
+        if any(list(tokens[-len(word) :]) == list(word) for word in self.stop_words):
+            return Finish.STOP
+        return Finish.LENGTH if len(tokens) >= self.output_length else Finish.END
+
+
+def completions(
+    answer: Answer, prompt_lengths: Sequence[int], ending: Ending
+) -> list[tuple[Completion, ...]]:
+    """Cut what was generated out of an answer: for each prompt its beams, best first.
+
+    Raises:
+        ServerError: The answer is for other prompts, or contradicts itself.
+    """
+    rows, beams, width = answer.output_ids.shape
+    padded = max(prompt_lengths)
+    counts = answer.sequence_length.astype(np.int64) - padded
+    if rows != len(prompt_lengths) or counts.min() < 0 or counts.max() > width - padded:
+        raise ServerError(
+            f"The server's answer has {rows} prompts, {width} tokens each, and lengths "
+            f"{answer.sequence_length.tolist()}; asked were {len(prompt_lengths)} prompts of at "
+            f"most {padded} tokens"
+        )
+    return [
+        tuple(
+            _completion(answer, (row, beam), length, int(counts[row, beam]), ending)
+            for beam in range(beams)
+        )
+        for row, length in enumerate(prompt_lengths)
+    ]
+
+
+def _completion(
+    answer: Answer, place: tuple[int, int], prompt_length: int, count: int, ending: Ending
+) -> Completion:
+    ids = answer.output_ids[place][prompt_length : prompt_length + count].tolist()
+    if ending.end_id in ids:
+        ids = ids[: ids.index(ending.end_id) + 1]
+    cumulated, each = answer.cum_log_probs, answer.output_log_probs
+    return Completion(
+        output_ids=tuple(ids),
+        finish=ending.of(ids),
+        cum_log_prob=None if cumulated is None else float(cumulated[place]),
+        # Behind the last token there is garbage.
+        log_probs=None if each is None else tuple(each[place][: len(ids)].tolist()),
+    )

@@ -1,0 +1,39 @@
+"""What can go wrong between a prompt and its text."""
+
+from ft_serving.errors import FtServingError
+
+
+class ClientError(FtServingError):
+    """Base of every error of this package."""
+
+
+class RequestError(ClientError):
+    """The request cannot be sent as it is: its address, prompts or parameters."""
+
+
+class TokenizerError(ClientError):
+    """The tokenizer cannot be found or read."""
+
+
+class UnavailableError(ClientError):
+    """The model cannot be reached, or is not ready (yet)."""
+
+
+class SlowError(ClientError):
+    """The server did not answer in time."""
+
+
+class OverloadError(ClientError):
+    """The server's queue is full."""
+
+
+class AccessError(ClientError):
+    """The server wants another token, or TLS cannot be established with it."""
+
+
+class UnknownModelError(ClientError):
+    """The server, or the ingress in front of it, does not have what was asked for."""
+
+
+class ServerError(ClientError):
+    """The server refused the request, failed at it, or is not the kind of server expected."""

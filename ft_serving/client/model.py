@@ -1,0 +1,85 @@
+"""What a server says about the model that it serves."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ft_serving.client.errors import ServerError
+
+NEEDED_INPUTS = ("input_ids", "input_lengths", "request_output_len")
+NEEDED_OUTPUTS = ("output_ids", "sequence_length")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputDescription:
+    """One input as the server declares it.
+
+    Attributes:
+        dtype: Its data type in the inference protocol, such as "UINT32".
+        optional: Whether a request may leave it out.
+    """
+
+    dtype: str
+    optional: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelDescription:
+    """A served model.
+
+    Attributes:
+        name: The model's name.
+        inputs: Its inputs by name. NVIDIA's configurations declare token ids as UINT32, older
+            ones as INT32, and Triton refuses a request with the other one.
+        max_batch_size: Prompts that one request may have.
+        decoupled: Whether a request gets a response a token.
+    """
+
+    name: str
+    inputs: Mapping[str, InputDescription]
+    max_batch_size: int
+    decoupled: bool
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Read Triton's `ModelConfig` message in its JSON form.
+
+        Raises:
+            ServerError: It is not one, or the model is none that FasterTransformer's tensors fit.
+        """
+        try:
+            description = cls(
+                name=str(config["name"]),
+                inputs={
+                    tensor["name"]: InputDescription(
+                        dtype=str(tensor["data_type"]).removeprefix("TYPE_"),
+                        optional=bool(tensor.get("optional", False)),
+                    )
+                    for tensor in config.get("input", ())
+                },
+                max_batch_size=int(config.get("max_batch_size", 0)),
+                decoupled=bool(config.get("model_transaction_policy", {}).get("decoupled", False)),
+            )
+            outputs = {tensor["name"] for tensor in config.get("output", ())}
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise ServerError(
+                f"The server's answer is no configuration of a model ({exc!r}); is the address "
+                "that of a Triton server?"
+            ) from exc
+        lacks = [
+            *_missing("input", NEEDED_INPUTS, description.inputs),
+            *_missing("output", NEEDED_OUTPUTS, outputs),
+        ]
+        if description.max_batch_size < 1:
+            lacks.append("a batch dimension (max_batch_size)")
+        if lacks:
+            raise ServerError(
+                f"Model {description.name!r} is not one that FasterTransformer's tensors fit: it "
+                f"lacks {', '.join(lacks)}; name another model"
+            )
+        return description
+
+
+def _missing(kind: str, needed: Iterable[str], present: Iterable[str]) -> list[str]:
+    have = set(present)
+    return [f"{kind} {name}" for name in needed if name not in have]

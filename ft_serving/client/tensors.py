@@ -1,0 +1,169 @@
+"""From token ids and parameters to FasterTransformer's input tensors.
+
+Shapes and meanings are those of fastertransformer_backend's GPT-J configuration, which
+`ft_serving.protocol` renders; data types are taken from the server's own.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ft_serving.client.errors import RequestError, ServerError
+from ft_serving.client.model import ModelDescription
+from ft_serving.client.parameters import (
+    CONTEXT_TOKENS,
+    DEFAULT_OUTPUT_LENGTH,
+    LOG_PROBS_TENSOR,
+    NUMBERS,
+    WORDS,
+    Parameters,
+)
+
+Array = npt.NDArray[Any]
+Tokens = Sequence[int]
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    "INT32": np.dtype("<i4"),
+    "UINT32": np.dtype("<u4"),
+    "INT64": np.dtype("<i8"),
+    "UINT64": np.dtype("<u8"),
+    "FP32": np.dtype("<f4"),
+}
+"""The numpy type of each data type of the inference protocol that the model's tensors have."""
+
+
+def encode(
+    model: ModelDescription,
+    prompts: Sequence[Tokens],
+    parameters: Parameters,
+    words: Mapping[str, Sequence[Tokens]],
+) -> dict[str, Array]:
+    """Return the input tensors of one request, a row a prompt.
+
+    Args:
+        model: Whose inputs and data types they are.
+        prompts: B prompts' token ids.
+        parameters: Checked ones; the same for every row.
+        words: The token ids of the words of `stop` and of `bad`, by these names.
+
+    Returns:
+        `input_ids` [B, S], padded on the right with 0; word lists [B, 2, n]; all others [B, 1].
+
+    Raises:
+        RequestError: The prompts are unfit, or the server lacks an input that is asked for.
+        ServerError: The model requires an input that is not known here.
+    """
+    problems = _prompt_problems(model, prompts, parameters)
+    values = _values(parameters)
+    lists = {WORDS[kind]: list(tokens) for kind, tokens in words.items() if tokens}
+    problems += [
+        f"{_parameter(tensor)}: the server's model {model.name!r} has no input {tensor}"
+        for tensor in (*values, *lists)
+        if tensor not in model.inputs
+    ]
+    # FasterTransformer's check for what it may forbid is `0 < token`.
+    if any(word[-1] == 0 for word in lists.get(WORDS["bad"], ())):
+        problems.append("bad: FasterTransformer cannot forbid a word that ends in token 0")
+    if problems:
+        raise RequestError("\n  ".join(["The request cannot be sent:", *problems]))
+    rows = len(prompts)
+    inputs = {
+        "input_ids": _padded(prompts, _dtype(model, "input_ids")),
+        "input_lengths": np.array(
+            [[len(prompt)] for prompt in prompts], _dtype(model, "input_lengths")
+        ),
+    }
+    for tensor, value in values.items():
+        inputs[tensor] = np.full((rows, 1), _fitting(model, tensor, value), _dtype(model, tensor))
+    for tensor, tokens in lists.items():
+        one = np.array(encode_words(tokens), _dtype(model, tensor))
+        inputs[tensor] = np.broadcast_to(one, (rows, *one.shape))
+    missing = [n for n, i in model.inputs.items() if not i.optional and n not in inputs]
+    if missing:
+        raise ServerError(
+            f"Model {model.name!r} requires inputs that this client does not send: "
+            f"{', '.join(missing)}; declare them optional in its config.pbtxt"
+        )
+    return inputs
+
+
+def encode_words(words: Sequence[Tokens]) -> list[list[int]]:
+    """Return a list of words as FasterTransformer reads it, [2, n].
+
+    Row 0 holds all words' tokens, row 1 the offset of each word's end, padded with -1:
+    [5, 6] and [7] are [[5, 6, 7], [2, 3, -1]].
+    """
+    ids = [token for word in words for token in word]
+    ends = np.cumsum([len(word) for word in words]).tolist()
+    return [ids, ends + [-1] * (len(ids) - len(ends))]
+
+
+def datatype(tensor: Array) -> str:
+    """A tensor's data type in the inference protocol."""
+    return next(name for name, dtype in DTYPES.items() if dtype == tensor.dtype)
+
+
+def _prompt_problems(
+    model: ModelDescription, prompts: Sequence[Tokens], parameters: Parameters
+) -> list[str]:
+    if not prompts:
+        return ["there is no prompt"]
+    problems = []
+    if len(prompts) > model.max_batch_size:
+        problems.append(
+            f"a request may have {model.max_batch_size} prompts; got {len(prompts)}: send several"
+        )
+    length = parameters.get("output_length", DEFAULT_OUTPUT_LENGTH)
+    for number, prompt in enumerate(prompts, 1):
+        if not prompt:
+            problems.append(f"prompt {number}: is empty")
+        elif len(prompt) + length > CONTEXT_TOKENS:
+            problems.append(
+                f"prompt {number}: its {len(prompt)} tokens and the {length} to generate are more "
+                f"than the {CONTEXT_TOKENS} that GPT-J can see"
+            )
+    return problems
+
+
+def _values(parameters: Parameters) -> dict[str, float]:
+    values: dict[str, float] = {NUMBERS["output_length"].tensor: DEFAULT_OUTPUT_LENGTH}
+    given: dict[str, Any] = dict(parameters)
+    values |= {rule.tensor: given[name] for name, rule in NUMBERS.items() if name in given}
+    if given.get("log_probs"):
+        values[LOG_PROBS_TENSOR] = True
+    return values
+
+
+def _parameter(tensor: str) -> str:
+    names = {rule.tensor: name for name, rule in NUMBERS.items()}
+    names |= {tensor: kind for kind, tensor in WORDS.items()}
+    return names.get(tensor, "log_probs")
+
+
+def _padded(prompts: Sequence[Tokens], dtype: np.dtype[Any]) -> Array:
+    ids = np.zeros((len(prompts), max(map(len, prompts))), dtype)
+    for row, prompt in zip(ids, prompts, strict=True):
+        row[: len(prompt)] = prompt
+    return ids
+
+
+def _dtype(model: ModelDescription, tensor: str) -> np.dtype[Any]:
+    declared = model.inputs[tensor].dtype
+    if declared not in DTYPES:
+        raise ServerError(
+            f"Model {model.name!r} declares {tensor} as {declared}; known are {', '.join(DTYPES)}"
+        )
+    return DTYPES[declared]
+
+
+def _fitting(model: ModelDescription, tensor: str, value: float) -> float:
+    dtype = _dtype(model, tensor)
+    if dtype.kind in "iu" and value > np.iinfo(dtype).max:
+        raise RequestError(
+            f"{_parameter(tensor)}: the server takes it as {model.inputs[tensor].dtype}, at most "
+            f"{np.iinfo(dtype).max}; got {value}"
+        )
+    return value
