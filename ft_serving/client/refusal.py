@@ -1,0 +1,99 @@
+"""A server's refusals, in words for the user.
+
+Triton says the same over HTTP and gRPC; what differs is the status, for which gRPC's is put into
+HTTP's terms. Answers that are not Triton's come from what stands before it: an ingress, Knative's
+activator and queue proxy, an authenticating gateway.
+"""
+
+from dataclasses import dataclass
+
+from ft_serving.client.endpoint import TOKEN_VARIABLE, Endpoint
+from ft_serving.client.errors import (
+    AccessError,
+    ClientError,
+    OverloadError,
+    ServerError,
+    UnavailableError,
+    UnknownModelError,
+)
+
+# Triton's scheduler, and Knative's queue proxy (containerConcurrency).
+_QUEUE_FULL = ("exceeds maximum queue size", "pending request queue full")
+# Triton's checks of a request against config.pbtxt.
+_MISMATCH = ("data-type is", "unexpected shape", "batch size", "unexpected inference input")
+_STARTING = (502, 503, 504)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """An answer that is not the one asked for.
+
+    Attributes:
+        status: HTTP status, or the one that a gRPC status stands for.
+        said: The answer's text.
+        from_triton: Whether Triton gave it, and not what stands before it.
+        location: Where a redirect leads, if it is one.
+    """
+
+    status: int
+    said: str
+    from_triton: bool
+    location: str | None = None
+
+
+def error(refusal: Refusal, endpoint: Endpoint, model: str) -> ClientError:
+    """What was wrong and what to do."""
+    said, status = refusal.said.strip(), refusal.status
+    words = said.lower()
+    answered = f"{endpoint} answered {status}" + (f": {said}" if said else "")
+    if status in (401, 403):
+        return _denied(status, endpoint, answered)
+    if status == 429 or any(phrase in words for phrase in _QUEUE_FULL):
+        return OverloadError(
+            f"{answered}. Its queue is full: send fewer requests at once, or let it have more "
+            "replicas"
+        )
+    if "unknown model" in words and "not found" in words:
+        return UnknownModelError(
+            f"{endpoint} has no model {model!r}. Name one that it serves, as its log lists them"
+        )
+    # Triton knows the model and is loading it.
+    if "no available versions" in words or "not ready" in words or status in _STARTING:
+        slow = "; or the request took longer than its gateway allows" if status == 504 else ""
+        return UnavailableError(f"{model!r} is not ready: {answered}{slow}")
+    if status == 404:
+        return _nowhere(refusal, endpoint, answered)
+    if refusal.location:
+        return ServerError(f"{endpoint} redirects to {refusal.location}; use that address")
+    if any(phrase in words for phrase in _MISMATCH):
+        return ServerError(
+            f"{answered}. The request was made after the server's own configuration of "
+            f"{model!r}; has it changed since?"
+        )
+    if "decoupled" in words:
+        return ServerError(
+            f"{answered}. The model has come to answer token by token since this client asked: "
+            "connect again"
+        )
+    if not refusal.from_triton:
+        return ServerError(f"{answered}. Is that the address of a Triton server?")
+    return ServerError(f"{answered}. The server's log may say more" if status >= 500 else answered)
+
+
+def _denied(status: int, endpoint: Endpoint, answered: str) -> AccessError:
+    if status == 403:
+        remedy = f"The token in {TOKEN_VARIABLE} may not use it" if endpoint.token else ""
+        return AccessError(f"{answered}. {remedy or f'Set {TOKEN_VARIABLE} to a token that may'}")
+    if endpoint.token:
+        return AccessError(f"{answered}. It rejected the token in {TOKEN_VARIABLE}; get another")
+    return AccessError(f"{answered}. Set {TOKEN_VARIABLE} to a bearer token")
+
+
+def _nowhere(refusal: Refusal, endpoint: Endpoint, answered: str) -> UnknownModelError:
+    if refusal.from_triton:
+        return UnknownModelError(f"{answered}. Is the path of the address right?")
+    routed = endpoint.host_header or endpoint.host
+    return UnknownModelError(
+        f"{answered}. An ingress knows nothing of {routed!r}: give the name of the service as the "
+        "host header (--host-header); `kubectl get inferenceservice` shows it under URL"
+    )

@@ -1,0 +1,61 @@
+"""What the two protocols have in common."""
+
+from collections.abc import Generator, Mapping
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from ft_serving.client.answer import Answer
+from ft_serving.client.endpoint import Endpoint
+from ft_serving.client.errors import AccessError, SlowError, UnavailableError
+from ft_serving.client.model import ModelDescription
+
+CONNECT_TIMEOUT_S = 10.0
+
+Inputs = Mapping[str, npt.NDArray[Any]]
+
+
+class Transport(Protocol):
+    """Connections to one server, for one model; safe between threads.
+
+    Every method raises a ClientError: UnavailableError and SlowError where another try may help.
+    """
+
+    @property
+    def streams_batches(self) -> bool:
+        """Whether `stream` takes inputs of more than one row."""
+
+    def describe(self, timeout_s: float) -> ModelDescription:
+        """Ask for the model's configuration, which Triton gives only once the model is ready."""
+
+    def infer(self, inputs: Inputs) -> Answer:
+        """Ask a model that is not decoupled."""
+
+    def stream(self, inputs: Inputs) -> Generator[Answer, None, None]:
+        """Ask for a response a token, each with all tokens so far; closing it cancels."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+def too_slow(endpoint: Endpoint, timeout_s: float) -> SlowError:
+    """The error for an answer that has not come."""
+    return SlowError(
+        f"{endpoint} did not answer within {timeout_s:.0f} s; ask for fewer tokens, or allow more "
+        "time (--timeout)"
+    )
+
+
+def unreachable(endpoint: Endpoint, reason: str) -> UnavailableError:
+    """The error for a connection that was refused or broke."""
+    return UnavailableError(f"cannot reach {endpoint} ({reason})")
+
+
+def not_trusted(endpoint: Endpoint, reason: str) -> AccessError:
+    """The error for a TLS handshake that failed."""
+    return AccessError(
+        f"{endpoint}: no secure connection ({reason}). If its certificate is signed by an "
+        "authority of your own, give that one's certificate (--ca-file); if the address is an "
+        "ingress's own, the certificate's name (--host-header); if it has no TLS, an address "
+        f"that starts with {endpoint.protocol}://"
+    )
