@@ -1,0 +1,230 @@
+"""Text from prompts, by way of a served model."""
+
+import os
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Self, Unpack
+
+from tokenizers import Tokenizer
+
+from ft_serving.client.answer import Completion
+from ft_serving.client.endpoint import Endpoint, Protocol, token_from_environment
+from ft_serving.client.errors import RequestError
+from ft_serving.client.generation import Chunk, Generation
+from ft_serving.client.model import ModelDescription
+from ft_serving.client.parameters import Parameters, checked
+from ft_serving.client.session import Lexicon, Session
+from ft_serving.client.tensors import Tokens
+from ft_serving.client.text import TextStream, decode, encode_word, end_of_text
+from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
+from ft_serving.client.transport import Transport
+from ft_serving.protocol import MODEL_NAME
+
+COLD_START_S = 600.0
+"""How long to wait for a model that is not ready: the ten minutes that a cold start may take."""
+
+TIMEOUT_S = 300.0
+"""How long a request may take: what Knative allows by default."""
+
+
+class GenerationClient:
+    """A client of one served model; may be shared between threads.
+
+    Nothing is connected or loaded before the first request, which waits through a cold start. A
+    later request that finds the server gone waits again, and is then repeated, once.
+
+    Every method may raise a `ClientError` (see `ft_serving.client.errors`) that says what to do.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        protocol: Protocol | None = None,
+        model: str = MODEL_NAME,
+        tokenizer: Tokenizer | str | Path = DEFAULT_TOKENIZER,
+        host_header: str | None = None,
+        ca_file: Path | None = None,
+        token: str | None = None,
+        wait_s: float = COLD_START_S,
+        timeout_s: float = TIMEOUT_S,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Choose a server and a model.
+
+        Args:
+            url: `http://`, `https://`, `grpc://` or `grpcs://`, or host and port alone.
+            protocol: By default the one that the address names; HTTP, where it names none.
+            model: The model's name on the server.
+            tokenizer: One that is loaded; or a `tokenizer.json`; or `OWNER/NAME@REVISION` on the
+                model hub.
+            host_header: Name that an ingress routes by, where `url` has its address.
+            ca_file: Certificates to trust instead of the system's (PEM).
+            token: Bearer token; by default that in FT_SERVING_TOKEN.
+            wait_s: Seconds to wait for a model that is not ready; 0 means not to wait.
+            timeout_s: Seconds that a request may take, a whole stream included.
+            say: Told about what makes the user wait.
+
+        Raises:
+            RequestError: The address or one of its attributes is not what it should be.
+        """
+        endpoint = Endpoint.parse(
+            url,
+            protocol=protocol,
+            host_header=host_header,
+            ca_file=ca_file,
+            token=token or token_from_environment(os.environ),
+        )
+        self._session = Session(_connect(endpoint, model, timeout_s), wait_s, say)
+        self._tokenizer = tokenizer
+        self._say = say
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def model(self) -> ModelDescription:
+        """The served model, once it is ready."""
+        return self._session.model()
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer.
+
+        Raises:
+            TokenizerError: It cannot be found or read.
+            HubError: The hub refused or was not reached.
+        """
+        if not isinstance(self._tokenizer, Tokenizer):
+            self._tokenizer = load_tokenizer(self._tokenizer, os.environ, self._say)
+        return self._tokenizer
+
+    def generate(
+        self, prompts: Sequence[str], **parameters: Unpack[Parameters]
+    ) -> list[Generation]:
+        """Generate a text behind each prompt, in one batch.
+
+        Args:
+            prompts: The prompts.
+            **parameters: See `Parameters`.
+
+        Returns:
+            A generation a prompt, in their order.
+        """
+        if isinstance(prompts, str):
+            raise RequestError("generate takes a list of prompts; for one write [prompt]")
+        lexicon = self._lexicon(parameters, end_of_text(self.tokenizer()))
+        ids = [self.encode(prompt) for prompt in prompts]
+        done = self._session.complete(ids, parameters, lexicon)
+        return [
+            self._generation(prompt, prompt_ids, beams, lexicon)
+            for prompt, prompt_ids, beams in zip(prompts, ids, done, strict=True)
+        ]
+
+    def stream(self, prompt: str, **parameters: Unpack[Parameters]) -> Generator[Chunk, None, None]:
+        """Generate a text, giving each piece as it comes.
+
+        A model that is not served decoupled gives it in one piece. Closing the generator cancels
+        the request.
+
+        Args:
+            prompt: The prompt.
+            **parameters: See `Parameters`; one beam.
+        """
+        lexicon = self._lexicon(parameters, end_of_text(self.tokenizer()))
+        ids = self.encode(prompt)
+        pieces = TextStream(self.tokenizer())
+        seen = 0
+        last: tuple[Completion, ...] = ()
+        with closing(self._session.stream(ids, parameters, lexicon)) as grown:
+            for completion in grown:
+                new = completion.output_ids[seen:]
+                seen += len(new)
+                last = (completion,)
+                yield Chunk(text=pieces.add(t for t in new if t != lexicon.end_id), output_ids=new)
+        whole = self._generation(prompt, ids, last, lexicon)
+        yield Chunk(text=pieces.end(), output_ids=(), generation=whole)
+
+    def generate_ids(
+        self, prompts: Sequence[Tokens], **parameters: Unpack[Parameters]
+    ) -> list[tuple[Completion, ...]]:
+        """Generate tokens behind each prompt's tokens, in one batch.
+
+        Args:
+            prompts: The prompts' token ids.
+            **parameters: See `Parameters`. Words among them need the tokenizer; without `end_id`,
+                a text that ends with the last token asked for counts as cut off.
+
+        Returns:
+            For each prompt its beams, best first.
+        """
+        return self._session.complete(prompts, parameters, self._lexicon(parameters, None))
+
+    def stream_ids(
+        self, prompt: Tokens, **parameters: Unpack[Parameters]
+    ) -> Generator[tuple[int, ...], None, None]:
+        """Generate tokens, giving those of each response as they come.
+
+        Args:
+            prompt: The prompt's token ids.
+            **parameters: As for `generate_ids`; one beam.
+        """
+        lexicon = self._lexicon(parameters, None)
+        seen = 0
+        with closing(self._session.stream(prompt, parameters, lexicon)) as grown:
+            for completion in grown:
+                yield completion.output_ids[seen:]
+                seen = len(completion.output_ids)
+
+    def encode(self, prompt: str) -> tuple[int, ...]:
+        """A prompt's token ids."""
+        return tuple(self.tokenizer().encode(prompt).ids)
+
+    def _lexicon(self, parameters: Parameters, end_id: int | None) -> Lexicon:
+        checked(parameters)
+        return Lexicon(
+            stop=self._forms(parameters.get("stop", [])),
+            bad=self._forms(parameters.get("bad", [])),
+            end_id=parameters.get("end_id", end_id),
+        )
+
+    def _forms(self, words: Sequence[str]) -> list[Tokens]:
+        return [form for word in words for form in encode_word(self.tokenizer(), word)]
+
+    def _generation(
+        self,
+        prompt: str,
+        prompt_ids: tuple[int, ...],
+        beams: tuple[Completion, ...],
+        lexicon: Lexicon,
+    ) -> Generation:
+        texts = [[t for t in beam.output_ids if t != lexicon.end_id] for beam in beams]
+        return Generation(
+            prompt=prompt,
+            prompt_ids=prompt_ids,
+            texts=tuple(decode(self.tokenizer(), ids) for ids in texts),
+            completions=beams,
+        )
+
+
+def _connect(endpoint: Endpoint, model: str, timeout_s: float) -> Transport:
+    # Imported here: grpcio takes a third of a second, which those who use HTTP need not wait.
+    if endpoint.protocol is Protocol.GRPC:
+        from ft_serving.client.grpc_transport import GrpcTransport
+
+        return GrpcTransport(endpoint, model, timeout_s)
+    from ft_serving.client.http_transport import HttpTransport
+
+    return HttpTransport(endpoint, model, timeout_s)

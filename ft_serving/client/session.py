@@ -1,0 +1,153 @@
+"""Requests to one model, in token ids."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ft_serving.client.answer import Answer, Completion, Ending, completions
+from ft_serving.client.errors import RequestError, ServerError, UnavailableError
+from ft_serving.client.model import ModelDescription
+from ft_serving.client.parameters import DEFAULT_OUTPUT_LENGTH, Parameters
+from ft_serving.client.patience import wait_until_ready
+from ft_serving.client.tensors import Array, Tokens, encode
+from ft_serving.client.transport import Transport
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lexicon:
+    """What the tokenizer knows about a request.
+
+    Attributes:
+        stop: Token ids of the words that end a text.
+        bad: Token ids of the words that must not be generated.
+        end_id: The token that ends a text, if it is known.
+    """
+
+    stop: Sequence[Tokens]
+    bad: Sequence[Tokens]
+    end_id: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Request:
+    """One request's tensors, and what it takes to read the answer."""
+
+    inputs: Mapping[str, Array]
+    prompt_lengths: tuple[int, ...]
+    ending: Ending
+
+    def completions(self, answer: Answer) -> list[tuple[Completion, ...]]:
+        return completions(answer, self.prompt_lengths, self.ending)
+
+
+class Session:
+    """A model behind a transport, which it waits for where that helps.
+
+    A request that finds a server gone that was there before waits until it is back, and is then
+    repeated, once.
+    """
+
+    def __init__(self, transport: Transport, wait_s: float, say: Callable[[str], None]) -> None:
+        """Ask nothing yet; for `wait_s` and `say` see `wait_until_ready`."""
+        self._transport = transport
+        self._wait_s = wait_s
+        self._say = say
+        self._model: ModelDescription | None = None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def model(self) -> ModelDescription:
+        """The model, once it is ready."""
+        if self._model is None:
+            self._model = wait_until_ready(self._transport.describe, self._wait_s, self._say)
+        return self._model
+
+    def complete(
+        self, prompts: Sequence[Tokens], parameters: Parameters, lexicon: Lexicon
+    ) -> list[tuple[Completion, ...]]:
+        """Ask for all prompts at once, and for whole completions.
+
+        Args:
+            prompts: Token ids.
+            parameters: Checked ones.
+            lexicon: The token ids that go with them.
+
+        Returns:
+            For each prompt its beams, best first.
+        """
+        if not self.model().decoupled:
+            request = self._request(prompts, parameters, lexicon)
+            return request.completions(
+                self._persistently(lambda: self._transport.infer(request.inputs))
+            )
+        # A decoupled model answers by streams alone; a stream's last response has everything.
+        step = max(1, len(prompts)) if self._transport.streams_batches else 1
+        batches = [prompts[start : start + step] for start in range(0, max(1, len(prompts)), step)]
+        requests = [self._request(batch, parameters, lexicon) for batch in batches]
+        return [row for request in requests for row in request.completions(self._last(request))]
+
+    def stream(
+        self, prompt: Tokens, parameters: Parameters, lexicon: Lexicon
+    ) -> Generator[Completion, None, None]:
+        """Ask for one prompt's completion as it grows; each has all tokens so far.
+
+        Closing the generator cancels the request.
+        """
+        if parameters.get("beam_width", 1) != 1:
+            raise RequestError(
+                "beam_width: a stream has one beam, since beams change what they have; got "
+                f"{parameters['beam_width']}"
+            )
+        request = self._request([prompt], parameters, lexicon)
+        with closing(self._answers(request)) as answers:
+            for answer in answers:
+                [[completion]] = request.completions(answer)
+                yield completion
+
+    def _request(
+        self, prompts: Sequence[Tokens], parameters: Parameters, lexicon: Lexicon
+    ) -> _Request:
+        words = {"stop": lexicon.stop, "bad": lexicon.bad}
+        return _Request(
+            inputs=encode(self.model(), prompts, parameters, words),
+            prompt_lengths=tuple(map(len, prompts)),
+            ending=Ending(
+                output_length=parameters.get("output_length", DEFAULT_OUTPUT_LENGTH),
+                end_id=lexicon.end_id,
+                stop_words=lexicon.stop,
+            ),
+        )
+
+    def _last(self, request: _Request) -> Answer:
+        last = None
+        for answer in self._answers(request):
+            last = answer
+        if last is None:
+            raise ServerError("The server ended the stream without an answer; see its log")
+        return last
+
+    def _answers(self, request: _Request) -> Generator[Answer, None, None]:
+        def begin() -> tuple[Answer | None, Generator[Answer, None, None]]:
+            answers = self._transport.stream(request.inputs)
+            return next(answers, None), answers
+
+        first, rest = self._persistently(begin)
+        with closing(rest):
+            if first is not None:
+                yield first
+                yield from rest
+
+    def _persistently(self, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except UnavailableError:
+            if not self._wait_s:
+                raise
+            self._model = None
+            self.model()
+            return ask()
