@@ -16,7 +16,7 @@ from ft_serving.weights.hub import RemoteFile
 
 # A request costs about one round trip, and a killed download loses one part a connection.
 PART_BYTES = 16 << 20
-_HASHED_AT_ONCE = 1 << 20
+_HASHED_AT_ONCE = 512 << 10
 
 
 class PartialFile:

@@ -11,8 +11,8 @@ from ft_serving.weights.errors import HubError
 from ft_serving.weights.retry import Backoff, TransientError
 from ft_serving.weights.transport import OTHER_ENDPOINT, StatusError, Transport, host_of, reason
 
-# Large reads spare system calls and copies; each connection holds one in memory.
-READ_BYTES = 1 << 20
+# Larger reads fall out of the processor's cache before they are written, smaller ones cost calls.
+READ_BYTES = 512 << 10
 
 _FOREIGN = "the hub or a proxy before it is broken: set HF_ENDPOINT to another hub or mirror"
 
