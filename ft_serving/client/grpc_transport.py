@@ -147,8 +147,8 @@ class GrpcTransport:
         if "resolv" in said:
             return RequestError(f"No address is known for {self._endpoint.host!r} ({reason})")
         if "all addresses" in said or "closed" in said.lower() or "reset" in said.lower():
-            # An HTTP port looks the same: it closes the connection.
-            hint = "" if self._endpoint.tls else "; Triton's port for gRPC is 8001 by default"
+            # A server that stops looks like an HTTP port: it closes the connection.
+            hint = "; is it an HTTP port? Triton's for gRPC is 8001" if "closed" in reason else ""
             return unreachable(self._endpoint, reason + hint)
         return self._error(Refusal(status=503, said=said, from_triton=True))
 

@@ -9,6 +9,7 @@ and `generate`.
 
 import http.client
 import json
+import re
 import time
 import urllib.request
 from collections.abc import Generator, Iterator
@@ -189,13 +190,15 @@ class HttpTransport:
 
     def _broken(self, exc: HTTPError | OSError, timeout_s: float) -> ClientError:
         cause = exc.args[-1] if exc.args else exc
-        reason = str(cause).rpartition(": ")[2].rstrip(".")
+        # The last part is the plainest; before it stand addresses of objects and error numbers.
+        reason = re.sub(r"^\[[^]]*\] ", "", str(cause).rpartition(": ")[2]).rstrip(".")
         if isinstance(exc, ReadTimeoutError):
             return too_slow(self._endpoint, timeout_s)
         if isinstance(exc, NameResolutionError):
             return RequestError(f"No address is known for {self._endpoint.host!r} ({reason})")
         if isinstance(exc, SSLError):
-            return not_trusted(self._endpoint, reason)
+            cause_of_tls = getattr(cause, "verify_message", "") or getattr(cause, "reason", "")
+            return not_trusted(self._endpoint, cause_of_tls or reason)
         # A closed connection is a bad status line, too, and may be open the next time.
         if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, OSError):
             return ServerError(

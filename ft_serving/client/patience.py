@@ -51,7 +51,7 @@ def wait_until_ready(
                 raise UnavailableError(_given_up(str(exc), waited, budget_s)) from exc
             reason = str(exc)
         if reason != said or waited - said_at >= SAY_AGAIN_S:
-            say(f"Waiting for the model: {reason} (since {waited:.0f} s, at most {budget_s:.0f} s)")
+            say(f"Waiting for the model ({waited:.0f} of at most {budget_s:.0f} s): {reason}")
             said, said_at = reason, waited
         pause(delay)
         delay = min(LONGEST_DELAY_S, 2 * delay)
@@ -61,7 +61,6 @@ def _given_up(reason: str, waited: float, budget_s: float) -> str:
     if not budget_s:
         return reason
     return (
-        f"{reason}. Gave up after {waited:.0f} s of at most {budget_s:.0f} s; does the server "
-        "run, and does its log show why the model does not load? If it only needs longer, wait "
-        "longer (--wait)"
+        f"{reason}. Waited {waited:.0f} of at most {budget_s:.0f} s; does the server run, and does "
+        "its log say why the model does not load? If it only needs longer, allow more (--wait)"
     )

@@ -41,7 +41,7 @@ class Transport(Protocol):
 def too_slow(endpoint: Endpoint, timeout_s: float) -> SlowError:
     """The error for an answer that has not come."""
     return SlowError(
-        f"{endpoint} did not answer within {timeout_s:.0f} s; ask for fewer tokens, or allow more "
+        f"{endpoint} did not answer within {timeout_s:g} s; ask for fewer tokens, or allow more "
         "time (--timeout)"
     )
 
