@@ -1,0 +1,151 @@
+"""Measures how fast a served model answers so many requests at once."""
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ft_serving.client.client import GenerationClient
+from ft_serving.client.parameters import Parameters
+from ft_serving.client.tensors import Tokens
+from ft_serving.errors import FtServingError
+
+PERCENTILES = (50, 95, 99)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One request.
+
+    Attributes:
+        latency_s: Seconds from the request to the last token, or to the error.
+        first_token_s: Seconds to the first token, where tokens are streamed.
+        tokens: How many were generated.
+        error: What went wrong, or None.
+    """
+
+    latency_s: float
+    first_token_s: float | None = None
+    tokens: int = 0
+    error: str | None = None
+
+    @property
+    def time_per_token_s(self) -> float | None:
+        """Seconds a token; behind the first, where tokens are streamed."""
+        if self.first_token_s is None:
+            return self.latency_s / self.tokens if self.tokens else None
+        if self.tokens < 2:
+            return None
+        return (self.latency_s - self.first_token_s) / (self.tokens - 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Level:
+    """The requests of one concurrency.
+
+    Attributes:
+        concurrency: Requests at once.
+        seconds: From the first request to the last answer.
+        samples: The requests.
+    """
+
+    concurrency: int
+    seconds: float
+    samples: tuple[Sample, ...]
+
+    @property
+    def good(self) -> tuple[Sample, ...]:
+        """The requests that were answered."""
+        return tuple(sample for sample in self.samples if sample.error is None)
+
+    @property
+    def errors(self) -> Counter[str]:
+        """What went wrong, and how often."""
+        return Counter(sample.error for sample in self.samples if sample.error is not None)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Generated tokens of all requests together."""
+        return sum(sample.tokens for sample in self.good) / self.seconds
+
+    def percentiles(self, quantity: str) -> dict[str, float] | None:
+        """The 50th, 95th and 99th percentile of an attribute of `Sample`; None if none has it."""
+        values = [getattr(sample, quantity) for sample in self.good]
+        known = [value for value in values if value is not None]
+        if not known:
+            return None
+        found = np.percentile(known, PERCENTILES)
+        return {f"p{p}": round(float(v), 6) for p, v in zip(PERCENTILES, found, strict=True)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures, fit for JSON; seconds where the name ends in _s."""
+        return {
+            "concurrency": self.concurrency,
+            "requests": len(self.samples),
+            "errors": dict(self.errors),
+            "seconds": round(self.seconds, 6),
+            "tokens": sum(sample.tokens for sample in self.good),
+            "tokens_per_second": round(self.tokens_per_second, 3),
+            "first_token_s": self.percentiles("first_token_s"),
+            "time_per_token_s": self.percentiles("time_per_token_s"),
+            "latency_s": self.percentiles("latency_s"),
+        }
+
+
+def measure(
+    client: GenerationClient,
+    prompts: Sequence[Tokens],
+    parameters: Parameters,
+    *,
+    concurrency: int,
+    requests: int,
+    seconds: float,
+) -> Level:
+    """Send requests of one prompt each, so many at once, and time them.
+
+    Args:
+        client: Should not wait for a server that is gone: that would be taken for its speed.
+        prompts: Token ids, taken in turn.
+        parameters: Of every request.
+        concurrency: Requests at once.
+        requests: How many in all.
+        seconds: After which no request is begun any more.
+    """
+    samples: list[Sample] = []
+    numbers = itertools.count()
+    begin = time.perf_counter()
+
+    def work() -> None:
+        while time.perf_counter() - begin < seconds and (number := next(numbers)) < requests:
+            samples.append(_sample(client, prompts[number % len(prompts)], parameters))
+
+    # Daemons, because Ctrl-C should not wait for their last answers.
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(concurrency)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    elapsed = time.perf_counter() - begin
+    return Level(concurrency=concurrency, seconds=elapsed, samples=tuple(samples))
+
+
+def _sample(client: GenerationClient, prompt: Tokens, parameters: Parameters) -> Sample:
+    begin = time.perf_counter()
+    first = None
+    tokens = 0
+    try:
+        if client.model().decoupled:
+            for new in client.stream_ids(prompt, **parameters):
+                first = first or time.perf_counter() - begin
+                tokens += len(new)
+        else:
+            [[completion]] = client.generate_ids([prompt], **parameters)
+            tokens = len(completion.output_ids)
+    except FtServingError as exc:
+        return Sample(latency_s=time.perf_counter() - begin, error=str(exc))
+    return Sample(latency_s=time.perf_counter() - begin, first_token_s=first, tokens=tokens)
