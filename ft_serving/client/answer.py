@@ -92,20 +92,22 @@ class Answer:
         Raises:
             ServerError: As above.
         """
-        lengths = np.array(values.get("sequence_length", []), np.int64).reshape(1, -1)
-        tensors: dict[str, npt.NDArray[Any]] = {"sequence_length": lengths}
-        shape = (1, lengths.size, -1)
         try:
-            tensors["output_ids"] = np.array(values.get("output_ids", []), np.int64).reshape(shape)
-            if "cum_log_probs" in values:
-                cumulated = np.array(values["cum_log_probs"], np.float32)
-                tensors["cum_log_probs"] = cumulated.reshape(shape[:2])
-            if "output_log_probs" in values:
-                each = np.array(values["output_log_probs"], np.float32)
-                tensors["output_log_probs"] = each.reshape(shape)
-        except (ValueError, TypeError) as exc:
+            lengths = np.array(values["sequence_length"], np.int64).reshape(1, -1)
+            beams = lengths.size
+            tensors: dict[str, npt.NDArray[Any]] = {
+                "sequence_length": lengths,
+                "output_ids": np.array(values["output_ids"], np.int64).reshape(1, beams, -1),
+            }
+            for name, shape in (
+                ("cum_log_probs", (1, beams)),
+                ("output_log_probs", (1, beams, -1)),
+            ):
+                if name in values:
+                    tensors[name] = np.array(values[name], np.float32).reshape(shape)
+        except (KeyError, ValueError, TypeError) as exc:
             raise ServerError(
-                f"The server's answer is not FasterTransformer's: it has {sorted(values)} ({exc})"
+                f"The server's answer is not FasterTransformer's: it has {sorted(values)} ({exc!r})"
             ) from exc
         return cls.from_tensors(tensors)
 

@@ -1,0 +1,203 @@
+"""A server on 127.0.0.1 that speaks as much of Triton's HTTP as the client, and fails on demand.
+
+What it generates behind each prompt are the tokens of `TEXT`.
+"""
+
+import json
+import ssl
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ft_serving import protocol
+
+TEXT = [348, 434, 954, 357]
+"""In tiny-gptj's tokenizer: " Its fleece is"."""
+
+
+def config(integers: str = "UINT32", *, decoupled: bool = False, without: str = "") -> Any:
+    """What Triton answers to /v2/models/fastertransformer/config, as far as it matters here.
+
+    Args:
+        integers: The data type of token ids and counts.
+        decoupled: Whether the model streams.
+        without: An input that the model does not have.
+    """
+    return {
+        "name": "fastertransformer",
+        "max_batch_size": 4,
+        "model_transaction_policy": {"decoupled": decoupled},
+        "input": [
+            {
+                "name": tensor.name,
+                "data_type": f"TYPE_{tensor.dtype}".replace("TYPE_UINT32", f"TYPE_{integers}"),
+                "dims": list(tensor.dims),
+                "optional": tensor.optional,
+            }
+            for tensor in protocol.INPUTS
+            if tensor.name != without
+        ],
+        "output": [
+            {"name": tensor.name, "data_type": f"TYPE_{tensor.dtype}", "dims": list(tensor.dims)}
+            for tensor in protocol.OUTPUTS
+        ],
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """An answer that is not the right one."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    delay_s: float = 0
+    hang_up: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+
+class FakeTriton:
+    """Answers, but for `faults`, which are taken from the front, one a request."""
+
+    def __init__(
+        self, model: Any = None, *, port: int = 0, certificate: Path | None = None
+    ) -> None:
+        self.model = model or config()
+        self.faults: deque[Fault] = deque()
+        self.requests: list[Request] = []
+        fake = self
+
+        class Handler(_Handler):
+            triton = fake
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.port = self._server.server_address[1]
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def paths(self) -> list[str]:
+        """The last parts of the paths that were asked for."""
+        return [request.path.rpartition("/")[2] for request in self.requests]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    triton: FakeTriton
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        self._answer("GET", None)
+
+    def do_POST(self) -> None:
+        self._answer("POST", json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def _answer(self, method: str, body: Any) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.triton.requests.append(
+            Request(method=method, path=self.path, headers=headers, body=body)
+        )
+        if self.triton.faults:
+            fault = self.triton.faults.popleft()
+            time.sleep(fault.delay_s)
+            if fault.hang_up:
+                self.close_connection = True
+                return
+            self._send(fault.status, fault.headers, fault.body)
+        elif self.path.endswith("/config"):
+            self._send(200, {}, json.dumps(self.triton.model).encode())
+        elif self.path.endswith("/infer"):
+            self._send(200, {}, json.dumps(_inferred(body)).encode())
+        else:
+            self._stream(body)
+
+    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _stream(self, body: Any) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for count in range(1, body["request_output_len"][0] + 1):
+            values = streamed(body["input_ids"], count, body["request_output_len"][0])
+            event = f"data: {json.dumps(values)}\n\n".encode()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
+        self.wfile.write(b"0\r\n\r\n")
+
+
+def streamed(prompt: list[int], count: int, longest: int) -> dict[str, Any]:
+    """A response of a stream, after so many tokens."""
+    return {
+        "model_name": "fastertransformer",
+        "output_ids": prompt + TEXT[:count] + [1] * (longest - count),
+        "sequence_length": len(prompt) + count,
+    }
+
+
+def _inferred(body: Any) -> Any:
+    inputs = {tensor["name"]: tensor for tensor in body["inputs"]}
+    rows, padded = inputs["input_ids"]["shape"]
+    ids, lengths = inputs["input_ids"]["data"], inputs["input_lengths"]["data"]
+    longest = inputs["request_output_len"]["data"][0]
+    output = []
+    for row in range(rows):
+        prompt = ids[row * padded :][: lengths[row]]
+        text = TEXT[:longest]
+        output += prompt + text + [1] * (padded + longest - len(prompt) - len(text))
+    return {
+        "outputs": [
+            {
+                "name": "output_ids",
+                "datatype": "UINT32",
+                "shape": [rows, 1, padded + longest],
+                "data": output,
+            },
+            {
+                "name": "sequence_length",
+                "datatype": "INT32",
+                "shape": [rows, 1],
+                "data": [padded + min(longest, len(TEXT))] * rows,
+            },
+        ]
+    }

@@ -1,0 +1,172 @@
+"""Input tensors, value by value."""
+
+import numpy as np
+import pytest
+
+from ft_serving.client.errors import RequestError, ServerError
+from ft_serving.client.model import ModelDescription
+from ft_serving.client.parameters import Parameters
+from ft_serving.client.tensors import encode, encode_words
+from tests.client.fake_triton import config
+
+UINT32 = ModelDescription.from_config(config("UINT32"))
+INT32 = ModelDescription.from_config(config("INT32"))
+NO_WORDS: dict[str, list[list[int]]] = {}
+
+
+def test_prompts_are_padded_on_the_right_with_their_true_lengths_beside() -> None:
+    inputs = encode(UINT32, [[5, 6, 7], [8]], {"output_length": 3}, NO_WORDS)
+    assert {name: tensor.tolist() for name, tensor in inputs.items()} == {
+        "input_ids": [[5, 6, 7], [8, 0, 0]],
+        "input_lengths": [[3], [1]],
+        "request_output_len": [[3], [3]],
+    }
+
+
+@pytest.mark.parametrize(("model", "dtype"), [(UINT32, np.uint32), (INT32, np.int32)])
+def test_token_ids_have_the_type_that_the_server_declares(
+    model: ModelDescription, dtype: type[np.generic]
+) -> None:
+    parameters: Parameters = {"top_k": 4, "beam_width": 2, "end_id": 1}
+    inputs = encode(model, [[5]], parameters, NO_WORDS)
+    assert {tensor.dtype for tensor in inputs.values()} == {np.dtype(dtype)}
+
+
+def test_every_parameter_becomes_its_tensor_with_a_value_a_row() -> None:
+    parameters: Parameters = {
+        "output_length": 9,
+        "top_k": 4,
+        "top_p": 0.5,
+        "temperature": 0.25,
+        "presence_penalty": -1.5,
+        "min_length": 2,
+        "seed": 2**64 - 1,
+        "beam_width": 3,
+        "len_penalty": 1.0,
+        "beam_search_diversity_rate": 0.125,
+        "log_probs": True,
+        "end_id": 1,
+    }
+    inputs = encode(UINT32, [[5], [6]], parameters, NO_WORDS)
+    values = {
+        name: (tensor[0].tolist(), str(tensor.dtype))
+        for name, tensor in inputs.items()
+        if name not in ("input_ids", "input_lengths")
+    }
+    assert values == {
+        "request_output_len": ([9], "uint32"),
+        "runtime_top_k": ([4], "uint32"),
+        "runtime_top_p": ([0.5], "float32"),
+        "temperature": ([0.25], "float32"),
+        "presence_penalty": ([-1.5], "float32"),
+        "min_length": ([2], "int32"),
+        "random_seed": ([2**64 - 1], "uint64"),
+        "beam_width": ([3], "uint32"),
+        "len_penalty": ([1.0], "float32"),
+        "beam_search_diversity_rate": ([0.125], "float32"),
+        "is_return_log_probs": ([True], "bool"),
+        "end_id": ([1], "uint32"),
+    }
+    assert all(tensor.shape == (2, 1) for tensor in inputs.values())
+
+
+def test_what_is_left_out_is_left_to_the_server() -> None:
+    inputs = encode(UINT32, [[5]], {"log_probs": False}, {"stop": [], "bad": []})
+    assert set(inputs) == {"input_ids", "input_lengths", "request_output_len"}
+    assert inputs["request_output_len"].tolist() == [[64]]
+
+
+def test_words_are_their_tokens_and_their_ends_padded_with_minus_one() -> None:
+    # The example of fastertransformer_backend's documentation of the lists.
+    assert encode_words([[5, 6], [7]]) == [[5, 6, 7], [2, 3, -1]]
+    assert encode_words([[5], [7]]) == [[5, 7], [1, 2]]
+
+
+def test_words_are_the_same_for_every_row() -> None:
+    inputs = encode(UINT32, [[1], [2]], {}, {"stop": [[5, 6], [7]], "bad": [[9]]})
+    assert inputs["stop_words_list"].tolist() == [[[5, 6, 7], [2, 3, -1]]] * 2
+    assert inputs["bad_words_list"].tolist() == [[[9], [1]]] * 2
+    assert inputs["bad_words_list"].dtype == np.int32
+
+
+def test_prompts_that_cannot_be_sent_are_told_all_at_once() -> None:
+    with pytest.raises(RequestError) as refused:
+        encode(UINT32, [[5], [], [5] * 2000], {"output_length": 49}, NO_WORDS)
+    _, second, third = str(refused.value).splitlines()
+    assert second == "  prompt 2: is empty"
+    assert third == (
+        "  prompt 3: its 2000 tokens and the 49 to generate are more than the 2048 that GPT-J can see"
+    )
+
+
+def test_a_prompt_may_fill_the_context_exactly() -> None:
+    inputs = encode(UINT32, [[5] * 2000], {"output_length": 48}, NO_WORDS)
+    assert inputs["input_ids"].shape == (1, 2000)
+
+
+def test_no_prompt_and_too_many_are_refused() -> None:
+    with pytest.raises(RequestError, match="there is no prompt"):
+        encode(UINT32, [], {}, NO_WORDS)
+    with pytest.raises(RequestError, match="may have 4 prompts; got 5"):
+        encode(UINT32, [[5]] * 5, {}, NO_WORDS)
+
+
+def test_a_parameter_that_the_server_has_no_input_for_is_refused() -> None:
+    model = ModelDescription.from_config(config(without="presence_penalty"))
+    with pytest.raises(RequestError, match=r"presence_penalty: the server's model .* no input"):
+        encode(model, [[5]], {"presence_penalty": 0.5}, NO_WORDS)
+    assert encode(model, [[5]], {"top_k": 1}, NO_WORDS), "nobody asked for the one that is missing"
+
+
+def test_words_that_the_server_has_no_input_for_are_refused() -> None:
+    model = ModelDescription.from_config(config(without="stop_words_list"))
+    with pytest.raises(RequestError, match="stop: the server's model"):
+        encode(model, [[5]], {}, {"stop": [[7]]})
+
+
+def test_a_bad_word_that_fastertransformer_would_ignore_is_refused() -> None:
+    with pytest.raises(RequestError, match="cannot forbid a word that ends in token 0"):
+        encode(UINT32, [[5]], {}, {"bad": [[7, 0]]})
+
+
+def test_a_seed_that_an_old_server_cannot_hold_is_refused() -> None:
+    old = config("INT32")
+    for tensor in old["input"]:
+        tensor["data_type"] = tensor["data_type"].replace("UINT64", "INT32")
+    model = ModelDescription.from_config(old)
+    with pytest.raises(
+        RequestError, match=r"seed: the server takes it as INT32, at most 2147483647"
+    ):
+        encode(model, [[5]], {"seed": 2**31}, NO_WORDS)
+    assert encode(model, [[5]], {"seed": 2**31 - 1}, NO_WORDS)["random_seed"].dtype == np.int32
+
+
+def test_an_input_that_the_server_requires_and_nobody_sends_is_named() -> None:
+    strict = config()
+    for tensor in strict["input"]:
+        tensor["optional"] = tensor["optional"] and tensor["name"] != "start_id"
+    with pytest.raises(ServerError, match="requires inputs that this client does not send: start"):
+        encode(ModelDescription.from_config(strict), [[5]], {}, NO_WORDS)
+
+
+def test_a_data_type_that_is_not_known_is_named() -> None:
+    odd = config("FP16")
+    with pytest.raises(ServerError, match=r"declares [a-z_]+ as FP16; known are BOOL"):
+        encode(ModelDescription.from_config(odd), [[5]], {}, NO_WORDS)
+
+
+def test_a_model_of_another_kind_is_refused_with_what_it_lacks() -> None:
+    other = config(without="input_lengths") | {"max_batch_size": 0, "output": [{"name": "logits"}]}
+    with pytest.raises(ServerError) as refused:
+        ModelDescription.from_config(other)
+    assert str(refused.value) == (
+        "Model 'fastertransformer' is not one that FasterTransformer's tensors fit: it lacks input "
+        "input_lengths, output output_ids, output sequence_length, a batch dimension "
+        "(max_batch_size); name another model"
+    )
+
+
+@pytest.mark.parametrize("answer", [{}, {"name": "x", "input": 3}, {"name": "x", "input": [{}]}])
+def test_an_answer_that_is_no_configuration_is_refused(answer: dict[str, object]) -> None:
+    with pytest.raises(ServerError, match="no configuration of a model"):
+        ModelDescription.from_config(answer)
