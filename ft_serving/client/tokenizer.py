@@ -46,7 +46,7 @@ def load_tokenizer(
         except OSError as exc:
             raise TokenizerError(f"{path}: {exc.strerror}") from exc
     repository, _, revision = str(source).rpartition("@")
-    if not repository or not revision or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository):
+    if not repository or not revision or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", repository):
         raise TokenizerError(
             f"{source}: no such file. Name a tokenizer.json, or a repository on the hub as "
             "OWNER/NAME@REVISION"
