@@ -32,7 +32,7 @@ from ft_serving.weights.manifest import (
 from ft_serving.weights.plan import check_tensors, file_jobs, total_bytes
 from ft_serving.weights.progress import Progress, format_bytes
 from ft_serving.weights.source import Source
-from ft_serving.weights.storage import Storage, sync_folder
+from ft_serving.weights.storage import Storage, flush
 from ft_serving.weights.verify import check_content, check_sizes
 
 # For config files, the manifest, and what a file system needs for itself.
@@ -257,9 +257,9 @@ def _publish(manifest: Manifest, staging: Path, folder: Path) -> Manifest:
     manifest = replace(manifest, files=(config_pbtxt, *manifest.files))
     _write_text(staging, MANIFEST_PATH, manifest.to_json())
     for inner in (staging / WEIGHTS_PATH, (staging / WEIGHTS_PATH).parent, staging):
-        sync_folder(inner)
+        flush(inner)
     staging.rename(folder)
-    sync_folder(folder.parent)
+    flush(folder.parent)
     return manifest
 
 
