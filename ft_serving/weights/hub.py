@@ -8,9 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from urllib3.exceptions import LocationParseError
-from urllib3.util import Url, parse_url
-
 from ft_serving import __version__
 from ft_serving.weights.errors import HubError, IntegrityError
 from ft_serving.weights.refusal import Question, refusal
@@ -23,6 +20,7 @@ from ft_serving.weights.transport import (
     host_of,
     transient,
     unreachable,
+    web_address,
 )
 
 if TYPE_CHECKING:
@@ -101,14 +99,11 @@ class Hub:
         Raises:
             HubError: The endpoint is no http(s) address, or the token cannot be one.
         """
-        try:
-            parts = parse_url(endpoint)
-        except LocationParseError:
-            parts = Url()
-        # A password in the address would end up in messages.
-        if parts.auth:
+        if "@" in endpoint:
+            # Not shown, as it may hold a password.
             raise HubError("HF_ENDPOINT: must not hold a user or password; set HF_TOKEN instead")
-        if parts.scheme not in ("http", "https") or not parts.host or parts.query:
+        parts = web_address(endpoint)
+        if parts is None or parts.query:
             raise HubError(
                 f"HF_ENDPOINT: must be an address such as {DEFAULT_ENDPOINT}; got {endpoint!r}"
             )

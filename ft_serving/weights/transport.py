@@ -2,13 +2,14 @@
 
 import urllib.request
 from collections.abc import Mapping
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 
 import urllib3
-from urllib3.exceptions import HTTPError
-from urllib3.util import Timeout, parse_url
+from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.util import Timeout, Url, make_headers, parse_url
 
 from ft_serving import __version__
+from ft_serving.weights.errors import HubError
 from ft_serving.weights.retry import TransientError, asked_wait_s
 
 CONNECT_TIMEOUT_S = 10.0
@@ -60,16 +61,29 @@ def host_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def web_address(text: str) -> Url | None:
+    """The parts of an http(s) address; None if it is none."""
+    try:
+        parts = parse_url(text)
+    except LocationParseError:
+        return None
+    return parts if parts.scheme in ("http", "https") and parts.host else None
+
+
 class Transport:
     """Connections to one hub and to whatever hosts it redirects to; safe between threads."""
 
     def __init__(self, endpoint: str, token: str | None) -> None:
-        """Send `token`, if any, to the scheme, host and port of `endpoint` and nowhere else."""
+        """Send `token`, if any, to the scheme, host and port of `endpoint` and nowhere else.
+
+        Raises:
+            HubError: The environment names a proxy that cannot be one.
+        """
         self._origin = _origin(endpoint)
         self._token = token
-        # The environment's proxies, as the hub's own client takes them.
-        self._proxies: dict[str, urllib3.PoolManager] = {
-            scheme: urllib3.ProxyManager(address, maxsize=CONNECTIONS_KEPT)
+        # The hub's own client takes the environment's proxies, so the files must come that way too.
+        self._proxies = {
+            scheme: _proxy(scheme, address)
             for scheme, address in urllib.request.getproxies().items()
             if scheme in ("http", "https")
         }
@@ -109,9 +123,9 @@ class Transport:
         if self._token and _origin(url) == self._origin:
             sent["Authorization"] = f"Bearer {self._token}"
         parts = parse_url(url)
-        pool = self._proxies.get(parts.scheme or "", self._direct)
-        if urllib.request.proxy_bypass(parts.netloc or ""):
-            pool = self._direct
+        pool: urllib3.PoolManager = self._direct
+        if not urllib.request.proxy_bypass(parts.netloc or ""):
+            pool = self._proxies.get(parts.scheme or "", self._direct)
         try:
             return pool.request(
                 "GET",
@@ -124,6 +138,21 @@ class Transport:
             )
         except (HTTPError, OSError) as exc:
             raise unreachable(host_of(url), exc) from exc
+
+
+def _proxy(scheme: str, address: str) -> urllib3.PoolManager:
+    parts = web_address(address if "://" in address else f"http://{address}")
+    if parts is None:
+        # The address itself is not shown: it may hold a password.
+        raise HubError(
+            f"{scheme.upper()}_PROXY: must be the address of an HTTP proxy, such as "
+            "http://proxy.example:3128; what was given is not"
+        )
+    return urllib3.ProxyManager(
+        f"{parts.scheme}://{parts.netloc}",
+        maxsize=CONNECTIONS_KEPT,
+        proxy_headers=make_headers(proxy_basic_auth=unquote(parts.auth or "") or None),
+    )
 
 
 def _redirected(url: str, location: str) -> str:

@@ -104,9 +104,10 @@ def test_an_endpoint_that_is_no_address_is_refused(endpoint: str) -> None:
         Hub(endpoint, None)
 
 
-def test_a_password_in_the_endpoint_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize("host", ["hub.test", "[", ""])
+def test_a_password_in_the_endpoint_is_refused_and_not_repeated(host: str) -> None:
     with pytest.raises(HubError, match="HF_ENDPOINT") as caught:
-        Hub("https://me:hunter2@hub.test", None)
+        Hub(f"https://me:hunter2@{host}", None)
     assert "hunter2" not in str(caught.value)
 
 
@@ -445,17 +446,28 @@ def test_the_token_shows_in_no_representation(faulty: FaultyHub) -> None:
 def test_files_go_through_the_proxies_of_the_environment(
     faulty: FaultyHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with FaultyHub({}) as proxy:
-        monkeypatch.setenv("http_proxy", proxy.endpoint)
+    snapshot = Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
+    with FaultyHub(FILES) as proxy:
+        address = proxy.endpoint.removeprefix("http://")
+        monkeypatch.setenv("http_proxy", f"me:p%40ss@{address}")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        direct = Hub(faulty.endpoint, None)
-        snapshot = direct.snapshot(REPOSITORY, "main")
-        assert direct.read(snapshot, "model.bin") == b"0123456789"
-        assert proxy.requests == []
-        proxy.always = Fault(status=404, headers={"X-Error-Code": "EntryNotFound"})
-        with pytest.raises(HubError, match=r"http://hub\.test has no file"):
-            Hub("http://hub.test", None).read(snapshot, "model.bin")
-        assert len(proxy.requests) == 1
+        assert Hub(faulty.endpoint, None).read(snapshot, "model.bin") == b"0123456789"
+        assert proxy.requests == [], "no_proxy names the hub's host"
+        assert Hub("http://hub.test", None).read(snapshot, "model.bin") == b"0123456789"
+        assert [request.headers["host"] for request in proxy.requests] == ["hub.test"]
+        assert proxy.requests[0].headers["proxy-authorization"] == "Basic bWU6cEBzcw=="
+
+
+@pytest.mark.parametrize(
+    "address", ["socks5://me:hunter2@proxy.test", "http://me:hunter2@[", "http://"]
+)
+def test_a_proxy_that_is_none_is_refused_and_its_password_not_shown(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("https_proxy", address)
+    with pytest.raises(HubError, match="HTTPS_PROXY: must be the address of an HTTP") as caught:
+        Hub("https://hub.test", None)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_offline_mode_is_an_error_that_says_how_to_end_it(
