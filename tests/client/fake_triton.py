@@ -51,13 +51,13 @@ def config(integers: str = "UINT32", *, decoupled: bool = False, without: str = 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """An answer that is not the right one."""
+    """An answer that is not the right one; `raw` bytes before the connection is closed, if any."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     delay_s: float = 0
-    hang_up: bool = False
+    raw: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +136,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.triton.faults:
             fault = self.triton.faults.popleft()
             time.sleep(fault.delay_s)
-            if fault.hang_up:
+            if fault.raw is None:
+                self._send(fault.status, fault.headers, fault.body)
+            else:
+                self.wfile.write(fault.raw)
                 self.close_connection = True
-                return
-            self._send(fault.status, fault.headers, fault.body)
         elif self.path.endswith("/config"):
             self._send(200, {}, json.dumps(self.triton.model).encode())
         elif self.path.endswith("/infer"):

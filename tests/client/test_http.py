@@ -1,0 +1,401 @@
+"""The client over HTTP, against a server that does what it is told."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from ft_serving.client import Finish, GenerationClient, Protocol
+from ft_serving.client.errors import (
+    AccessError,
+    ClientError,
+    OverloadError,
+    RequestError,
+    ServerError,
+    SlowError,
+    UnavailableError,
+    UnknownModelError,
+)
+from tests.client.conftest import CERTIFIED
+from tests.client.fake_triton import TEXT, FakeTriton, Fault, config, streamed
+
+TOKENIZER = Tokenizer.from_file(
+    str(Path(__file__).parents[2] / "models" / "tiny-gptj" / "tokenizer.json")
+)
+MARY = [690, 513, 260, 331, 448, 15]
+
+
+@pytest.fixture
+def triton() -> Iterator[FakeTriton]:
+    with FakeTriton() as triton:
+        yield triton
+
+
+def client(triton: FakeTriton, wait_s: float = 0, timeout_s: float = 10) -> GenerationClient:
+    return GenerationClient(
+        triton.url, tokenizer=TOKENIZER, wait_s=wait_s, timeout_s=timeout_s, token="secret-token"
+    )
+
+
+def error(status: int, message: str) -> Fault:
+    """A refusal as Triton gives it."""
+    return Fault(status=status, body=json.dumps({"error": message}).encode())
+
+
+def test_prompts_become_texts(triton: FakeTriton) -> None:
+    with client(triton) as asked:
+        longer, shorter = asked.generate(["Mary has a little lamb.", "Mary"], output_length=4)
+    assert (longer.prompt, longer.text) == ("Mary has a little lamb.", " Its fleece is")
+    assert (list(longer.prompt_ids), list(longer.output_ids)) == (MARY, TEXT)
+    assert longer.finish is Finish.LENGTH
+    assert (shorter.prompt, shorter.text) == ("Mary", " Its fleece is")
+    assert triton.paths == ["config", "infer"], "one batch, and the configuration once"
+
+
+@pytest.mark.parametrize("integers", ["UINT32", "INT32"])
+def test_integers_are_sent_as_the_server_declares_them(integers: str) -> None:
+    with FakeTriton(config(integers)) as triton, client(triton) as asked:
+        asked.generate_ids([[5, 6]], output_length=2, top_k=3, seed=7)
+    sent = triton.requests[-1].body["inputs"]
+    assert {t["name"]: (t["datatype"], t["shape"], t["data"]) for t in sent} == {
+        "input_ids": (integers, [1, 2], [5, 6]),
+        "input_lengths": (integers, [1, 1], [2]),
+        "request_output_len": (integers, [1, 1], [2]),
+        "runtime_top_k": (integers, [1, 1], [3]),
+        "random_seed": ("UINT64", [1, 1], [7]),
+    }
+
+
+def test_stop_words_are_sent_in_both_forms(triton: FakeTriton) -> None:
+    with client(triton) as asked:
+        asked.generate(["Mary"], output_length=4, stop=["lamb"])
+    sent = {tensor["name"]: tensor for tensor in triton.requests[-1].body["inputs"]}
+    assert sent["stop_words_list"]["shape"] == [1, 2, 4]
+    assert sent["stop_words_list"]["data"] == [77, 66, 354, 448, 3, 4, -1, -1]
+
+
+def test_a_single_text_in_place_of_a_list_is_refused(triton: FakeTriton) -> None:
+    with client(triton) as asked, pytest.raises(RequestError, match=r"write \[prompt\]"):
+        asked.generate("Mary")
+    assert not triton.requests, "each letter would be a prompt"
+
+
+def test_nothing_is_sent_for_a_request_that_makes_no_sense(triton: FakeTriton) -> None:
+    with client(triton) as asked, pytest.raises(RequestError, match="top_p"):
+        asked.generate(["Mary"], top_p=2)
+    assert not triton.requests
+
+
+def test_a_stream_gives_a_piece_a_token_and_the_whole_at_the_end() -> None:
+    with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
+        chunks = list(asked.stream("Mary has a little lamb.", output_length=4, stop=["lamb"]))
+    assert [chunk.text for chunk in chunks] == [" I", "ts", " fleece", " is", ""]
+    assert [chunk.output_ids for chunk in chunks] == [*((token,) for token in TEXT), ()]
+    assert [chunk.generation is None for chunk in chunks] == [True] * 4 + [False]
+    whole = chunks[-1].generation
+    assert whole
+    assert (whole.text, whole.finish) == (" Its fleece is", Finish.LENGTH)
+    assert triton.requests[-1].body == {
+        "input_ids": MARY,
+        "input_lengths": [6],
+        "request_output_len": [4],
+        "stop_words_list": [77, 66, 354, 448, 3, 4, -1, -1],
+    }, "Triton's generate endpoint wants flat arrays"
+
+
+def test_whole_texts_of_a_decoupled_model_come_by_streams_one_a_prompt() -> None:
+    with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
+        first, second = asked.generate_ids([MARY, [5]], output_length=3)
+    assert triton.paths == ["config", "generate_stream", "generate_stream"]
+    assert first[0].output_ids == second[0].output_ids == tuple(TEXT[:3])
+
+
+def test_closing_a_stream_ends_it() -> None:
+    with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
+        stream = asked.stream("Mary", output_length=4)
+        assert next(stream).text == " I"
+        stream.close()
+        assert [piece.text for piece in asked.stream("Mary", output_length=1)] == [" I", ""]
+
+
+def test_beams_are_refused_for_a_stream(triton: FakeTriton) -> None:
+    with client(triton) as asked, pytest.raises(RequestError, match="a stream has one beam"):
+        next(asked.stream("Mary", beam_width=2))
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=503, body=b"no healthy upstream"),
+        Fault(status=502),
+        Fault(status=504, body=b"activator request timeout"),
+        Fault(raw=b""),
+        error(400, "Request for unknown model: 'fastertransformer' has no available versions"),
+        error(503, "Server is not ready"),
+    ],
+)
+def test_a_cold_start_is_waited_for(triton: FakeTriton, fault: Fault) -> None:
+    triton.faults.extend([fault] * 3)
+    said: list[str] = []
+    with GenerationClient(triton.url, wait_s=60, say=said.append) as asked:
+        assert asked.generate_ids([[5]], output_length=1)[0][0].output_ids == (TEXT[0],)
+    assert triton.paths == ["config"] * 4 + ["infer"]
+    assert len(said) == 1
+    assert said[0].startswith("Waiting for the model (0 of at most 60 s): ")
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_server_that_does_not_listen_yet_is_waited_for() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    said: list[str] = []
+    with ExitStack() as started:
+
+        def say(message: str) -> None:
+            said.append(message)
+            started.enter_context(FakeTriton(port=port))
+
+        with GenerationClient(f"127.0.0.1:{port}", wait_s=60, say=say) as asked:
+            assert asked.generate_ids([[5]], output_length=1)[0][0].output_ids == (TEXT[0],)
+    [told] = said
+    assert told.endswith(f": cannot reach http://127.0.0.1:{port} (Connection refused)")
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_server_that_goes_away_later_is_waited_for_and_asked_once_more(
+    triton: FakeTriton,
+) -> None:
+    with client(triton, wait_s=60) as asked:
+        asked.model()
+        triton.faults.extend([Fault(status=503), Fault(status=503)])
+        assert asked.generate_ids([[5]], output_length=1)
+        assert triton.paths == ["config", "infer", "config", "config", "infer"]
+        triton.faults.append(Fault(raw=b""))
+        assert [*asked.stream_ids([5], output_length=2)] == [(TEXT[0],), (TEXT[1],)]
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_request_is_repeated_only_once(triton: FakeTriton) -> None:
+    with client(triton, wait_s=60) as asked:
+        asked.model()
+        configured = Fault(body=json.dumps(config()).encode())
+        triton.faults.extend([Fault(status=503), configured, Fault(status=503)])
+        with pytest.raises(UnavailableError):
+            asked.generate_ids([[5]], output_length=1)
+    assert triton.paths == ["config", "infer", "config", "infer"]
+
+
+def test_without_patience_a_server_that_is_gone_is_told_at_once(triton: FakeTriton) -> None:
+    triton.faults.append(Fault(status=503, body=b"no healthy upstream"))
+    with client(triton) as asked, pytest.raises(UnavailableError, match="no healthy upstream"):
+        asked.generate_ids([[5]])
+    assert triton.paths == ["config"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "message"),
+    [
+        (
+            error(404, "Request for unknown model: 'fastertransformer' is not found"),
+            UnknownModelError,
+            "has no model 'fastertransformer'. Name one that it serves",
+        ),
+        (error(404, "Not Found"), UnknownModelError, "Is the path of the address right?"),
+        (
+            Fault(status=404, headers={"Content-Type": "text/html"}, body=b"<html>nginx</html>"),
+            UnknownModelError,
+            r"answered 404\. An ingress knows nothing of '127.0.0.1'.*--host-header",
+        ),
+        (
+            error(
+                400, "inference input 'input_ids' data-type is 'UINT32', but model expects 'INT32'"
+            ),
+            ServerError,
+            "configuration of 'fastertransformer'; has it changed since",
+        ),
+        (
+            error(501, "HTTP end point doesn't support models with decoupled transaction policy"),
+            ServerError,
+            "has come to answer token by token",
+        ),
+        (
+            error(503, "Exceeds maximum queue size"),
+            OverloadError,
+            "queue is full: send fewer requests at once",
+        ),
+        (
+            Fault(status=503, body=b"pending request queue full"),
+            OverloadError,
+            "queue is full: send fewer requests at once",
+        ),
+        (Fault(status=429), OverloadError, "queue is full"),
+        (
+            Fault(status=401, body=b"Jwt is expired"),
+            AccessError,
+            "expired.*rejected the token in FT",
+        ),
+        (
+            Fault(status=403, body=b"RBAC: access denied"),
+            AccessError,
+            "token in FT_SERVING_TOKEN may",
+        ),
+        (
+            Fault(status=301, headers={"Location": "https://ft.example.com/v2"}),
+            ServerError,
+            "redirects to https://ft.example.com/v2; use that address",
+        ),
+        (
+            error(500, "FasterTransformer execute failure: CUDA out of memory"),
+            ServerError,
+            "CUDA out of memory. The server's log may say more",
+        ),
+        (error(400, "a\nb\x1b[31m"), ServerError, r"answered 400: a b \[31m$"),
+        (Fault(status=400, body=b"Bad Request"), ServerError, "address of a Triton server?"),
+        (Fault(body=b"<html>Hello</html>"), ServerError, "something else than JSON"),
+        (Fault(body=b"[1, 2]"), ServerError, "something else than JSON"),
+        (Fault(body=b"{}"), ServerError, r"(no configuration|not one of the inference protocol)"),
+    ],
+)
+@pytest.mark.parametrize("moment", ["first", "later"])
+def test_what_goes_wrong_is_told_with_a_remedy(
+    triton: FakeTriton, fault: Fault, kind: type[ClientError], message: str, moment: str
+) -> None:
+    with client(triton) as asked:
+        if moment == "later":
+            asked.model()
+        triton.faults.append(fault)
+        with pytest.raises(kind, match=message) as refused:
+            asked.generate_ids([[5]])
+    assert type(refused.value) is kind
+    assert "secret-token" not in str(refused.value)
+
+
+def test_a_mistake_in_the_middle_of_a_stream_is_told() -> None:
+    begun = f"data: {json.dumps(streamed([5], 1, 4))}\n\n"
+    broken = f'{begun}data: {{"error": "CUDA out of memory"}}\n\n'.encode()
+    with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
+        asked.model()
+        triton.faults.append(Fault(body=broken))
+        stream = asked.stream_ids([5], output_length=4)
+        assert next(stream) == (TEXT[0],)
+        with pytest.raises(ServerError, match="CUDA out of memory"):
+            next(stream)
+
+
+def test_a_refused_stream_is_told_as_such() -> None:
+    with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
+        asked.model()
+        triton.faults.append(Fault(status=400, body=b'data: {"error": "bad input"}\n\n'))
+        with pytest.raises(ServerError, match="answered 400: bad input"):
+            next(asked.stream_ids([5]))
+
+
+def test_a_stream_without_an_answer_is_told() -> None:
+    with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
+        asked.model()
+        triton.faults.append(Fault(body=b"\n"))
+        with pytest.raises(ServerError, match="without an answer"):
+            asked.generate_ids([[5]])
+
+
+def test_an_answer_that_takes_too_long_is_told(triton: FakeTriton) -> None:
+    with client(triton, timeout_s=0.1) as asked:
+        asked.model()
+        triton.faults.append(Fault(delay_s=0.3))
+        with pytest.raises(SlowError, match=r"within 0\.1 s; ask for fewer tokens.*--timeout"):
+            asked.generate_ids([[5]])
+
+
+def test_a_name_without_an_address_is_not_waited_for() -> None:
+    with (
+        GenerationClient("http://ft.invalid", wait_s=600) as asked,
+        pytest.raises(RequestError, match=r"No address is known for 'ft\.invalid'"),
+    ):
+        asked.model()
+
+
+def test_what_does_not_speak_http_is_told(triton: FakeTriton) -> None:
+    # What a gRPC server sends first: an HTTP/2 frame of settings.
+    triton.faults.append(Fault(raw=b"\x00\x00\x18\x04\x00\x00\x00\x00\x00\r\n"))
+    with (
+        client(triton, wait_s=600) as asked,
+        pytest.raises(ServerError, match=r"does not speak HTTP\. Is it the port for gRPC"),
+    ):
+        asked.model()
+
+
+def test_the_host_header_routes_and_the_token_is_shown(triton: FakeTriton) -> None:
+    with GenerationClient(triton.url, host_header="ft.example.com", token="secret-token") as asked:
+        asked.generate_ids([[5]], output_length=1)
+    for request in triton.requests:
+        assert request.headers["host"] == "ft.example.com"
+        assert request.headers["authorization"] == "Bearer secret-token"
+
+
+def test_the_token_is_taken_from_the_environment(
+    triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_SERVING_TOKEN", "from-the-environment\n")
+    with GenerationClient(triton.url) as asked:
+        asked.model()
+    assert triton.requests[0].headers["authorization"] == "Bearer from-the-environment"
+
+
+def test_without_a_token_none_is_shown(triton: FakeTriton, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FT_SERVING_TOKEN", raising=False)
+    triton.faults.append(Fault(status=401))
+    with (
+        GenerationClient(triton.url, wait_s=0) as asked,
+        pytest.raises(AccessError, match="Set FT_SERVING_TOKEN to a bearer token"),
+    ):
+        asked.model()
+    assert "authorization" not in triton.requests[0].headers
+
+
+def test_a_redirect_does_not_get_the_token(triton: FakeTriton) -> None:
+    with FakeTriton() as elsewhere:
+        triton.faults.append(Fault(status=307, headers={"Location": f"{elsewhere.url}/v2"}))
+        with client(triton) as asked, pytest.raises(ServerError, match="redirects"):
+            asked.model()
+        assert not elsewhere.requests
+
+
+def test_a_path_before_the_protocols_own_is_kept(triton: FakeTriton) -> None:
+    with GenerationClient(f"{triton.url}/serving/ft/", model="a b") as asked:
+        asked.model()
+    assert triton.requests[0].path == "/serving/ft/v2/models/a%20b/config"
+
+
+def test_a_certificate_is_checked_for_the_name_that_an_ingress_routes_by(certificate: Path) -> None:
+    with FakeTriton(certificate=certificate) as triton:
+        with GenerationClient(triton.url, host_header=CERTIFIED, ca_file=certificate) as asked:
+            assert asked.generate_ids([[5]], output_length=1)
+        assert triton.requests[0].headers["host"] == CERTIFIED
+        for host, trusted, reason in (
+            (CERTIFIED, None, "self.signed certificate"),
+            (None, certificate, "certificate is not valid for '127.0.0.1'"),
+        ):
+            with (
+                GenerationClient(triton.url, host_header=host, ca_file=trusted) as asked,
+                pytest.raises(AccessError, match=rf"no secure connection \(.*{reason}.*--ca-file"),
+            ):
+                asked.model()
+
+
+def test_a_server_without_tls_is_told_as_such(triton: FakeTriton) -> None:
+    with (
+        GenerationClient(triton.url.replace("http", "https")) as asked,
+        pytest.raises(AccessError, match="if it has no TLS, an address that starts with http://"),
+    ):
+        asked.model()
+
+
+def test_the_protocol_may_be_named_beside_the_address(triton: FakeTriton) -> None:
+    with GenerationClient(f"127.0.0.1:{triton.port}", protocol=Protocol.HTTP) as asked:
+        assert asked.model().max_batch_size == 4
