@@ -1,6 +1,32 @@
 """What every test shares."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 # Many small matrix products on busy cores are several times as slow with more threads than one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from tests.serving import Served, prepare, served
+
+
+@pytest.fixture(scope="session")
+def served_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage for the releases that servers serve."""
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="session")
+def plain_server(served_storage: Path) -> Iterator[Served]:
+    """A tritonserver with tiny-gptj, one response a request."""
+    with served(served_storage, prepare(served_storage)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def streaming_server(served_storage: Path) -> Iterator[Served]:
+    """A tritonserver with tiny-gptj, decoupled: a response a token."""
+    with served(served_storage, prepare(served_storage, "--streaming")) as server:
+        yield server

@@ -1,0 +1,1 @@
+"""Runs Triton on this machine, with the engine for CPUs behind it."""

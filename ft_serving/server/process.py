@@ -1,0 +1,172 @@
+"""A tritonserver that serves one release."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ft_serving.server.errors import InstallationError, TritonError
+from ft_serving.server.installation import Installation, lay_out_backends
+from ft_serving.server.output import ServerOutput
+from ft_serving.server.ports import ADDRESS, Ports
+
+EXIT_TIMEOUT_SECONDS = 60
+"""How long requests under way may take once the server was told to stop."""
+
+_POLL_SECONDS = 0.1
+
+
+class TritonProcess:
+    """Runs Triton; to be used as a context, at whose end it runs no more.
+
+    Args:
+        release: The release's folder, a Triton model repository.
+        ports: Where to listen; they must be free.
+        installation: Which Triton.
+        verbose: Whether to pass on all that Triton writes.
+
+    Raises:
+        InstallationError: It cannot be started.
+    """
+
+    def __init__(
+        self, release: Path, ports: Ports, installation: Installation, *, verbose: bool
+    ) -> None:
+        self._ports = ports
+        self._is_stopping = False
+        self._backends = tempfile.TemporaryDirectory(prefix="ft-serving-")
+        reader, writer = os.pipe()
+        self._output = ServerOutput(os.fdopen(reader, errors="replace"), verbose=verbose)
+        try:
+            lay_out_backends(installation, Path(self._backends.name))
+            self._process = subprocess.Popen(
+                _command(release, ports, installation, self._backends.name, verbose=verbose),
+                stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=subprocess.STDOUT,
+                env=_environment(installation, os.environ),
+                # Ctrl-C is meant for this process, which lets requests finish.
+                start_new_session=True,
+            )
+        except OSError as exc:
+            self._backends.cleanup()
+            raise InstallationError(f"tritonserver cannot be started: {exc}") from exc
+        finally:
+            os.close(writer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self._reap()
+        self._output.wait()
+        self._backends.cleanup()
+
+    def wait_until_ready(self) -> bool:
+        """Wait until the model is loaded; return whether it is, or `stop` came first.
+
+        Raises:
+            TritonError: It ended instead.
+        """
+        while self._process.poll() is None:
+            if self._is_ready():
+                self._output.pass_on()
+                return True
+            time.sleep(_POLL_SECONDS)
+        self._reap()
+        self._judge_end()
+        return False
+
+    def wait(self) -> None:
+        """Wait until it has ended because of `stop`.
+
+        Raises:
+            TritonError: It ended by itself, or with requests unanswered.
+        """
+        self._reap()
+        self._judge_end()
+
+    def stop(self) -> None:
+        """Tell it to end when all requests under way have their answers; at once if told again."""
+        if self._is_stopping:
+            self._process.kill()
+        else:
+            self._process.terminate()
+        self._is_stopping = True
+
+    def _reap(self) -> None:
+        """Wait for the server's end; then end the process that runs its model, if it goes on."""
+        self._process.wait()
+        # Deep in a text that nobody waits for it would not notice for minutes.
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _judge_end(self) -> None:
+        code = self._process.returncode
+        if self._is_stopping and code in (0, -signal.SIGTERM):
+            return
+        if self._is_stopping and code == -signal.SIGKILL:
+            raise TritonError("Triton was killed; requests under way have no answer")
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        raise TritonError(f"Triton ended {how}: {self._output.failure()}")
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection(ADDRESS, self._ports.http, timeout=1)
+        try:
+            connection.request("GET", "/v2/health/ready")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def _command(
+    release: Path, ports: Ports, installation: Installation, backends: str, *, verbose: bool
+) -> list[str]:
+    return [
+        # Triton must not outlive this process, however that ends.
+        *("setpriv", "--pdeathsig", "TERM", "--"),
+        str(installation.binary),
+        f"--model-repository={release}",
+        f"--backend-directory={backends}",
+        # The configuration is complete; to complete it, Triton would load the backend twice.
+        "--disable-auto-complete-config",
+        f"--http-address={ADDRESS}",
+        f"--http-port={ports.http}",
+        f"--grpc-address={ADDRESS}",
+        f"--grpc-port={ports.grpc}",
+        f"--metrics-address={ADDRESS}",
+        f"--metrics-port={ports.metrics}",
+        "--allow-gpu-metrics=false",
+        # No memory to exchange with GPUs.
+        "--pinned-memory-pool-byte-size=0",
+        f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
+        f"--log-info={str(verbose).lower()}",
+    ]
+
+
+def _environment(installation: Installation, environment: Mapping[str, str]) -> dict[str, str]:
+    libraries = [*map(str, installation.libraries), environment.get("LD_LIBRARY_PATH", "")]
+    # The stub's interpreter ignores PYTHONPATH and takes its packages from the first `python3` of
+    # PATH, virtual environments included.
+    path = [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
+    return {
+        **environment,
+        "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
+        "PATH": os.pathsep.join(path),
+    }

@@ -1,0 +1,101 @@
+"""Serves a release of a storage until told to stop."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+from ft_serving.backend.release import check_release
+from ft_serving.protocol import MODEL_NAME
+from ft_serving.server.errors import ReleaseChoiceError
+from ft_serving.server.installation import find_installation
+from ft_serving.server.ports import ADDRESS, Ports
+from ft_serving.server.process import TritonProcess
+from ft_serving.weights.storage import Storage
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_EXAMPLE = '{"input_ids": [1, 2, 3], "input_lengths": 3, "request_output_len": 8}'
+
+
+def serve(
+    root: Path, release: str | None, ports: Ports, *, verbose: bool, say: Callable[[str], None]
+) -> None:
+    """Serve a release until this process gets SIGINT or SIGTERM, and requests are answered.
+
+    The release counts as in use meanwhile, so that nobody prunes it, unless the storage is
+    read-only: then nobody can from here either.
+
+    Args:
+        root: The storage's folder.
+        release: Name of the release; may be None where there is only one.
+        ports: Where to listen, on this machine alone.
+        verbose: Whether to pass on all that Triton writes.
+        say: Is told what to do next, once the server is ready.
+
+    Raises:
+        ReleaseChoiceError: No such release, none, or several to choose from.
+        ReleaseError: The release is damaged.
+        PortError: A port is taken.
+        InstallationError: Triton is not there.
+        TritonError: Triton did not start, or ended by itself.
+    """
+    storage = Storage(root)
+    name = choose_release(storage, release)
+    with _lease(storage, name):
+        folder = storage.release(name)
+        manifest = check_release(folder)
+        installation = find_installation()
+        ports.check()
+        with (
+            TritonProcess(folder, ports, installation, verbose=verbose) as triton,
+            _on_stop_signals(triton.stop),
+        ):
+            if triton.wait_until_ready():
+                for line in _greeting(name, ports, streaming=manifest.spec.streaming):
+                    say(line)
+                triton.wait()
+
+
+def choose_release(storage: Storage, name: str | None) -> str:
+    """Return the name of the release to serve.
+
+    Raises:
+        ReleaseChoiceError: It is not in the storage, or none is named and there is not just one.
+    """
+    names = storage.release_names()
+    if not names:
+        raise ReleaseChoiceError(
+            f"{storage.root}: has no release; `ft-serving weights prepare` makes one"
+        )
+    listed = "\n  ".join(["", *names])
+    if name is None and len(names) > 1:
+        raise ReleaseChoiceError(
+            f"{storage.root}: has several releases; name one with --release:{listed}"
+        )
+    if name is not None and name not in names:
+        raise ReleaseChoiceError(f"{storage.root}: has no release {name}, only:{listed}")
+    return name or names[0]
+
+
+def _lease(storage: Storage, name: str) -> AbstractContextManager[None]:
+    return storage.lease(name) if os.access(storage.root, os.W_OK) else nullcontext()
+
+
+@contextmanager
+def _on_stop_signals(stop: Callable[[], None]) -> Iterator[None]:
+    previous = [signal.signal(number, lambda *_: stop()) for number in _STOP_SIGNALS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(_STOP_SIGNALS, previous, strict=True):
+            signal.signal(number, handler)
+
+
+def _greeting(name: str, ports: Ports, *, streaming: bool) -> Iterator[str]:
+    url = f"http://{ADDRESS}:{ports.http}"
+    yield f"Serving {name} on {url} and grpc {ADDRESS}:{ports.grpc}"
+    verb = "generate_stream" if streaming else "generate"
+    yield f"Try it: curl {url}/v2/models/{MODEL_NAME}/{verb} -d '{_EXAMPLE}'"
+    yield "Stop it: Ctrl-C"

@@ -1,0 +1,243 @@
+"""Batches of calls, with a scripted model and without Triton: each call gets what is due to it."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ft_serving.backend import batch
+from ft_serving.backend.batch import BatchRunner, Refusal
+from ft_serving.backend.errors import DeliveryError
+from ft_serving.engine import Engine, MemoryLimitError
+from ft_serving.engine.request import AnyArray
+from ft_serving.protocol import TensorType
+from tests.engine.scripted import ScriptedBatch, ScriptedModel, count_up
+
+TYPES = {
+    "output_ids": TensorType.UINT32,
+    "sequence_length": TensorType.UINT32,
+    "cum_log_probs": TensorType.FP32,
+    "output_log_probs": TensorType.FP32,
+}
+
+
+@dataclass
+class RecordedCall:
+    """Implements `Call` for the prompt `prompt`; remembers its responses in order."""
+
+    prompt: list[int]
+    output_len: int
+    parameters: Mapping[str, AnyArray] = field(default_factory=dict)
+    cancelled_after: int | None = None
+    accepts: int | None = None
+    responses: list[tuple[dict[str, Any], bool]] = field(default_factory=list)
+    errors: list[tuple[Refusal, str]] = field(default_factory=list)
+
+    def tensors(self) -> Mapping[str, AnyArray]:
+        return {
+            "input_ids": np.array([self.prompt], np.uint32),
+            "input_lengths": np.array([len(self.prompt)], np.uint32),
+            "request_output_len": np.array([[self.output_len]], np.uint32),
+            **self.parameters,
+        }
+
+    def is_cancelled(self) -> bool:
+        return self.cancelled_after is not None and len(self.responses) >= self.cancelled_after
+
+    def respond(self, tensors: Mapping[str, AnyArray], *, is_last: bool) -> None:
+        self._take()
+        values = {name: tensor.tolist() for name, tensor in tensors.items()}
+        self.responses.append((values, is_last))
+
+    def refuse(self, refusal: Refusal, message: str) -> None:
+        self._take()
+        self.errors.append((refusal, message))
+
+    @property
+    def texts(self) -> list[list[int]]:
+        return [tensors["output_ids"][0][0] for tensors, _ in self.responses]
+
+    def _take(self) -> None:
+        if self.accepts is not None and len(self.responses) >= self.accepts:
+            raise DeliveryError("no room in shared memory")
+        assert not self.errors, "nothing may follow an error"
+        assert not any(is_last for _, is_last in self.responses), "nothing may follow the last"
+
+
+class SmallModel(ScriptedModel):
+    """Has memory for so many tokens."""
+
+    limit = 20
+
+    def new_batch(self, rows: int, capacity: int) -> ScriptedBatch:
+        if rows * capacity > self.limit:
+            raise MemoryLimitError(f"{rows} rows of {capacity} tokens are too much")
+        return super().new_batch(rows, capacity)
+
+
+@pytest.fixture(autouse=True)
+def always_polled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a cancellation is noticed at a step that a test can name."""
+    monkeypatch.setattr(batch, "CANCELLATION_POLL_SECONDS", 0.0)
+
+
+def run(*calls: RecordedCall, streaming: bool = False, model: ScriptedModel | None = None) -> None:
+    engine = Engine(model or ScriptedModel(count_up))
+    BatchRunner(engine, streaming=streaming, output_types=TYPES).run(calls)
+
+
+def test_a_plain_call_gets_one_response() -> None:
+    call = RecordedCall([1, 2], 3)
+    run(call)
+    assert call.responses == [({"output_ids": [[[1, 2, 3, 4, 5]]], "sequence_length": [[5]]}, True)]
+    assert call.errors == []
+
+
+def test_a_streaming_call_gets_the_whole_tensors_after_each_token() -> None:
+    call = RecordedCall([1, 2], 3)
+    run(call, streaming=True)
+    assert call.responses == [
+        ({"output_ids": [[[1, 2, 3, 9, 9]]], "sequence_length": [[3]]}, False),
+        ({"output_ids": [[[1, 2, 3, 4, 9]]], "sequence_length": [[4]]}, False),
+        ({"output_ids": [[[1, 2, 3, 4, 5]]], "sequence_length": [[5]]}, True),
+    ], "as many responses as tokens, and no empty one at the end"
+
+
+def test_a_text_that_ends_early_ends_its_stream() -> None:
+    call = RecordedCall([6], 8)
+    run(call, streaming=True)
+    assert [is_last for _, is_last in call.responses] == [False, False, True], "7, 8 and the end"
+    assert call.texts[-1] == [6, 7, 8, 9, 9, 9, 9, 9, 9]
+
+
+def test_calls_of_different_lengths_are_computed_together() -> None:
+    model = ScriptedModel(count_up)
+    calls = RecordedCall([1, 2, 3], 2), RecordedCall([4], 1)
+    run(*calls, model=model)
+    assert [call.texts for call in calls] == [[[1, 2, 3, 4, 5]], [[4, 5]]]
+    assert [len(texts) for texts in model.computed] == [2, 1], "two rows, then the longer one alone"
+
+
+def test_a_short_text_is_answered_while_a_longer_one_goes_on() -> None:
+    order: list[str] = []
+
+    class Ordered(RecordedCall):
+        def respond(self, tensors: Mapping[str, AnyArray], *, is_last: bool) -> None:
+            order.append(f"{self.output_len}")
+
+    run(Ordered([1], 4), Ordered([1], 2))
+    assert order == ["2", "4"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_an_invalid_call_gets_an_error_and_the_others_their_answers(streaming: bool) -> None:
+    wrong = RecordedCall([1, 99], 2)
+    missing = RecordedCall([1], 2, {"unheard_of": np.array([1])})
+    good = RecordedCall([1], 1)
+    run(wrong, good, missing, streaming=streaming)
+    assert good.texts == [[1, 2]]
+    ((refusal, message),) = wrong.errors
+    assert refusal is Refusal.INVALID
+    assert message.startswith("input_ids: must be from 0 to 9, the vocabulary; got 99")
+    assert missing.errors == [(Refusal.INVALID, "unheard_of: is unknown here")]
+    assert wrong.responses == missing.responses == []
+
+
+def test_a_cancelled_call_is_computed_no_further() -> None:
+    model = ScriptedModel(count_up)
+    cancelled, other = RecordedCall([1], 6, cancelled_after=2), RecordedCall([2], 3)
+    run(cancelled, other, streaming=True, model=model)
+    assert len(cancelled.responses) == 2
+    assert cancelled.errors == [(Refusal.CANCELLED, "cancelled")], "else Triton keeps the request"
+    assert other.texts[-1] == [2, 3, 4, 5]
+    assert [len(texts) for texts in model.computed] == [2, 2, 1]
+
+
+def test_triton_is_not_asked_for_each_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "CANCELLATION_POLL_SECONDS", 3600.0)
+    asked = 0
+
+    class Asked(RecordedCall):
+        def is_cancelled(self) -> bool:
+            nonlocal asked
+            asked += 1
+            return False
+
+    run(Asked([1], 7))
+    assert asked == 1, "asking costs a good part of a small model's token"
+
+
+def test_calls_that_do_not_fit_together_are_computed_one_after_the_other() -> None:
+    model = SmallModel(count_up)
+    calls = [RecordedCall([1], 7), RecordedCall([2], 6), RecordedCall([3], 5)]
+    run(*calls, model=model)
+    assert [call.texts[0][-1] for call in calls] == [8, 8, 8]
+    assert [len(texts) for texts in model.computed[:1] + model.computed[7:8]] == [1, 2], (
+        "halves: the first alone, then the other two together"
+    )
+
+
+def test_a_call_that_does_not_fit_alone_is_refused() -> None:
+    hungry, modest = RecordedCall([1], 1000), RecordedCall([1], 1)
+    run(hungry, modest, model=SmallModel(count_up))
+    assert hungry.errors == [(Refusal.INVALID, "1 rows of 1001 tokens are too much")]
+    assert modest.texts == [[1, 2]]
+
+
+def test_memory_that_the_system_denies_is_an_error_of_that_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def new_batch(self: SmallModel, rows: int, capacity: int) -> ScriptedBatch:
+        if capacity > self.limit:
+            raise MemoryError("Unable to allocate 9 EiB")
+        return ScriptedBatch(self)
+
+    monkeypatch.setattr(SmallModel, "new_batch", new_batch)
+    hungry, modest = RecordedCall([1], 1000), RecordedCall([1], 1)
+    run(hungry, modest, model=SmallModel(count_up))
+    assert hungry.errors == [(Refusal.INVALID, "Unable to allocate 9 EiB")]
+    assert modest.texts == [[1, 2]]
+
+
+def failing(after: int) -> Callable[[tuple[int, ...]], list[float]]:
+    def script(text: tuple[int, ...]) -> list[float]:
+        if len(text) > after:
+            raise ZeroDivisionError("a defect")
+        return count_up(text)
+
+    return script
+
+
+def test_an_unforeseen_failure_is_logged_and_ends_the_calls_it_concerns(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    done, hit = RecordedCall([1], 1), RecordedCall([1], 6)
+    run(done, hit, model=ScriptedModel(failing(after=3)))
+    assert done.texts == [[1, 2]], "it had its answer before"
+    assert done.errors == []
+    assert hit.errors == [
+        (Refusal.INTERNAL, "internal error; the server's log has the cause"),
+    ], "a defect's text is for the log, not for clients"
+    assert "ZeroDivisionError: a defect" in caplog.text
+
+
+def test_a_response_that_triton_does_not_take_ends_that_call_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = ScriptedModel(count_up)
+    lost, other = RecordedCall([1], 5, accepts=1), RecordedCall([1], 3)
+    with caplog.at_level(logging.ERROR):
+        run(lost, other, streaming=True, model=model)
+    assert len(lost.responses) == 1
+    assert other.texts[-1] == [1, 2, 3, 4]
+    assert [len(texts) for texts in model.computed] == [2, 2, 1], "nothing more is computed for it"
+    assert "no room in shared memory" in caplog.text
+
+
+def test_an_error_that_triton_does_not_take_harms_nobody_else() -> None:
+    lost, other = RecordedCall([99], 1, accepts=0), RecordedCall([1], 1)
+    run(lost, other)
+    assert other.texts == [[1, 2]]

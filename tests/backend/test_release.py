@@ -1,0 +1,77 @@
+"""What stands between a release on a volume and an engine that computes it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ft_serving.backend.config import BackendConfig
+from ft_serving.backend.errors import ModelConfigError
+from ft_serving.backend.release import check_release, open_engine
+from ft_serving.protocol import TensorType
+from ft_serving.weights.errors import ReleaseError
+from ft_serving.weights.manifest import MANIFEST_PATH
+from ft_serving.weights.storage import Storage
+from tests.serving import prepare
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("storage")
+    return Storage(root).release(prepare(root, "--tensor-parallel", "2"))
+
+
+@pytest.fixture
+def release(prepared: Path, tmp_path: Path) -> Path:
+    """A copy, elsewhere, that a test may damage."""
+    return Path(shutil.copytree(prepared, tmp_path / prepared.name))
+
+
+def backend_config(release: Path, tensor_parallel: int = 2) -> BackendConfig:
+    return BackendConfig(
+        checkpoint=release / "fastertransformer" / "1",
+        tensor_parallel=tensor_parallel,
+        streaming=False,
+        output_types=dict.fromkeys(("output_ids", "sequence_length"), TensorType.UINT32),
+    )
+
+
+def test_a_valid_release_opens_wherever_it_is_mounted(release: Path) -> None:
+    assert check_release(release).spec.tensor_parallel == 2
+    assert open_engine(backend_config(release)).config.num_layer == 4
+
+
+def test_a_short_and_a_missing_file_are_refused_by_name(release: Path) -> None:
+    weights = release / "fastertransformer" / "1"
+    with (weights / "model.wte.bin").open("r+b") as file:
+        file.truncate(524_284)
+    (weights / "model.lm_head.bias.bin").unlink()
+    with pytest.raises(ReleaseError) as caught:
+        open_engine(backend_config(release))
+    assert str(caught.value) == (
+        f"{release} is damaged:\n"
+        "  fastertransformer/1/model.lm_head.bias.bin: cannot be read: No such file or directory\n"
+        "  fastertransformer/1/model.wte.bin: has 524284 bytes, must have 524288"
+    )
+
+
+def test_weights_without_a_manifest_are_refused(release: Path) -> None:
+    (release / MANIFEST_PATH).unlink()
+    with pytest.raises(ReleaseError, match=r"has no fastertransformer/1/manifest\.json"):
+        open_engine(backend_config(release))
+
+
+def test_an_altered_configuration_is_refused(release: Path) -> None:
+    pbtxt = release / "fastertransformer" / "config.pbtxt"
+    pbtxt.write_text(pbtxt.read_text().replace("1024", "2048"))
+    with pytest.raises(ReleaseError, match=r"config\.pbtxt: has sha256"):
+        open_engine(backend_config(release))
+
+
+def test_the_tensor_parallel_size_must_be_the_releases(release: Path) -> None:
+    with pytest.raises(ModelConfigError) as caught:
+        open_engine(backend_config(release, tensor_parallel=1))
+    assert "tensor_para_size: must be 2, the size that release" in str(caught.value), (
+        "FasterTransformer would start with weights that it never read"
+    )
+    assert str(caught.value).endswith("was converted for; got 1")

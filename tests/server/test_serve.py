@@ -1,0 +1,275 @@
+"""`ft-serving serve`, as people run it."""
+
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import tritonclient.grpc
+
+from ft_serving.server.errors import ReleaseChoiceError, TritonError
+from ft_serving.server.installation import find_installation
+from ft_serving.server.ports import Ports
+from ft_serving.server.process import TritonProcess
+from ft_serving.server.serve import choose_release
+from ft_serving.weights.manifest import CONFIG_PBTXT_PATH, WEIGHTS_PATH
+from ft_serving.weights.storage import Storage
+from tests.backend.asking import (
+    MODEL,
+    UNSIGNED,
+    ask_grpc,
+    ask_http,
+    endless,
+    generated,
+    inputs,
+    question,
+)
+from tests.serving import (
+    GOLDEN,
+    Served,
+    free_ports,
+    ft_serving,
+    prepare,
+    serve_command,
+    served,
+)
+
+
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage with one release, which is no longer where it was prepared."""
+    root = tmp_path_factory.mktemp("volume")
+    prepare(root)
+    return root.rename(root.with_name("remounted"))
+
+
+@pytest.fixture
+def storage(volume: Path, tmp_path: Path) -> Path:
+    """A copy of the release alone, which a test may damage."""
+    shutil.copytree(Storage(volume).releases, Storage(tmp_path).releases)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def remounted(volume: Path) -> Iterator[Served]:
+    with served(volume, only_release(volume)) as server:
+        yield server
+
+
+def only_release(storage: Path) -> str:
+    (name,) = Storage(storage).release_names()
+    return name
+
+
+def config_of(storage: Path, release: str) -> Path:
+    return Storage(storage).release(release) / CONFIG_PBTXT_PATH
+
+
+def ask_later(server: Served, output_len: int) -> tuple[threading.Thread, list[Any]]:
+    """Ask for a long text in a thread; wait until it is under way."""
+    answers: list[Any] = []
+    thread = threading.Thread(
+        target=lambda: answers.append(ask_grpc(server.grpc, endless(output_len)))
+    )
+    thread.start()
+    time.sleep(0.5)
+    assert not answers, "too short for this test"
+    return thread, answers
+
+
+def test_a_release_serves_wherever_its_storage_is_mounted(remounted: Served, volume: Path) -> None:
+    assert str(volume) not in config_of(volume, only_release(volume)).read_text()
+    assert generated(ask_http(remounted.http, question())) == GOLDEN["output_ids"]
+
+
+def test_metrics_are_served(remounted: Served) -> None:
+    with closing(http.client.HTTPConnection(remounted.metrics, timeout=10)) as connection:
+        connection.request("GET", "/metrics")
+        assert b"nv_inference_count" in connection.getresponse().read()
+
+
+def test_it_says_where_it_is_and_what_to_type_next(remounted: Served, volume: Path) -> None:
+    serving, try_it, stop_it = remounted.greeting
+    assert serving == (
+        f"Serving {only_release(volume)} on http://{remounted.http} and grpc {remounted.grpc}"
+    )
+    assert stop_it == "Stop it: Ctrl-C"
+    prefix, command = try_it.split(": ", 1)
+    assert prefix == "Try it"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert '"sequence_length":11' in done.stdout, "the example works as it is printed"
+    assert remounted.errors.read_text() == ""
+
+
+def test_the_release_is_in_use_while_it_is_served(remounted: Served, volume: Path) -> None:
+    name, process = only_release(volume), remounted.process.pid
+    assert Storage(volume).users(name) == [f"process {process} on {socket.gethostname()}"]
+    pruned = ft_serving("weights", "prune", "--storage", str(volume), "--newest", "0")
+    assert f"{name}: kept, in use by process {process}" in pruned.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_requests_under_way_are_finished_before_it_ends(
+    storage: Path, number: signal.Signals
+) -> None:
+    with served(storage, only_release(storage)) as server:
+        thread, answers = ask_later(server, 3000)
+        server.process.send_signal(number)
+        with pytest.raises(OSError):
+            while True:
+                socket.create_connection(("127.0.0.1", int(server.http.split(":")[1]))).close()
+                time.sleep(0.1)
+        assert server.process.wait(60) == 0
+        thread.join(10)
+        assert server.process.stdout.read() == ""
+        assert server.errors.read_text() == ""
+    assert Storage(storage).users(only_release(storage)) == []
+    assert answers[0]["sequence_length"].tolist() == [[3006]]
+
+
+@pytest.mark.slow
+def test_told_twice_it_ends_at_once(storage: Path) -> None:
+    with served(storage, only_release(storage)) as server:
+        with tritonclient.grpc.InferenceServerClient(server.grpc) as client:
+            # Would take minutes.
+            long = inputs(tritonclient.grpc, endless(50_000), UNSIGNED)
+            client.async_infer(MODEL, long, lambda result, error: None)
+            time.sleep(0.5)
+            family = server.process.children(recursive=True)
+            server.process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            assert server.process.poll() is None
+            server.process.send_signal(signal.SIGINT)
+            assert server.process.wait(10) == 1
+        _, alive = psutil.wait_procs(family, timeout=5)
+        assert alive == [], "the process in the middle of the text, too"
+        assert "requests under way have no answer" in server.errors.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["ft-serving", "triton_python_backend_stub"])
+def test_nothing_is_left_when_a_part_is_killed(storage: Path, victim: str) -> None:
+    with served(storage, only_release(storage)) as server:
+        family = server.process.children(recursive=True)
+        parts = {one.name(): one for one in (server.process, *family)}
+        assert {"tritonserver", "sh"} < parts.keys()
+        stub = next(one for name, one in parts.items() if name.startswith("triton_python"))
+        (server.process if victim == "ft-serving" else stub).kill()
+        _, alive = psutil.wait_procs([server.process, *family], timeout=20)
+        assert alive == []
+        if victim != "ft-serving":
+            assert server.process.returncode == 1
+            assert "the process that ran the model was killed" in server.errors.read_text()
+
+
+def test_damaged_weights_are_not_served(storage: Path) -> None:
+    name = only_release(storage)
+    weights = Storage(storage).release(name) / WEIGHTS_PATH
+    os.truncate(weights / "model.wte.bin", 524_284)
+    done = subprocess.run(
+        serve_command(storage, name, free_ports(3)), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"Error: {storage}/triton-model-store/{name} is damaged:\n"
+        "  fastertransformer/1/model.wte.bin: has 524284 bytes, must have 524288\n"
+    )
+
+
+def test_damaged_weights_are_not_loaded_by_triton_either(storage: Path) -> None:
+    folder = Storage(storage).release(only_release(storage))
+    os.truncate(folder / WEIGHTS_PATH / "model.wte.bin", 524_284)
+    with (
+        start(folder, free_ports(3)) as triton,
+        pytest.raises(TritonError) as caught,
+    ):
+        triton.wait_until_ready()
+    assert str(caught.value) == (
+        f"Triton ended with exit code 1: {folder} is damaged:\n"
+        "  fastertransformer/1/model.wte.bin: has 524284 bytes, must have 524288"
+    )
+
+
+@pytest.mark.slow
+def test_a_configuration_with_signed_integers_is_served(storage: Path, tmp_path: Path) -> None:
+    release = only_release(storage)
+    model = tmp_path / "elsewhere" / MODEL
+    (model / "1").mkdir(parents=True)
+    text = config_of(storage, release).read_text().replace("UINT32", "INT32")
+    place = 'key: "model_checkpoint_path" value { string_value: '
+    start_of_path = text.index(place) + len(place)
+    end_of_path = text.index("}", start_of_path)
+    weights = Storage(storage).release(release) / WEIGHTS_PATH
+    text = f'{text[:start_of_path]}"{weights}" {text[end_of_path:]}'
+    (model / "config.pbtxt").write_text(text)
+    port, _, _ = ports = free_ports(3)
+    types = {name: "INT32" if kind == "UINT32" else kind for name, kind in UNSIGNED.items()}
+    with start(model.parent, ports) as triton:
+        assert triton.wait_until_ready()
+        answer = ask_http(f"127.0.0.1:{port}", question(), types)
+        assert generated(answer) == GOLDEN["output_ids"]
+        assert str(answer["output_ids"].dtype) == str(answer["sequence_length"].dtype) == "int32"
+
+
+def test_a_taken_port_is_named_before_anything_is_started(storage: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        http = taken.getsockname()[1]
+        command = serve_command(storage, only_release(storage), [http, *free_ports(2)])
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{http}: Address already in use; name another with --http-port" in done.stderr
+
+
+def test_the_only_release_needs_no_name(storage: Path) -> None:
+    assert choose_release(Storage(storage), None) == only_release(storage)
+
+
+def test_several_releases_are_listed(tmp_path: Path) -> None:
+    for name in ("b-1", "a-2"):
+        (tmp_path / "triton-model-store" / name).mkdir(parents=True)
+    storage = Storage(tmp_path)
+    assert choose_release(storage, "b-1") == "b-1"
+    with pytest.raises(ReleaseChoiceError) as caught:
+        choose_release(storage, None)
+    assert str(caught.value) == (
+        f"{tmp_path}: has several releases; name one with --release:\n  a-2\n  b-1"
+    )
+    with pytest.raises(ReleaseChoiceError, match=r"has no release c-3, only:\n  a-2\n  b-1"):
+        choose_release(storage, "c-3")
+
+
+def test_an_empty_storage_says_how_to_fill_it(tmp_path: Path) -> None:
+    done = ft_serving("serve", "--storage", str(tmp_path))
+    assert done.returncode == 1
+    assert "has no release; `ft-serving weights prepare` makes one" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--storage", "/nowhere"], ["--storage", ".", "--http-port", "0"]],
+    ids=["no storage", "a missing storage", "an impossible port"],
+)
+def test_wrong_usage_is_refused(options: list[str]) -> None:
+    assert ft_serving("serve", *options).returncode == 2
+
+
+def start(repository: Path, ports: list[int]) -> TritonProcess:
+    http, grpc, metrics = ports
+    return TritonProcess(
+        repository,
+        Ports(http=http, grpc=grpc, metrics=metrics),
+        find_installation(),
+        verbose=False,
+    )
