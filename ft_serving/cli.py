@@ -11,7 +11,10 @@ from typing import NoReturn
 
 import typer
 
+from ft_serving.commands.benchmark import benchmark
+from ft_serving.commands.generate import generate
 from ft_serving.errors import FtServingError
+from ft_serving.server.commands import serve
 from ft_serving.weights.commands import app as weights
 
 app = typer.Typer(
@@ -21,6 +24,9 @@ app = typer.Typer(
     help="Serve GPT-J with FasterTransformer on Triton.",
 )
 app.add_typer(weights, name="weights")
+app.command()(serve)
+app.command()(generate)
+app.command()(benchmark)
 
 
 @app.callback()
