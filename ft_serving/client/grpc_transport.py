@@ -32,6 +32,8 @@ _STATUS = {
     grpc.StatusCode.UNIMPLEMENTED: 501,
     grpc.StatusCode.UNAVAILABLE: 503,
 }
+# What grpcio's core says of connections, and Triton does not.
+_NO_CONNECTION = ("all addresses", "Socket closed", "onnection reset", "GOAWAY")
 _RECONNECT_MS = 2000
 
 
@@ -141,14 +143,15 @@ class GrpcTransport:
 
     def _unavailable(self, said: str) -> ClientError:
         reason = said.rpartition(": ")[2].rstrip(".]")
-        if "handshake failed" in said:
+        if "handshake failed" in said or "erification check failed" in said:
             cause = re.search(r"OPENSSL_internal:(\w+)(: (?!Invalid)[\w ]+)?", said)
             return not_trusted(self._endpoint, cause[0].partition(":")[2] if cause else reason)
         if "resolv" in said:
             return RequestError(f"No address is known for {self._endpoint.host!r} ({reason})")
-        if "all addresses" in said or "closed" in said.lower() or "reset" in said.lower():
+        if any(phrase in said for phrase in _NO_CONNECTION):
             # A server that stops looks like an HTTP port: it closes the connection.
-            hint = "; is it an HTTP port? Triton's for gRPC is 8001" if "closed" in reason else ""
+            is_http = any(phrase in said for phrase in ("closed", "HTTP/2", "http1"))
+            hint = "; is it an HTTP port? Triton's for gRPC is 8001" if is_http else ""
             return unreachable(self._endpoint, reason + hint)
         return self._error(Refusal(status=503, said=said, from_triton=True))
 
