@@ -176,29 +176,27 @@ def streamed(prompt: list[int], count: int, longest: int) -> dict[str, Any]:
     }
 
 
-def _inferred(body: Any) -> Any:
+def answer(prompt: list[int], longest: int) -> dict[str, Any]:
+    """The answer to a request of one prompt."""
+    return _answer([prompt], len(prompt), longest)
+
+
+def _inferred(body: Any) -> dict[str, Any]:
     inputs = {tensor["name"]: tensor for tensor in body["inputs"]}
     rows, padded = inputs["input_ids"]["shape"]
     ids, lengths = inputs["input_ids"]["data"], inputs["input_lengths"]["data"]
-    longest = inputs["request_output_len"]["data"][0]
-    output = []
-    for row in range(rows):
-        prompt = ids[row * padded :][: lengths[row]]
-        text = TEXT[:longest]
-        output += prompt + text + [1] * (padded + longest - len(prompt) - len(text))
-    return {
-        "outputs": [
-            {
-                "name": "output_ids",
-                "datatype": "UINT32",
-                "shape": [rows, 1, padded + longest],
-                "data": output,
-            },
-            {
-                "name": "sequence_length",
-                "datatype": "INT32",
-                "shape": [rows, 1],
-                "data": [padded + min(longest, len(TEXT))] * rows,
-            },
-        ]
-    }
+    prompts = [ids[row * padded :][: lengths[row]] for row in range(rows)]
+    return _answer(prompts, padded, inputs["request_output_len"]["data"][0])
+
+
+def _answer(prompts: list[list[int]], padded: int, longest: int) -> dict[str, Any]:
+    text = TEXT[:longest]
+    shape = [len(prompts), 1, padded + longest]
+    ids = [[*prompt, *text, *[1] * (shape[2] - len(prompt) - len(text))] for prompt in prompts]
+    lengths = [padded + len(text)] * len(prompts)
+    output: list[tuple[str, str, list[int], list[int]]] = [
+        ("output_ids", "UINT32", shape, [token for row in ids for token in row]),
+        ("sequence_length", "INT32", shape[:2], lengths),
+    ]
+    fields = ("name", "datatype", "shape", "data")
+    return {"outputs": [dict(zip(fields, tensor, strict=True)) for tensor in output]}
