@@ -9,7 +9,6 @@ and `generate`.
 
 import http.client
 import json
-import re
 import time
 import urllib.request
 from collections.abc import Generator, Iterator
@@ -21,6 +20,7 @@ import numpy as np
 import urllib3
 from urllib3.exceptions import (
     HTTPError,
+    LocationValueError,
     NameResolutionError,
     ReadTimeoutError,
     SSLError,
@@ -189,16 +189,16 @@ class HttpTransport:
         return refusal.error(refused, self._endpoint, self._model)
 
     def _broken(self, exc: HTTPError | OSError, timeout_s: float) -> ClientError:
-        cause = exc.args[-1] if exc.args else exc
-        # The last part is the plainest; before it stand addresses of objects and error numbers.
-        reason = re.sub(r"^\[[^]]*\] ", "", str(cause).rpartition(": ")[2]).rstrip(".")
+        # The libraries' own messages hold addresses of objects.
+        cause = exc.__cause__ or (exc.args[-1] if exc.args else exc)
+        reason = (isinstance(cause, OSError) and cause.strerror) or str(cause).rpartition(": ")[2]
         if isinstance(exc, ReadTimeoutError):
             return too_slow(self._endpoint, timeout_s)
-        if isinstance(exc, NameResolutionError):
+        if isinstance(exc, (NameResolutionError, LocationValueError)):
             return RequestError(f"No address is known for {self._endpoint.host!r} ({reason})")
         if isinstance(exc, SSLError):
-            cause_of_tls = getattr(cause, "verify_message", "") or getattr(cause, "reason", "")
-            return not_trusted(self._endpoint, cause_of_tls or reason)
+            why = getattr(cause, "verify_message", "") or getattr(cause, "reason", "")
+            return not_trusted(self._endpoint, why or reason)
         # A closed connection is a bad status line, too, and may be open the next time.
         if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, OSError):
             return ServerError(

@@ -71,7 +71,10 @@ class Request:
 
 
 class FakeTriton:
-    """Answers, but for `faults`, which are taken from the front, one a request."""
+    """Answers, but for `faults`, which are taken from the front, one a request.
+
+    A stream goes on behind its first piece when `go_on` is set, as it is at first.
+    """
 
     def __init__(
         self, model: Any = None, *, port: int = 0, certificate: Path | None = None
@@ -79,6 +82,8 @@ class FakeTriton:
         self.model = model or config()
         self.faults: deque[Fault] = deque()
         self.requests: list[Request] = []
+        self.go_on = threading.Event()
+        self.go_on.set()
         fake = self
 
         class Handler(_Handler):
@@ -164,6 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
             values = streamed(body["input_ids"], count, body["request_output_len"][0])
             event = f"data: {json.dumps(values)}\n\n".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
+            self.triton.go_on.wait(5)
         self.wfile.write(b"0\r\n\r\n")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -105,6 +106,17 @@ def test_a_stream_gives_a_piece_a_token_and_the_whole_at_the_end() -> None:
         "request_output_len": [4],
         "stop_words_list": [77, 66, 354, 448, 3, 4, -1, -1],
     }, "Triton's generate endpoint wants flat arrays"
+
+
+def test_a_piece_is_given_before_the_next_has_come() -> None:
+    with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
+        triton.go_on.clear()
+        stream = asked.stream_ids([5], output_length=2)
+        begin = time.monotonic()
+        assert next(stream) == (TEXT[0],)
+        assert time.monotonic() - begin < 4, "the server waits 5 seconds before the next piece"
+        triton.go_on.set()
+        assert next(stream) == (TEXT[1],)
 
 
 def test_whole_texts_of_a_decoupled_model_come_by_streams_one_a_prompt() -> None:
@@ -312,12 +324,17 @@ def test_an_answer_that_takes_too_long_is_told(triton: FakeTriton) -> None:
             asked.generate_ids([[5]])
 
 
-def test_a_name_without_an_address_is_not_waited_for() -> None:
-    with (
-        GenerationClient("http://ft.invalid", wait_s=600) as asked,
-        pytest.raises(RequestError, match=r"No address is known for 'ft\.invalid'"),
-    ):
-        asked.model()
+def test_a_name_without_an_address_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    for host in ("ft.invalid", 64 * "a"):
+        with (
+            GenerationClient(f"http://{host}", wait_s=600) as asked,
+            pytest.raises(RequestError, match=f"No address is known for '{host}' "),
+        ):
+            asked.model()
 
 
 def test_what_does_not_speak_http_is_told(triton: FakeTriton) -> None:
