@@ -1,10 +1,12 @@
-# Targets: check (no platform, two minutes), test (everything), benchmark-*, lock (refresh the pins).
+# Targets: check (no platform, two minutes), test (everything), benchmark-*, images (container images),
+# lock (refresh the pins).
 PYTHON ?= python3
+DOCKER ?= docker
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: check test lint format lock benchmark-convert clean
+.PHONY: check test lint format lock images benchmark-convert clean
 
 check: lint
 	$(BIN)/pytest -m "not slow"
@@ -40,6 +42,12 @@ lock: $(STAMP)
 
 benchmark-convert: $(STAMP)
 	$(BIN)/python -m benchmarks.convert
+
+# Needs Docker with BuildKit. BUILD_FLAGS passes a base image, wheels or secrets: docs/images.md. The
+# image `server` is not among them: it takes two images that only its user can name.
+images:
+	for image in client server-cpu weights; do DOCKER_BUILDKIT=1 $(DOCKER) build $(BUILD_FLAGS) \
+		--file images/$$image/Dockerfile --tag ft-serving-$$image:dev . || exit 1; done
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
