@@ -1,0 +1,53 @@
+"""The first process of the servers' containers."""
+
+import signal
+import subprocess
+import sys
+
+from tests.images.dockerfile import IMAGES
+
+AS_CHILD = IMAGES / "as_child.py"
+
+
+def _start(code: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, str(AS_CHILD), "/bin/sh", "-c", code]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def _first_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def test_the_programs_exit_code_is_passed_on() -> None:
+    with _start("exit 7") as process:
+        assert process.wait(10) == 7
+
+
+def test_the_program_is_told_to_end_and_may_take_its_time() -> None:
+    code = "trap 'sleep 0.3; echo answered; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    with _start(code) as process:
+        assert _first_line(process) == "up\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0, "what the program had under way was cut off"
+        assert _first_line(process) == "answered\n"
+
+
+def test_a_program_that_does_not_handle_the_signal_yet_ends_at_once() -> None:
+    with _start("echo up; exec sleep 60") as process:
+        assert _first_line(process) == "up\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 128 + signal.SIGTERM
+
+
+def test_the_end_of_another_process_is_not_taken_for_the_programs() -> None:
+    # As of Triton's stubs when Triton is gone: they become children of the first process.
+    with _start("(sh -c 'sleep 0.1' &); sleep 0.4; exit 3") as process:
+        assert process.wait(10) == 3
+
+
+def test_arguments_arrive_as_they_are() -> None:
+    done = subprocess.run(
+        [str(AS_CHILD), "/usr/bin/printf", "<%s>", "a b", "", "*"], capture_output=True, text=True
+    )
+    assert done.stdout == "<a b><><*>"

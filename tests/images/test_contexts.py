@@ -1,0 +1,126 @@
+"""What an image is built from: little, all that it needs, and nothing of this machine."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from tests.images.context import context_files, rules
+from tests.images.dockerfile import NAMES, ROOT
+
+every_image = pytest.mark.parametrize("name", NAMES)
+
+# Stands in the way of every module whose package the image does not install.
+RUN = """
+import json, sys
+folder, absent = sys.argv[1:3]
+sys.argv[1:3] = []
+sys.path.insert(0, folder)
+sys.modules.update(dict.fromkeys(json.loads(absent)))
+"""
+
+
+@every_image
+def test_all_is_ignored_but_what_is_named(name: str) -> None:
+    first, *others = rules(name)
+    assert first == "**", "what is added to the repository later must not enter images by itself"
+    for line in others:
+        path = line.removeprefix("!")
+        if path == "**/__pycache__":
+            continue
+        assert not set("*?[\\") & set(path), f"{line}: wildcards differ between builders"
+        assert (ROOT / path).exists(), f"{line}: is not there any more"
+
+
+@every_image
+def test_a_context_is_small_and_has_nothing_but_what_is_installed(name: str) -> None:
+    files = context_files(name)
+    assert files
+    assert sum((ROOT / path).stat().st_size for path in files) < 1_000_000
+    assert {path.parts[0] for path in files} <= {"LICENSE", "ft_serving", "images", "requirements"}
+    assert [
+        path for path in files if path.suffix not in {".py", ".typed", ".sh", ".lock", ""}
+    ] == []
+
+
+@every_image
+def test_what_a_dockerfile_runs_and_locks_are_in_its_context(name: str) -> None:
+    files = {str(path) for path in context_files(name)}
+    text = (ROOT / "images" / name / "Dockerfile").read_text()
+    for script in re.findall(r"/scripts/(\S+\.sh)", text):
+        assert f"images/{script}" in files
+    for arguments in re.findall(r"install-packages\.sh ([\w ]+\w)", text):
+        assert {f"requirements/{lock}.lock" for lock in arguments.split()} <= files
+
+
+def test_an_image_does_not_change_with_code_that_it_does_not_run() -> None:
+    parts = {
+        name: {path.parts[1] for path in context_files(name) if path.parts[0] == "ft_serving"}
+        for name in NAMES
+    }
+    unused = {
+        "client": {"backend", "engine"},
+        "server-cpu": {"client"},
+        "weights": {"backend", "client", "engine"},
+    }
+    for name, packages in unused.items():
+        assert not parts[name] & packages
+    assert parts["server"] == set()
+
+
+def test_the_weights_image_makes_a_release_with_its_own_files_and_packages(tmp_path: Path) -> None:
+    output = _run(
+        "weights",
+        "weights",
+        tmp_path,
+        "from ft_serving.cli import main; main()",
+        *("weights", "prepare", "--repository", str(ROOT / "models" / "tiny-gptj")),
+        *("--storage", str(tmp_path / "volume")),
+    )
+    assert Path(output.strip(), "fastertransformer", "config.pbtxt").is_file()
+
+
+def test_the_client_image_asks_with_its_own_files_and_packages(tmp_path: Path) -> None:
+    code = "import ft_serving.client; from ft_serving.cli import main; main()"
+    assert "--prompt" in _run("client", "client", tmp_path, code, "generate", "--help")
+
+
+def test_the_cpu_server_image_runs_the_backend_with_its_own_files_and_packages(
+    tmp_path: Path,
+) -> None:
+    # All that backend/model.py imports, but for what is only there inside of Triton.
+    code = "from ft_serving.backend import batch, config, release; print(release.open_engine)"
+    assert "open_engine" in _run("server-cpu", "server", tmp_path, code)
+
+
+def _run(name: str, lock: str, folder: Path, code: str, *arguments: str) -> str:
+    """Run code with an image's own files and packages alone, and return what it prints."""
+    context = folder / "context"
+    for path in context_files(name):
+        (context / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, context / path)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", RUN + code, str(context), _absent(lock), *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _absent(lock: str) -> str:
+    """The modules that are installed here and not in an image, as JSON."""
+    text = (ROOT / "requirements" / f"{lock}.lock").read_text()
+    locked = set(re.findall(r"^([\w-]+)==", text, re.MULTILINE))
+    absent = {
+        module
+        for module, distributions in packages_distributions().items()
+        if not locked & {re.sub(r"[-_.]+", "-", name).lower() for name in distributions}
+    }
+    return json.dumps(sorted(absent - {"ft_serving"}))

@@ -1,0 +1,171 @@
+"""What holds for every image, and where its parts are."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ft_serving import __version__
+from tests.images.dockerfile import IMAGES, NAMES, ROOT, read_dockerfile
+
+every_image = pytest.mark.parametrize("name", NAMES)
+servers = pytest.mark.parametrize("name", ["server", "server-cpu"])
+commands = pytest.mark.parametrize("name", ["client", "weights"])
+
+DIGEST = re.compile(r"[\w./:-]+@sha256:[0-9a-f]{64}")
+FILES = sorted(path for path in IMAGES.rglob("*") if path.is_file())
+
+
+def test_every_folder_of_an_image_is_tested() -> None:
+    assert tuple(sorted(path.parent.name for path in IMAGES.glob("*/Dockerfile"))) == NAMES
+
+
+@every_image
+def test_a_stage_starts_from_an_argument_alone(name: str) -> None:
+    dockerfile = read_dockerfile(name)
+    for stage in dockerfile.stages:
+        match = re.fullmatch(r"\$\{(\w+)\}(?: AS \w+)?", stage[0].text)
+        assert match, f"{stage[0].text}: a base that no argument replaces works on one site only"
+        assert match[1] in dockerfile.defaults
+
+
+@every_image
+def test_a_default_base_is_pinned_by_its_digest(name: str) -> None:
+    for argument, default in read_dockerfile(name).defaults.items():
+        assert not default or default == "scratch" or DIGEST.fullmatch(default), (
+            f"{argument}={default}: a tag can be moved to another image"
+        )
+
+
+def test_the_images_on_python_start_from_the_same_base() -> None:
+    bases = {read_dockerfile(name).defaults["BASE_IMAGE"] for name in NAMES if name != "server"}
+    assert len(bases) == 1
+
+
+def test_the_gpu_server_makes_its_user_name_both_images() -> None:
+    assert read_dockerfile("server").defaults == {"BASE_IMAGE": "", "BACKEND_IMAGE": ""}
+
+
+@every_image
+def test_processes_run_as_a_user_that_is_not_root(name: str) -> None:
+    assert read_dockerfile(name).final("USER") == ["1000:1000"], (
+        "runAsNonRoot needs a number, and volumes are shared between the images"
+    )
+
+
+@every_image
+def test_the_home_of_the_user_is_writable_on_a_read_only_root(name: str) -> None:
+    assert 'HOME="/tmp"' in " ".join(read_dockerfile(name).final("ENV"))
+
+
+@every_image
+def test_the_final_stage_only_copies_from_stages(name: str) -> None:
+    dockerfile = read_dockerfile(name)
+    assert dockerfile.final("RUN") == [], "files written in the final stage carry the build's time"
+    for copy in dockerfile.final("COPY"):
+        assert re.fullmatch(r"--from=\w+ /layer /", copy)
+
+
+@every_image
+def test_nothing_is_added_from_an_address(name: str) -> None:
+    assert [i for i in read_dockerfile(name).instructions if i.name == "ADD"] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(IMAGES)))
+def test_no_file_names_a_host_or_a_moving_tag(path: Path) -> None:
+    text = path.read_text()
+    assert not re.findall(r"https?://(?!127\.0\.0\.1[:/])", text), "index and mirror are the site's"
+    assert ":latest" not in text
+
+
+@every_image
+def test_secrets_come_as_mounts_and_never_as_arguments_or_variables(name: str) -> None:
+    for instruction in read_dockerfile(name).instructions:
+        if instruction.name in ("ARG", "ENV"):
+            assert not re.search("TOKEN|SECRET|PASSW|KEY|CRED", instruction.text.upper())
+
+
+@every_image
+def test_an_image_says_what_it_is(name: str) -> None:
+    labels = read_dockerfile(name).labels()
+    prefix = "org.opencontainers.image."
+    assert labels[prefix + "title"] == f"ft-serving-{name}"
+    assert labels[prefix + "version"] == __version__
+    assert labels[prefix + "base.name"] == "${BASE_IMAGE}"
+    assert labels[prefix + "licenses"].startswith("Apache-2.0")
+    assert labels[prefix + "description"]
+
+
+def test_every_installation_by_pip_checks_hashes_and_builds_nothing() -> None:
+    installations = [
+        line
+        for path in FILES
+        for line in path.read_text().replace("\\\n", " ").splitlines()
+        if re.search(r"\bpip\b.* install ", line)
+    ]
+    assert len(installations) == 1
+    assert "--require-hashes" in installations[0]
+    assert "--only-binary :all:" in installations[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "locks"),
+    [("client", "client"), ("server-cpu", "server triton"), ("weights", "weights")],
+)
+def test_an_image_installs_its_own_extra(name: str, locks: str) -> None:
+    runs = " ".join(i.text for i in read_dockerfile(name).instructions if i.name == "RUN")
+    assert re.findall(r"install-packages\.sh ([\w ]+\w)", runs) == [locks]
+
+
+def test_the_images_install_the_versions_that_the_tests_run() -> None:
+    tested = _pins("dev")
+    for lock in ("client", "server", "weights"):
+        pins = _pins(lock)
+        assert pins
+        assert pins.items() <= tested.items()
+
+
+def _pins(lock: str) -> dict[str, str]:
+    text = (ROOT / "requirements" / f"{lock}.lock").read_text()
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
+
+
+@commands
+def test_a_command_starts_without_a_shell(name: str) -> None:
+    entrypoint = read_dockerfile(name).stages[-1][-1]
+    subcommand = {"client": "generate", "weights": "weights"}[name]
+    assert entrypoint.name == "ENTRYPOINT"
+    assert entrypoint.words() == ["/opt/ft-serving/bin/ft-serving", subcommand]
+
+
+@servers
+def test_a_server_is_triton_as_a_child_of_the_first_process(name: str) -> None:
+    words = read_dockerfile(name).stages[-1][-1].words()
+    assert words[words.index("/opt/ft-serving/bin/as-child") + 1] == (
+        "/opt/tritonserver/bin/tritonserver"
+    )
+    assert "--disable-auto-complete-config" in words, (
+        "config.pbtxt is complete, and to complete it Triton loads a model twice"
+    )
+
+
+@servers
+def test_a_server_says_when_it_is_ready(name: str) -> None:
+    dockerfile = read_dockerfile(name)
+    assert "http://127.0.0.1:8000/v2/health/ready" in dockerfile.final("HEALTHCHECK")[0]
+    assert dockerfile.final("EXPOSE") == ["8000 8001 8002"]
+
+
+def test_the_cpu_server_has_the_layout_of_nvidias_images() -> None:
+    script = (IMAGES / "server-cpu" / "place-tritonserver.sh").read_text()
+    assert "server=/layer/opt/tritonserver\n" in script
+    for target in ('"$server/backends/fastertransformer/model.py"', '"$server/backends/python/"'):
+        assert target in script
+
+
+def test_the_gpu_server_takes_both_libraries_of_the_backend() -> None:
+    # As the install step of fastertransformer_backend's CMakeLists.txt leaves them.
+    script = (IMAGES / "server" / "take-backend.sh").read_text()
+    assert "to=/layer/opt/tritonserver/backends/fastertransformer\n" in script
+    assert "libtriton_fastertransformer.so libtransformer-shared.so;" in script
+    assert 'NCCL_LAUNCH_MODE="GROUP"' in read_dockerfile("server").final("ENV")[0]
