@@ -11,8 +11,9 @@ import subprocess
 
 _LAST_WORDS = "error: the process that ran the model was killed; does it need more memory?"
 
-# The pipe ends without a line when every process that could have written one is gone.
-_WATCH = 'read -r line || { echo "$2" >&2; kill -TERM "$1"; }'
+# The pipe ends without a line when every process that could have written one is gone. There is
+# nothing to say where the server went first.
+_WATCH = 'read -r line || { kill -TERM "$1" 2>/dev/null && echo "$2" >&2; }'
 
 
 class Watchdog:

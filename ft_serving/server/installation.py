@@ -8,6 +8,7 @@ from ctypes.util import find_library
 from dataclasses import dataclass
 from pathlib import Path
 
+import ft_serving.backend
 from ft_serving.protocol import BACKEND_NAME
 from ft_serving.server.errors import InstallationError
 
@@ -75,10 +76,7 @@ def lay_out_backends(installation: Installation, folder: Path) -> None:
     shutil.copy(installation.stub, python)
     backend = folder / BACKEND_NAME
     backend.mkdir()
-    spec = importlib.util.find_spec("ft_serving.backend.model")
-    if spec is None or spec.origin is None:
-        raise InstallationError("ft_serving.backend.model is missing; install ft-serving again")
-    (backend / "model.py").symlink_to(spec.origin)
+    (backend / "model.py").symlink_to(Path(ft_serving.backend.__file__).with_name("model.py"))
 
 
 def _python_library(version: str) -> tuple[Path, ...]:

@@ -111,7 +111,7 @@ class TritonProcess:
     def _reap(self) -> None:
         """Wait for the server's end; then end the process that runs its model, if it goes on."""
         self._process.wait()
-        # Deep in a text that nobody waits for it would not notice for minutes.
+        # In the middle of a text it would wait for the server's reply for ever.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 

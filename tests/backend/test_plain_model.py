@@ -101,6 +101,12 @@ def test_stop_words_and_beams_reach_the_engine(plain_server: Served) -> None:
     assert answer["output_ids"].shape == (1, 3, 14)
 
 
+def test_a_text_without_a_prompt_starts_from_the_start_token(plain_server: Served) -> None:
+    answer = ask_grpc(plain_server.grpc, question(4, []))
+    assert answer["output_ids"].shape == (1, 1, 4), "without the start token"
+    assert answer["sequence_length"].tolist() == [[4]]
+
+
 def test_metadata_say_what_the_model_takes(plain_server: Served) -> None:
     with tritonclient.http.InferenceServerClient(plain_server.http) as client:
         assert client.is_server_live()
@@ -180,7 +186,7 @@ INVALID: dict[str, tuple[Tensors, str]] = {
     "another name": (question(4) | {"prompt": np.zeros((1, 1))}, "unexpected inference input"),
     "nothing but a prompt": (
         {"input_ids": np.array([GOLDEN["input_ids"]])},
-        "expected",
+        "expected number of inputs between 3 and 22 but got 1",
     ),
     "more rows than a batch may have": (
         {

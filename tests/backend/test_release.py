@@ -1,6 +1,8 @@
 """What stands between a release on a volume and an engine that computes it."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,17 @@ def test_the_tensor_parallel_size_must_be_the_releases(release: Path) -> None:
         "FasterTransformer would start with weights that it never read"
     )
     assert str(caught.value).endswith("was converted for; got 1")
+
+
+def test_the_backend_imports_nothing_that_its_image_lacks() -> None:
+    lacking = ("filelock", "huggingface_hub", "urllib3", "tokenizers", "tritonclient", "pytriton")
+    script = "\n".join(
+        (
+            "import sys",
+            f"sys.modules.update(dict.fromkeys({lacking}))",
+            "import ft_serving.backend.batch, ft_serving.backend.release",
+            "import ft_serving.backend.watchdog",
+        )
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
