@@ -126,7 +126,8 @@ def _verify(
     """Follow a file to its end and give it its name; fetch it anew if it is not the right one."""
     file = item.partial.file
     wrong_from_hub = 0
-    while (found := _digest(item, workers, checking)) != file.digest:
+    found = _digest(item, workers, checking)
+    while found != file.digest:
         item.partial.discard()
         if not item.kept:
             wrong_from_hub += 1
@@ -142,6 +143,8 @@ def _verify(
         item.kept = frozenset()
         item.task = progress.task(f"download {file.name}", file.size)
         workers.add(item)
+        found = _digest(item, workers, checking)
+        item.task.finish()
     item.partial.publish()
 
 

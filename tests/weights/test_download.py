@@ -221,6 +221,7 @@ def test_wrong_bytes_are_fetched_once_more(case: Case, faulty: FaultyHub) -> Non
     case.run("model.bin", "config.json")
     assert tree(case.folder) == {"model.bin": LARGE, "config.json": b"{}\n"}
     assert "model.bin: what came has the hash" in case.log.getvalue()
+    assert "download model.bin  31.3 KiB in " in case.log.getvalue()
     assert len(faulty.content_requests) == 33 + 1 + 33
 
 
