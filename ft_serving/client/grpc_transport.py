@@ -68,7 +68,9 @@ class GrpcTransport:
         try:
             response = self._stub.ModelConfig(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as exc:
-            raise self._broken(exc, timeout_s) from exc
+            if exc.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise unreachable(self._endpoint, f"no answer within {timeout_s:g} s") from exc
+            raise self._broken(exc) from exc
         config = MessageToDict(response.config, preserving_proto_field_name=True)
         return ModelDescription.from_config(config)
 
@@ -79,7 +81,7 @@ class GrpcTransport:
                 self._request(inputs), timeout=self._timeout_s, metadata=self._metadata
             )
         except grpc.RpcError as exc:
-            raise self._broken(exc, self._timeout_s) from exc
+            raise self._broken(exc) from exc
         return self._answer(response)
 
     def stream(self, inputs: Inputs) -> Generator[Answer, None, None]:
@@ -95,7 +97,7 @@ class GrpcTransport:
                     raise self._error(Refusal(status=500, said=said, from_triton=True))
                 yield self._answer(response.infer_response)
         except grpc.RpcError as exc:
-            raise self._broken(exc, self._timeout_s) from exc
+            raise self._broken(exc) from exc
         finally:
             responses.cancel()
 
@@ -127,10 +129,10 @@ class GrpcTransport:
     def _error(self, refused: Refusal) -> ClientError:
         return refusal.error(refused, self._endpoint, self._model)
 
-    def _broken(self, exc: grpc.RpcError, timeout_s: float) -> ClientError:
+    def _broken(self, exc: grpc.RpcError) -> ClientError:
         code, said = exc.code(), exc.details() or ""
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return too_slow(self._endpoint, timeout_s)
+            return too_slow(self._endpoint, self._timeout_s)
         # What stands before Triton answers in plain HTTP.
         plain = re.search(r"http2 header with status: (\d+)", said)
         if plain:

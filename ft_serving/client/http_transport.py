@@ -31,7 +31,7 @@ from ft_serving import __version__
 from ft_serving.client import refusal
 from ft_serving.client.answer import Answer
 from ft_serving.client.endpoint import Endpoint
-from ft_serving.client.errors import ClientError, RequestError, ServerError
+from ft_serving.client.errors import ClientError, RequestError, ServerError, SlowError
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.refusal import Refusal
 from ft_serving.client.tensors import DTYPES, datatype
@@ -79,8 +79,11 @@ class HttpTransport:
 
     def describe(self, timeout_s: float) -> ModelDescription:
         """See `Transport`."""
-        with self._asked("GET", "config", timeout_s) as response:
-            return ModelDescription.from_config(self._parsed(response.read()))
+        try:
+            with self._asked("GET", "config", timeout_s) as response:
+                return ModelDescription.from_config(self._parsed(response.read()))
+        except SlowError as exc:
+            raise unreachable(self._endpoint, f"no answer within {timeout_s:g} s") from exc
 
     def infer(self, inputs: Inputs) -> Answer:
         """See `Transport`."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ft_serving.client.errors import SlowError, UnavailableError
+from ft_serving.client.errors import UnavailableError
 
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 5.0
@@ -45,7 +45,7 @@ def wait_until_ready(
         left = budget_s - (clock() - begin)
         try:
             return probe(min(LONGEST_PROBE_S, max(1.0, left)))
-        except (UnavailableError, SlowError) as exc:
+        except UnavailableError as exc:
             waited = clock() - begin
             if waited + delay > budget_s:
                 raise UnavailableError(_given_up(str(exc), waited, budget_s)) from exc

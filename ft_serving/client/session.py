@@ -86,8 +86,9 @@ class Session:
                 self._persistently(lambda: self._transport.infer(request.inputs))
             )
         # A decoupled model answers by streams alone; a stream's last response has everything.
-        step = max(1, len(prompts)) if self._transport.streams_batches else 1
-        batches = [prompts[start : start + step] for start in range(0, max(1, len(prompts)), step)]
+        batches = [prompts]
+        if len(prompts) > 1 and not self._transport.streams_batches:
+            batches = [[prompt] for prompt in prompts]
         requests = [self._request(batch, parameters, lexicon) for batch in batches]
         return [row for request in requests for row in request.completions(self._last(request))]
 

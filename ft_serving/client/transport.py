@@ -18,7 +18,8 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 class Transport(Protocol):
     """Connections to one server, for one model; safe between threads.
 
-    Every method raises a ClientError: UnavailableError and SlowError where another try may help.
+    Every method raises a ClientError: an UnavailableError where another try may help, a SlowError
+    where a request takes longer than it may.
     """
 
     @property

@@ -56,7 +56,6 @@ class Fault:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
-    delay_s: float = 0
     raw: bytes | None = None
 
 
@@ -82,6 +81,7 @@ class FakeTriton:
         self.model = model or config()
         self.faults: deque[Fault] = deque()
         self.requests: list[Request] = []
+        self.delay_s = 0.0
         self.go_on = threading.Event()
         self.go_on.set()
         fake = self
@@ -138,9 +138,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.triton.requests.append(
             Request(method=method, path=self.path, headers=headers, body=body)
         )
+        time.sleep(self.triton.delay_s)
         if self.triton.faults:
             fault = self.triton.faults.popleft()
-            time.sleep(fault.delay_s)
             if fault.raw is None:
                 self._send(fault.status, fault.headers, fault.body)
             else:

@@ -189,6 +189,23 @@ def test_what_goes_wrong_is_told_with_a_remedy(
     assert "secret-token" not in str(refused.value)
 
 
+@pytest.mark.usefixtures("no_pauses")
+def test_a_server_that_accepts_and_does_not_answer_yet_is_waited_for(
+    triton: FakeGrpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ft_serving.client.patience.LONGEST_PROBE_S", 0.1)
+    said: list[str] = []
+
+    def say(message: str) -> None:
+        said.append(message)
+        triton.delay_s = 0
+
+    triton.delay_s = 0.3
+    with GenerationClient(triton.url, wait_s=60, say=say) as asked:
+        asked.model()
+    assert said[0].endswith(f": cannot reach {triton.url} (no answer within 0.1 s)")
+
+
 def test_an_answer_that_takes_too_long_is_told(triton: FakeGrpc) -> None:
     with client(triton, timeout_s=0.1) as asked:
         asked.model()

@@ -316,10 +316,27 @@ def test_a_stream_without_an_answer_is_told() -> None:
             asked.generate_ids([[5]])
 
 
+@pytest.mark.usefixtures("no_pauses")
+def test_a_server_that_accepts_and_does_not_answer_yet_is_waited_for(
+    triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ft_serving.client.patience.LONGEST_PROBE_S", 0.1)
+    said: list[str] = []
+
+    def say(message: str) -> None:
+        said.append(message)
+        triton.delay_s = 0
+
+    triton.delay_s = 0.3
+    with GenerationClient(triton.url, wait_s=60, say=say) as asked:
+        asked.model()
+    assert said[0].endswith(f": cannot reach {triton.url} (no answer within 0.1 s)")
+
+
 def test_an_answer_that_takes_too_long_is_told(triton: FakeTriton) -> None:
     with client(triton, timeout_s=0.1) as asked:
         asked.model()
-        triton.faults.append(Fault(delay_s=0.3))
+        triton.delay_s = 0.3
         with pytest.raises(SlowError, match=r"within 0\.1 s; ask for fewer tokens.*--timeout"):
             asked.generate_ids([[5]])
 

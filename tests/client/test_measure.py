@@ -45,7 +45,8 @@ def test_figures_leave_out_what_failed() -> None:
 def test_requests_are_in_flight_at_once_up_to_the_concurrency(triton: FakeTriton) -> None:
     with GenerationClient(triton.url) as client:
         client.model()
-        triton.faults.extend([Fault(status=500, delay_s=0.1)] * 12)
+        triton.delay_s = 0.1
+        triton.faults.extend([Fault(status=500)] * 12)
         level = measure(client, [[5]], {}, concurrency=4, requests=12, seconds=60)
     assert len(level.samples) == 12
     assert level.seconds < 12 * 0.1, "one after the other would take longer"
@@ -55,7 +56,8 @@ def test_requests_are_in_flight_at_once_up_to_the_concurrency(triton: FakeTriton
 def test_no_request_is_begun_when_the_time_is_over(triton: FakeTriton) -> None:
     with GenerationClient(triton.url) as client:
         client.model()
-        triton.faults.extend([Fault(status=500, delay_s=0.1)] * 1000)
+        triton.delay_s = 0.1
+        triton.faults.extend([Fault(status=500)] * 1000)
         level = measure(client, [[5]], {}, concurrency=2, requests=1000, seconds=0.25)
     assert 4 <= len(level.samples) <= 6
     assert level.seconds < 1

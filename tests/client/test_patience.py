@@ -2,7 +2,7 @@
 
 import pytest
 
-from ft_serving.client.errors import AccessError, SlowError, UnavailableError
+from ft_serving.client.errors import AccessError, UnavailableError
 from ft_serving.client.patience import wait_until_ready
 
 
@@ -90,17 +90,6 @@ def test_a_question_may_take_no_longer_than_what_is_left() -> None:
     with pytest.raises(UnavailableError):
         wait(server, 100)
     assert server.timeouts == [60, 39.5]
-
-
-def test_an_answer_that_does_not_come_is_waited_for_too() -> None:
-    answers: list[Exception] = [SlowError("did not answer")]
-
-    def probe(_: float) -> str:
-        if answers:
-            raise answers.pop()
-        return "ready"
-
-    assert wait_until_ready(probe, 600, ignore, pause=ignore) == "ready"
 
 
 def test_what_waiting_does_not_mend_is_told_at_once() -> None:
