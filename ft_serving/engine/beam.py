@@ -16,6 +16,8 @@ ScoreArray = npt.NDArray[np.float64]
 # repeat it.
 _NO_BEAM = -1e20
 
+_NO_CANDIDATE = float(np.finfo(np.float32).min)
+
 
 class BeamRow:
     """Implements `Row` for one row of a beam search (`online_softmax_beamsearch_kernels.cu`).
@@ -69,7 +71,7 @@ class BeamRow:
         plan = self._plan
         width = len(self._text)
         length = len(plan.prompt) + self._generated
-        values = np.full((width, 2 * width), -np.inf)
+        values = np.full((width, 2 * width), _NO_CANDIDATE)
         tokens = np.full((width, 2 * width), plan.end_id)
         for beam, row in enumerate(logits):
             if self._ended[beam]:
@@ -81,7 +83,8 @@ class BeamRow:
                 places = largest(row, 2 * width)
                 tokens[beam, : len(places)] = places
                 values[beam, : len(places)] = row[places] - total + self.log_probs[beam]
-        return values, tokens
+        # A forbidden token's minus infinity would make differences of scores undefined.
+        return np.maximum(values, _NO_CANDIDATE), tokens
 
     def _scores(self, values: ScoreArray) -> ScoreArray:
         """Return what candidates are ranked by, [beams, 2 · beams]."""
@@ -90,9 +93,8 @@ class BeamRow:
         # Behind the prompt, FasterTransformer's sequence length is one less than its tokens.
         length = plan.padded_length + self.lengths[0] - self._ended[0]
         ranks = np.arange(2 * width) % width
-        with np.errstate(
-            all="ignore"
-        ):  # absurd penalties make infinite scores, as they would there
+        # Absurd penalties make infinite scores, as they do there.
+        with np.errstate(all="ignore"):
             divisor = np.float64(length) ** plan.len_penalty
             scores: ScoreArray = values / divisor + plan.diversity_rate * ranks
         return scores

@@ -1,8 +1,7 @@
-"""Matrix products whose rows do not depend on one another.
+"""Matrix products that give a row of text the same bits whatever is computed beside it.
 
-A row's result must be the same bits whatever rows are computed beside it. A BLAS promises
-nothing of the kind: it picks another kernel, and with it another order of summation, for one
-row, for few rows and for many.
+A BLAS promises nothing of the kind: it picks another kernel, and with it another order of
+summation, for one row, for few and for many, and within one product for the rows at its edge.
 """
 
 import itertools
@@ -12,20 +11,14 @@ import numpy as np
 from ft_serving.engine.arrays import FloatArray
 
 # OpenBLAS runs a matrix-vector product of fewer elements (460 800) on one thread. Blocks of
-# little more than that keep the threads busy and stay in the cache while row follows row.
-_BLOCK_ELEMENTS = 600_000
-
-# Columns of a row-major block lie together in memory; with fewer, reads become too short.
-_LEAST_COLUMNS = 256
+# hardly more than that (1.9 MB) keep the threads busy and mostly stay in a core's cache while row
+# follows row.
+_BLOCK_ELEMENTS = 465_000
 
 # A matrix of at most this many elements (512 KiB) stays in a core's cache, where row after row is
 # about as fast as a product, and needs no second thread: waiting for one takes milliseconds where
 # other processes want the cores too.
 _CACHED_ELEMENTS = 131_072
-
-# OpenBLAS takes a product of at most this many multiplications to a kernel that sums in another
-# order than its general one.
-_SMALL_PRODUCT = 1_000_000
 
 
 class Linear:
@@ -36,16 +29,20 @@ class Linear:
     """
 
     def __init__(self, matrix: FloatArray) -> None:
-        outputs = matrix.shape[1]
-        row_major = matrix.strides[1] == matrix.itemsize
-        most_blocks = outputs // _LEAST_COLUMNS if row_major else outputs
-        count = max(1, min(matrix.size // _BLOCK_ELEMENTS, most_blocks))
-        edges = np.linspace(0, outputs, count + 1).astype(int).tolist()
         self._matrix = matrix
+        self._is_row_major = matrix.flags.c_contiguous
+        # A block is one piece of memory, in either layout: one of columns of a row-major matrix,
+        # whose rows are a power of two apart, would fill but a few sets of the cache.
+        pieces = matrix if self._is_row_major else matrix.T
+        count = max(1, matrix.size // _BLOCK_ELEMENTS)
+        edges = np.linspace(0, len(pieces), min(count, len(pieces)) + 1).astype(int).tolist()
         self._blocks = [
-            (matrix[:, start:stop], slice(start, stop)) for start, stop in itertools.pairwise(edges)
+            (
+                matrix[start:stop] if self._is_row_major else matrix[:, start:stop],
+                slice(start, stop),
+            )
+            for start, stop in itertools.pairwise(edges)
         ]
-        self._least_rows = max(2, _SMALL_PRODUCT // matrix.size + 1)
 
     def few(self, rows: FloatArray, out: FloatArray) -> None:
         """Multiply the rows of a decoding step, each by a matrix-vector product of its own.
@@ -60,25 +57,27 @@ class Linear:
         """
         # As a stack of one-row matrices, which numpy hands to the BLAS one by one.
         rows, out = rows[:, None], out[:, None]
-        for block, columns in self._blocks:
-            np.matmul(rows, block, out=out[:, :, columns])
+        if len(self._blocks) == 1:
+            np.matmul(rows, self._matrix, out=out)
+        elif self._is_row_major:
+            block, inputs = self._blocks[0]
+            np.matmul(rows[:, :, inputs], block, out=out)
+            part = np.empty_like(out)
+            for block, inputs in self._blocks[1:]:
+                np.matmul(rows[:, :, inputs], block, out=part)
+                np.add(out, part, out=out)
+        else:
+            for block, outputs in self._blocks:
+                np.matmul(rows, block, out=out[:, :, outputs])
 
     def many(self, rows: FloatArray, out: FloatArray) -> None:
-        """Multiply the rows of prompts, by one matrix product where the matrix is large.
-
-        OpenBLAS's general kernel gives a row the same bits in every product; it is not used for
-        small products or a single row, so those are padded.
+        """Multiply the rows of one prompt.
 
         Args:
             rows: [rows, inputs].
             out: [rows, outputs].
         """
-        count = len(rows)
         if self._matrix.size <= _CACHED_ELEMENTS:
             self.few(rows, out)
-        elif count >= self._least_rows:
-            np.matmul(rows, self._matrix, out=out)
         else:
-            padded = np.zeros((self._least_rows, rows.shape[1]), np.float32)
-            padded[:count] = rows
-            out[:] = np.matmul(padded, self._matrix)[:count]
+            np.matmul(rows, self._matrix, out=out)

@@ -24,10 +24,6 @@ from ft_serving.engine.numpy_ops import add_bias_gelu, softmax
 if TYPE_CHECKING:
     from ft_serving.engine.numpy_model import NumpyModel
 
-# Prompts are computed together up to about this many tokens: more make nothing faster, and the
-# buffers larger.
-_PREFILL_TOKENS = 2048
-
 # Queries of a prompt that attend at once, which bounds the scores to [heads, 256, prompt].
 _QUERY_TOKENS = 256
 
@@ -121,14 +117,15 @@ class NumpyBatch:
         """Start the rows, one a prompt of at least one token; see `Batch.prefill`."""
         self._lengths = [len(prompt) for prompt in prompts]
         last = np.empty((len(prompts), self._model.config.hidden), np.float32)
-        start = 0
-        while start < len(prompts):
-            stop, tokens = start, 0
-            while stop < len(prompts) and tokens < _PREFILL_TOKENS:
-                tokens += self._lengths[stop]
-                stop += 1
-            last[start:stop] = self._prefill_rows(prompts[start:stop], start)
-            start = stop
+        rows_by_prompt: dict[bytes, int] = {}
+        for row, prompt in enumerate(prompts):
+            first = rows_by_prompt.setdefault(prompt.tobytes(), row)
+            if first == row:
+                last[row] = self._prefill_row(prompt, row)
+            else:
+                used = slice(0, len(prompt))
+                self._cache[:, row, :, :, used] = self._cache[:, first, :, :, used]
+                last[row] = last[first]
         return self._logits(last)
 
     def select(self, rows: IndexArray) -> None:
@@ -198,31 +195,34 @@ class NumpyBatch:
             softmax(group.scores, group.scratch)
             np.matmul(group.scores, group.values[layer], out=group.context)
 
-    def _prefill_rows(self, prompts: Sequence[TokenArray], first_row: int) -> FloatArray:
-        """Fill the cache of some rows; return the last token's hidden values, [rows, hidden]."""
-        lengths = [len(prompt) for prompt in prompts]
-        edges = [0, *itertools.accumulate(lengths)]
-        buffers = _Activations(self._model, edges[-1])
+    def _prefill_row(self, prompt: TokenArray, row: int) -> FloatArray:
+        """Fill a row's cache; return its last token's hidden values, [hidden].
+
+        Prompts are not computed together, though that would be faster for short ones: what a
+        matrix product gives for a row depends on its place among the others.
+        """
+        buffers = _Activations(self._model, len(prompt))
+        buffers.residual[:] = self._model.embedding[prompt]
 
         def attend(layer: int) -> None:
-            for row, (start, stop) in enumerate(itertools.pairwise(edges)):
-                self._attend_prompt(buffers, self._cache[layer, first_row + row], start, stop)
+            self._attend_prompt(buffers, self._cache[layer, row, :, :, : len(prompt)])
 
-        buffers.residual[:] = self._model.embedding[np.concatenate(prompts)]
-        positions = np.concatenate([np.arange(length) for length in lengths])
-        self._run_layers(buffers, positions, Linear.many, attend)
-        last: FloatArray = buffers.residual[np.array(edges[1:]) - 1]
+        self._run_layers(buffers, np.arange(len(prompt)), Linear.many, attend)
+        last: FloatArray = buffers.residual[-1]
         return last
 
-    def _attend_prompt(
-        self, buffers: _Activations, cache: FloatArray, start: int, stop: int
-    ) -> None:
-        """Store one prompt, the buffers' rows `start` to `stop`, and let it attend to itself."""
-        length = stop - start
-        keys, values = cache[:, :, :length]
-        cache[:, :, :length] = buffers.key_value[start:stop].transpose(1, 2, 0, 3)
-        query = buffers.query[start:stop].swapaxes(0, 1)
-        context = buffers.context_heads[start:stop].swapaxes(0, 1)
+    def _attend_prompt(self, buffers: _Activations, cache: FloatArray) -> None:
+        """Store a prompt and let it attend to itself.
+
+        Args:
+            buffers: Of the prompt's tokens.
+            cache: [keys and values, heads, prompt, head size], filled here.
+        """
+        cache[:] = buffers.key_value.transpose(1, 2, 0, 3)
+        keys, values = cache
+        query = buffers.query.swapaxes(0, 1)
+        context = buffers.context_heads.swapaxes(0, 1)
+        length = query.shape[1]
         for begin in range(0, length, _QUERY_TOKENS):
             end = min(begin + _QUERY_TOKENS, length)
             scores = np.matmul(query[:, begin:end], keys[:, :end].swapaxes(1, 2))

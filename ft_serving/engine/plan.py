@@ -192,15 +192,13 @@ class _Reader:
             return [default] * self._rows
         with np.errstate(over="ignore"):
             numbers = values.astype(np.float32)
-        rule = ""
-        if not np.isfinite(numbers).all():
-            rule = "must be finite"
-        elif least is not None and (numbers < least).any():
-            rule = f"must be at least {least}"
-        elif above is not None and (numbers <= above).any():
-            rule = f"must be above {above}"
-        if rule:
-            self.problems.append(f"{name}: {rule}; got {values.tolist()}")
+        wrong, rule = ~np.isfinite(numbers), "must be finite"
+        if not wrong.any() and least is not None:
+            wrong, rule = numbers < least, f"must be at least {least}"
+        elif not wrong.any() and above is not None:
+            wrong, rule = numbers <= above, f"must be above {above}"
+        if wrong.any():
+            self.problems.append(f"{name}: {rule}; got {values[wrong][0]}")
             return [default] * self._rows
         result: list[float] = numbers.tolist()
         return result

@@ -28,9 +28,14 @@ def largest(values: FloatArray, count: int) -> IndexArray:
 
 
 def log_sum_exp(logits: FloatArray) -> float:
-    """Return the logarithm of the sum of the exponentials of [vocabulary] logits."""
-    peak = logits.max()
-    return float(peak) + math.log(np.exp(logits - peak).sum(dtype=np.float64))
+    """Return the logarithm of the sum of the exponentials of [vocabulary] logits.
+
+    It is not finite where all tokens are forbidden, or the weights are broken.
+    """
+    peak = float(logits.max())
+    if not math.isfinite(peak):
+        return peak
+    return peak + math.log(np.exp(logits - peak).sum(dtype=np.float64))
 
 
 class Sampler:

@@ -215,3 +215,17 @@ def test_beams_are_told_of_after_every_step() -> None:
 def test_absurd_length_penalties_do_not_fail(penalty: float) -> None:
     result = search(random_script(0, 12), 3, 4, 12, len_penalty=penalty)
     assert result.output_ids.shape == (1, 3, 5)
+
+
+def test_beams_without_a_permitted_token_do_not_fail() -> None:
+    words = np.array([[[1, 2, 3], [1, 2, 3]]], np.int32)
+    result = search(always([-math.inf, 1.0, 2.0, 3.0]), 2, 3, bad_words_list=words)
+    assert result.cum_log_probs is not None
+    assert result.output_log_probs is not None
+    assert not np.isnan(result.cum_log_probs).any()
+    assert not np.isnan(result.output_log_probs).any()
+
+
+def test_a_beam_never_takes_a_forbidden_token_while_there_is_another() -> None:
+    result = search(always([-math.inf, 1.0, -math.inf, -math.inf]), 2, 3)
+    assert result.output_ids[0, 0].tolist() == [1, 1, 1, 1]

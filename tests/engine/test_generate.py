@@ -76,7 +76,7 @@ def test_a_start_token_is_ignored_where_there_is_a_prompt() -> None:
 
 
 def test_an_empty_stop_word_ends_a_text_after_one_token() -> None:
-    # fastertransformer_backend's issue 25 prints this: stop words [[0],[0]] instead of the
+    # Users of fastertransformer_backend have met this: stop words [[0],[0]] instead of the
     # [[0],[-1]] that mean none, and sequence_length 9 for a prompt of 8 tokens.
     prompt = [1, 2, 3, 1, 2, 3, 1, 2]
     empty_word = np.array([[[0], [0]]], np.int32)

@@ -1,15 +1,10 @@
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 from ft_serving.engine.arrays import FloatArray
 from ft_serving.engine.linear import Linear
 
-Method = Callable[[Linear, FloatArray, FloatArray], None]
-
-# Small enough for the cache; multiplied as a whole, where OpenBLAS has a kernel of its own for few
-# rows; cut into blocks, evenly or not.
+# Small enough for the cache; one block; several blocks, even or not.
 SHAPES = [(96, 288), (512, 128), (1024, 160), (768, 768), (5120, 256), (640, 3001), (640, 200)]
 
 
@@ -23,18 +18,17 @@ def rows(count: int, inputs: int) -> FloatArray:
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("method", [Linear.few, Linear.many])
 @pytest.mark.parametrize(("inputs", "outputs"), SHAPES)
-def test_a_row_has_the_same_bits_beside_any_others(
-    inputs: int, outputs: int, method: Method, transposed: bool
+def test_a_row_of_a_step_has_the_same_bits_beside_any_others(
+    inputs: int, outputs: int, transposed: bool
 ) -> None:
     linear = Linear(matrix(inputs, outputs, transposed=transposed))
     given = rows(60, inputs)
     together = np.empty((60, outputs), np.float32)
-    method(linear, given, together)
+    linear.few(given, together)
     for start, stop in [(0, 1), (7, 8), (0, 2), (3, 6), (1, 8), (0, 15), (0, 16), (5, 22), (9, 59)]:
         out = np.empty((stop - start, outputs), np.float32)
-        method(linear, given[start:stop], out)
+        linear.few(given[start:stop], out)
         np.testing.assert_array_equal(out, together[start:stop])
 
 

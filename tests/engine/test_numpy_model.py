@@ -113,3 +113,15 @@ def test_selected_rows_go_on_from_their_own_past(model: NumpyModel) -> None:
     for row, (source, following) in enumerate([(0, [8, 11]), (2, [9, 12])]):
         alone = logits_of(model, np.append(texts[source], following).astype(np.uint32), 5)
         np.testing.assert_array_equal(found_later[row], alone[-1])
+
+
+def test_equal_prompts_are_computed_once_and_go_their_own_ways(model: NumpyModel) -> None:
+    texts = [tokens(5, seed) for seed in (1, 2, 1)]
+    batch = model.new_batch(3, 6)
+    behind_prompt = batch.prefill(texts).copy()
+    following = np.array([7, 8, 9], np.uint32)
+    step = batch.step(following)
+    for row, text in enumerate(texts):
+        alone = logits_of(model, np.append(text, following[row]).astype(np.uint32), 5)
+        np.testing.assert_array_equal(behind_prompt[row], alone[0])
+        np.testing.assert_array_equal(step[row], alone[1])

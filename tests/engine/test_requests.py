@@ -69,7 +69,7 @@ def test_a_right_request_is_not_refused() -> None:
         ("runtime_top_k", np.array([-1]), "runtime_top_k: must be from 0 to"),
         ("min_length", np.array([-1]), "min_length: must be from 0 to"),
         ("random_seed", np.array([-1]), "random_seed: must be from 0 to"),
-        ("temperature", np.array([-0.5]), "temperature: must be at least 0.0; got [-0.5, -0.5]"),
+        ("temperature", np.array([-0.5]), "temperature: must be at least 0.0; got -0.5"),
         ("repetition_penalty", np.array([0.0]), "repetition_penalty: must be above 0.0"),
         ("is_return_log_probs", np.array([1]), "is_return_log_probs: must be booleans"),
         ("temperature", np.array(["1"]), "temperature: must be numbers [1] or [2]; got <U1 [1]"),
