@@ -1,12 +1,15 @@
-# Targets: check (no platform, two minutes), test (everything), benchmark-*, images (container images),
-# lock (refresh the pins).
+# Targets: install (into .venv), check (no platform, two minutes), test (everything), benchmark-convert,
+# benchmark-generate, images (container images), lock (refresh the pins).
 PYTHON ?= python3
+PYTHON310 ?= python3.10
 DOCKER ?= docker
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: check test lint format lock images benchmark-convert clean
+.PHONY: install check test lint format lock images benchmark-convert benchmark-generate clean
+
+install: $(STAMP)
 
 check: lint
 	$(BIN)/pytest -m "not slow"
@@ -42,6 +45,17 @@ lock: $(STAMP)
 
 benchmark-convert: $(STAMP)
 	$(BIN)/python -m benchmarks.convert
+
+# torch and transformers are for this comparison alone; the versions that do without CUDA packages want
+# Python 3.10. Their 2 GB are kept beside other caches, by their pins.
+TRANSFORMERS_LOCK := models/tiny-gptj/requirements.txt
+TRANSFORMERS = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ft-serving/transformers-$(shell sha256sum $(TRANSFORMERS_LOCK) | cut -c1-12)
+
+benchmark-generate: $(STAMP)
+	test -e $(TRANSFORMERS)/.installed || { $(PYTHON310) -m venv --clear $(TRANSFORMERS) \
+		&& $(TRANSFORMERS)/bin/pip install --quiet --require-hashes -r $(TRANSFORMERS_LOCK) \
+		&& touch $(TRANSFORMERS)/.installed; }
+	$(BIN)/python -m benchmarks.generate --against transformers --python $(TRANSFORMERS)/bin/python
 
 # Needs Docker with BuildKit. BUILD_FLAGS passes a base image, wheels or secrets: docs/images.md. The
 # image `server` is not among them: it takes two images that only its user can name.
