@@ -167,14 +167,11 @@ def _channel(endpoint: Endpoint) -> grpc.Channel:
         # Waiting for a cold start, the default would not look again for up to two minutes.
         ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS),
     ]
-    name = endpoint.host_header
-    if name:
-        options.append(("grpc.default_authority", name))
+    if endpoint.host_header:
+        # With TLS, the name that the certificate must have, too.
+        options.append(("grpc.default_authority", endpoint.host_header))
     if not endpoint.tls:
         return grpc.insecure_channel(endpoint.authority, options)
-    if name:
-        # An ingress has certificates for the names that it routes by, not for its address.
-        options.append(("grpc.ssl_target_name_override", name.partition(":")[0]))
     roots = None
     if endpoint.ca_file:
         try:

@@ -217,8 +217,7 @@ def _pool(endpoint: Endpoint) -> urllib3.PoolManager:
         settings["ca_certs"] = str(endpoint.ca_file)
     if endpoint.tls and endpoint.host_header:
         # An ingress has certificates for the names that it routes by, not for its address.
-        name = endpoint.host_header.partition(":")[0]
-        settings |= {"server_hostname": name, "assert_hostname": name}
+        settings["server_hostname"] = endpoint.host_header.partition(":")[0]
     proxy = urllib.request.getproxies().get("https" if endpoint.tls else "http")
     if proxy and not urllib.request.proxy_bypass(endpoint.authority):
         return urllib3.ProxyManager(proxy, **settings)

@@ -82,6 +82,7 @@ class FakeTriton:
         self.faults: deque[Fault] = deque()
         self.requests: list[Request] = []
         self.delay_s = 0.0
+        self.between_s = 0.0
         self.go_on = threading.Event()
         self.go_on.set()
         fake = self
@@ -170,6 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
             event = f"data: {json.dumps(values)}\n\n".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
             self.triton.go_on.wait(5)
+            time.sleep(self.triton.between_s)
         self.wfile.write(b"0\r\n\r\n")
 
 

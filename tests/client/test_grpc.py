@@ -53,6 +53,12 @@ def test_prompts_go_as_one_batch_in_the_types_that_the_server_declares(
     assert sent["random_seed"].tolist() == [[2**63], [2**63]]
 
 
+def test_answers_are_not_limited_to_grpcs_four_mebibytes() -> None:
+    with FakeGrpc({**config(), "max_batch_size": 1024}) as triton, client(triton) as asked:
+        rows = asked.generate_ids([[5] * 1024] * 600, output_length=1024)
+    assert len(rows) == 600, "of 2048 tokens of 4 bytes each"
+
+
 def test_a_stream_gives_each_token_as_it_comes() -> None:
     with FakeGrpc(config(decoupled=True)) as triton, client(triton) as asked:
         assert list(asked.stream_ids([5], output_length=3)) == [(token,) for token in TEXT[:3]]
@@ -267,9 +273,10 @@ def test_the_host_header_routes_and_the_token_is_shown(triton: FakeGrpc) -> None
 
 def test_a_certificate_is_checked_for_the_name_that_an_ingress_routes_by(certificate: Path) -> None:
     with FakeGrpc(certificate=certificate) as triton:
-        with GenerationClient(triton.url, host_header=CERTIFIED, ca_file=certificate) as asked:
-            assert asked.generate_ids([[5]], output_length=1)
-        assert triton.calls[0].host == CERTIFIED
+        for name in (CERTIFIED, f"{CERTIFIED}:443"):
+            with GenerationClient(triton.url, host_header=name, ca_file=certificate) as asked:
+                assert asked.generate_ids([[5]], output_length=1)
+            assert triton.calls[-1].host == name
         for host, trusted in ((CERTIFIED, None), (None, certificate)):
             with (
                 GenerationClient(triton.url, host_header=host, ca_file=trusted, wait_s=0) as asked,

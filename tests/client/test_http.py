@@ -79,6 +79,17 @@ def test_stop_words_are_sent_in_both_forms(triton: FakeTriton) -> None:
     assert sent["stop_words_list"]["data"] == [77, 66, 354, 448, 3, 4, -1, -1]
 
 
+def test_a_text_ends_before_its_end_token_whichever_that_is() -> None:
+    for decoupled in (False, True):
+        with FakeTriton(config(decoupled=decoupled)) as triton, client(triton) as asked:
+            [generation] = asked.generate(["Mary"], output_length=4, end_id=TEXT[2])
+            *chunks, last = asked.stream("Mary", output_length=4, end_id=TEXT[2])
+        assert (generation.text, generation.finish) == (" Its", Finish.END)
+        assert generation.output_ids == tuple(TEXT[:3])
+        assert "".join(chunk.text for chunk in chunks) == " Its"
+        assert last.generation == generation
+
+
 def test_a_single_text_in_place_of_a_list_is_refused(triton: FakeTriton) -> None:
     with client(triton) as asked, pytest.raises(RequestError, match=r"write \[prompt\]"):
         asked.generate("Mary")
@@ -341,6 +352,14 @@ def test_an_answer_that_takes_too_long_is_told(triton: FakeTriton) -> None:
             asked.generate_ids([[5]])
 
 
+def test_a_stream_may_take_no_longer_than_a_request() -> None:
+    with FakeTriton(config(decoupled=True)) as triton, client(triton, timeout_s=0.3) as asked:
+        asked.model()
+        triton.between_s = 0.2
+        with pytest.raises(SlowError, match=r"within 0\.3 s"):
+            list(asked.stream_ids([5], output_length=4))
+
+
 def test_a_name_without_an_address_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(*_: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -401,16 +420,17 @@ def test_a_redirect_does_not_get_the_token(triton: FakeTriton) -> None:
 
 
 def test_a_path_before_the_protocols_own_is_kept(triton: FakeTriton) -> None:
-    with GenerationClient(f"{triton.url}/serving/ft/", model="a b") as asked:
+    with GenerationClient(f"{triton.url}/serving/ft/", model="a b/c?d") as asked:
         asked.model()
-    assert triton.requests[0].path == "/serving/ft/v2/models/a%20b/config"
+    assert triton.requests[0].path == "/serving/ft/v2/models/a%20b%2Fc%3Fd/config"
 
 
 def test_a_certificate_is_checked_for_the_name_that_an_ingress_routes_by(certificate: Path) -> None:
     with FakeTriton(certificate=certificate) as triton:
-        with GenerationClient(triton.url, host_header=CERTIFIED, ca_file=certificate) as asked:
-            assert asked.generate_ids([[5]], output_length=1)
-        assert triton.requests[0].headers["host"] == CERTIFIED
+        for name in (CERTIFIED, f"{CERTIFIED}:443"):
+            with GenerationClient(triton.url, host_header=name, ca_file=certificate) as asked:
+                assert asked.generate_ids([[5]], output_length=1)
+            assert triton.requests[-1].headers["host"] == name
         for host, trusted, reason in (
             (CERTIFIED, None, "self.signed certificate"),
             (None, certificate, "certificate is not valid for '127.0.0.1'"),
