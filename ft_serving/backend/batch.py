@@ -61,12 +61,18 @@ class Call(Protocol):
 
 
 class _Task:
-    """A call, and how far its answer has come."""
+    """A call, and how far its answer has come.
+
+    Attributes:
+        is_answered: Whether it has its last response.
+        failure: Why Triton did not take a response, if it did not.
+    """
 
     def __init__(self, call: Call) -> None:
+        self.is_answered = False
+        self.failure: DeliveryError | None = None
         self._call = call
-        self._is_answered = False
-        self._is_given_up = False
+        self._is_cancelled = False
         self._polled = 0.0
 
     def request(self) -> GenerationRequest:
@@ -75,32 +81,34 @@ class _Task:
     def is_given_up(self) -> bool:
         """Tell whether nobody waits for the answer, or it can no longer be delivered."""
         now = time.monotonic()
-        if not self._is_given_up and now - self._polled >= CANCELLATION_POLL_SECONDS:
+        if now - self._polled >= CANCELLATION_POLL_SECONDS:
             self._polled = now
-            self._is_given_up = self._call.is_cancelled()
-        return self._is_given_up
+            self._is_cancelled = self._call.is_cancelled()
+        return self._is_cancelled or self.failure is not None
 
     def respond(self, tensors: Mapping[str, AnyArray], *, is_last: bool) -> None:
         try:
             self._call.respond(tensors, is_last=is_last)
-        except DeliveryError:
-            _logger.exception("A response was lost")
-            self._is_given_up = True
+        except DeliveryError as exc:
+            self.failure = exc
         else:
-            self._is_answered = is_last
+            self.is_answered = is_last
 
     def refuse(self, refusal: Refusal, message: str) -> None:
-        self._is_answered = True
         try:
             self._call.refuse(refusal, message)
-        except DeliveryError:
-            _logger.exception("An error was lost: %s", message)
+        except DeliveryError as exc:
+            self.failure = self.failure or exc
+        else:
+            self.is_answered = True
 
     def close(self) -> None:
         """Send what Triton needs to let go of a request that was not computed to its end."""
-        if self._is_answered:
+        if self.is_answered:
             return
-        if self._is_given_up:
+        if self.failure:
+            self.refuse(Refusal.INTERNAL, str(self.failure))
+        elif self._is_cancelled:
             self.refuse(Refusal.CANCELLED, "cancelled")
         else:
             self.refuse(Refusal.INTERNAL, "internal error; the server's log has the cause")
@@ -125,8 +133,12 @@ class BatchRunner:
     def run(self, calls: Sequence[Call]) -> None:
         """Compute calls as one batch; each gets its last response before this returns.
 
-        A call that cannot be done gets an error, and the others go on without it. Never raises:
-        what is not foreseen is logged, and the calls concerned get an error.
+        A call that cannot be done gets an error, and the others go on without it. What is not
+        foreseen is logged, and the calls concerned get an error.
+
+        Raises:
+            DeliveryError: Triton took neither an answer nor an error for some calls, and has to
+                end them by itself.
         """
         tasks = [_Task(call) for call in calls]
         try:
@@ -135,6 +147,9 @@ class BatchRunner:
             _logger.exception("A batch of %d requests failed", len(calls))
         for task in tasks:
             task.close()
+        for task in tasks:
+            if task.failure and not task.is_answered:
+                raise task.failure
 
     def _accepted(self, tasks: Sequence[_Task]) -> Iterator[tuple[_Task, GenerationRequest]]:
         for task in tasks:

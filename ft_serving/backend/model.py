@@ -58,7 +58,12 @@ class TritonPythonModel:
         self._watchdog = Watchdog()
 
     def execute(self, requests: Sequence[_Request]) -> None:
-        """Answer requests that arrived together, as one batch."""
+        """Answer requests that arrived together, as one batch.
+
+        Raises:
+            DeliveryError: Responses were lost. The requests are answered with it, by Triton: their
+                senders count as closed, though nothing was sent.
+        """
         self._runner.run([_TritonCall(request) for request in requests])
 
     def finalize(self) -> None:

@@ -1,6 +1,5 @@
 """Batches of calls, with a scripted model and without Triton: each call gets what is due to it."""
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +31,8 @@ class RecordedCall:
     output_len: int
     parameters: Mapping[str, AnyArray] = field(default_factory=dict)
     cancelled_after: int | None = None
-    accepts: int | None = None
+    losing_response: int | None = None
+    accepts_errors: bool = True
     responses: list[tuple[dict[str, Any], bool]] = field(default_factory=list)
     errors: list[tuple[Refusal, str]] = field(default_factory=list)
 
@@ -48,21 +48,23 @@ class RecordedCall:
         return self.cancelled_after is not None and len(self.responses) >= self.cancelled_after
 
     def respond(self, tensors: Mapping[str, AnyArray], *, is_last: bool) -> None:
-        self._take()
+        self._check_order()
+        if len(self.responses) + 1 == self.losing_response:
+            raise DeliveryError("no room in shared memory")
         values = {name: tensor.tolist() for name, tensor in tensors.items()}
         self.responses.append((values, is_last))
 
     def refuse(self, refusal: Refusal, message: str) -> None:
-        self._take()
+        self._check_order()
+        if not self.accepts_errors:
+            raise DeliveryError("no room in shared memory")
         self.errors.append((refusal, message))
 
     @property
     def texts(self) -> list[list[int]]:
         return [tensors["output_ids"][0][0] for tensors, _ in self.responses]
 
-    def _take(self) -> None:
-        if self.accepts is not None and len(self.responses) >= self.accepts:
-            raise DeliveryError("no room in shared memory")
+    def _check_order(self) -> None:
         assert not self.errors, "nothing may follow an error"
         assert not any(is_last for _, is_last in self.responses), "nothing may follow the last"
 
@@ -224,20 +226,24 @@ def test_an_unforeseen_failure_is_logged_and_ends_the_calls_it_concerns(
     assert "ZeroDivisionError: a defect" in caplog.text
 
 
-def test_a_response_that_triton_does_not_take_ends_that_call_alone(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_response_that_triton_does_not_take_becomes_an_error_of_that_call_alone() -> None:
     model = ScriptedModel(count_up)
-    lost, other = RecordedCall([1], 5, accepts=1), RecordedCall([1], 3)
-    with caplog.at_level(logging.ERROR):
-        run(lost, other, streaming=True, model=model)
+    lost, other = RecordedCall([1], 5, losing_response=2), RecordedCall([1], 3)
+    run(lost, other, streaming=True, model=model)
     assert len(lost.responses) == 1
+    assert lost.errors == [(Refusal.INTERNAL, "no room in shared memory")]
     assert other.texts[-1] == [1, 2, 3, 4]
     assert [len(texts) for texts in model.computed] == [2, 2, 1], "nothing more is computed for it"
-    assert "no room in shared memory" in caplog.text
 
 
-def test_an_error_that_triton_does_not_take_harms_nobody_else() -> None:
-    lost, other = RecordedCall([99], 1, accepts=0), RecordedCall([1], 1)
-    run(lost, other)
-    assert other.texts == [[1, 2]]
+@pytest.mark.parametrize("prompt", [[1], [99]], ids=["an answer", "an error"])
+def test_calls_that_triton_takes_nothing_for_are_left_to_it(prompt: list[int]) -> None:
+    lost, other = (
+        RecordedCall(prompt, 1, accepts_errors=False, losing_response=1),
+        RecordedCall([1], 2),
+    )
+    with pytest.raises(DeliveryError, match="no room in shared memory"):
+        run(lost, other)
+    assert lost.responses == []
+    assert lost.errors == []
+    assert other.texts == [[1, 2, 3]], "it was answered before"

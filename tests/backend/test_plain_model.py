@@ -1,6 +1,7 @@
 """The backend behind a real tritonserver, one response a request."""
 
 import json
+import queue
 import re
 import threading
 import time
@@ -267,3 +268,23 @@ def test_a_cancelled_request_is_computed_no_further(plain_server: Served) -> Non
         started = time.monotonic()
         assert generated(ask_grpc(plain_server.grpc, question(3))) == GOLDEN["output_ids"][:3]
         assert time.monotonic() - started < 5, "there is one instance, and it is free again"
+
+
+def test_requests_may_be_cancelled_at_any_moment(plain_server: Served) -> None:
+    # A request that ends while it is cancelled is the moment when Triton is easily crashed: with
+    # the final flag sent behind the response, this did.
+    delays = np.random.default_rng(0).uniform(0, 0.06, (6, 40)).tolist()
+
+    def cancel_after(some: list[float]) -> None:
+        answered: queue.Queue[object] = queue.Queue()
+        with tritonclient.grpc.InferenceServerClient(plain_server.grpc) as client:
+            for place, delay in enumerate(some):
+                made = inputs(tritonclient.grpc, question((1, 2, 5, 38)[place % 4]), UNSIGNED)
+                call = client.async_infer(MODEL, made, lambda error, **_: answered.put(error))
+                time.sleep(delay)
+                call.cancel()
+                answered.get(timeout=10)
+
+    with ThreadPoolExecutor(len(delays)) as pool:
+        list(pool.map(cancel_after, delays))
+    assert generated(ask_grpc(plain_server.grpc, question())) == GOLDEN["output_ids"]

@@ -13,9 +13,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import tritonclient.grpc
+from tritonclient.utils import InferenceServerException
 
 from ft_serving.server.errors import ReleaseChoiceError, TritonError
 from ft_serving.server.installation import find_installation
@@ -202,6 +204,23 @@ def test_damaged_weights_are_not_loaded_by_triton_either(storage: Path) -> None:
         f"Triton ended with exit code 1: {folder} is damaged:\n"
         "  fastertransformer/1/model.wte.bin: has 524284 bytes, must have 524288"
     )
+
+
+@pytest.mark.slow
+def test_what_shared_memory_has_no_room_for_is_an_error(storage: Path) -> None:
+    mount = 'mount -t tmpfs -o size=12m tmpfs /dev/shm && exec "$@"'
+    wrapper = ["unshare", "--mount", "--map-root-user", "sh", "-c", mount, "sh"]
+    rows = 400
+    large = {
+        "input_ids": np.ones((rows, 5000)),
+        "input_lengths": np.ones((rows, 1)),
+        "request_output_len": np.ones((rows, 1)),
+    }
+    with served(storage, only_release(storage), wrapper) as server:
+        for ask, address in ((ask_http, server.http), (ask_grpc, server.grpc)):
+            with pytest.raises(InferenceServerException, match="shared memory pool size"):
+                ask(address, large)
+            assert generated(ask(address, question(3))) == GOLDEN["output_ids"][:3]
 
 
 @pytest.mark.slow
