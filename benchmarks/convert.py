@@ -31,10 +31,10 @@ import psutil
 
 from benchmarks.synthetic import GPT_J_6B, write_checkpoint
 from ft_serving.dtypes import DType
-from ft_serving.weights.download import download
-from ft_serving.weights.hub import Hub
+from ft_serving.hub.client import Hub
+from ft_serving.hub.download import download
+from ft_serving.progress import Progress, format_bytes
 from ft_serving.weights.prepare import Outcome, Settings, prepare
-from ft_serving.weights.progress import Progress, format_bytes
 from ft_serving.weights.source import LocalSource
 from ft_serving.weights.storage import Storage
 from local_platform.hub.server import HubServer
@@ -78,7 +78,9 @@ def measure(root: Path, layers: int, rounds: int) -> None:
         f"checkpoint: {format_bytes(size)}, {layers} layer(s) of GPT-J-6B's shapes, {rounds} rounds"
     )
 
+    # Every target is new: overwriting one would find the memory of its cached pages at hand.
     def copied() -> Measured:
+        (root / "copy").unlink(missing_ok=True)
         return in_process(copy, weights, root / "copy")
 
     def converted() -> Measured:
@@ -95,6 +97,7 @@ def measure(root: Path, layers: int, rounds: int) -> None:
     with serving(root / "models") as endpoint:
 
         def curled() -> Measured:
+            (root / "curled").unlink(missing_ok=True)
             return in_process(curl, endpoint, root / "curled")
 
         def downloaded() -> Measured:
@@ -230,10 +233,10 @@ def curl(endpoint: str, target: Path) -> float:
 
 
 def fetch(endpoint: str, target: Path) -> float:
-    """Download and verify the weights as `prepare` does."""
+    """Download and verify the weights as `prepare` does, once it has the metadata."""
     hub = Hub(endpoint, None)
-    began = time.perf_counter()
     snapshot = hub.snapshot("synthetic", "main")
+    began = time.perf_counter()
     with Progress(Path(os.devnull).open("w")) as progress:
         download(hub, snapshot, ["model.safetensors"], target, progress)
     return time.perf_counter() - began

@@ -13,9 +13,9 @@ import typer
 
 from ft_serving.commands.benchmark import benchmark
 from ft_serving.commands.generate import generate
+from ft_serving.commands.serve import serve
+from ft_serving.commands.weights import app as weights
 from ft_serving.errors import FtServingError
-from ft_serving.server.commands import serve
-from ft_serving.weights.commands import app as weights
 
 app = typer.Typer(
     no_args_is_help=True,

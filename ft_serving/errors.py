@@ -1,4 +1,4 @@
-"""The base of every error that this package raises on purpose."""
+"""The errors that this package raises on purpose; those of one sub-package alone are in its own."""
 
 
 class FtServingError(Exception):
@@ -6,3 +6,11 @@ class FtServingError(Exception):
 
     The command line prints it without a traceback and exits with status 1.
     """
+
+
+class IntegrityError(FtServingError):
+    """A file is not the one that it should be: another hash, or changed while it was read."""
+
+
+class StorageError(FtServingError):
+    """A volume has no room, or cannot be written."""

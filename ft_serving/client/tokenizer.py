@@ -9,7 +9,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from ft_serving.client.errors import TokenizerError
-from ft_serving.weights.hub import Hub
+from ft_serving.hub.client import Hub
 
 DEFAULT_TOKENIZER = "EleutherAI/gpt-j-6b@47e169305d2e8376be1d31e765533382721b2cc1"
 """That of the published GPT-J 6B."""

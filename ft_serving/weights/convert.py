@@ -16,17 +16,17 @@ from typing import NoReturn
 import numpy as np
 
 from ft_serving.dtypes import DType
+from ft_serving.progress import Task
 from ft_serving.weights.checkpoint import Checkpoint
 from ft_serving.weights.dtypes import AnyArray, cast, is_finite
 from ft_serving.weights.errors import ConversionError
 from ft_serving.weights.plan import TensorJob
-from ft_serving.weights.progress import Task
 from ft_serving.weights.storage import flush
 
-WORKERS = 3
-"""Files written at a time: two keep two cores busy while a third waits for the disk."""
+WORKERS = 2
+"""Files written at a time. Hashing keeps a core busy; more writers hold each other up."""
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 1 << 20
 """Size of the piece of a target that a worker builds in memory."""
 
 # Rows and columns copied at once: a transposed copy is fast while its source and its target stay in
@@ -67,8 +67,9 @@ def convert(
         OSError: Writing failed, as when the disk is full.
     """
     stop = Event()
-    # In the order in which the sources lie on disk, so that they are read sequentially.
-    in_order = sorted(jobs, key=lambda job: _position(checkpoint, job))
+    # The largest first, so that no worker is left alone with one at the end; files of one size in
+    # the order in which their sources lie on disk.
+    in_order = sorted(jobs, key=lambda job: (-job.elements, *_position(checkpoint, job)))
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="convert") as pool:
         futures = [
             pool.submit(_write, checkpoint, job, dtype, folder, task, stop) for job in in_order

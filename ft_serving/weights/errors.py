@@ -23,17 +23,5 @@ class ConversionError(WeightsError):
     """A tensor's values cannot be stored as asked."""
 
 
-class HubError(WeightsError):
-    """The model hub refused, or could not be reached."""
-
-
-class IntegrityError(WeightsError):
-    """A downloaded file is not the one that the hub's metadata describes."""
-
-
-class StorageError(WeightsError):
-    """The storage has no room, or cannot be written."""
-
-
 class ReleaseError(WeightsError):
     """A release is missing, damaged, in use, or written by another version."""

@@ -12,12 +12,14 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from ft_serving.dtypes import DType
+from ft_serving.errors import StorageError
 from ft_serving.model_config import ModelConfig, render
+from ft_serving.progress import Progress, format_bytes
 from ft_serving.release import ReleaseSpec
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.config_ini import render_config_ini
 from ft_serving.weights.convert import convert
-from ft_serving.weights.errors import PlanError, ReleaseError, StorageError
+from ft_serving.weights.errors import PlanError, ReleaseError
 from ft_serving.weights.families import FAMILIES, read_architecture
 from ft_serving.weights.families.base import Architecture
 from ft_serving.weights.manifest import (
@@ -30,7 +32,6 @@ from ft_serving.weights.manifest import (
     read_manifest,
 )
 from ft_serving.weights.plan import check_tensors, file_jobs, total_bytes
-from ft_serving.weights.progress import Progress, format_bytes
 from ft_serving.weights.source import Source
 from ft_serving.weights.storage import Storage, flush
 from ft_serving.weights.verify import check_content, check_sizes
@@ -91,7 +92,7 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
         progress: Shows what goes on.
 
     Raises:
-        WeightsError: Of the narrow class that fits; nothing that looks valid is left behind.
+        FtServingError: Of the narrow class that fits; nothing that looks valid is left behind.
     """
     spec = ReleaseSpec(
         repository=source.repository,

@@ -8,12 +8,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
+from ft_serving.errors import IntegrityError
+from ft_serving.hub.client import Hub, Snapshot
+from ft_serving.hub.download import download, missing_bytes
+from ft_serving.hub.errors import HubError
+from ft_serving.progress import Progress
 from ft_serving.weights.checkpoint import select_files
-from ft_serving.weights.download import download, missing_bytes
-from ft_serving.weights.errors import CheckpointError, HubError, IntegrityError
-from ft_serving.weights.hub import Hub, Snapshot
+from ft_serving.weights.errors import CheckpointError
 from ft_serving.weights.manifest import SourceFile
-from ft_serving.weights.progress import Progress
 from ft_serving.weights.storage import Storage
 from ft_serving.weights.verify import file_sha256
 

@@ -20,8 +20,8 @@ from secrets import token_hex
 
 from filelock import SoftFileLease, Timeout
 
-from ft_serving.weights.errors import StorageError
-from ft_serving.weights.progress import Progress
+from ft_serving.errors import StorageError
+from ft_serving.progress import Progress
 
 LEASE_SECONDS = 60.0
 """After so long without a heartbeat, a holder counts as gone. A dead process of this machine, or

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ft_serving.progress import Progress
 from ft_serving.weights.manifest import (
     MANIFEST_PATH,
     WEIGHTS_PATH,
@@ -12,7 +13,6 @@ from ft_serving.weights.manifest import (
     ReleaseFile,
     read_manifest,
 )
-from ft_serving.weights.progress import Progress
 
 # Hashed even in a check of sizes: the text files, whose alteration need not change their size.
 _ALWAYS_HASHED = (".ini", ".pbtxt")

@@ -7,8 +7,9 @@ import pytest
 
 from ft_serving.client.errors import TokenizerError
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
-from ft_serving.weights.errors import HubError, IntegrityError
-from tests.weights.faulty_hub import COMMIT, REPOSITORY, Fault, FaultyHub
+from ft_serving.errors import IntegrityError
+from ft_serving.hub.errors import HubError
+from tests.hub.faulty_hub import COMMIT, REPOSITORY, Fault, FaultyHub
 
 FOLDER = Path(__file__).parents[2] / "models" / "tiny-gptj"
 CONTENT = (FOLDER / "tokenizer.json").read_bytes()

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from ft_serving.dtypes import DType
+from ft_serving.progress import Progress
 from ft_serving.weights.errors import ReleaseError
 from ft_serving.weights.inventory import list_releases, prune
 from ft_serving.weights.manifest import MANIFEST_PATH, read_manifest
 from ft_serving.weights.prepare import Settings, prepare
-from ft_serving.weights.progress import Progress
 from ft_serving.weights.source import LocalSource
 from ft_serving.weights.storage import Storage
 from tests.weights.models import random_checkpoint

@@ -12,20 +12,18 @@ import numpy as np
 import pytest
 
 from ft_serving.dtypes import DType
+from ft_serving.errors import FtServingError, IntegrityError, StorageError
+from ft_serving.progress import Progress
 from ft_serving.weights.convert import convert
 from ft_serving.weights.errors import (
     ArchitectureError,
     CheckpointError,
     ConversionError,
-    IntegrityError,
     PlanError,
     ReleaseError,
-    StorageError,
-    WeightsError,
 )
 from ft_serving.weights.manifest import read_manifest
 from ft_serving.weights.prepare import Outcome, Prepared, Settings, prepare
-from ft_serving.weights.progress import Progress
 from ft_serving.weights.source import LocalSource
 from ft_serving.weights.storage import Storage
 from ft_serving.weights.verify import check_content, check_sizes
@@ -55,7 +53,7 @@ class World:
         source = LocalSource(self.checkpoint, (), progress)
         return prepare(source, replace(settings, **changes), self.storage, progress)
 
-    def refused(self, error: type[WeightsError], **changes: Any) -> str:
+    def refused(self, error: type[FtServingError], **changes: Any) -> str:
         """Prepare in vain; check that nothing is left that could be taken for a release."""
         before = self.storage.release_names()
         with pytest.raises(error) as caught:

@@ -10,8 +10,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from ft_serving.dtypes import DType
+from ft_serving.progress import Progress
 from ft_serving.weights.prepare import Settings, prepare
-from ft_serving.weights.progress import Progress
 from ft_serving.weights.source import LocalSource
 from ft_serving.weights.storage import Storage
 from tests.oracles.fastertransformer import Array, read_back

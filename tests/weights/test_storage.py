@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from ft_serving.errors import StorageError
+from ft_serving.progress import Progress
 from ft_serving.weights import storage as storage_module
-from ft_serving.weights.errors import StorageError
-from ft_serving.weights.progress import Progress
 from ft_serving.weights.storage import Storage
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from ft_serving.weights.progress import Progress
+from ft_serving.progress import Progress
 from ft_serving.weights.storage import Storage
 storage = Storage(Path(sys.argv[1]))
 storage.create()

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ft_serving.weights.errors import HubError
-from ft_serving.weights.transport import OTHER_ENDPOINT, StatusError
+from ft_serving.hub.errors import HubError
+from ft_serving.hub.transport import OTHER_ENDPOINT, StatusError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from ft_serving.weights import parts, retry, stream, transport
-from ft_serving.weights.download import download, missing_bytes
-from ft_serving.weights.errors import HubError, IntegrityError, StorageError
-from ft_serving.weights.hub import Hub
-from ft_serving.weights.progress import Progress
-from tests.weights.faulty_hub import REPOSITORY, Fault, FaultyHub, metadata
+from ft_serving.errors import IntegrityError, StorageError
+from ft_serving.hub import parts, retry, stream, transport
+from ft_serving.hub.client import Hub
+from ft_serving.hub.download import download, missing_bytes
+from ft_serving.hub.errors import HubError
+from ft_serving.progress import Progress
+from tests.hub.faulty_hub import REPOSITORY, Fault, FaultyHub, metadata
 
 PART = 1000
 LARGE = random.Random(1).randbytes(32 * PART + 7)
@@ -342,10 +343,10 @@ CHILD = """
 import re
 import sys
 from pathlib import Path
-from ft_serving.weights import parts
-from ft_serving.weights.download import download
-from ft_serving.weights.hub import Hub
-from ft_serving.weights.progress import Progress
+from ft_serving.hub import parts
+from ft_serving.hub.download import download
+from ft_serving.hub.client import Hub
+from ft_serving.progress import Progress
 
 parts.PART_BYTES = int(sys.argv[3])
 hub = Hub(sys.argv[1], None)

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ft_serving.weights.errors import HubError, IntegrityError, StorageError
-from ft_serving.weights.hub import Hub, Snapshot
-from ft_serving.weights.parts import PartialFile
-from ft_serving.weights.progress import Progress, Task, format_bytes
-from ft_serving.weights.retry import Backoff
-from ft_serving.weights.stream import AbortedError, Source, Stream
+from ft_serving.errors import IntegrityError, StorageError
+from ft_serving.hub.client import Hub, Snapshot
+from ft_serving.hub.errors import HubError
+from ft_serving.hub.parts import PartialFile
+from ft_serving.hub.retry import Backoff
+from ft_serving.hub.stream import AbortedError, Source, Stream
+from ft_serving.progress import Progress, Task, format_bytes
 
 # A thread that is just connecting can't be woken; it is left behind, and writes nothing more.
 _LONGEST_STOP_S = 2.0

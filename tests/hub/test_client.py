@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from ft_serving.weights import retry, transport
-from ft_serving.weights.errors import HubError, IntegrityError
-from ft_serving.weights.hub import Hub, RemoteFile
-from tests.weights.faulty_hub import COMMIT, REPOSITORY, Fault, FaultyHub
+from ft_serving.errors import IntegrityError
+from ft_serving.hub import retry, transport
+from ft_serving.hub.client import Hub, RemoteFile
+from ft_serving.hub.errors import HubError
+from tests.hub.faulty_hub import COMMIT, REPOSITORY, Fault, FaultyHub
 
 TOKEN = "hf_verySecretToken"
 FILES = {"config.json": b"{}\n", "model.bin": b"0123456789", "sub folder/a+b.txt": b""}
@@ -479,6 +480,6 @@ def test_offline_mode_is_an_error_that_says_how_to_end_it(
 
 
 def test_importing_the_client_leaves_the_slow_library_alone() -> None:
-    code = "import sys, ft_serving.weights.download; print('huggingface_hub' in sys.modules)"
+    code = "import sys, ft_serving.hub.download; print('huggingface_hub' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == b"False\n", "it would add a third of a second to every command"

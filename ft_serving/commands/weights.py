@@ -15,8 +15,8 @@ from rich.table import Table
 from ft_serving.dtypes import DType
 
 if TYPE_CHECKING:
+    from ft_serving.progress import Progress
     from ft_serving.weights.inventory import Entry
-    from ft_serving.weights.progress import Progress
     from ft_serving.weights.source import Source
     from ft_serving.weights.storage import Storage
 
@@ -58,9 +58,9 @@ def prepare(
     ] = False,
 ) -> None:
     """Download, verify and convert a checkpoint; print the folder of the valid release."""
+    from ft_serving.progress import Progress, format_bytes
     from ft_serving.weights.prepare import Settings
     from ft_serving.weights.prepare import prepare as run
-    from ft_serving.weights.progress import Progress, format_bytes
     from ft_serving.weights.source import HubSource
     from ft_serving.weights.storage import Storage
 
@@ -91,8 +91,8 @@ def verify(
     ] = False,
 ) -> None:
     """Compare a release with its manifest; exit with 1 and a list where they differ."""
+    from ft_serving.progress import Progress
     from ft_serving.weights.errors import ReleaseError
-    from ft_serving.weights.progress import Progress
     from ft_serving.weights.verify import check_content, check_sizes
 
     with Progress() as progress:
@@ -143,7 +143,7 @@ def _open_source(
     storage: "Storage",
     progress: "Progress",
 ) -> "Source":
-    from ft_serving.weights.hub import Hub
+    from ft_serving.hub.client import Hub
     from ft_serving.weights.inventory import list_releases
     from ft_serving.weights.source import HubSource, LocalSource
 
@@ -178,7 +178,7 @@ def _existing(storage: Path) -> "Storage":
 
 
 def _row(entry: "Entry") -> tuple[str, ...]:
-    from ft_serving.weights.progress import format_bytes
+    from ft_serving.progress import format_bytes
 
     state = entry.problems[0] if entry.problems else "valid"
     if entry.users:

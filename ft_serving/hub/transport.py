@@ -9,8 +9,8 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Timeout, Url, make_headers, parse_url
 
 from ft_serving import __version__
-from ft_serving.weights.errors import HubError
-from ft_serving.weights.retry import TransientError, asked_wait_s
+from ft_serving.hub.errors import HubError
+from ft_serving.hub.retry import TransientError, asked_wait_s
 
 CONNECT_TIMEOUT_S = 10.0
 # A connection that brings nothing for so long is given up and replaced.

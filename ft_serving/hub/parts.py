@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from ft_serving.weights.hub import RemoteFile
+from ft_serving.hub.client import RemoteFile
 
 # A request costs about one round trip, and a killed download loses one part a connection.
 PART_BYTES = 16 << 20

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ft_serving import __version__
-from ft_serving.weights.errors import HubError, IntegrityError
-from ft_serving.weights.refusal import Question, refusal
-from ft_serving.weights.retry import Backoff, TransientError
-from ft_serving.weights.stream import Source, Stream
-from ft_serving.weights.transport import (
+from ft_serving.errors import IntegrityError
+from ft_serving.hub.errors import HubError
+from ft_serving.hub.refusal import Question, refusal
+from ft_serving.hub.retry import Backoff, TransientError
+from ft_serving.hub.stream import Source, Stream
+from ft_serving.hub.transport import (
     READ_TIMEOUT_S,
     StatusError,
     Transport,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ft_serving.weights.progress import Progress, format_bytes, format_duration
+from ft_serving.progress import Progress, format_bytes, format_duration
 
 
 class Terminal(io.StringIO):

@@ -7,9 +7,9 @@ from types import TracebackType
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from ft_serving.weights.errors import HubError
-from ft_serving.weights.retry import Backoff, TransientError
-from ft_serving.weights.transport import OTHER_ENDPOINT, StatusError, Transport, host_of, reason
+from ft_serving.hub.errors import HubError
+from ft_serving.hub.retry import Backoff, TransientError
+from ft_serving.hub.transport import OTHER_ENDPOINT, StatusError, Transport, host_of, reason
 
 # Larger reads fall out of the processor's cache before they are written, smaller ones cost calls.
 READ_BYTES = 512 << 10

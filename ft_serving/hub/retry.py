@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
-from ft_serving.weights.errors import HubError
-from ft_serving.weights.progress import format_duration
+from ft_serving.hub.errors import HubError
+from ft_serving.progress import format_duration
 
 TRIES = 7
 FIRST_DELAY_S = 0.5

@@ -1,0 +1,1 @@
+"""A client of the model hub: what a repository holds, and verified downloads of it."""
