@@ -214,9 +214,10 @@ def test_a_failure_stops_the_other_files_and_is_the_one_that_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = state_dict(random_values())
-    source["lm_head.bias"][0] = np.inf
+    # Of the largest tensor, which comes first.
+    source["transformer.h.0.mlp.fc_in.weight"][0, 0] = np.inf
     monkeypatch.setattr(convert_module, "WORKERS", 1)
-    with pytest.raises(ConversionError, match=r"lm_head\.bias"):
+    with pytest.raises(ConversionError, match=r"h\.0\.mlp\.fc_in\.weight"):
         convert_model(tmp_path, source)
     written = list((tmp_path / "fp32-1").iterdir())
     assert len(written) < 10, "jobs that had not begun must not run after a failure"
