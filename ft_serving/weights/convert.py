@@ -23,8 +23,8 @@ from ft_serving.weights.errors import ConversionError
 from ft_serving.weights.plan import TensorJob
 from ft_serving.weights.storage import flush
 
-WORKERS = 2
-"""Files written at a time. Hashing keeps a core busy; more writers hold each other up."""
+WORKERS = 3
+"""Files written at a time: two keep two cores busy while a third waits for the disk."""
 
 BLOCK_BYTES = 1 << 20
 """Size of the piece of a target that a worker builds in memory."""
