@@ -38,6 +38,7 @@ from ft_serving.progress import Progress, format_bytes
 from ft_serving.weights.prepare import Outcome, Settings, prepare
 from ft_serving.weights.source import LocalSource
 from ft_serving.weights.storage import Storage
+from ft_serving.weights.verify import file_sha256
 from local_platform.hub.server import HubServer
 
 SETTINGS = Settings(
@@ -180,7 +181,12 @@ def anonymous_memory() -> Iterator[list[int]]:
 
 
 def copy(source: Path, target: Path) -> float:
-    """Copy a file as a simple program would, through a buffer, and flush it to disk."""
+    """Copy a file as a simple program would, through a buffer, and flush it to disk.
+
+    The source has been hashed just before, as for the conversion: both find it in memory, and the
+    memory that they write to has been free for as long, which on virtual machines has a price.
+    """
+    file_sha256(source)
     began = time.perf_counter()
     with source.open("rb") as reading, target.open("wb") as writing:
         shutil.copyfileobj(reading, writing, COPY_BYTES)
