@@ -80,35 +80,32 @@ def measure(root: Path, layers: int, rounds: int) -> None:
         f"checkpoint: {format_bytes(size)}, {layers} layer(s) of GPT-J-6B's shapes, {rounds} rounds"
     )
 
-    # Every target is new: overwriting one would find the memory of its cached pages at hand.
+    # What is written is deleted at once, and the deletion flushed before the next begins: a file
+    # system that tells its disk of freed blocks takes its time over it.
     def copied() -> Measured:
-        (root / "copy").unlink(missing_ok=True)
-        return in_process(copy, weights, root / "copy")
+        return cleaned(root / "copy", in_process(copy, weights, root / "copy"))
 
     def converted() -> Measured:
-        shutil.rmtree(root / "storage", ignore_errors=True)
-        return in_process(convert, model, root / "storage")
+        return cleaned(root / "storage", in_process(convert, model, root / "storage"))
 
     def prepared_again() -> Measured:
         return in_process(prepare_again, model, root / "storage")
 
     copies, conversions = in_turns(rounds, copy=copied, convert=converted)
+    in_process(convert, model, root / "storage")
     (again,) = in_turns(rounds, again=prepared_again)
     shutil.rmtree(root / "storage")
-    (root / "copy").unlink()
+    target = root / "downloaded"
     with serving(root / "models") as endpoint:
 
         def curled() -> Measured:
-            (root / "curled").unlink(missing_ok=True)
-            return in_process(curl, endpoint, root / "curled")
+            return cleaned(target, in_process(curl, endpoint, target))
 
         def curled_and_hashed() -> Measured:
-            (root / "curled").unlink(missing_ok=True)
-            return in_process(curl_and_hash, endpoint, root / "curled")
+            return cleaned(target, in_process(curl_and_hash, endpoint, target))
 
         def downloaded() -> Measured:
-            shutil.rmtree(root / "downloaded", ignore_errors=True)
-            return in_process(fetch, endpoint, root / "downloaded")
+            return cleaned(target, in_process(fetch, endpoint, target))
 
         curls, verified, downloads = in_turns(
             rounds, curl=curled, curl_hash=curled_and_hashed, download=downloaded
@@ -135,6 +132,15 @@ def in_turns(rounds: int, **functions: Callable[[], Measured]) -> list[list[Meas
             result.append(function())
             print(f"{name:9} {result[-1].seconds:7.2f} s", flush=True)
     return results
+
+
+def cleaned(target: Path, measured: Measured) -> Measured:
+    """Delete what was written, and return what was measured."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    else:
+        target.unlink()
+    return measured
 
 
 def ratio(ours: list[Measured], theirs: list[Measured]) -> str:
