@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from ft_serving.files import flush
 from ft_serving.hub.client import RemoteFile
 
 # A request costs about one round trip, and a killed download loses one part a connection.
@@ -122,7 +123,7 @@ class PartialFile:
         if not self.complete:
             os.fsync(self._content)
             self._part.replace(self.target)
-            _sync_folder(self.target.parent)
+            flush(self.target.parent)
             self.complete = True
         self._part.unlink(missing_ok=True)
         self._journal.unlink(missing_ok=True)
@@ -164,11 +165,3 @@ def _size(path: Path) -> int | None:
 def _write(handle: int, line: bytes) -> None:
     if os.write(handle, line) != len(line):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -16,12 +16,12 @@ from typing import NoReturn
 import numpy as np
 
 from ft_serving.dtypes import DType
+from ft_serving.files import flush
 from ft_serving.progress import Task
 from ft_serving.weights.checkpoint import Checkpoint
 from ft_serving.weights.dtypes import AnyArray, cast, is_finite
 from ft_serving.weights.errors import ConversionError
 from ft_serving.weights.plan import TensorJob
-from ft_serving.weights.storage import flush
 
 WORKERS = 3
 """Files written at a time: two keep two cores busy while a third waits for the disk."""

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from ft_serving.dtypes import DType
 from ft_serving.errors import StorageError
+from ft_serving.files import flush
 from ft_serving.model_config import ModelConfig, render
 from ft_serving.progress import Progress, format_bytes
 from ft_serving.release import ReleaseSpec
@@ -33,7 +34,7 @@ from ft_serving.weights.manifest import (
 )
 from ft_serving.weights.plan import check_tensors, file_jobs, total_bytes
 from ft_serving.weights.source import Source
-from ft_serving.weights.storage import Storage, flush
+from ft_serving.weights.storage import Storage
 from ft_serving.weights.verify import check_content, check_sizes
 
 # For config files, the manifest, and what a file system needs for itself.
@@ -104,12 +105,12 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
         streaming=settings.streaming,
     )
     folder = storage.release(spec.name)
-    if not _problems(folder):
-        return Prepared(folder=folder, manifest=read_manifest(folder), outcome=Outcome.FOUND)
+    if found := _found(folder):
+        return found
     with storage.exclusive(f"release {spec.name}", progress), _explained(storage):
         # Another process may have finished it while this one waited for the lock.
-        if not _problems(folder):
-            return Prepared(folder=folder, manifest=read_manifest(folder), outcome=Outcome.FOUND)
+        if found := _found(folder):
+            return found
         _clear(spec.name, storage, progress)
         staging = storage.staging(spec.name)
         try:
@@ -124,6 +125,12 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
             shutil.rmtree(staging, ignore_errors=True)
             raise
     return Prepared(folder=folder, manifest=manifest, outcome=outcome)
+
+
+def _found(folder: Path) -> Prepared | None:
+    if _problems(folder):
+        return None
+    return Prepared(folder=folder, manifest=read_manifest(folder), outcome=Outcome.FOUND)
 
 
 def _problems(folder: Path) -> list[str]:

@@ -188,15 +188,6 @@ class Storage:
             probe.unlink(missing_ok=True)
 
 
-def flush(path: Path) -> None:
-    """Wait until a file's content, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _lease(marker: Path) -> SoftFileLease:
     return SoftFileLease(marker, lease_duration=LEASE_SECONDS, is_singleton=False)
 
