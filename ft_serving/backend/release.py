@@ -5,9 +5,8 @@ from pathlib import Path
 from ft_serving.backend.config import BackendConfig
 from ft_serving.backend.errors import ModelConfigError
 from ft_serving.engine import Engine, NumpyEngine
-from ft_serving.weights.errors import ReleaseError
 from ft_serving.weights.manifest import Manifest, read_manifest
-from ft_serving.weights.verify import check_sizes
+from ft_serving.weights.verify import check_sizes, refuse_damage
 
 
 def check_release(folder: Path) -> Manifest:
@@ -24,8 +23,7 @@ def check_release(folder: Path) -> Manifest:
         ReleaseError: The manifest does not hold; every file at fault is named.
     """
     manifest = read_manifest(folder)
-    if problems := check_sizes(folder):
-        raise ReleaseError("\n  ".join([f"{folder} is damaged:", *problems]))
+    refuse_damage(folder, check_sizes(folder))
     return manifest
 
 

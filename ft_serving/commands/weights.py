@@ -92,13 +92,11 @@ def verify(
 ) -> None:
     """Compare a release with its manifest; exit with 1 and a list where they differ."""
     from ft_serving.progress import Progress
-    from ft_serving.weights.errors import ReleaseError
-    from ft_serving.weights.verify import check_content, check_sizes
+    from ft_serving.weights.verify import check_content, check_sizes, refuse_damage
 
     with Progress() as progress:
         problems = check_content(release, progress) if full else check_sizes(release)
-    if problems:
-        raise ReleaseError("\n  ".join([f"{release} is damaged:", *problems]))
+    refuse_damage(release, problems)
     typer.echo(f"{release}: every {'sha256' if full else 'size'} is as the manifest says.")
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ft_serving.progress import Progress
+from ft_serving.weights.errors import ReleaseError
 from ft_serving.weights.manifest import (
     MANIFEST_PATH,
     WEIGHTS_PATH,
@@ -50,6 +51,16 @@ def check_content(release: Path, progress: Progress) -> list[str]:
             problems |= problem
     task.finish()
     return _described(problems)
+
+
+def refuse_damage(release: Path, problems: list[str]) -> None:
+    """Raise for what a check found, if it found anything.
+
+    Raises:
+        ReleaseError: Names every problem.
+    """
+    if problems:
+        raise ReleaseError("\n  ".join([f"{release} is damaged:", *problems]))
 
 
 def file_sha256(path: Path, advance: Callable[[int], None] = lambda _: None) -> str:
