@@ -29,11 +29,6 @@ app.command()(generate)
 app.command()(benchmark)
 
 
-@app.callback()
-def _commands() -> None:
-    """Keep the groups of commands as groups, even while there is one alone."""
-
-
 def main() -> None:
     """Run the command line and exit with its code."""
     signal.signal(signal.SIGTERM, _terminate)
