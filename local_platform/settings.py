@@ -1,0 +1,60 @@
+"""Where the embedded platform lies on a machine, and its fixed addresses.
+
+One machine has one platform: its folders, ports and node address are fixed, so that certificates,
+kubeconfig and image references stay valid through restarts, reboots and changes of the machine's
+own network.
+"""
+
+import os
+from pathlib import Path
+
+DATA = Path("/var/lib/ft-serving")
+"""What outlives `down`: volumes, images, etcd's data, certificates, stacks. `down --purge` deletes it."""
+
+RUNTIME = Path("/run/ft-serving")
+"""Sockets and service folders; empty after a reboot."""
+
+LOGS = DATA / "log"
+VOLUMES = DATA / "volumes"
+STACKS = DATA / "stacks"
+"""The folder of Pulumi's file backend."""
+
+KUBECONFIG = DATA / "kubeconfig"
+DOCKER_SOCKET = RUNTIME / "docker.sock"
+CONTAINERD_SOCKET = RUNTIME / "containerd" / "containerd.sock"
+
+NODE = "ft-serving"
+"""The node's name."""
+
+NODE_ADDRESS = "10.0.2.100"
+"""The node's address, reachable from pods. slirp4netns(1) gives it to the namespace's tap0."""
+
+POD_NETWORK = "10.85.0.0/16"
+SERVICE_NETWORK = "10.96.0.0/16"
+KUBERNETES_SERVICE = "10.96.0.1"
+CLUSTER_DNS = "10.96.0.10"
+CLUSTER_DOMAIN = "cluster.local"
+
+# Each is the same port inside the node's network namespace and on the machine's 127.0.0.1.
+API_PORT = 6443
+REGISTRY_PORT = 5000
+INGRESS_PORT = 8080
+HUB_PORT = 8090
+
+REGISTRY = f"localhost:{REGISTRY_PORT}"
+"""The first part of the names of images in the local registry, for Docker and for pods alike."""
+
+INGRESS_DOMAIN = "127.0.0.1.nip.io"
+"""Hosts of served models end in it; the ingress tells them apart by the Host header alone."""
+
+STORAGE_CLASS = "ft-serving-shared"
+"""The class of dynamic volumes, ReadWriteMany."""
+
+NAMESPACE = "ft-serving-platform"
+"""Where the platform's own pods and services live, those of Knative and KServe excepted."""
+
+
+def cache() -> Path:
+    """The folder of what is slow to build: outside any checkout, shared by all of them."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "ft-serving"
