@@ -44,8 +44,8 @@ HUB_PORT = 8090
 REGISTRY = f"localhost:{REGISTRY_PORT}"
 """The first part of the names of images in the local registry, for Docker and for pods alike."""
 
-INGRESS_DOMAIN = "127.0.0.1.nip.io"
-"""Hosts of served models end in it; the ingress tells them apart by the Host header alone."""
+INGRESS_DOMAIN = "localhost"
+"""Hosts of served models end in it: names that are this machine's by RFC 6761, with no DNS."""
 
 STORAGE_CLASS = "ft-serving-shared"
 """The class of dynamic volumes, ReadWriteMany."""
