@@ -1,0 +1,1 @@
+"""Provider plugins of Pulumi: which are used, and the stand-ins for the real ones."""
