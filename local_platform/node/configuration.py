@@ -1,0 +1,164 @@
+"""The configuration files of the node's parts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local_platform.node.certificates import AUTHORITY, KUBELET, PROXY
+from local_platform.node.kubeconfig import path_of
+from local_platform.node.namespace import BUILD_NETWORK, CONTROL_GROUP, RESOLV_CONF
+from local_platform.settings import (
+    CLUSTER_DNS,
+    CLUSTER_DOMAIN,
+    CONTAINERD_SOCKET,
+    DATA,
+    NODE,
+    POD_NETWORK,
+    REGISTRY,
+    REGISTRY_PORT,
+    RUNTIME,
+)
+
+_FOLDER = DATA / "configuration"
+_CNI_PLUGINS = Path("/usr/lib/cni")  # Debian's containernetworking-plugins.
+
+CONTAINERD = _FOLDER / "containerd.toml"
+DOCKER = _FOLDER / "docker.json"
+REGISTRY_CONFIGURATION = _FOLDER / "registry.yaml"
+KUBELET_CONFIGURATION = _FOLDER / "kubelet.yaml"
+PROXY_CONFIGURATION = _FOLDER / "kube-proxy.yaml"
+_CNI = _FOLDER / "cni"
+
+PAUSE_IMAGE = f"{REGISTRY}/platform/pause:latest"
+"""The image that holds a pod's namespaces open; imported into containerd, never pulled."""
+
+
+def write_all() -> None:
+    """Write every file from the settings."""
+    (_CNI).mkdir(parents=True, exist_ok=True)
+    CONTAINERD.write_text(_containerd())
+    (_CNI / "10-ft-serving.conflist").write_text(json.dumps(_network(), indent=2))
+    DOCKER.write_text(json.dumps(_docker(), indent=2))
+    REGISTRY_CONFIGURATION.write_text(yaml.safe_dump(_registry()))
+    KUBELET_CONFIGURATION.write_text(yaml.safe_dump(_kubelet()))
+    PROXY_CONFIGURATION.write_text(yaml.safe_dump(_proxy()))
+
+
+def _containerd() -> str:
+    # containerd 1.6's `containerd config default` lists all settings.
+    return f"""version = 2
+root = "{DATA}/containerd"
+state = "{RUNTIME}/containerd"
+
+[grpc]
+  address = "{CONTAINERD_SOCKET}"
+
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE_IMAGE}"
+  # Where CAP_SYS_RESOURCE is missing, runc cannot set a negative score and dies without saying so.
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{_CNI_PLUGINS}"
+    conf_dir = "{_CNI}"
+"""
+
+
+def _network() -> dict[str, Any]:
+    return {
+        "cniVersion": "0.4.0",
+        "name": "ft-serving",
+        "plugins": [
+            {
+                "type": "bridge",
+                "bridge": "pods0",
+                "isGateway": True,
+                "ipMasq": True,
+                "hairpinMode": True,
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{"subnet": POD_NETWORK}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                },
+            },
+            {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True},
+        ],
+    }
+
+
+def _docker() -> dict[str, Any]:
+    return {
+        "data-root": str(DATA / "docker"),
+        "exec-root": str(RUNTIME / "docker"),
+        "pidfile": str(RUNTIME / "docker.pid"),
+        "containerd": str(CONTAINERD_SOCKET),
+        "cgroup-parent": f"/{CONTROL_GROUP}/docker",
+        "bip": BUILD_NETWORK.replace(".0/", ".1/"),
+        # Docker would set the policy of FORWARD to DROP, and pods could not reach each other.
+        # The one rule that builds need is made with the namespaces.
+        "iptables": False,
+        "log-driver": "json-file",
+        "log-opts": {"max-size": "10m", "max-file": "2"},
+    }
+
+
+def _registry() -> dict[str, Any]:
+    return {
+        "version": 0.1,
+        "log": {"level": "warn"},
+        "storage": {
+            "filesystem": {"rootdirectory": str(DATA / "registry")},
+            "delete": {"enabled": True},
+        },
+        "http": {"addr": f":{REGISTRY_PORT}"},
+    }
+
+
+def _kubelet() -> dict[str, Any]:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": f"/{CONTROL_GROUP}",
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": str(AUTHORITY.certificate)},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": str(KUBELET.certificate),
+        "tlsPrivateKeyFile": str(KUBELET.key),
+        "clusterDNS": [CLUSTER_DNS],
+        "clusterDomain": CLUSTER_DOMAIN,
+        "resolvConf": str(RESOLV_CONF),
+        "volumePluginDir": str(DATA / "kubelet-plugins"),
+        "maxPods": 110,
+        # The machine's disk is shared with other work: a share of it says nothing about pods.
+        "evictionHard": {
+            "memory.available": "200Mi",
+            "nodefs.available": "1Gi",
+            "imagefs.available": "1Gi",
+        },
+        "imageGCHighThresholdPercent": 100,
+        "containerLogMaxSize": "10Mi",
+        "containerLogMaxFiles": 2,
+        "shutdownGracePeriod": "0s",
+    }
+
+
+def _proxy() -> dict[str, Any]:
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "hostnameOverride": NODE,
+        "clientConnection": {"kubeconfig": str(path_of(PROXY))},
+        "clusterCIDR": POD_NETWORK,
+        "mode": "iptables",
+        # Its sysctl belongs to the machine, not to the network namespace.
+        "conntrack": {"maxPerCore": 0, "min": 0},
+    }

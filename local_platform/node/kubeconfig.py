@@ -1,0 +1,72 @@
+"""Kubeconfig files: one for the user, one for each part that talks to the API server."""
+
+import base64
+from pathlib import Path
+
+import yaml
+
+from local_platform.node.certificates import (
+    ADMINISTRATOR,
+    AUTHORITY,
+    CONTROLLER_MANAGER,
+    KUBELET,
+    PROXY,
+    SCHEDULER,
+    VOLUMES,
+    Identity,
+)
+from local_platform.settings import API_PORT, DATA, KUBECONFIG
+
+NAME = "ft-serving"
+"""Cluster, user and context are called so."""
+
+
+def path_of(identity: Identity) -> Path:
+    """The kubeconfig of a part."""
+    return DATA / "kubeconfigs" / identity.file
+
+
+def write_all() -> None:
+    """Write every kubeconfig from the certificates as they are now."""
+    for identity in (CONTROLLER_MANAGER, SCHEDULER, KUBELET, PROXY, VOLUMES):
+        _write(path_of(identity), identity)
+    _write(KUBECONFIG, ADMINISTRATOR)
+
+
+def _write(path: Path, identity: Identity) -> None:
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": NAME,
+        "clusters": [
+            {
+                "name": NAME,
+                "cluster": {
+                    "server": f"https://127.0.0.1:{API_PORT}",
+                    "certificate-authority-data": _encoded(AUTHORITY.certificate),
+                },
+            }
+        ],
+        "users": [
+            {
+                "name": NAME,
+                "user": {
+                    "client-certificate-data": _encoded(identity.certificate),
+                    "client-key-data": _encoded(identity.key),
+                },
+            }
+        ],
+        "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": NAME}}],
+    }
+    text = yaml.safe_dump(document, sort_keys=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.read_text() == text:
+        return
+    new = path.with_name(f".{path.name}")
+    new.touch(mode=0o600)
+    new.write_text(text)
+    new.rename(path)
+
+
+def _encoded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
