@@ -1,0 +1,211 @@
+"""Builds one group of tools into its folder in the cache."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ft_serving.progress import format_bytes, format_duration
+from local_platform.toolchain import pins
+from local_platform.toolchain.errors import BuildError
+from local_platform.toolchain.go import go_version
+from local_platform.toolchain.groups import Group, Source
+from local_platform.toolchain.process import run_reading
+from local_platform.toolchain.progress import GoProgress
+from local_platform.toolchain.store import BuildRecord, folder_of
+
+_LAST_LINES = 15
+
+# What a line of Go's means to whoever reads it; the first that matches is told.
+_ADVICE = (
+    (
+        r"SECURITY ERROR|checksum mismatch",
+        "What was downloaded is not what is pinned, and was not used: look at GOPROXY's proxy.",
+    ),
+    (r"no space left on device", "The disk is full: make room, then run it again."),
+    (
+        r"signal: killed|cannot allocate memory",
+        "Memory ran out: have 4 GiB free, then run it again.",
+    ),
+    (
+        r"dial tcp|i/o timeout|TLS handshake|proxyconnect|no such host|connection re|x509:",
+        "The module proxy was not reached: check the network and GOPROXY, then run it again.",
+    ),
+    (r"", "When the cause is mended, run it again."),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Builder:
+    """Builds groups with one Go and one pair of Go's caches.
+
+    Attributes:
+        go: The program.
+        scratch: A folder on the cache's volume, for groups that are not complete and for Go's
+            caches, where the environment names no others.
+        report: Takes lines about the progress.
+    """
+
+    go: Path
+    scratch: Path
+    report: Callable[[str], None]
+
+    @property
+    def caches(self) -> Sequence[Path]:
+        """Those of Go's caches that are this builder's own."""
+        return [self.scratch / name for name in _CACHES if name not in os.environ]
+
+    def build(self, group: Group, label: str) -> None:
+        """Build a group, and rename it to its place when it is complete.
+
+        Args:
+            group: What to build.
+            label: What lines about it begin with.
+
+        Raises:
+            BuildError: Go or the C compiler failed, or a source is not in its module.
+            PinError: the group's files of pins are damaged.
+        """
+        started = time.monotonic()
+        folder = self.scratch / group.name
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "bin").mkdir(parents=True)
+        self._install_tools(group, folder / "bin", label)
+        for source in group.copied:
+            _copy(self._source(group, source), folder / source.target)
+        for source in group.compiled:
+            _compile(self._source(group, source), folder / source.target)
+        record = BuildRecord(
+            version=pins.version(group),
+            go=go_version(self.go) or "unknown",
+            seconds=round(time.monotonic() - started, 1),
+            size=disk_usage(folder),
+        )
+        record.write(folder)
+        folder.rename(folder_of(group))
+        self.report(
+            f"{label}: built in {format_duration(record.seconds)}, {format_bytes(record.size)}"
+        )
+
+    def _install_tools(self, group: Group, target: Path, label: str) -> None:
+        module = self._module(group, None)
+        progress = GoProgress(label, self.report)
+        listed = self._run(["list", "-deps", "tool"], module, progress)
+        progress.expect(listed)
+        flags = f"-ldflags={pins.linker_flags(group)}"
+        self._run(["install", "-v", flags, "tool"], module, progress, target)
+
+    def _source(self, group: Group, source: Source) -> Path:
+        module = self._module(group, source.pins)
+        progress = GoProgress(f"{group.name}: {source.module}", self.report)
+        self._run(["mod", "download", source.module], module, progress)
+        listed = self._run(["list", "-m", "-f={{.Dir}}", source.module], module, progress)
+        path = Path(listed[-1]) / source.path
+        if not path.exists():
+            raise BuildError(
+                f"{group.name}: {source.module} has no {source.path}; its path in groups.py has to "
+                "follow the version that go.mod pins"
+            )
+        return path
+
+    def _module(self, group: Group, pinned_by: str | None) -> Path:
+        """A copy of the pins, so that Go has no business in the checkout."""
+        name = pinned_by or group.name
+        module = self.scratch / f"{name}.module"
+        module.mkdir(parents=True, exist_ok=True)
+        for file in ("go.mod", "go.sum"):
+            shutil.copy(group.modules / name / file, module)
+        return module
+
+    def _run(
+        self,
+        arguments: Sequence[str],
+        module: Path,
+        progress: GoProgress,
+        target: Path | None = None,
+    ) -> Sequence[str]:
+        """Run Go in a module's folder and return what it wrote."""
+        lines: list[str] = []
+
+        def read(line: str) -> None:
+            lines.append(line)
+            progress.read(line)
+
+        status = run_reading(
+            [self.go, *arguments],
+            folder=module,
+            environment=self._environment(target),
+            on_line=read,
+            on_wait=progress.tick,
+        )
+        if status:
+            raise BuildError(self._explain(progress.label, arguments[0], lines))
+        return lines
+
+    def _environment(self, target: Path | None) -> dict[str, str]:
+        environment = os.environ | {
+            "CGO_ENABLED": "0",
+            "GOARCH": pins.architecture(),
+            # Without the last the module cache could be deleted by root only.
+            "GOFLAGS": " ".join([*pins.FLAGS, "-modcacherw"]),
+            # Less time in the compiler's garbage collector for more memory: a quarter faster.
+            "GOGC": "400",
+            "GOOS": "linux",
+            "GOTOOLCHAIN": "local",
+            "GOWORK": "off",
+        }
+        for name, folder in _CACHES.items():
+            environment.setdefault(name, str(self.scratch / folder))
+        if target:
+            environment["GOBIN"] = str(target)
+        return environment
+
+    def _explain(self, label: str, verb: str, lines: Sequence[str]) -> str:
+        said = deque(
+            (line for line in lines if not line.startswith("go: downloading")), maxlen=_LAST_LINES
+        )
+        text = "\n".join(f"  {line}" for line in said)
+        advice = next(advice for pattern, advice in _ADVICE if re.search(pattern, text))
+        return (
+            f"{label}: `go {verb}` failed; its last lines:\n{text}\n"
+            f"{advice} What was downloaded and compiled is kept in {self.scratch}."
+        )
+
+
+_CACHES = {"GOMODCACHE": "modules", "GOCACHE": "compiled"}
+
+
+def disk_usage(folder: Path) -> int:
+    """Bytes that a folder's files take on disk."""
+    return sum(
+        (Path(parent) / name).lstat().st_blocks * 512
+        for parent, _, names in os.walk(folder)
+        for name in names
+    )
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+    # Module archives have no modes.
+    if target.parent.name == "bin":
+        target.chmod(0o755)
+
+
+def _compile(source: Path, target: Path) -> None:
+    try:
+        compiled = subprocess.run(
+            [*pins.C_COMPILER, "-o", target, source], capture_output=True, text=True
+        )
+    except FileNotFoundError as exc:
+        raise BuildError(f"{target.name}: {pins.C_COMPILER[0]} is not on PATH") from exc
+    if compiled.returncode:
+        raise BuildError(f"{target.name}: the C compiler failed:\n{compiled.stderr.strip()}")

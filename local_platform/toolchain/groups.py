@@ -1,0 +1,128 @@
+"""What the platform is built from: the groups of tools, as data.
+
+Versions and hashes are pinned by the `go.mod` and `go.sum` in `modules/<group>`, whose `tool` lines
+name the programs. A group has a module of its own because one for all would force one version of
+shared dependencies on all of them. The `replace` lines are those of the upstream modules, which Go
+heeds in a main module only.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MODULES = Path(__file__).parent / "modules"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A file or folder of a module's source.
+
+    Attributes:
+        module: The module's path.
+        path: The file or folder inside the module.
+        target: Where it goes inside the group's folder. What lies in `bin` is made executable.
+        pins: The group whose `go.mod` pins the module's version; None for the group itself.
+    """
+
+    module: str
+    path: str
+    target: str
+    pins: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Tools that are built together from one `go.mod`.
+
+    Attributes:
+        name: The group's name, and that of its folder in `modules`.
+        module: The module whose version is that of the tools.
+        cost_s: Seconds that the group took to build on two cores, downloads excepted.
+        variables: Go variables that upstream's own build sets by `-ldflags -X`, and their values:
+            `{version}` is 1.2.3, `{major}` 1 and `{minor}` 2.
+        copied: What is taken from the sources as it is.
+        compiled: C programs of one file each, linked statically.
+        modules: The folder of all groups' pins.
+    """
+
+    name: str
+    module: str
+    cost_s: int
+    variables: tuple[tuple[str, str], ...] = ()
+    copied: tuple[Source, ...] = ()
+    compiled: tuple[Source, ...] = ()
+    modules: Path = MODULES
+
+
+GROUPS = (
+    Group(
+        name="kubernetes",
+        module="k8s.io/kubernetes",
+        cost_s=405,
+        # hack/lib/version.sh of the module sets the same. Without it every part calls itself
+        # v0.0.0-master, which clients that ask for a minimum version refuse.
+        variables=(
+            ("k8s.io/component-base/version.gitVersion", "v{version}"),
+            ("k8s.io/component-base/version.gitMajor", "{major}"),
+            ("k8s.io/component-base/version.gitMinor", "{minor}"),
+            ("k8s.io/client-go/pkg/version.gitVersion", "v{version}"),
+        ),
+        compiled=(
+            Source(
+                module="k8s.io/kubernetes", path="build/pause/linux/pause.c", target="bin/pause"
+            ),
+        ),
+    ),
+    Group(
+        name="pulumi",
+        module="github.com/pulumi/pulumi/pkg/v3",
+        cost_s=275,
+        variables=(("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version", "v{version}"),),
+    ),
+    # The language host is an old one: later ones are modules that no proxy serves. The program that
+    # it runs has to be that of the SDK's version, which the group `pulumi` pins.
+    Group(
+        name="pulumi-python",
+        module="github.com/pulumi/pulumi/sdk/v3",
+        cost_s=20,
+        copied=(
+            Source(
+                module="github.com/pulumi/pulumi/sdk/v3",
+                path="python/cmd/pulumi-language-python-exec",
+                target="bin/pulumi-language-python-exec",
+                pins="pulumi",
+            ),
+        ),
+    ),
+    # Symbolic links are lost in module archives, and with them the resources of the other two
+    # modules that config/core links to.
+    Group(
+        name="knative",
+        module="knative.dev/serving",
+        cost_s=135,
+        copied=(
+            Source(
+                module="knative.dev/serving",
+                path="config/core",
+                target="manifests/serving/config/core",
+            ),
+            Source(
+                module="knative.dev/networking",
+                path="config",
+                target="manifests/networking/config",
+            ),
+            Source(module="knative.dev/caching", path="config", target="manifests/caching/config"),
+        ),
+    ),
+    Group(
+        name="kserve",
+        module="github.com/kserve/kserve",
+        cost_s=140,
+        copied=(
+            Source(
+                module="github.com/kserve/kserve", path="config", target="manifests/kserve/config"
+            ),
+        ),
+    ),
+    Group(name="traefik", module="github.com/traefik/traefik/v3", cost_s=380),
+    Group(name="coredns", module="github.com/coredns/coredns", cost_s=100),
+)

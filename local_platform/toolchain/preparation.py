@@ -1,0 +1,93 @@
+"""Brings all tools of the platform to a machine, building what it lacks."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ft_serving.progress import format_bytes, format_duration
+from local_platform.toolchain import debian, pins
+from local_platform.toolchain.build import Builder, disk_usage
+from local_platform.toolchain.errors import ToolchainMissingError
+from local_platform.toolchain.go import find_go
+from local_platform.toolchain.groups import GROUPS, Group
+from local_platform.toolchain.store import Toolchain, find, root
+
+_CORES_OF_COST = 2
+
+
+def prepare(report: Callable[[str], None]) -> Toolchain:
+    """Install the Debian packages and build the tools that the machine lacks.
+
+    Nothing is done, and next to nothing said, where all is there. A run that was ended goes on
+    from where it was; one that runs beside another waits for it.
+
+    Args:
+        report: Takes lines about what is done, and how far it is.
+
+    Raises:
+        ToolchainError: see the errors derived from it.
+    """
+    debian.install_packages(report)
+    return build_missing(GROUPS, report)
+
+
+def build_missing(groups: Sequence[Group], report: Callable[[str], None]) -> Toolchain:
+    """Build those groups that are neither in the cache nor on PATH.
+
+    Args:
+        groups: The groups.
+        report: Takes lines about what is built, and how far it is.
+
+    Raises:
+        BuildError, GoError, PinError, MachineError: what went wrong, and what to do.
+    """
+    with suppress(ToolchainMissingError):
+        return find(groups)
+    with _only_one(report):
+        try:
+            return find(groups)
+        except ToolchainMissingError as exc:
+            missing = [group for group in groups if group.name in exc.groups]
+        _build(missing, report)
+    return find(groups)
+
+
+@contextmanager
+def _only_one(report: Callable[[str], None]) -> Iterator[None]:
+    root().mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root() / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report("another process builds the platform's tools: waiting for it to end")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _build(groups: Sequence[Group], report: Callable[[str], None]) -> None:
+    scratch = root() / "scratch"
+    at_least = max(pins.read_pins(group.modules / group.name).go for group in groups)
+    builder = Builder(go=find_go(at_least, scratch / "go", report), scratch=scratch, report=report)
+    cores = os.cpu_count() or 1
+    estimate = sum(group.cost_s for group in groups) * _CORES_OF_COST / cores
+    report(
+        f"building {', '.join(group.name for group in groups)} into {root()}: "
+        f"about {format_duration(estimate)} with {cores} cores, and the downloads"
+    )
+    for number, group in enumerate(groups, 1):
+        builder.build(group, f"{group.name} ({number} of {len(groups)})")
+    _delete(scratch, builder.caches, report)
+
+
+def _delete(scratch: Path, caches: Sequence[Path], report: Callable[[str], None]) -> None:
+    sizes = ", ".join(f"{cache.name} {format_bytes(disk_usage(cache))}" for cache in caches)
+    shutil.rmtree(scratch)
+    if sizes:
+        report(f"deleted what the built tools no longer need: {sizes}")
