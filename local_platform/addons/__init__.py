@@ -1,0 +1,7 @@
+"""What is put into the cluster: DNS, ingress, Knative Serving, KServe, and images for them."""
+
+from local_platform.addons.base_image import base_image
+from local_platform.addons.install import install, status
+from local_platform.addons.readiness import PartStatus
+
+__all__ = ["PartStatus", "base_image", "install", "status"]

@@ -1,0 +1,163 @@
+"""KServe's controller without cert-manager, Istio and other people's model servers."""
+
+import base64
+import copy
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from local_platform import settings
+from local_platform.addons.certificate import Certificate
+from local_platform.addons.errors import ManifestError
+from local_platform.addons.manifests import (
+    Identity,
+    Manifest,
+    only,
+    parse,
+    upstream,
+    without_descriptions,
+)
+
+NAMESPACE: Final = "kserve"
+CERTIFICATE_SECRET: Final = "kserve-webhook-server-cert"  # noqa: S105 - the name of one
+CERTIFICATE_HOST: Final = "kserve-webhook-server-service.kserve.svc"
+
+_CONFIG: Final = Identity("ConfigMap", NAMESPACE, "inferenceservice-config")
+
+# cert-manager's kinds; an empty secret that nothing reads; and what belongs to the proxy before the
+# metrics, which upstream has from a hub.
+_DROPPED_KINDS: Final = {"Certificate", "Issuer"}
+_DROPPED: Final = {
+    Identity("Secret", NAMESPACE, "kserve-webhook-server-secret"),
+    Identity("Service", NAMESPACE, "kserve-controller-manager-metrics-service"),
+    Identity("Service", NAMESPACE, "kserve-controller-manager-service"),
+    Identity("ClusterRole", None, "kserve-proxy-role"),
+    Identity("ClusterRoleBinding", None, "kserve-proxy-rolebinding"),
+}
+
+_SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "deploy": {"defaultDeploymentMode": "Knative"},
+    "ingress": {"disableIstioVirtualHost": True, "ingressDomain": settings.INGRESS_DOMAIN},
+    # Upstream's default requests 1 CPU and 2 GiB for a service that says nothing of its needs.
+    "inferenceService": {
+        "resource": {
+            "cpuLimit": "1",
+            "memoryLimit": "2Gi",
+            "cpuRequest": "50m",
+            "memoryRequest": "128Mi",
+        }
+    },
+}
+
+
+def render(kubectl: Path, folder: Path) -> list[Manifest]:
+    """What upstream would apply: `config/default` by kustomize, and the configuration.
+
+    Args:
+        kubectl: The program.
+        folder: Where the module's `kserve/config` lies.
+
+    Raises:
+        ManifestError: kustomize failed, or the files are not there.
+    """
+    config = folder / "kserve" / "config"
+    done = subprocess.run(
+        [str(kubectl), "kustomize", str(config / "default")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise ManifestError(f"kustomize failed on KServe's manifests: {done.stderr.strip()}")
+    configuration = only(upstream(config / "configmap"), _CONFIG)
+    return [*parse(done.stdout), configuration]
+
+
+def manifests(rendered: list[Manifest], image: str, certificate: Certificate) -> list[Manifest]:
+    """The objects of KServe.
+
+    Args:
+        rendered: From `render`.
+        image: The image reference of the controller.
+        certificate: Of the webhooks, for `CERTIFICATE_HOST`.
+
+    Raises:
+        ManifestError: Upstream's manifests lack what is changed here.
+    """
+    kept = [
+        _fitted(copy.deepcopy(manifest), image, certificate)
+        for manifest in rendered
+        if manifest["kind"] not in _DROPPED_KINDS
+        and (manifest["kind"], manifest["metadata"].get("namespace"), manifest["metadata"]["name"])
+        not in _DROPPED
+    ]
+    namespace: Manifest = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": NAMESPACE},
+    }
+    secret: Manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": CERTIFICATE_SECRET, "namespace": NAMESPACE},
+        "data": {
+            "tls.crt": base64.b64encode(certificate.certificate).decode(),
+            "tls.key": base64.b64encode(certificate.key).decode(),
+        },
+    }
+    return [namespace, secret, *kept]
+
+
+def _fitted(manifest: Manifest, image: str, certificate: Certificate) -> Manifest:
+    manifest["metadata"].get("annotations", {}).pop("cert-manager.io/inject-ca-from", None)
+    manifest["metadata"].pop("creationTimestamp", None)
+    match manifest["kind"]:
+        case "CustomResourceDefinition":
+            return without_descriptions(manifest)
+        case "ConfigMap":
+            return _configuration(manifest)
+        case "Deployment":
+            return _deployment(manifest, image, certificate)
+        case "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration":
+            authority = base64.b64encode(certificate.certificate).decode()
+            for webhook in manifest["webhooks"]:
+                webhook["clientConfig"]["caBundle"] = authority
+    return manifest
+
+
+def _configuration(manifest: Manifest) -> Manifest:
+    data = manifest["data"]
+    data.pop("_example", None)
+    for name, changes in _SETTINGS.items():
+        if name not in data:
+            raise ManifestError(f"upstream's {_CONFIG} no longer holds {name}")
+        data[name] = json.dumps(json.loads(data[name]) | dict(changes), indent=2, sort_keys=True)
+    return manifest
+
+
+def _deployment(manifest: Manifest, image: str, certificate: Certificate) -> Manifest:
+    template = manifest["spec"]["template"]
+    found = [one for one in template["spec"]["containers"] if one["name"] == "manager"]
+    if len(found) != 1:
+        raise ManifestError("upstream's KServe deployment no longer has one container `manager`")
+    (manager,) = found
+    manager["image"] = image
+    manager["imagePullPolicy"] = "IfNotPresent"
+    # There is one, so there is nobody to elect; and nobody to ask for metrics.
+    manager["args"] = ["--metrics-addr=0"]
+    # Upstream's limit of a tenth of a core makes its start take most of a minute.
+    manager["resources"] = {
+        "requests": {"cpu": "10m", "memory": "96Mi"},
+        "limits": {"memory": "512Mi"},
+    }
+    manager["env"].append({"name": "GOMEMLIMIT", "value": "128MiB"})
+    manager["readinessProbe"] |= {"initialDelaySeconds": 1, "periodSeconds": 2}
+    template["spec"]["containers"] = [manager]
+    # A new certificate is a new pod: the old one would serve the old one for a minute.
+    template["metadata"].setdefault("annotations", {})["ft-serving.dev/certificate"] = (
+        certificate.fingerprint
+    )
+    manifest["spec"]["replicas"] = 1
+    manifest["spec"]["strategy"] = {"type": "Recreate"}
+    return manifest

@@ -1,0 +1,108 @@
+"""Kubernetes objects as the API's JSON, and what is done to those of every upstream project."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from string import Template
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import yaml
+
+from local_platform import settings
+from local_platform.addons.errors import ManifestError
+
+Manifest: TypeAlias = dict[str, Any]
+"""One object. It is JSON without a schema of ours, hence `Any`."""
+
+_OWN: Final = Path(__file__).parent / "manifests"
+_VARIABLES: Final = {
+    "CLUSTER_DNS": settings.CLUSTER_DNS,
+    "CLUSTER_DOMAIN": settings.CLUSTER_DOMAIN,
+    "HUB_PORT": str(settings.HUB_PORT),
+    "INGRESS_DOMAIN": settings.INGRESS_DOMAIN,
+    "INGRESS_PORT": str(settings.INGRESS_PORT),
+    "NAMESPACE": settings.NAMESPACE,
+    "NODE_ADDRESS": settings.NODE_ADDRESS,
+    "STORAGE_CLASS": settings.STORAGE_CLASS,
+}
+
+
+class Identity(NamedTuple):
+    """What names an object in a cluster, whatever the version of its kind."""
+
+    kind: str
+    namespace: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {f'{self.namespace}/' if self.namespace else ''}{self.name}"
+
+
+def identity(manifest: Manifest) -> Identity:
+    """What names this object."""
+    metadata = manifest["metadata"]
+    return Identity(manifest["kind"], metadata.get("namespace"), metadata["name"])
+
+
+def parse(text: str) -> list[Manifest]:
+    """The objects of a YAML stream."""
+    # The C loader is ten times as fast; the CRDs alone are 1.5 MB.
+    return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
+
+
+def own(name: str, images: Mapping[str, str]) -> list[Manifest]:
+    """The objects of a file of this project, with the platform's settings in place.
+
+    Args:
+        name: The file's name without its ending.
+        images: Image references by their variables' names.
+
+    Raises:
+        KeyError: The file names a variable that is neither a setting nor an image.
+    """
+    return parse(Template((_OWN / f"{name}.yaml").read_text()).substitute({**_VARIABLES, **images}))
+
+
+def upstream(folder: Path) -> list[Manifest]:
+    """The objects of all YAML files below an upstream project's folder, in the files' order.
+
+    Raises:
+        ManifestError: There are none.
+    """
+    files = sorted(folder.rglob("*.yaml"))
+    if not files:
+        raise ManifestError(f"there is no manifest in {folder}; build the tools again")
+    return [manifest for file in files for manifest in parse(file.read_text())]
+
+
+def only(manifests: Iterable[Manifest], wanted: Identity) -> Manifest:
+    """The one object of that name.
+
+    Raises:
+        ManifestError: It is not among them.
+    """
+    for manifest in manifests:
+        if identity(manifest) == wanted:
+            return manifest
+    raise ManifestError(f"upstream's manifests no longer hold {wanted}")
+
+
+def without_descriptions(definition: Manifest) -> Manifest:
+    """A CustomResourceDefinition without the prose of its schema.
+
+    The API server keeps every schema in memory several times over, and prose is most of it. What is
+    lost is the text of `kubectl explain`.
+    """
+    return {**definition, "spec": _bare(definition["spec"], of_properties=False)}
+
+
+def _bare(value: Any, *, of_properties: bool) -> Any:  # noqa: ANN401 - JSON of any shape
+    """Without `description`, unless it is the name of a property rather than its prose."""
+    if isinstance(value, list):
+        return [_bare(item, of_properties=False) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _bare(item, of_properties=key == "properties" and not of_properties)
+        for key, item in value.items()
+        if of_properties or key != "description" or not isinstance(item, str)
+    }
