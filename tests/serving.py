@@ -13,6 +13,8 @@ from typing import Any
 
 import psutil
 
+from ft_serving.server.process import EXIT_TIMEOUT_SECONDS
+
 TINY_GPTJ = Path(__file__).parents[1] / "models" / "tiny-gptj"
 GOLDEN: Mapping[str, Any] = json.loads((TINY_GPTJ / "golden.json").read_text())
 
@@ -108,7 +110,8 @@ def served(storage: Path, release: str, wrapper: Sequence[str] = ()) -> Iterator
         finally:
             if process.poll() is None:
                 process.terminate()
-            process.wait(READY_SECONDS)
+            # A stream that was cancelled with its last answer keeps Triton 2.51 for its whole timeout.
+            process.wait(EXIT_TIMEOUT_SECONDS + READY_SECONDS)
 
 
 def _program() -> str:
