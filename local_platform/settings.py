@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 DATA = Path("/var/lib/ft-serving")
-"""What outlives `down`: volumes, images, etcd's data, certificates, stacks. `down --purge` deletes it."""
+"""What outlives `down`, which deletes it with `--purge`: volumes, images, objects, stacks, logs."""
 
 RUNTIME = Path("/run/ft-serving")
 """Sockets and service folders; empty after a reboot."""

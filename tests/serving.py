@@ -110,7 +110,7 @@ def served(storage: Path, release: str, wrapper: Sequence[str] = ()) -> Iterator
         finally:
             if process.poll() is None:
                 process.terminate()
-            # A stream that was cancelled with its last answer keeps Triton 2.51 for its whole timeout.
+            # A stream cancelled with its last answer keeps Triton 2.51 for all of its timeout.
             process.wait(EXIT_TIMEOUT_SECONDS + READY_SECONDS)
 
 

@@ -1,1 +1,1 @@
-"""The node: one machine's namespaces, and the supervised parts that make a Kubernetes cluster there."""
+"""The node: namespaces of its own, and the supervised parts that make a cluster there."""

@@ -153,7 +153,7 @@ def _make_authority() -> None:
 def _sign(
     identity: Identity, authority: x509.Certificate, signer: ec.EllipticCurvePrivateKey
 ) -> None:
-    # Tokens of service accounts are checked with this key: a new one would make all of them invalid.
+    # Service accounts' tokens are checked with such a key: a new one would void all of them.
     key = (
         _load_key(identity.key)
         if identity.key.exists()

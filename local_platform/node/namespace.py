@@ -50,7 +50,7 @@ mount --bind {resolv_conf} "$(readlink -f /etc/resolv.conf)"
 hostname {node}
 exec unshare --net -- sh -euc '
     ip link set lo up
-    iptables --table nat --append POSTROUTING --source {builds} ! --destination {builds} --jump MASQUERADE
+    iptables -t nat -A POSTROUTING -s {builds} ! -d {builds} -j MASQUERADE
     echo 1 > /proc/sys/net/ipv4/ip_forward
     exec {init}'
 """

@@ -164,7 +164,7 @@ def _api_server(tool: Callable[[str], Path]) -> Service:
             f"--service-account-signing-key-file={SERVICE_ACCOUNTS.key}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
-            # It needs progress notices that Debian's etcd 3.4 does not send, and complains each minute.
+            # It needs progress notices, which Debian's etcd 3.4 does not send, and complains often.
             "--feature-gates=SizeBasedListCostEstimate=false",
             "--profiling=false",
         ],

@@ -1,7 +1,7 @@
 """The node's parts as services of runit: a folder with a `run` script each.
 
-`runsvdir` (namespace.py) starts each one, starts it again a second after it died, and `svlogd` turns
-its log over. runit(8), sv(8) and svlogd(8) of Debian own these formats.
+`runsvdir` (namespace.py) starts each one, starts it again a second after it died, and `svlogd`
+turns its log over. runit(8), sv(8) and svlogd(8) of Debian own these formats.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class Service:
     @property
     def log(self) -> Path:
         """The log's newest file; every line begins with the time in UTC."""
-        return LOGS / self.name / "current"
+        return log_of(self.name)
 
     def script(self) -> str:
         """The text of the `run` script."""
@@ -62,6 +62,11 @@ class Service:
             f"#!/bin/sh\n# Files: {digest}\nexec 2>&1\n{exports}"
             f"exec setpriv --pdeathsig KILL -- {shlex.join(self.command)}\n"
         )
+
+
+def log_of(name: str) -> Path:
+    """The newest file of a service's log."""
+    return LOGS / name / "current"
 
 
 def write(service: Service) -> bool:
@@ -108,10 +113,14 @@ def _write_script(path: Path, text: str) -> None:
     new.rename(path)
 
 
-def forget(name: str) -> None:
-    """Stop a service that the node no longer has, and remove its folder."""
+def stop(name: str) -> None:
+    """End a service, and its supervisor with it."""
     _sv("force-shutdown", name)
-    shutil.rmtree(SERVICES / name, ignore_errors=True)
+
+
+def remove(name: str) -> None:
+    """Remove the folder of a service that is stopped."""
+    shutil.rmtree(SERVICES / name)
 
 
 def names() -> list[str]:

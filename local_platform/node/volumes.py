@@ -7,24 +7,31 @@ enforced. The provisioners of the Kubernetes project need CSI drivers that no mo
 """
 
 import argparse
+import contextlib
 import logging
-import os
 import queue
 import shutil
 import threading
-from decimal import Decimal
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config, watch
+from kubernetes import config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic import DynamicClient, Resource
+from kubernetes.dynamic.exceptions import ConflictError, NotFoundError
 from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError
 
 from local_platform.settings import NODE, STORAGE_CLASS, VOLUMES
 
+Document = Mapping[str, Any]
+
 PROVISIONER = "ft-serving.dev/shared"
 
+_MADE_BY = "pv.kubernetes.io/provisioned-by"
+_MERGE_PATCH = "application/merge-patch+json"
 _ATTEMPT_AGAIN_SECONDS = 2
 _WATCH_SECONDS = 300
 
@@ -32,143 +39,127 @@ logger = logging.getLogger(__name__)
 
 
 class Provisioner:
-    """Makes, grows and deletes volumes; every method may be repeated at any time."""
+    """Makes, grows and deletes volumes; every method may be repeated at any time.
 
-    def __init__(self, api: client.CoreV1Api, folder: Path = VOLUMES) -> None:
+    Claims and volumes are the API's own documents (`v1` PersistentVolumeClaim, PersistentVolume).
+    """
+
+    def __init__(self, api: DynamicClient, folder: Path = VOLUMES) -> None:
         """Use the API server behind `api`, and `folder` for the volumes."""
-        self._api = api
+        self.claims = api.resources.get(api_version="v1", kind="PersistentVolumeClaim")
+        self.volumes = api.resources.get(api_version="v1", kind="PersistentVolume")
         self._folder = folder
 
-    def claim(self, claim: Any) -> None:
+    def claim(self, claim: Document) -> None:
         """Give a pending claim its volume, and a bound one the size that it asks for."""
-        if claim.spec.storage_class_name != STORAGE_CLASS or claim.metadata.deletion_timestamp:
+        spec = claim["spec"]
+        if spec.get("storageClassName") != STORAGE_CLASS:
             return
-        if claim.status.phase == "Pending" and not claim.spec.volume_name:
+        phase = claim["status"].get("phase")
+        if phase == "Pending" and "volumeName" not in spec:
             self._provision(claim)
-        elif claim.status.phase == "Bound":
+        elif phase == "Bound":
             self._grow(claim)
 
-    def volume(self, volume: Any) -> None:
+    def volume(self, volume: Document) -> None:
         """Delete a volume whose claim is gone, with its files, where its policy says so."""
-        made_here = (volume.metadata.annotations or {}).get("pv.kubernetes.io/provisioned-by")
+        name, spec = volume["metadata"]["name"], volume["spec"]
         if (
-            made_here != PROVISIONER
-            or volume.status.phase != "Released"
-            or volume.spec.persistent_volume_reclaim_policy != "Delete"
+            volume["metadata"].get("annotations", {}).get(_MADE_BY) != PROVISIONER
+            or volume["status"].get("phase") != "Released"
+            or spec["persistentVolumeReclaimPolicy"] != "Delete"
         ):
             return
-        path = Path(volume.spec.local.path)
+        path = Path(spec["local"]["path"])
         if path.parent != self._folder:
-            raise ValueError(f"{path} of volume {volume.metadata.name} is not in {self._folder}")
+            raise ValueError(f"{path} of volume {name} is not in {self._folder}")
         # Renamed first: a deletion that is cut short leaves no half volume under a volume's name.
         doomed = path.with_name(f".deleting-{path.name}")
         if path.exists():
             path.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
-        self._api.delete_persistent_volume(volume.metadata.name)
+        self.volumes.delete(name=name)
         logger.info("deleted %s", path)
 
-    def _provision(self, claim: Any) -> None:
-        meta = claim.metadata
-        name = f"pvc-{meta.uid}"
-        path = self._folder / f"{meta.namespace}-{meta.name}-{meta.uid[:8]}"
+    def _provision(self, claim: Document) -> None:
+        meta, spec = claim["metadata"], claim["spec"]
+        path = self._folder / f"{meta['namespace']}-{meta['name']}-{meta['uid'][:8]}"
         path.mkdir(parents=True, exist_ok=True)
-        # Root's, like a fresh file system; kubelet gives it to the pod's fsGroup at the first mount.
+        # Root's, like a fresh file system; kubelet gives it to the fsGroup of the first pod.
         path.chmod(0o770)
+        here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE]}
         body = {
-            "metadata": {
-                "name": name,
-                "annotations": {"pv.kubernetes.io/provisioned-by": PROVISIONER},
-            },
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": f"pvc-{meta['uid']}", "annotations": {_MADE_BY: PROVISIONER}},
             "spec": {
-                "capacity": {"storage": claim.spec.resources.requests["storage"]},
-                "accessModes": claim.spec.access_modes,
-                "volumeMode": "Filesystem",
+                "capacity": {"storage": spec["resources"]["requests"]["storage"]},
+                "accessModes": spec["accessModes"],
                 "storageClassName": STORAGE_CLASS,
                 "persistentVolumeReclaimPolicy": "Delete",
                 "claimRef": {
                     "apiVersion": "v1",
                     "kind": "PersistentVolumeClaim",
-                    "namespace": meta.namespace,
-                    "name": meta.name,
-                    "uid": meta.uid,
+                    "namespace": meta["namespace"],
+                    "name": meta["name"],
+                    "uid": meta["uid"],
                 },
                 "local": {"path": str(path)},
-                "nodeAffinity": {
-                    "required": {
-                        "nodeSelectorTerms": [
-                            {
-                                "matchExpressions": [
-                                    {
-                                        "key": "kubernetes.io/hostname",
-                                        "operator": "In",
-                                        "values": [NODE],
-                                    }
-                                ]
-                            }
-                        ]
-                    }
-                },
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
             },
         }
         try:
-            self._api.create_persistent_volume(body)
-        except ApiException as exc:
-            if exc.status != 409:  # There already, from an attempt before this one.
-                raise
+            self.volumes.create(body=body)
+        except ConflictError:  # There already, from an attempt before this one.
             return
-        logger.info("made %s for %s/%s", path, meta.namespace, meta.name)
+        logger.info("made %s for %s/%s", path, meta["namespace"], meta["name"])
 
-    def _grow(self, claim: Any) -> None:
-        wanted = claim.spec.resources.requests["storage"]
-        if _quantity(wanted) <= _quantity((claim.status.capacity or {}).get("storage", "0")):
+    def _grow(self, claim: Document) -> None:
+        meta, spec = claim["metadata"], claim["spec"]
+        wanted = spec["resources"]["requests"]["storage"]
+        if parse_quantity(wanted) <= parse_quantity(claim["status"]["capacity"]["storage"]):
             return
         capacity = {"capacity": {"storage": wanted}}
-        self._api.patch_persistent_volume(claim.spec.volume_name, {"spec": capacity})
-        self._api.patch_namespaced_persistent_volume_claim_status(
-            claim.metadata.name,
-            claim.metadata.namespace,
-            {"status": {**capacity, "conditions": []}},
+        self.volumes.patch(
+            name=spec["volumeName"], body={"spec": capacity}, content_type=_MERGE_PATCH
         )
-        logger.info("grew %s/%s to %s", claim.metadata.namespace, claim.metadata.name, wanted)
+        self.claims.status.patch(
+            name=meta["name"],
+            namespace=meta["namespace"],
+            body={"status": {**capacity, "conditions": None}},
+            content_type=_MERGE_PATCH,
+        )
+        logger.info("grew %s/%s to %s", meta["namespace"], meta["name"], wanted)
 
 
-def _quantity(text: str) -> Decimal:
-    return parse_quantity(text)  # type: ignore[no-any-return]  # the library is untyped
+def follow(
+    resource: Resource, handle: Callable[[Document], None], failed: queue.Queue[Exception]
+) -> None:
+    """Hand every object of a kind to `handle`: those there are, then each that changes.
 
-
-def run(api: client.CoreV1Api, failed: "queue.Queue[BaseException]") -> None:
-    """Follow claims and volumes in two threads; what ends one of them lands in `failed`."""
-    provisioner = Provisioner(api)
-    for listing, handle in (
-        (api.list_persistent_volume_claim_for_all_namespaces, provisioner.claim),
-        (api.list_persistent_volume, provisioner.volume),
-    ):
-        threading.Thread(target=_follow, args=(listing, handle, failed), daemon=True).start()
-
-
-def _follow(listing: Any, handle: Any, failed: "queue.Queue[BaseException]") -> None:
-    try:
-        while True:
-            try:
-                # Without a version the watch begins with an event for every object there is.
-                for event in watch.Watch().stream(listing, timeout_seconds=_WATCH_SECONDS):
-                    _attempt(handle, event["object"])
-            except (ApiException, HTTPError) as exc:
-                logger.warning("the API server does not answer: %s", exc)
-                threading.Event().wait(_ATTEMPT_AGAIN_SECONDS)
-    except BaseException as exc:  # noqa: BLE001 - the process ends with it, in the main thread
-        failed.put(exc)
-
-
-def _attempt(handle: Any, item: Any) -> None:
-    try:
-        handle(item)
-    except ApiException as exc:
-        if exc.status == 409:  # A newer version of it has an event of its own.
+    Args:
+        resource: The kind.
+        handle: Called with an object; an error of the API server makes the listing begin anew.
+        failed: Gets any other error; then this function returns.
+    """
+    while True:
+        try:
+            # Without a version the watch begins with an event for every object there is.
+            for event in resource.watch(timeout=_WATCH_SECONDS):
+                if event["type"] != "DELETED":
+                    _attempt(handle, event["raw_object"])
+        except (ApiException, HTTPError) as exc:
+            logger.warning("again in %d s: %s", _ATTEMPT_AGAIN_SECONDS, str(exc).splitlines()[0])
+            time.sleep(_ATTEMPT_AGAIN_SECONDS)
+        except Exception as exc:  # noqa: BLE001 - raised again by the process's main thread
+            failed.put(exc)
             return
-        logger.warning("%s: %s %s", item.metadata.name, exc.status, exc.reason)
-        raise  # The watch begins anew, and with it this object.
+
+
+def _attempt(handle: Callable[[Document], None], item: Document) -> None:
+    # After a conflict the newer version has an event of its own; what is gone needs nothing.
+    with contextlib.suppress(ConflictError, NotFoundError):
+        handle(item)
 
 
 def main() -> None:
@@ -177,10 +168,15 @@ def main() -> None:
     parser.add_argument("--kubeconfig", type=Path, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    os.umask(0o007)
-    config.load_kube_config(str(arguments.kubeconfig))
-    failed: queue.Queue[BaseException] = queue.Queue()
-    run(client.CoreV1Api(), failed)
+    provisioner = Provisioner(
+        DynamicClient(config.new_client_from_config(str(arguments.kubeconfig)))
+    )
+    failed: queue.Queue[Exception] = queue.Queue()
+    for resource, handle in (
+        (provisioner.claims, provisioner.claim),
+        (provisioner.volumes, provisioner.volume),
+    ):
+        threading.Thread(target=follow, args=(resource, handle, failed), daemon=True).start()
     raise failed.get()
 
 

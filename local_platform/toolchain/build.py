@@ -21,6 +21,9 @@ from local_platform.toolchain.store import BuildRecord, folder_of
 
 _LAST_LINES = 15
 
+# Go's own answer to what it would compile. A program's package counts as stale until it is linked.
+_STALE = '-f={{if and .Stale (ne .Name "main")}}{{.ImportPath}}{{end}}'
+
 # What a line of Go's means to whoever reads it; the first that matches is told.
 _ADVICE = (
     (
@@ -58,7 +61,7 @@ class Builder:
     @property
     def caches(self) -> Sequence[Path]:
         """Those of Go's caches that are this builder's own."""
-        return [self.scratch / name for name in _CACHES if name not in os.environ]
+        return [self.scratch / path for name, path in _CACHES.items() if name not in os.environ]
 
     def build(self, group: Group, label: str) -> None:
         """Build a group, and rename it to its place when it is complete.
@@ -95,8 +98,7 @@ class Builder:
     def _install_tools(self, group: Group, target: Path, label: str) -> None:
         module = self._module(group, None)
         progress = GoProgress(label, self.report)
-        listed = self._run(["list", "-deps", "tool"], module, progress)
-        progress.expect(listed)
+        progress.expect(self._run(["list", "-deps", _STALE, "tool"], module, progress))
         flags = f"-ldflags={pins.linker_flags(group)}"
         self._run(["install", "-v", flags, "tool"], module, progress, target)
 

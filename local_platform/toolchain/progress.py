@@ -27,21 +27,20 @@ class GoProgress:
         self._clock = clock
         self._started = self._last = clock()
         self._downloads = 0
-        self._expected: set[str] = set()
+        self._expected: set[str] | None = None
         self._compiled: set[str] = set()
         self._compiling_since = self._started
 
     def expect(self, listed: Iterable[str]) -> None:
-        """Take the lines of `go list -deps`: all packages that may have to be compiled."""
-        # Messages have spaces; `unsafe` is part of the compiler.
-        self._expected = {line for line in listed if " " not in line} - {"unsafe"}
+        """Take the packages that `go install` is going to compile, among other lines of Go's."""
+        self._expected = {line for line in listed if line and " " not in line}
         self._compiling_since = self._clock()
 
     def read(self, line: str) -> None:
         """Count a line of Go's: a download, or a package that is being compiled."""
         if line.startswith("go: downloading "):
             self._downloads += 1
-        elif line in self._expected:
+        elif self._expected and line in self._expected:
             self._compiled.add(line)
 
     def tick(self) -> None:
@@ -54,9 +53,9 @@ class GoProgress:
         self._report(f"{self.label}: {self._state(now)}; {elapsed} so far")
 
     def _state(self, now: float) -> str:
-        done, total = len(self._compiled), len(self._expected)
-        if not total:
+        if self._expected is None:
             return f"downloading, {self._downloads} modules"
+        done, total = len(self._compiled), len(self._expected)
         if done == total:
             return "linking"
         state = f"compiling, {done} of {total} packages, {100 * done // total}%"
