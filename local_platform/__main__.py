@@ -1,0 +1,159 @@
+"""The command line: `python -m local_platform up|down|status|logs|doctor`."""
+
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from local_platform import addons, doctor, environment, lifecycle, plugins
+from local_platform.errors import PlatformError
+from local_platform.node import health, namespace, parts, services
+from local_platform.settings import (
+    API_PORT,
+    DATA,
+    DOCKER_SOCKET,
+    HUB_PORT,
+    INGRESS_DOMAIN,
+    INGRESS_PORT,
+    KUBECONFIG,
+    REGISTRY,
+    STACKS,
+    STORAGE_CLASS,
+)
+from local_platform.toolchain import find
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A real Kubernetes with Knative, KServe, registry and Docker on this machine alone.",
+)
+
+
+def main() -> None:
+    """Run the command line; exit codes are 0 done, 1 an error with a message, 2 wrong usage."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except PlatformError as exc:
+        sys.stderr.write(f"Error: {exc}\n")
+        raise SystemExit(1) from exc
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    # An exception, so that what is under way cleans up behind itself.
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+@app.command()
+def up() -> None:
+    """Bring the platform up: from nothing, from a half-finished run, or from parts that died."""
+    begin = time.monotonic()
+
+    def report(line: str) -> None:
+        typer.echo(f"[{time.monotonic() - begin:5.0f} s] {line}")
+
+    lifecycle.up(report)
+    typer.echo(f"The platform is up after {time.monotonic() - begin:.0f} s.\n")
+    _show_places()
+
+
+def _show_places() -> None:
+    table = Table("what", "where", box=None, pad_edge=False, header_style="bold")
+    for what, where in (
+        ("Kubernetes API", f"https://127.0.0.1:{API_PORT}, kubeconfig {KUBECONFIG}"),
+        ("ingress", f"http://127.0.0.1:{INGRESS_PORT}, hosts NAME.NAMESPACE.{INGRESS_DOMAIN}"),
+        ("image registry", REGISTRY),
+        ("Docker engine", f"unix://{DOCKER_SOCKET}"),
+        ("model hub mirror", f"http://127.0.0.1:{HUB_PORT}, in pods {addons.HUB_URL}"),
+        ("storage class", f"{STORAGE_CLASS}, dynamic, ReadWriteMany"),
+        ("Pulumi stacks", str(STACKS)),
+        ("provider plugins", plugins.describe(environment.BIN)),
+    ):
+        table.add_row(what, where)
+    console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True)
+    console.print(table)
+    typer.echo(
+        f"\nNext:\n  . {environment.FILE}            # kubectl, pulumi and docker find the platform"
+        "\n  kubectl get pods --all-namespaces"
+        "\n  python -m local_platform status"
+        "\n  python -m local_platform down [--purge]"
+    )
+
+
+@app.command()
+def down(
+    purge: Annotated[
+        bool, typer.Option("--purge", help=f"Delete {DATA} too: volumes, images, stacks, logs.")
+    ] = False,
+) -> None:
+    """End the platform; nothing of it stays but its data."""
+    lifecycle.down(typer.echo, purge=purge)
+    kept = "its data are deleted" if purge else f"its data stay in {DATA}"
+    typer.echo(f"The platform is down; {kept}.")
+
+
+@app.command()
+def status() -> None:
+    """Show every part and add-on; exit 1 when one does not work."""
+    if namespace.find() is None:
+        raise PlatformError("The platform is not running. Start it with `make platform`.")
+    described = parts.services(find().tool)
+    reasons = health.failures(described)
+    rows = [
+        (service.name, service.name not in reasons, reasons.get(service.name, "works"))
+        for service in described
+    ]
+    if "kube-apiserver" not in reasons:
+        rows += [(addon.name, addon.ready, addon.message) for addon in addons.status(KUBECONFIG)]
+    table = Table("part", "", "state", box=None, pad_edge=False, header_style="bold")
+    for name, works, message in rows:
+        table.add_row(name, "ok" if works else "NOT READY", message)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    if not all(works for _, works, _ in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def logs(
+    part: Annotated[str, typer.Argument(help="A part's name, as `status` shows it.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+    lines: Annotated[int, typer.Option(min=1, help="How many of the last lines.")] = 50,
+) -> None:
+    """Print the log of a part of the node; `kubectl logs` has those of pods."""
+    names = services.names()
+    if part not in names:
+        raise PlatformError(
+            f"There is no part {part!r}. "
+            + (f"There are {', '.join(names)}." if names else "The platform is not running.")
+        )
+    log = services.log_of(part)
+    command = ["tail", f"--lines={lines}", *(["--follow=name"] if follow else []), str(log)]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+@app.command(name="doctor")
+def examine() -> None:
+    """Check what this machine has and lacks, and change nothing; exit 1 when it lacks something."""
+    findings = doctor.examine()
+    table = Table("what", "", "found", "what to do", box=None, pad_edge=False, header_style="bold")
+    for finding in findings:
+        table.add_row(
+            finding.subject,
+            "LACKING" if finding.remedy else "ok",
+            finding.found,
+            finding.remedy or "",
+        )
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    if any(finding.remedy for finding in findings):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

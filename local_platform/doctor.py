@@ -1,0 +1,241 @@
+"""What a machine must have before anything is changed on it, and how to get it."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from local_platform.errors import PlatformError
+from local_platform.node import namespace
+from local_platform.node.uplink import FORWARDED
+from local_platform.settings import DATA, cache
+from local_platform.toolchain import find
+from local_platform.toolchain.errors import ToolchainMissingError
+
+_MEMORY = 4 * 1024**3
+"""Of the platform 2 GiB, and as much again for what runs on it."""
+
+_DATA_DISK = 10 * 1024**3
+_BUILD_DISK = 15 * 1024**3
+"""Sources and compiled packages while the tools are built; they are deleted afterwards."""
+
+_CONTROLLERS = {"cpu", "cpuset", "memory", "pids"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        subject: What it is.
+        found: What the machine has.
+        remedy: What to do about it; `None` when it is as it should be.
+    """
+
+    subject: str
+    found: str
+    remedy: str | None = None
+
+
+class UnfitMachineError(PlatformError):
+    """The machine lacks something that the platform needs."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        """Name every lack with its remedy."""
+        lines = [f"  {lack.subject}: {lack.found}. {lack.remedy}" for lack in findings]
+        super().__init__("This machine cannot run the platform yet:\n" + "\n".join(lines))
+
+
+def require() -> None:
+    """Check the machine.
+
+    Raises:
+        UnfitMachineError: It lacks something; the message has all of it.
+    """
+    lacks = [finding for finding in examine() if finding.remedy]
+    if lacks:
+        raise UnfitMachineError(lacks)
+
+
+def examine() -> list[Finding]:
+    """Look at everything, and change nothing."""
+    running = os.geteuid() == 0 and namespace.find() is not None
+    checks: list[Callable[[], Finding]] = [
+        _system,
+        _root,
+        _memory,
+        _data_disk,
+        _toolchain,
+        _namespaces,
+        _tun,
+        _file_system,
+        _control_groups,
+        _network,
+    ]
+    findings = [check() for check in checks]
+    if running:
+        return [*findings, Finding(subject="ports", found="the platform is running")]
+    return [*findings, *(_port(port) for port in FORWARDED)]
+
+
+def _system() -> Finding:
+    machine = f"{os.uname().sysname} on {os.uname().machine}"
+    if machine != "Linux on x86_64" or shutil.which("apt-get") is None:
+        return Finding(
+            subject="system",
+            found=f"{machine}{'' if shutil.which('apt-get') else ' without apt-get'}",
+            remedy="Use Debian 12 or a like system on x86-64, as a virtual machine if need be.",
+        )
+    return Finding(subject="system", found=f"{machine} with apt-get")
+
+
+def _root() -> Finding:
+    if os.geteuid() != 0:
+        return Finding(
+            subject="user",
+            found=f"user id {os.geteuid()}",
+            remedy="Run it as root: namespaces, mounts and packages need that.",
+        )
+    return Finding(subject="user", found="root")
+
+
+def _memory() -> Finding:
+    memory = psutil.virtual_memory().available
+    if memory < _MEMORY and namespace.find() is None:
+        return Finding(
+            subject="memory",
+            found=f"{_gib(memory)} available",
+            remedy=f"Free some: {_gib(_MEMORY)} are needed.",
+        )
+    return Finding(subject="memory", found=f"{_gib(memory)} available")
+
+
+def _data_disk() -> Finding:
+    return _disk("disk for data", DATA, _DATA_DISK)
+
+
+def _disk(subject: str, folder: Path, needed: int) -> Finding:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    found = f"{_gib(free)} free at {existing}"
+    if free < needed:
+        return Finding(
+            subject=subject, found=found, remedy=f"Free some: {_gib(needed)} are needed."
+        )
+    return Finding(subject=subject, found=found)
+
+
+def _toolchain() -> Finding:
+    try:
+        find()
+    except ToolchainMissingError:
+        return _disk("disk for building the tools", cache(), _BUILD_DISK)
+    return Finding(subject="tools", found="built")
+
+
+def _namespaces() -> Finding:
+    reason = _fails("unshare", "--mount", "--uts", "--ipc", "--pid", "--net", "--fork", "true")
+    if reason:
+        return Finding(
+            subject="namespaces",
+            found=reason,
+            remedy="Use a kernel with mount, pid, net, uts and ipc namespaces, and, in a container,"
+            " a privileged one.",
+        )
+    return Finding(subject="namespaces", found="can be made")
+
+
+def _tun() -> Finding:
+    if not Path("/dev/net/tun").exists():
+        return Finding(
+            subject="/dev/net/tun",
+            found="missing",
+            remedy="Load the module (`modprobe tun`) or give the container that device.",
+        )
+    return Finding(subject="/dev/net/tun", found="there")
+
+
+def _file_system() -> Finding:
+    # The kernel loads the module when it is first mounted, so that it need not be listed yet.
+    listed = "overlay" in Path("/proc/filesystems").read_text()
+    if not listed and _fails("modprobe", "overlay"):
+        return Finding(
+            subject="overlay file system",
+            found="unknown to the kernel",
+            remedy="Use a kernel with overlayfs, which images are mounted with.",
+        )
+    return Finding(subject="overlay file system", found="there")
+
+
+def _control_groups() -> Finding:
+    root = Path("/sys/fs/cgroup")
+    listing = root / "cgroup.controllers"
+    version = "v2" if listing.exists() else "v1"
+    if version == "v2":
+        found = set(listing.read_text().split())
+    else:
+        found = {path.name for path in root.iterdir()} if root.is_dir() else set()
+    if missing := _CONTROLLERS - found:
+        return Finding(
+            subject="control groups",
+            found=f"{version} without {', '.join(sorted(missing))}",
+            remedy="Enable these controllers on the kernel's command line or mount them.",
+        )
+    return Finding(subject="control groups", found=version)
+
+
+def _network() -> Finding:
+    # In a network namespace that ends with the command: nothing of the machine's is changed.
+    commands = [
+        "ip link add name probe0 type bridge",
+        "ip link add probe1 type veth peer name probe2",
+    ]
+    if shutil.which("iptables"):
+        commands += [
+            "iptables -t nat -A POSTROUTING -j MASQUERADE",
+            "iptables -A FORWARD -m conntrack --ctstate NEW -m comment --comment probe -j ACCEPT",
+            "iptables -A FORWARD -m statistic --mode random --probability 0.5 -j ACCEPT",
+        ]
+    reason = _fails("unshare", "--net", "--", "sh", "-euc", "\n".join(commands))
+    if reason:
+        return Finding(
+            subject="network",
+            found=reason,
+            remedy="Use a kernel with bridges, veth, and iptables' nat, conntrack, comment and"
+            " statistic.",
+        )
+    return Finding(subject="network", found="bridges, veth and address translation work")
+
+
+def _port(port: int) -> Finding:
+    subject = f"port {port}"
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as exc:
+            return Finding(
+                subject=subject,
+                found=f"cannot be used: {exc.strerror}",
+                remedy=f"End what listens there; `ss -ltnp sport = :{port}` names it.",
+            )
+    return Finding(subject=subject, found="free")
+
+
+def _fails(*command: str) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    except FileNotFoundError:
+        return f"{command[0]} is not installed"
+    if done.returncode == 0:
+        return None
+    return (done.stderr.strip() or f"{command[0]} exited with {done.returncode}").splitlines()[-1]
+
+
+def _gib(count: int) -> str:
+    return f"{count / 1024**3:.1f} GiB"

@@ -1,0 +1,46 @@
+"""The variables by which programs find the platform, and the folder of its command-line tools."""
+
+import secrets
+import shlex
+
+from local_platform.settings import DATA, DOCKER_SOCKET, HUB_PORT, KUBECONFIG, STACKS
+from local_platform.toolchain import Toolchain
+
+BIN = DATA / "bin"
+"""Command-line tools and provider plugins, for PATH."""
+
+FILE = DATA / "env"
+"""A shell reads it with `.`; nothing of it is set anywhere else."""
+
+PASSPHRASE = DATA / "passphrase"
+"""The file with what Pulumi encrypts the secrets of this platform's stacks with."""
+
+_TOOLS = ("kubectl", "pulumi", "pulumi-language-python", "pulumi-language-python-exec")
+
+
+def variables() -> dict[str, str]:
+    """Variables for programs that use the platform, PATH excepted."""
+    return {
+        "DOCKER_HOST": f"unix://{DOCKER_SOCKET}",
+        "HF_ENDPOINT": f"http://127.0.0.1:{HUB_PORT}",
+        "KUBECONFIG": str(KUBECONFIG),
+        "PULUMI_BACKEND_URL": f"file://{STACKS}",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(PASSPHRASE),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+
+
+def write(toolchain: Toolchain) -> None:
+    """Put the tools in `BIN`, and the variables in `FILE`."""
+    BIN.mkdir(parents=True, exist_ok=True)
+    for name in _TOOLS:
+        link = BIN / name
+        target = toolchain.tool(name)
+        if not link.is_symlink() or link.readlink() != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+    if not PASSPHRASE.exists():
+        PASSPHRASE.touch(mode=0o600)
+        PASSPHRASE.write_text(secrets.token_urlsafe(24))
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables().items()]
+    FILE.write_text(f'export PATH={shlex.quote(str(BIN))}:"$PATH"\n{"".join(lines)}')

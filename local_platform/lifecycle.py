@@ -1,0 +1,106 @@
+"""`up` and `down`: bring the platform to where it should be from wherever it is, and away."""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from local_platform import addons, doctor, environment, plugins
+from local_platform.errors import PlatformError
+from local_platform.node import (
+    certificates,
+    configuration,
+    health,
+    kubeconfig,
+    namespace,
+    parts,
+    services,
+)
+from local_platform.settings import DATA, KUBECONFIG, RUNTIME, STACKS
+from local_platform.toolchain import prepare
+
+Report = Callable[[str], None]
+
+_LOCK = Path("/run/lock/ft-serving-platform.lock")
+_NODE_SECONDS = 120
+
+
+@contextlib.contextmanager
+def _alone(report: Report) -> Iterator[None]:
+    """Keep every other `up` and `down` of this machine waiting."""
+    lock = FileLock(_LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report("Another `up` or `down` is at work on this machine; waiting for it.")
+        lock.acquire()
+    except OSError as exc:
+        raise PlatformError(f"Cannot lock {_LOCK}: {exc}. The platform needs root.") from exc
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def up(report: Report) -> None:
+    """Bring the platform up, from nothing or from any state in between.
+
+    Args:
+        report: Told in one line each what is done and how it goes on.
+
+    Raises:
+        PlatformError: The machine lacks something, or a part does not come up.
+    """
+    with _alone(report):
+        doctor.require()
+        toolchain = prepare(report)
+        STACKS.mkdir(parents=True, exist_ok=True)
+        certificates.ensure()
+        kubeconfig.write_all()
+        configuration.write_all()
+        described = parts.services(toolchain.tool)
+        _run(described, report)
+        report("waiting for the node")
+        health.wait(described, _NODE_SECONDS, report)
+        addons.install(toolchain, KUBECONFIG, report)
+        plugins.install(environment.BIN, report)
+        environment.write(toolchain)
+
+
+def _run(described: list[services.Service], report: Report) -> None:
+    running = namespace.find() is not None
+    changed = [service.name for service in described if services.write(service)]
+    obsolete = set(services.names()) - {service.name for service in described}
+    if not running:
+        for name in obsolete:
+            services.remove(name)
+        report(f"starting {len(described)} parts in namespaces of their own")
+        namespace.start()
+        return
+    for name in obsolete:
+        services.stop(name)
+        services.remove(name)
+    for service in described:
+        if service.name in changed:
+            report(f"starting {service.name} again: what it reads or runs has changed")
+            services.restart(service.name)
+        else:
+            services.start(service.name)
+
+
+def down(report: Report, *, purge: bool = False) -> None:
+    """End every process of the platform; what it wrote stays unless `purge`.
+
+    Raises:
+        PlatformError: Something could not be ended or removed.
+    """
+    with _alone(report):
+        namespace.stop()
+        shutil.rmtree(RUNTIME, ignore_errors=True)
+        if purge:
+            report(f"deleting {DATA}")
+            shutil.rmtree(DATA, ignore_errors=True)
+            if DATA.exists():
+                raise PlatformError(f"{DATA} could not be deleted; something else uses it.")
