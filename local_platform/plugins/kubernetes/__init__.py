@@ -1,0 +1,1 @@
+"""A stand-in for the `kubernetes` provider plugin of Pulumi."""

@@ -1,0 +1,160 @@
+"""Requests to an API server, and what its refusals mean."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3
+from kubernetes.client import ApiClient
+from kubernetes.dynamic import DynamicClient, Resource
+from kubernetes.dynamic.exceptions import DynamicApiError
+
+from local_platform.plugins.kubernetes.errors import (
+    ClusterError,
+    FieldConflictError,
+    InvalidError,
+    NotFoundError,
+    UnreachableError,
+)
+from local_platform.plugins.kubernetes.kinds import Kinds
+
+FIELD_MANAGER = "pulumi-kubernetes"
+"""The owner of the fields that programs set: one for all stacks, so that a stack can take over what
+another one retained."""
+
+_REQUEST_TIMEOUT = (5.0, 60.0)
+"""Seconds to connect, and to wait for an answer: webhooks may take 30 s of it."""
+
+Object = dict[str, Any]
+"""An object of the API, as JSON has it."""
+
+
+class Cluster:
+    """One API server, its objects as plain JSON.
+
+    Every method may raise `ClusterError` or one of its kinds.
+    """
+
+    def __init__(self, client: ApiClient) -> None:
+        self._server = client.configuration.host
+        self._client = DynamicClient(client, discoverer=Kinds)
+
+    def namespaced(self, api_version: str, kind: str) -> bool:
+        """Whether objects of a kind live in namespaces."""
+        with self._translated():
+            return bool(self._resource(api_version, kind).namespaced)
+
+    def get(self, api_version: str, kind: str, namespace: str | None, name: str) -> Object:
+        """An object as it is now."""
+        with self._translated():
+            answer: Object = self._client.get(
+                self._resource(api_version, kind),
+                name=name,
+                namespace=namespace,
+                serializer=_plain,
+                _request_timeout=_REQUEST_TIMEOUT,
+            )
+            return answer
+
+    def list(
+        self, api_version: str, kind: str, namespace: str | None, label_selector: str
+    ) -> list[Object]:
+        """The objects with certain labels."""
+        with self._translated():
+            answer = self._client.get(
+                self._resource(api_version, kind),
+                namespace=namespace,
+                label_selector=label_selector,
+                serializer=_plain,
+                _request_timeout=_REQUEST_TIMEOUT,
+            )
+            return list(answer["items"])
+
+    def apply(self, manifest: Object, *, force: bool = False, dry_run: bool = False) -> Object:
+        """Creates or changes an object by server-side apply; fields unknown to its kind are errors.
+
+        Args:
+            manifest: The object's desired fields, with its name.
+            force: Whether to take fields over that other managers own.
+            dry_run: Whether to learn only what would come of it.
+        """
+        metadata = manifest["metadata"]
+        with self._translated():
+            answer: Object = self._client.server_side_apply(
+                self._resource(manifest["apiVersion"], manifest["kind"]),
+                body=manifest,
+                name=metadata["name"],
+                namespace=metadata.get("namespace"),
+                field_manager=FIELD_MANAGER,
+                force_conflicts=force,
+                dry_run="All" if dry_run else None,
+                query_params=[("fieldValidation", "Strict")],
+                serializer=_plain,
+                _request_timeout=_REQUEST_TIMEOUT,
+            )
+            return answer
+
+    def delete(
+        self, api_version: str, kind: str, namespace: str | None, name: str, *, propagation: str
+    ) -> None:
+        """Asks for an object's deletion, and does not wait for it."""
+        with self._translated():
+            self._client.delete(
+                self._resource(api_version, kind),
+                name=name,
+                namespace=namespace,
+                body={"propagationPolicy": propagation},
+                serializer=_plain,
+                _request_timeout=_REQUEST_TIMEOUT,
+            )
+
+    def log(self, namespace: str, pod: str, container: str, *, lines: int) -> str:
+        """The last lines that a container wrote."""
+        with self._translated():
+            answer = self._client.request(
+                "get",
+                f"/api/v1/namespaces/{namespace}/pods/{pod}/log",
+                query_params=[("container", container), ("tailLines", lines)],
+                header_params={"Accept": "text/plain, application/json"},
+                serialize=False,
+                _request_timeout=_REQUEST_TIMEOUT,
+            )
+            return str(answer.data.decode("utf-8", "replace"))
+
+    def _resource(self, api_version: str, kind: str) -> Resource:
+        resource: Resource = self._client.resources.get(api_version=api_version, kind=kind)
+        return resource
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DynamicApiError as exc:
+            raise _error(exc) from exc
+        except (urllib3.exceptions.HTTPError, OSError) as exc:
+            raise UnreachableError(
+                f"configured Kubernetes cluster is unreachable: {self._server}: {exc}"
+            ) from exc
+
+
+def _plain(_: DynamicClient, body: Object) -> Object:
+    return body
+
+
+def _error(exc: DynamicApiError) -> ClusterError:
+    """The error for an answer that is no success, from the Status object that comes with it."""
+    try:
+        status = json.loads(exc.body or "{}")
+    except ValueError:
+        status = {}
+    message = str(status.get("message") or exc.body or f"{exc.status} {exc.reason}").strip()
+    causes = (status.get("details") or {}).get("causes") or ()
+    by_code: dict[int, Callable[..., ClusterError]] = {404: NotFoundError, 422: InvalidError}
+    if exc.status == 409 and any(cause["reason"] == "FieldManagerConflict" for cause in causes):
+        return FieldConflictError(
+            f"{message}. Leave these fields out of the program, or set the annotation "
+            '`pulumi.com/patchForce: "true"` to take them over',
+            causes=causes,
+        )
+    return by_code.get(exc.status, ClusterError)(message, causes=causes)

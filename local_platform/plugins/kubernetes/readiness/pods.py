@@ -1,0 +1,89 @@
+"""What is wrong with pods, as their statuses and logs tell it."""
+
+from collections.abc import Iterator
+
+from local_platform.plugins.kubernetes.cluster import Cluster, Object
+from local_platform.plugins.kubernetes.errors import ClusterError
+from local_platform.plugins.kubernetes.readiness.state import (
+    READY,
+    State,
+    condition,
+    failed,
+    label,
+    waiting,
+)
+
+_LOG_LINES = 10
+
+_PASSING = frozenset({"ContainerCreating", "PodInitializing"})
+"""Reasons to wait that every pod has for a while."""
+
+
+def check_pod(pod: Object, cluster: Cluster) -> State:
+    """Ready when its containers are, or when it ran to its end."""
+    phase = (pod.get("status") or {}).get("phase")
+    ready = condition(pod, "Ready")
+    if phase == "Succeeded" or (ready is not None and ready["status"] == "True"):
+        return READY
+    if phase == "Failed":
+        return failed(f"{label(pod)} failed", problems([pod], cluster))
+    return waiting(f"Waiting for {label(pod)} to be ready", problems([pod], cluster))
+
+
+def selected(owner: Object, cluster: Cluster) -> list[Object]:
+    """The pods that a workload's selector matches.
+
+    Selectors of expressions are left out: no message is better than that of a stranger's pod.
+    """
+    labels = ((owner.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    if not labels:
+        return []
+    selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+    return cluster.list("v1", "Pod", owner["metadata"]["namespace"], selector)
+
+
+def problems(pods: list[Object], cluster: Cluster) -> tuple[str, ...]:
+    """The errors of pods, one line or one quotation each."""
+    return tuple(problem for pod in pods for problem in _problems(pod, cluster))
+
+
+def _problems(pod: Object, cluster: Cluster) -> Iterator[str]:
+    name = pod["metadata"]["name"]
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled is not None and scheduled["status"] == "False":
+        yield f"[Pod {name}]: [{scheduled.get('reason')}] {scheduled.get('message')}"
+    status = pod.get("status") or {}
+    for container in [
+        *(status.get("initContainerStatuses") or []),
+        *(status.get("containerStatuses") or []),
+    ]:
+        yield from _container_problems(pod, container, cluster)
+
+
+def _container_problems(pod: Object, container: Object, cluster: Cluster) -> Iterator[str]:
+    name = pod["metadata"]["name"]
+    state = container.get("state") or {}
+    if "waiting" in state and state["waiting"].get("reason") not in _PASSING:
+        told = state["waiting"]
+        yield f"[Pod {name}]: [{told.get('reason')}] {told.get('message', '')}".rstrip()
+    ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
+    if ended is None or ended["exitCode"] == 0:
+        return
+    message = (ended.get("message") or "").strip()
+    yield (
+        f"[Pod {name}]: [{ended.get('reason', 'Error')}] "
+        + (message or f"container {container['name']} exited with code {ended['exitCode']}")
+    )
+    log = _last_lines(pod, container["name"], cluster)
+    if log and log != message:
+        yield f"[Pod {name}]: last log lines of container {container['name']}:\n{log}"
+
+
+def _last_lines(pod: Object, container: str, cluster: Cluster) -> str:
+    metadata = pod["metadata"]
+    try:
+        text = cluster.log(metadata["namespace"], metadata["name"], container, lines=_LOG_LINES)
+    except ClusterError:
+        # The node may be gone, or the log cleared; the exit code is still worth telling.
+        return ""
+    return text.strip()
