@@ -8,7 +8,6 @@ from pathlib import Path
 
 from local_platform.errors import PlatformError
 from local_platform.plugins import launchers
-from local_platform.toolchain import find
 
 VERSIONS = {"docker": "5.2.0", "kubernetes": "4.34.2"}
 """The providers that programs use, by the versions of their SDKs."""
@@ -29,6 +28,9 @@ def install(folder: Path, report: Callable[[str], None]) -> None:
     Raises:
         PlatformError: Pulumi's command-line tool is missing, or does not work.
     """
+    # Here, because every start of a stand-in imports this module, and not what builds tools.
+    from local_platform.toolchain import find
+
     pulumi = find().tool("pulumi")
     for provider, version in VERSIONS.items():
         if _installed(pulumi, provider, version) or _download(folder, pulumi, provider, version):
