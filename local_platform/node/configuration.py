@@ -31,7 +31,7 @@ KUBELET_CONFIGURATION = _FOLDER / "kubelet.yaml"
 PROXY_CONFIGURATION = _FOLDER / "kube-proxy.yaml"
 _CNI = _FOLDER / "cni"
 
-PAUSE_IMAGE = f"{REGISTRY}/platform/pause:latest"
+PAUSE_IMAGE = f"{REGISTRY}/platform/pause:node"
 """The image that holds a pod's namespaces open; imported into containerd, never pulled."""
 
 
