@@ -1,0 +1,25 @@
+"""A stack for each test, on the running platform."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from local_platform import environment
+from tests.conformance.stack import Stack
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    """An empty stack whose programs use the platform, and the plugins that it has."""
+    variables = environment.variables()
+    # The language host runs programs with the first Python on PATH.
+    path = (str(environment.BIN), str(Path(sys.executable).parent), os.environ["PATH"])
+    return Stack(
+        tmp_path / "stack",
+        {
+            "PATH": os.pathsep.join(path),
+            **{name: variables[name] for name in ("DOCKER_HOST", "KUBECONFIG")},
+        },
+    )
