@@ -1,10 +1,13 @@
 """A long-running child process whose lines are read as they come."""
 
 import queue
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+_SECONDS_TO_END = 10
 
 
 def run_reading(
@@ -25,7 +28,7 @@ def run_reading(
         on_wait: Called about once a second, whether there are lines or not.
 
     Returns:
-        The exit status. The child is killed when an exception, say that of Ctrl-C, ends the wait.
+        The exit status. When an exception ends the wait, the child is ended, too.
     """
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     with subprocess.Popen(
@@ -59,7 +62,12 @@ def run_reading(
                 on_wait()
             return child.wait()
         except BaseException:
-            child.kill()
+            # Go answers by ending what it began and deleting its temporary files.
+            child.send_signal(signal.SIGINT)
+            try:
+                child.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                child.kill()
             raise
         finally:
             reader.join()
