@@ -1,5 +1,6 @@
 """A long-running child process whose lines are read as they come."""
 
+import os
 import queue
 import signal
 import subprocess
@@ -28,7 +29,8 @@ def run_reading(
         on_wait: Called about once a second, whether there are lines or not.
 
     Returns:
-        The exit status. When an exception ends the wait, the child is ended, too.
+        The exit status. When an exception ends the wait, the child's process
+        group is ended, too.
     """
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     with subprocess.Popen(
@@ -40,6 +42,7 @@ def run_reading(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        process_group=0,
     ) as child:
 
         def read() -> None:
@@ -62,12 +65,12 @@ def run_reading(
                 on_wait()
             return child.wait()
         except BaseException:
-            # Go answers by ending what it began and deleting its temporary files.
-            child.send_signal(signal.SIGINT)
+            # Compilers end at once, and Go then deletes its temporary files.
+            os.killpg(child.pid, signal.SIGINT)
             try:
                 child.wait(_SECONDS_TO_END)
             except subprocess.TimeoutExpired:
-                child.kill()
+                os.killpg(child.pid, signal.SIGKILL)
             raise
         finally:
             reader.join()
