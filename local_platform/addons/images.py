@@ -78,7 +78,9 @@ def _push_once(registry: Registry, image: ProgramImage, report: Callable[[str], 
         environment["SSL_CERT_FILE"] = str(_CERTIFICATES)
     try:
         tag = _content_hash(files)
-        if (digest := registry.digest(image.repository, tag)) is not None:
+        digest = registry.digest(image.repository, tag)
+        named = image.alias is None or registry.digest(image.repository, image.alias) == digest
+        if digest is not None and named:
             return digest
         report(f"image {image.name}: {image.program.stat().st_size / 1e6:.0f} MB")
         with tempfile.TemporaryDirectory(prefix="ft-serving-image-") as folder:
