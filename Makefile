@@ -1,5 +1,6 @@
-# Targets: install (into .venv), check (no platform, two minutes), test (everything), benchmark-convert,
-# benchmark-generate, images (container images), lock (refresh the pins).
+# Targets: install (into .venv), check (no platform, two minutes), platform (the embedded platform, up),
+# test (everything, on the platform too), benchmark-convert, benchmark-generate, benchmark-platform,
+# images (container images), lock (refresh the pins).
 PYTHON ?= python3
 PYTHON310 ?= python3.10
 DOCKER ?= docker
@@ -7,14 +8,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install check test lint format lock images benchmark-convert benchmark-generate clean
+.PHONY: install check platform test lint format lock images clean
+.PHONY: benchmark-convert benchmark-generate benchmark-platform
 
 install: $(STAMP)
 
 check: lint
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not platform"
 
-test: lint
+platform: $(STAMP)
+	$(BIN)/python -m local_platform up
+
+test: lint platform
 	$(BIN)/pytest
 
 lint: $(STAMP)
@@ -56,6 +61,9 @@ benchmark-generate: $(STAMP)
 		&& $(TRANSFORMERS)/bin/pip install --quiet --require-hashes -r $(TRANSFORMERS_LOCK) \
 		&& touch $(TRANSFORMERS)/.installed; }
 	$(BIN)/python -m benchmarks.generate --against transformers --python $(TRANSFORMERS)/bin/python
+
+benchmark-platform: $(STAMP)
+	$(BIN)/python -m benchmarks.platform
 
 # Needs Docker with BuildKit. BUILD_FLAGS passes a base image, wheels or secrets: docs/images.md. The
 # image `server` is not among them: it takes two images that only its user can name.

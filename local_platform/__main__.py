@@ -11,14 +11,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from local_platform import addons, doctor, environment, lifecycle, plugins
+from local_platform import addons, doctor, environment, lifecycle
 from local_platform.errors import PlatformError
 from local_platform.node import health, namespace, parts, services
+from local_platform.plugins import choice
 from local_platform.settings import (
     API_PORT,
     DATA,
     DOCKER_SOCKET,
     HUB_PORT,
+    HUB_URL,
     INGRESS_DOMAIN,
     INGRESS_PORT,
     KUBECONFIG,
@@ -71,10 +73,10 @@ def _show_places() -> None:
         ("ingress", f"http://127.0.0.1:{INGRESS_PORT}, hosts NAME.NAMESPACE.{INGRESS_DOMAIN}"),
         ("image registry", REGISTRY),
         ("Docker engine", f"unix://{DOCKER_SOCKET}"),
-        ("model hub mirror", f"http://127.0.0.1:{HUB_PORT}, in pods {addons.HUB_URL}"),
+        ("model hub mirror", f"http://127.0.0.1:{HUB_PORT}, in pods {HUB_URL}"),
         ("storage class", f"{STORAGE_CLASS}, dynamic, ReadWriteMany"),
         ("Pulumi stacks", str(STACKS)),
-        ("provider plugins", plugins.describe(environment.BIN)),
+        ("provider plugins", choice.describe(environment.BIN)),
     ):
         table.add_row(what, where)
     console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True)

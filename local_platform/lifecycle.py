@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from local_platform import addons, doctor, environment, plugins
+from local_platform import addons, doctor, environment
 from local_platform.errors import PlatformError
 from local_platform.node import (
     certificates,
@@ -18,6 +18,7 @@ from local_platform.node import (
     parts,
     services,
 )
+from local_platform.plugins import choice
 from local_platform.settings import DATA, KUBECONFIG, RUNTIME, STACKS
 from local_platform.toolchain import prepare
 
@@ -65,8 +66,8 @@ def up(report: Report) -> None:
         report("waiting for the node")
         health.wait(described, _NODE_SECONDS, report)
         addons.install(toolchain, KUBECONFIG, report)
-        plugins.install(environment.BIN, report)
         environment.write(toolchain)
+        choice.install(environment.BIN, report)
 
 
 def _run(described: list[services.Service], report: Report) -> None:

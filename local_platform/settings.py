@@ -53,6 +53,9 @@ STORAGE_CLASS = "ft-serving-shared"
 NAMESPACE = "ft-serving-platform"
 """Where the platform's own pods and services live, those of Knative and KServe excepted."""
 
+HUB_URL = f"http://model-hub.{NAMESPACE}"
+"""The model hub mirror, for pods."""
+
 
 def cache() -> Path:
     """The folder of what is slow to build: outside any checkout, shared by all of them."""
