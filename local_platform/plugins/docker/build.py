@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from local_platform.plugins.docker import reference
-from local_platform.plugins.docker.commands import Docker, Failed, Say
+from local_platform.plugins.docker.commands import Docker, Say
 from local_platform.plugins.docker.credentials import Credentials, configuration, key
-from local_platform.plugins.docker.errors import BuildError, PushError
+from local_platform.plugins.docker.errors import BuildError, CommandError, PushError
 from local_platform.plugins.docker.inputs import Build, Image
 from local_platform.plugins.values import Value
 
@@ -17,6 +17,8 @@ _LAST_LINES = 20
 
 # BuildKit repeats each step's digest, which tells a user nothing.
 _STEP_DIGEST = re.compile(r"#\d+ sha256:[0-9a-f]{64}")
+
+_STEP_FAILED = re.compile(r"#\d+ ERROR:")
 
 _PUSHED = re.compile(r"\S+: digest: (sha256:[0-9a-f]{64}) size: \d+")
 
@@ -77,7 +79,7 @@ def _build(image: Image, docker: Docker, config: Path | None, say: Say) -> None:
         # The first build of all has no cache to take.
         try:
             docker.run("pull", "--quiet", cached, configuration=config)
-        except Failed as exc:
+        except CommandError as exc:
             say(f"cacheFrom image {cached} not available: {exc.lines[-1]}")
     try:
         docker.run(
@@ -86,7 +88,7 @@ def _build(image: Image, docker: Docker, config: Path | None, say: Say) -> None:
             configuration=config,
             buildkit=image.build.buildkit,
         )
-    except Failed as exc:
+    except CommandError as exc:
         raise BuildError(f"error reading build output: {failure(exc.lines)}") from exc
 
 
@@ -111,11 +113,12 @@ def arguments(name: str, build: Build) -> list[str]:
 
 def failure(lines: Sequence[str]) -> str:
     """Why a build failed: the reason, and the last lines of the step that failed."""
-    steps = [match[1] for line in lines if (match := re.match(r"(#\d+) ERROR:", line))]
-    if not steps:
+    failed = next((i for i, line in enumerate(lines) if _STEP_FAILED.match(line)), None)
+    if failed is None:
         return "\n".join(lines[-_LAST_LINES:])
-    written = re.compile(rf"{steps[-1]} \d+\.\d+ (.*)")
-    output = [match[1] for line in lines if (match := written.fullmatch(line))]
+    step = lines[failed].partition(" ")[0]
+    written = re.compile(rf"{step} \d+\.\d+ (.*)")
+    output = [match[1] for line in lines[:failed] if (match := written.fullmatch(line))]
     return "\n".join([lines[-1], *output[-_LAST_LINES:]])
 
 
@@ -123,12 +126,12 @@ def _push(image: Image, docker: Docker, config: Path | None, say: Say) -> str:
     say("Pushing Image to the registry")
     try:
         lines = docker.run("push", image.name, say=say, configuration=config)
-    except Failed as exc:
+    except CommandError as exc:
         raise PushError(f"error reading push output: {exc.lines[-1]}") from exc
     for line in reversed(lines):
         if pushed := _PUSHED.fullmatch(line):
             return f"{reference.repository(image.name)}@{pushed[1]}"
-    raise PushError(f"docker push {image.name} ended well, but said no digest: {lines[-1]}")
+    raise PushError(f"docker push {image.name} ended well, but told no digest")
 
 
 def _local_identifier(image: Image, docker: Docker) -> str:

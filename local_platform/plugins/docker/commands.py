@@ -5,6 +5,7 @@ context and for credentials, over a gRPC server on a connection that it takes ov
 gRPC cannot serve. The command line also reads ignore files by the builder's own rules.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -12,13 +13,14 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 
 from local_platform.plugins.docker.errors import (
     CancelledError,
+    CommandError,
     DaemonUnreachableError,
-    DockerCommandError,
+    DockerMissingError,
 )
 
 Say = Callable[[str], None]
@@ -26,18 +28,6 @@ Say = Callable[[str], None]
 
 # From 23 on the command line builds with BuildKit through its plugin buildx alone.
 _FIRST_WITHOUT_BUILDKIT = 23
-
-
-class Failed(Exception):  # noqa: N818 - an exit status, of which the caller makes an error
-    """A command ended with another status than 0.
-
-    Attributes:
-        lines: What it wrote.
-    """
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
 
 
 class Docker:
@@ -73,16 +63,16 @@ class Docker:
             The lines written.
 
         Raises:
-            Failed: The command failed.
+            CommandError: The command failed.
             CancelledError: `stop` was called.
-            DockerCommandError: There is no docker command line.
+            DockerMissingError: There is no docker command line.
         """
         environment = os.environ | {"DOCKER_BUILDKIT": str(int(buildkit))}
         if self._host is not None:
             environment["DOCKER_HOST"] = self._host
         if configuration is not None:
             environment["DOCKER_CONFIG"] = str(configuration)
-        process = self._start([_executable(), *arguments], environment)
+        process = self._start([self._program, *arguments], environment)
         lines = []
         with process:
             for line in process.stdout or ():
@@ -94,7 +84,7 @@ class Docker:
             if self._stopped:
                 raise CancelledError("cancelled")
         if process.returncode:
-            raise Failed(lines)
+            raise CommandError(f"docker {arguments[0]}", process.returncode, lines)
         return lines
 
     def _start(
@@ -125,7 +115,8 @@ class Docker:
         with self._lock:
             self._stopped = True
             for process in self._running:
-                os.killpg(process.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
     def require_daemon(self) -> None:
         """Checks that the daemon answers.
@@ -135,30 +126,27 @@ class Docker:
         """
         try:
             self.run("version", "--format", "{{.Server.Version}}")
-        except Failed as exc:
+        except CommandError as exc:
             where = self._host or os.environ.get("DOCKER_HOST") or "its default address"
             raise DaemonUnreachableError(
-                f"failed to connect to any docker daemon at {where}: {exc.lines[-1]}. "
-                "Start it, or set the provider's host or DOCKER_HOST."
+                f"failed to connect to any docker daemon at {where}; start it, or set the "
+                f"provider's host or DOCKER_HOST: {exc.lines[-1]}"
             ) from exc
 
-
-@cache
-def _executable() -> str:
-    """The first docker command line on PATH that can build with BuildKit."""
-    seen = []
-    for folder in os.get_exec_path():
-        program = shutil.which("docker", path=folder)
-        if program is None:
-            continue
-        if _builds_with_buildkit(program):
-            return program
-        seen.append(program)
-    if seen:
-        raise DockerCommandError(
-            f"{' and '.join(seen)} cannot build with BuildKit: install Docker's plugin buildx"
-        )
-    raise DockerCommandError("there is no docker command line on PATH; install it")
+    @cached_property
+    def _program(self) -> str:
+        """The first docker command line on PATH that can build with BuildKit."""
+        found = [shutil.which("docker", path=folder) for folder in os.get_exec_path()]
+        programs = [program for program in found if program is not None]
+        for program in programs:
+            if _builds_with_buildkit(program):
+                return program
+        if programs:
+            raise DockerMissingError(
+                f"{' and '.join(programs)} cannot build with BuildKit: install Docker's plugin "
+                "buildx"
+            )
+        raise DockerMissingError("there is no docker command line on PATH; install it")
 
 
 def _builds_with_buildkit(program: str) -> bool:

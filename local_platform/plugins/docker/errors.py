@@ -1,5 +1,7 @@
 """What can go wrong when an image is built and pushed."""
 
+from collections.abc import Sequence
+
 from local_platform.plugins.errors import PluginError
 
 
@@ -40,8 +42,20 @@ class ContextError(DockerPluginError):
     """The build context or its ignore file cannot be read."""
 
 
-class DockerCommandError(DockerPluginError):
+class DockerMissingError(DockerPluginError):
     """There is no docker command line that can build."""
+
+
+class CommandError(DockerPluginError):
+    """A docker command failed.
+
+    Attributes:
+        lines: What it wrote, without empty lines; never empty.
+    """
+
+    def __init__(self, command: str, status: int, lines: Sequence[str]) -> None:
+        self.lines = lines or [f"{command} ended with status {status} and said nothing"]
+        super().__init__(f"{command}: {self.lines[-1]}")
 
 
 class DaemonUnreachableError(DockerPluginError):

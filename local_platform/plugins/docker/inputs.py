@@ -56,7 +56,7 @@ class Image:
 def image(inputs: Mapping[str, Value]) -> Image:
     """The image that checked inputs without unknown values describe."""
     plain = reveal(dict(inputs))
-    build, registry = plain["build"], plain.get("registry") or {}
+    build = plain["build"]
     return Image(
         name=plain["imageName"],
         build=Build(
@@ -64,13 +64,13 @@ def image(inputs: Mapping[str, Value]) -> Image:
             dockerfile=build["dockerfile"],
             platform=build["platform"],
             buildkit=build.get("builderVersion") != "BuilderV1",
-            target=build.get("target") or "",
-            network=build.get("network") or "",
-            args=build.get("args") or {},
-            add_hosts=tuple(build.get("addHosts") or ()),
+            target=build.get("target", ""),
+            network=build.get("network", ""),
+            args=build.get("args", {}),
+            add_hosts=tuple(build.get("addHosts", ())),
             cache_from=_cache_from(build),
         ),
-        registry=Registry(**{name: value for name, value in registry.items() if value}),
+        registry=Registry(**plain.get("registry", {})),
         skip_push=plain["skipPush"],
         build_on_preview=plain["buildOnPreview"],
     )
@@ -161,4 +161,4 @@ def _unqualified(plain: Mapping[str, Value]) -> list[InputError]:
 
 
 def _cache_from(build: Mapping[str, Value]) -> tuple[str, ...]:
-    return tuple((build.get("cacheFrom") or {}).get("images") or ())
+    return tuple(build.get("cacheFrom", {}).get("images", ()))

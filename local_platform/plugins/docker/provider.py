@@ -97,8 +97,8 @@ class DockerPlugin(Plugin):
         """Gives the state back: neither the daemon nor the registry is asked."""
         if not request.properties.fields:
             raise ImportImageError(
-                f"{request.id}: an image cannot be imported, because nothing tells what it was "
-                "built from; declare it and let it be built"
+                f"{request.id}: an image can be neither imported nor looked up, because nothing "
+                "tells what it was built from; declare it and let it be built"
             )
         return provider_pb2.ReadResponse(
             id=request.id, properties=request.properties, inputs=request.inputs

@@ -70,4 +70,4 @@ def _registries(values: Mapping[str, Value]) -> Value:
             registries = reveal(json.loads(registries))
         except ValueError:
             return registries
-    return registries or []
+    return [] if registries is None else registries
