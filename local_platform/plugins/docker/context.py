@@ -23,7 +23,7 @@ def digest(context: Path, dockerfile: Path) -> str:
     try:
         # BuildKit follows a link that leads to the Dockerfile.
         total.update(hashlib.sha256(dockerfile.read_bytes()).digest())
-        for path in _files(context, ignore.read(context, dockerfile)):
+        for path in files(context, ignore.read(context, dockerfile)):
             mode = path.lstat().st_mode
             # Zero bytes end the parts of variable length: no name or mode contains one.
             total.update(os.fsencode(path.relative_to(context)) + b"\0%o\0" % mode)
@@ -44,8 +44,14 @@ def _content(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _files(context: Path, patterns: Sequence[ignore.Pattern]) -> Iterator[Path]:
-    """What is not a folder and is let in, sorted, so that the order on the disk does not count."""
+def files(context: Path, patterns: Sequence[ignore.Pattern]) -> Iterator[Path]:
+    """What is not a folder and is let in, sorted, so that the order on the disk does not count.
+
+    A folder that is left out, and in which no pattern can let anything in again, is not read.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
     yield from _below(context, (), patterns, [False] * len(patterns))
 
 

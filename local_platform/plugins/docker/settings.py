@@ -49,6 +49,8 @@ def check(values: Mapping[str, Value]) -> tuple[dict[str, Value], list[InputErro
         if values.get(name)
     ]
     entries = _registries(values)
+    if entries is UNKNOWN:
+        return dict(values), failures
     if not isinstance(entries, list):
         failures.append(InputError("registryAuth", "must be a list of registries"))
         return dict(values), failures

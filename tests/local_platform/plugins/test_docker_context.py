@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from local_platform.plugins.docker.context import digest
+from local_platform.plugins.docker import ignore
+from local_platform.plugins.docker.context import digest, files
 from local_platform.plugins.docker.errors import ContextError
+from tests.images.context import context_files
+from tests.images.dockerfile import IMAGES, NAMES, ROOT
 
 
 @pytest.fixture
@@ -149,6 +152,15 @@ def test_a_folder_that_nothing_lets_in_again_is_not_read(
     (context / ".dockerignore").write_text("**\n!src/b.txt\n")
     digest(context, context / "Dockerfile")
     assert read == [".", "src"], "a virtual environment in the context would take seconds"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_this_projects_images_are_built_from_the_files_that_their_ignore_files_let_in(
+    name: str,
+) -> None:
+    patterns = ignore.read(ROOT, IMAGES / name / "Dockerfile")
+    found = [path.relative_to(ROOT) for path in files(ROOT, patterns)]
+    assert sorted(found) == context_files(name)
 
 
 @pytest.mark.parametrize("rules", ["a\n!\n", "a\n[b-a]\n"])

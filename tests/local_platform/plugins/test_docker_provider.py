@@ -248,6 +248,13 @@ def test_settings_that_are_not_served_are_refused_by_name(plugin: DockerPlugin) 
     ]
 
 
+@pytest.mark.parametrize(
+    "registries", [UNKNOWN, [{"address": "a.test", "username": "user", "password": UNKNOWN}]]
+)
+def test_credentials_may_be_unknown_in_a_preview(plugin: DockerPlugin, registries: Any) -> None:
+    assert configure(plugin, {"host": UNKNOWN, "registryAuth": registries}) == []
+
+
 @pytest.mark.parametrize("text", ["{", "{}", '"a"'])
 def test_credentials_that_are_no_list_are_refused(plugin: DockerPlugin, text: str) -> None:
     news = to_struct({"registryAuth": text})
