@@ -82,5 +82,5 @@ def _wait_established(cluster: Cluster, wanted: Sequence[Identity], deadline: fl
 
 
 def _established(definition: Manifest) -> bool:
-    conditions = definition.get("status", {}).get("conditions", ())
+    conditions = definition.get("status", {}).get("conditions") or ()
     return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)

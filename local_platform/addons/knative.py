@@ -49,13 +49,6 @@ _CONFIG: Final[dict[str, dict[str, str]]] = {
         "kubernetes.podspec-tolerations": "enabled",
         "kubernetes.podspec-volumes-emptydir": "enabled",
     },
-    "config-leader-election": {
-        # A part that was killed finds its own lease taken; with the default of a minute nothing
-        # would be scaled from zero for that long.
-        "lease-duration": "15s",
-        "renew-deadline": "10s",
-        "retry-period": "2s",
-    },
     "config-network": {
         "ingress-class": "traefik.ingress.networking.knative.dev",
     },
@@ -64,9 +57,11 @@ _CONFIG: Final[dict[str, dict[str, str]]] = {
 # Soft limits in MiB of each program's heap, above what it was seen to need.
 _MEMORY: Final = {"activator": 64, "autoscaler": 64, "controller": 96, "webhook": 64}
 
-# There is one of each, so there is nobody to elect, and a lease for each of their reconcilers would
-# be renewed in etcd for nothing. The autoscaler knows no such flag.
-_WITHOUT_ELECTION: Final = {"controller", "webhook"}
+# There is one of each, so there is nobody to elect. Told that it is the first and only member of a
+# StatefulSet, a program takes no leases: none to be renewed in etcd all day, and none of a program
+# that was killed to wait a minute for. knative.dev/pkg/leaderelection owns these names.
+_ELECTED: Final = ("autoscaler", "controller", "webhook")
+_LEADER: Final = "STATEFUL_CONTROLLER_ORDINAL", "STATEFUL_SERVICE_NAME"
 
 
 def manifests(folder: Path, images: Mapping[str, str]) -> list[Manifest]:
@@ -125,13 +120,17 @@ def _deployment(deployment: Manifest, images: Mapping[str, str]) -> Manifest:
     if program not in images:
         raise ManifestError(f"upstream's Knative has a program that is not built: {program}")
     container["image"] = images[program]
-    if program in _WITHOUT_ELECTION:
-        container["args"] = ["--disable-ha"]
     container["resources"] = {
         "requests": {"cpu": "10m", "memory": f"{_MEMORY[program]}Mi"},
         "limits": {"memory": f"{8 * _MEMORY[program]}Mi"},
     }
-    kept = [variable for variable in container["env"] if variable["name"] != "GOGC"]
-    container["env"] = [*kept, {"name": "GOMEMLIMIT", "value": f"{_MEMORY[program]}MiB"}]
+    environment = {one["name"]: one for one in container["env"]}
+    environment.pop("GOGC", None)  # It spends memory for time: five times the heap in use.
+    environment["GOMEMLIMIT"] = {"name": "GOMEMLIMIT", "value": f"{_MEMORY[program]}MiB"}
+    if program in _ELECTED:
+        ordinal, service = _LEADER
+        environment[ordinal] = {"name": ordinal, "value": f"{program}-0"}
+        environment[service] = {"name": service, "value": program}
+    container["env"] = list(environment.values())
     container["readinessProbe"]["periodSeconds"] = 2
     return deployment

@@ -88,5 +88,5 @@ def _log(cluster: Cluster, pod: Manifest, container: dict[str, Any]) -> list[str
 
 
 def _condition(manifest: Manifest, kind: str) -> dict[str, Any]:
-    conditions = manifest.get("status", {}).get("conditions", ())
+    conditions = manifest.get("status", {}).get("conditions") or ()
     return next((one for one in conditions if one["type"] == kind), {})
