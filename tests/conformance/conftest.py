@@ -1,12 +1,15 @@
 """A stack for each test, on the running platform."""
 
 import os
+import secrets
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from local_platform import environment
+from tests.conformance.cluster import Namespace
 from tests.conformance.stack import Stack
 
 
@@ -23,3 +26,12 @@ def stack(tmp_path: Path) -> Stack:
             **{name: variables[name] for name in ("DOCKER_HOST", "KUBECONFIG")},
         },
     )
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    """A namespace of the platform's cluster that nothing is in."""
+    made = Namespace(f"conformance-{secrets.token_hex(4)}")
+    made.kubectl("create", "namespace", made.name)
+    yield made
+    made.kubectl("delete", "namespace", made.name, "--wait=false")
