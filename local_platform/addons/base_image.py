@@ -8,14 +8,14 @@ import hashlib
 import json
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from local_platform import settings
+from local_platform.addons.cached_layer import LAYER_FILE, cached_layer, published
 from local_platform.addons.errors import BaseImageError
-from local_platform.addons.oci import Layer, LayerWriter, RunConfig, image_of
+from local_platform.addons.oci import Layer, LayerWriter, RunConfig
 from local_platform.addons.registry import Registry
 
 _SUITE: Final = "bookworm"
@@ -53,21 +53,21 @@ def base_image(report: Callable[[str], None], address: str = settings.REGISTRY) 
         What `BASE_IMAGE` of the project's Dockerfiles is set to.
 
     Raises:
-        BaseImageError: debootstrap failed, or is missing.
+        AddonsError: debootstrap failed or is missing, or the disk is full.
         RegistryError: The registry fails.
     """
     key = _key()
-    registry = Registry(address)
-    digest = registry.digest(_REPOSITORY, key)
-    if digest is None:
-        layer = _layer(settings.cache() / "base" / key, report)
-        report("base image: pushing it to the registry")
-        run = RunConfig(
+    digest = published(
+        Registry(address),
+        _REPOSITORY,
+        key,
+        lambda: cached_layer(settings.cache() / "base" / key, lambda folder: _make(folder, report)),
+        RunConfig(
             user="0:0",
             command=("bash",),
             environment={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-        )
-        digest = registry.push(_REPOSITORY, key, image_of(layer, run))
+        ),
+    )
     return f"{address}/{_REPOSITORY}@{digest}"
 
 
@@ -76,32 +76,14 @@ def _key() -> str:
     return hashlib.sha256(pins.encode()).hexdigest()[:16]
 
 
-def _layer(folder: Path, report: Callable[[str], None]) -> Layer:
-    facts = folder / "layer.json"
-    if not facts.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
-        try:
-            _make(made, report)
-            made.rename(folder)
-        except OSError as exc:
-            raise BaseImageError(f"the base image could not be written: {exc}") from exc
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    known = json.loads(facts.read_text())
-    return Layer(path=folder / "layer.tar.gz", **known)
-
-
-def _make(folder: Path, report: Callable[[str], None]) -> None:
+def _make(folder: Path, report: Callable[[str], None]) -> Layer:
     root = folder / "root"
     _debootstrap(root, report)
     report("base image: packing it")
-    with LayerWriter(folder / "layer.tar.gz") as writer:
+    with LayerWriter(folder / LAYER_FILE) as writer:
         _archive(root, writer)
-    layer = writer.layer()
     shutil.rmtree(root)
-    facts = {"digest": layer.digest, "size": layer.size, "diff_id": layer.diff_id}
-    (folder / "layer.json").write_text(json.dumps(facts))
+    return writer.layer()
 
 
 def _debootstrap(root: Path, report: Callable[[str], None]) -> None:

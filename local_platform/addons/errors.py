@@ -15,6 +15,10 @@ class BaseImageError(AddonsError):
     """The base image could not be made of Debian packages."""
 
 
+class WheelsImageError(AddonsError):
+    """The wheels of the project's images could not be downloaded."""
+
+
 class ManifestError(AddonsError):
     """A manifest of an upstream project is not what this version of it is known to hold."""
 

@@ -15,6 +15,7 @@ from local_platform.addons.certificate import Certificate
 from local_platform.addons.cluster import Cluster
 from local_platform.addons.images import ProgramImage, push_all
 from local_platform.addons.manifests import Identity, Manifest
+from local_platform.addons.wheels_image import wheels_image
 from local_platform.node.configuration import PAUSE_IMAGE
 from local_platform.toolchain import Toolchain
 
@@ -41,15 +42,16 @@ def install(toolchain: Toolchain, kubeconfig: Path, report: Callable[[str], None
         rendered = pool.submit(
             kserve.render, toolchain.tool("kubectl"), toolchain.manifests("kserve")
         )
-        # Nothing in the cluster needs it, so it is made beside the rest.
-        base = pool.submit(base_image, report)
+        # Nothing in the cluster needs them, so they are made beside the rest.
+        for_builds = [pool.submit(make, report) for make in (base_image, wheels_image)]
         images = push_all(_images(toolchain), report)
         objects = _objects(toolchain, images, rendered.result(), _certificate(cluster))
         report(f"applying {len(objects)} objects")
         apply_all(cluster, objects, report, time.monotonic() + _PATIENCE_S)
         report("waiting for pods and webhooks")
         readiness.wait_ready(cluster, report, time.monotonic() + _PATIENCE_S)
-        base.result()
+        for made in for_builds:
+            made.result()
 
 
 def status(kubeconfig: Path) -> list[readiness.PartStatus]:
