@@ -2,6 +2,7 @@
 
 import secrets
 import shlex
+from pathlib import Path
 
 from local_platform.settings import DATA, DOCKER_SOCKET, HUB_PORT, KUBECONFIG, STACKS
 from local_platform.toolchain import Toolchain
@@ -16,6 +17,9 @@ PASSPHRASE = DATA / "passphrase"
 """The file with what Pulumi encrypts the secrets of this platform's stacks with."""
 
 _TOOLS = ("kubectl", "pulumi", "pulumi-language-python", "pulumi-language-python-exec")
+
+# Debian's, which has BuildKit in itself: a newer client on PATH may lack its buildx component.
+_DOCKER = Path("/usr/bin/docker")
 
 
 def variables() -> dict[str, str]:
@@ -33,9 +37,10 @@ def variables() -> dict[str, str]:
 def write(toolchain: Toolchain) -> None:
     """Put the tools in `BIN`, and the variables in `FILE`."""
     BIN.mkdir(parents=True, exist_ok=True)
-    for name in _TOOLS:
+    for name, target in {name: toolchain.tool(name) for name in _TOOLS} | {
+        "docker": _DOCKER
+    }.items():
         link = BIN / name
-        target = toolchain.tool(name)
         if not link.is_symlink() or link.readlink() != target:
             link.unlink(missing_ok=True)
             link.symlink_to(target)
