@@ -79,8 +79,12 @@ def test_a_resource_that_is_not_ready_comes_with_its_state(
 ) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         stub.Create(provider_pb2.CreateRequest())
-    metadata = dict(caught.value.trailing_metadata())
-    status = status_pb2.Status.FromString(metadata["grpc-status-details-bin"])
+    details = next(
+        item.value
+        for item in caught.value.trailing_metadata()
+        if item.key == "grpc-status-details-bin"
+    )
+    status = status_pb2.Status.FromString(details)
     detail = provider_pb2.ErrorResourceInitFailed()
     assert status.details[0].Unpack(detail)
     assert (detail.id, list(detail.reasons)) == ("a/b", ["why"])

@@ -46,9 +46,11 @@ def test_signatures_are_those_of_the_engine() -> None:
 
 
 def test_an_output_without_a_value_is_unknown_and_its_secrecy_kept() -> None:
-    def output(**fields: object) -> struct_pb2.Struct:
+    def output(**fields: str | bool) -> struct_pb2.Struct:
         struct = struct_pb2.Struct()
-        signature = {"4dabf18193072939515e22adb298388d": "d0e6a833031e9bbcd3f4e8bde6ca49a4"}
+        signature: dict[str, str | bool] = {
+            "4dabf18193072939515e22adb298388d": "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+        }
         struct.update({"it": {**signature, **fields}})
         return struct
 
