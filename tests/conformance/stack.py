@@ -75,6 +75,8 @@ class Stack:
             **os.environ,
             "PULUMI_BACKEND_URL": backend.as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": "conformance",
+            # Otherwise each command spends seconds on finding no newer plugins.
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             # The option --event-log is shown and taken only with it.
             "PULUMI_DEBUG_COMMANDS": "true",
             "PULUMI_HOME": str(folder / "home"),

@@ -5,7 +5,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
@@ -31,9 +31,14 @@ PROGRAM = """
 
 
 @pytest.fixture
-def repository() -> str:
-    """A repository that the registry does not have."""
-    return f"conformance/{secrets.token_hex(6)}"
+def repository() -> Iterator[str]:
+    """A repository that the registry does not have; Docker forgets its images at the end."""
+    repository = f"conformance/{secrets.token_hex(6)}"
+    yield repository
+    for name in (repository, f"{settings.REGISTRY}/{repository}"):
+        images = docker("image", "ls", "--quiet", name).split()
+        if images:
+            docker("image", "rm", "--force", *set(images))
 
 
 @pytest.fixture
@@ -56,16 +61,20 @@ def named(repository: str, tag: str = "1") -> str:
     return f"{settings.REGISTRY}/{repository}:{tag}"
 
 
-def local_identifier(name: str) -> str | None:
-    """The identifier of an image that Docker has."""
-    done = subprocess.run(
-        ["docker", "image", "inspect", "--format", "{{.Id}}", name],
+def docker(*arguments: str) -> str:
+    """What a docker command writes, against the platform's daemon."""
+    return subprocess.run(
+        ["docker", *arguments],
         env={**os.environ, **environment.variables()},
         capture_output=True,
         text=True,
-        check=False,
-    )
-    return done.stdout.strip() or None
+        check=True,
+    ).stdout
+
+
+def local_identifier(name: str) -> str | None:
+    """The identifier of an image that Docker has."""
+    return docker("image", "ls", "--quiet", "--no-trunc", name).strip() or None
 
 
 def is_running(mark: str) -> bool:
@@ -243,12 +252,11 @@ def test_a_name_without_a_registry_is_refused_before_anything_is_built(
 
 
 def test_an_image_that_is_not_pushed_is_pinned_by_its_local_identifier(
-    stack: Stack, context: None
+    stack: Stack, repository: str, context: None
 ) -> None:
-    name = f"conformance-{secrets.token_hex(6)}"
-    report = stack.up(program(name, skip_push=True))
+    report = stack.up(program(f"{repository}:1", skip_push=True))
     assert report.succeeded, report.messages
-    assert stack.outputs()["digest"] == local_identifier(name)
+    assert stack.outputs()["digest"] == local_identifier(f"{repository}:1")
 
 
 def test_arguments_and_target_reach_the_build(stack: Stack, repository: str) -> None:
