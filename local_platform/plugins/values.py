@@ -4,7 +4,7 @@ A value is what JSON has, and besides `Secret` and `UNKNOWN`. The signatures are
 `sdk/go/common/resource/sig` and `sdk/go/common/resource/plugin/rpc.go` of pulumi/pulumi.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -143,3 +143,33 @@ def conceal(value: Value, like: Value) -> Value:
             for name, item in value.items()
         }
     return Secret(value) if has_secret(like) else value
+
+
+def hide(text: str, value: Value) -> str:
+    """A text without the secrets of a value, which an API's error may quote."""
+    for secret in _secrets(value):
+        text = text.replace(secret, "[secret]")
+    return text
+
+
+def _secrets(value: Value) -> Iterator[str]:
+    if isinstance(value, Secret):
+        yield from _strings(reveal(value))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _secrets(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _secrets(item)
+
+
+def _strings(value: Value) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+    elif isinstance(value, str) and len(value) > 1:
+        # A single character is in every text.
+        yield value

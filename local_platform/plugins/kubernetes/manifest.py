@@ -62,7 +62,11 @@ def named(manifest: dict[str, Any], old: Mapping[str, Any], name: str, seed: byt
     else:
         suffix = hashlib.sha256(seed).hexdigest()[:8] if seed else secrets.token_hex(4)
         metadata["name"] = f"{name}-{suffix}"
-    metadata["annotations"] = {**metadata.get("annotations", {}), AUTONAMED: "true"}
+    annotations = metadata.get("annotations", {})
+    marked = {**annotations, AUTONAMED: "true"} if isinstance(annotations, Mapping) else annotations
+    if isinstance(annotations, Secret):
+        marked = Secret({**annotations.value, AUTONAMED: "true"})
+    metadata["annotations"] = marked
 
 
 def identity(manifest: Mapping[str, Any]) -> tuple[str | None, str]:

@@ -9,6 +9,7 @@ from local_platform.plugins.errors import PluginError, ResourceInitError
 from local_platform.plugins.kubernetes.cluster import Cluster, Object
 from local_platform.plugins.kubernetes.errors import (
     ClusterError,
+    InvalidError,
     NotFoundError,
     UnknownKindError,
     UnreachableError,
@@ -28,7 +29,7 @@ from local_platform.plugins.kubernetes.readiness.choice import (
 from local_platform.plugins.kubernetes.readiness.state import Phase
 from local_platform.plugins.kubernetes.settings import Settings
 from local_platform.plugins.kubernetes.waiting import NotReadyError, Waiter
-from local_platform.plugins.values import Value, has_unknown, reveal
+from local_platform.plugins.values import Value, has_unknown, hide, reveal
 
 PATCH_FORCE = "pulumi.com/patchForce"
 PROPAGATION = "pulumi.com/deletionPropagationPolicy"
@@ -80,13 +81,16 @@ class Objects:
             return expected(inputs, inputs)
         manifest = reveal(inputs)
         try:
-            if not exists:
-                self._require_absence(manifest)
             planned = self._cluster.apply(manifest, force=self._forces(manifest), dry_run=True)
         except (NotFoundError, UnknownKindError):
             return expected(inputs, inputs)
+        except InvalidError as exc:
+            if not exists and self._exists(manifest):
+                # It is replaced: until then the old object forbids what the new one may have.
+                return expected(inputs, inputs)
+            raise _refusal(inputs, "updated" if exists else "created", exc) from exc
         except ClusterError as exc:
-            raise _refusal(manifest, "updated" if exists else "created", exc) from exc
+            raise _refusal(inputs, "updated" if exists else "created", exc) from exc
         return outputs(planned, inputs) if exists else expected(planned, inputs)
 
     def create(self, inputs: Mapping[str, Any], *, timeout: float) -> Object:
@@ -109,9 +113,9 @@ class Objects:
             except (NotFoundError, UnknownKindError) as exc:
                 self._report(f"Retrying: {exc}")
                 if time.monotonic() > deadline or self._cancelled.wait(1):
-                    raise _refusal(manifest, "created", exc) from exc
+                    raise _refusal(inputs, "created", exc) from exc
             except ClusterError as exc:
-                raise _refusal(manifest, "created", exc) from exc
+                raise _refusal(inputs, "created", exc) from exc
             else:
                 return self._ready(live, inputs, timeout)
 
@@ -124,7 +128,7 @@ class Objects:
         try:
             live = self._cluster.apply(manifest, force=self._forces(manifest))
         except ClusterError as exc:
-            raise _refusal(manifest, "updated", exc) from exc
+            raise _refusal(inputs, "updated", exc) from exc
         return self._ready(live, inputs, timeout)
 
     def require_health(self, live: Object, inputs: Mapping[str, Any]) -> None:
@@ -194,17 +198,19 @@ class Objects:
         return self._settings.patch_force if asked is None else str(asked).lower() == "true"
 
     def _require_absence(self, manifest: Object) -> None:
-        if self._settings.upsert:
-            return
+        if not self._settings.upsert and self._exists(manifest):
+            raise ClusterError(
+                "it exists already, and the provider's `upsertExistingObjects` is false; import "
+                "it, or set that to true"
+            )
+
+    def _exists(self, manifest: Object) -> bool:
         namespace, name = identity(manifest)
         try:
             self._cluster.get(manifest["apiVersion"], manifest["kind"], namespace, name)
         except NotFoundError:
-            return
-        raise ClusterError(
-            "it exists already, and the provider's `upsertExistingObjects` is false; import it, or "
-            "set that to true"
-        )
+            return False
+        return True
 
 
 def _init_error(inputs: Mapping[str, Any], exc: NotReadyError) -> ResourceInitError:
@@ -221,12 +227,12 @@ def _init_error(inputs: Mapping[str, Any], exc: NotReadyError) -> ResourceInitEr
     )
 
 
-def _refusal(manifest: Object, done: str, exc: ClusterError) -> PluginError:
+def _refusal(inputs: Mapping[str, Any], done: str, exc: ClusterError) -> PluginError:
     if isinstance(exc, UnreachableError):
         return exc
     return PluginError(
-        f"resource {resource_id(manifest)} was not successfully {done} by the Kubernetes API "
-        f"server: {exc}"
+        f"resource {resource_id(inputs)} was not successfully {done} by the Kubernetes API "
+        f"server: {hide(str(exc), inputs)}"
     )
 
 

@@ -22,9 +22,20 @@ def parse_token(token: str) -> tuple[str, str]:
                 f"{token}: {what} need the real kubernetes plugin; "
                 "run `pulumi plugin install resource kubernetes`"
             )
+    group, _, _ = api_version.rpartition("/")
+    if "." not in group or group.endswith(".k8s.io"):
+        _require_single_object(token, kind)
+    return api_version.removeprefix("core/"), kind
+
+
+def _require_single_object(token: str, kind: str) -> None:
+    """Of Kubernetes's own kinds the SDK has variants; a custom kind may be named like them."""
     if kind.endswith("Patch"):
         raise PluginError(
             f"{token}: patches of objects that others made need the real kubernetes plugin; set "
             "the fields in the resource that makes the object"
         )
-    return api_version.removeprefix("core/"), kind
+    if kind.endswith("List"):
+        raise PluginError(
+            f"{token}: lists need the real kubernetes plugin; make a resource of each object"
+        )

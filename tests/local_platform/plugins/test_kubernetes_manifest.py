@@ -55,6 +55,14 @@ def test_a_name_is_not_overridden(name: object) -> None:
     assert manifest == {"metadata": {"name": name}}
 
 
+@pytest.mark.parametrize("annotations", [UNKNOWN, Secret({"a": "b"})])
+def test_a_name_is_made_up_beside_annotations_of_any_kind(annotations: object) -> None:
+    manifest: dict[str, Any] = {"metadata": {"annotations": annotations}}
+    named(manifest, {}, "settings", b"seed")
+    assert manifest["metadata"]["name"] == "settings-19b25856"
+    assert type(manifest["metadata"]["annotations"]) is type(annotations)
+
+
 def test_ids_are_namespace_and_name() -> None:
     assert resource_id(thing()) == "default/it"
     assert resource_id({"metadata": {"name": "it"}}) == "it"
@@ -144,6 +152,7 @@ def test_a_secret_given_as_text_is_refreshed_as_text() -> None:
     [
         ("kubernetes:core/v1:Secret", ("v1", "Secret")),
         ("kubernetes:batch/v1:Job", ("batch/v1", "Job")),
+        ("kubernetes:example.org/v1:AllowList", ("example.org/v1", "AllowList")),
         (
             "kubernetes:serving.kserve.io/v1beta1:InferenceService",
             ("serving.kserve.io/v1beta1", "InferenceService"),
@@ -161,6 +170,8 @@ def test_tokens_are_kinds(token: str, kind: tuple[str, str]) -> None:
         "kubernetes:yaml/v2:ConfigFile",
         "kubernetes:kustomize/v2:Directory",
         "kubernetes:apps/v1:DeploymentPatch",
+        "kubernetes:networking.k8s.io/v1:IngressPatch",
+        "kubernetes:core/v1:ConfigMapList",
     ],
 )
 def test_what_is_not_served_is_refused_by_name(token: str) -> None:

@@ -11,6 +11,7 @@ from local_platform.plugins.kubernetes.cluster import Cluster, Object
 from local_platform.plugins.kubernetes.errors import (
     ClusterError,
     FieldConflictError,
+    InvalidError,
     NotFoundError,
     UnknownKindError,
     UnreachableError,
@@ -207,6 +208,20 @@ def test_what_the_server_would_refuse_fails_the_preview() -> None:
         objects(
             ScriptedCluster(planned=ClusterError(".spec.tempate: field not declared in schema"))
         ).foretell(thing())
+
+
+def test_a_replacement_is_foretold_though_the_old_object_forbids_it() -> None:
+    refusal = InvalidError("field is immutable")
+    told = objects(ScriptedCluster(gets=[thing()], planned=refusal)).foretell(thing(spec=2))
+    assert told["spec"] == 2
+    with pytest.raises(PluginError, match="field is immutable"):
+        objects(ScriptedCluster(planned=refusal)).foretell(thing(spec=2))
+
+
+def test_a_refusal_does_not_tell_secrets() -> None:
+    refusal = ClusterError('Invalid value: "hunter2"')
+    with pytest.raises(PluginError, match=r'Invalid value: "\[secret\]"'):
+        objects(Applying([refusal])).create(thing(token=Secret("hunter2")), timeout=0)
 
 
 def test_deletion_is_in_the_foreground_unless_the_program_says_otherwise() -> None:

@@ -11,7 +11,7 @@ from local_platform.plugins.kubernetes.readiness.choice import check_for, timeou
 from local_platform.plugins.kubernetes.readiness.conditions import check_wanted
 from local_platform.plugins.kubernetes.readiness.job import JobCheck
 from local_platform.plugins.kubernetes.readiness.jsonpath import find
-from local_platform.plugins.kubernetes.readiness.pods import check_pod
+from local_platform.plugins.kubernetes.readiness.pods import PodErrors, check_pod
 from local_platform.plugins.kubernetes.readiness.services import check_service
 from local_platform.plugins.kubernetes.readiness.state import Phase
 from local_platform.plugins.kubernetes.readiness.storage import check_claim
@@ -72,12 +72,12 @@ def test_a_failed_job_tells_its_pods_last_words_though_they_are_deleted() -> Non
 
 
 def test_a_log_that_says_what_the_message_says_is_not_repeated() -> None:
-    state = check_pod(failed_pod("same"), ScriptedCluster(logs="same\n"))
+    state = check_pod(PodErrors(), failed_pod("same"), ScriptedCluster(logs="same\n"))
     assert state.problems == ("[Pod it]: [Error] same",)
 
 
 def test_a_container_without_a_message_tells_its_exit_code() -> None:
-    state = check_pod(failed_pod(), NOTHING)
+    state = check_pod(PodErrors(), failed_pod(), NOTHING)
     assert state.problems == ("[Pod it]: [Error] container main exited with code 3",)
 
 
@@ -98,7 +98,7 @@ def test_a_pod_that_cannot_be_scheduled_or_pulled_tells_why() -> None:
             containerStatuses=[{"name": "b", "state": {"waiting": {"reason": "PodInitializing"}}}],
         ),
     )
-    state = check_pod(pod, NOTHING)
+    state = check_pod(PodErrors(), pod, NOTHING)
     assert state.phase is Phase.WAITING
     assert state.problems == (
         "[Pod it]: [Unschedulable] no GPU",
@@ -108,7 +108,7 @@ def test_a_pod_that_cannot_be_scheduled_or_pulled_tells_why() -> None:
 
 @pytest.mark.parametrize("status", [conditions(READY, phase="Running"), {"phase": "Succeeded"}])
 def test_a_pod_is_ready_when_it_serves_or_has_ended(status: Object) -> None:
-    assert check_pod(thing("Pod", status=status), NOTHING).phase is Phase.READY
+    assert check_pod(PodErrors(), thing("Pod", status=status), NOTHING).phase is Phase.READY
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_deployment_is_ready_when_only_new_replicas_are_left(
     status: Object, ready: Phase
 ) -> None:
     deployment = thing("Deployment", spec={"replicas": 2}, status=status)
-    assert check_deployment(deployment, NOTHING).phase is ready
+    assert check_deployment(PodErrors(), deployment, NOTHING).phase is ready
 
 
 def test_a_deployment_fails_at_its_progress_deadline_with_its_pods_errors() -> None:
@@ -169,7 +169,9 @@ def test_a_deployment_fails_at_its_progress_deadline_with_its_pods_errors() -> N
         spec={"replicas": 1, "selector": {"matchLabels": {"app": "a"}}},
         status=conditions(late, observedGeneration=1),
     )
-    state = check_deployment(deployment, ScriptedCluster(pods=[failed_pod("bad model")]))
+    state = check_deployment(
+        PodErrors(), deployment, ScriptedCluster(pods=[failed_pod("bad model")])
+    )
     assert state.phase is Phase.FAILED
     assert state.problems == ("[Pod it]: [Error] bad model",)
 
@@ -185,7 +187,7 @@ def test_a_deployment_fails_at_its_progress_deadline_with_its_pods_errors() -> N
 def test_a_stateful_set_is_ready_when_all_are_new_and_ready(status: Object, ready: Phase) -> None:
     revisions = {"observedGeneration": 1, "currentRevision": "a", "updateRevision": "b"}
     stateful_set = thing("StatefulSet", spec={"replicas": 2}, status={**revisions, **status})
-    assert check_stateful_set(stateful_set, NOTHING).phase is ready
+    assert check_stateful_set(PodErrors(), stateful_set, NOTHING).phase is ready
 
 
 @pytest.mark.parametrize(("updated", "ready"), [(2, Phase.READY), (1, Phase.WAITING)])
@@ -196,7 +198,10 @@ def test_a_daemon_set_is_ready_when_every_node_has_it(updated: int, ready: Phase
         "updatedNumberScheduled": updated,
         "numberAvailable": 2,
     }
-    assert check_daemon_set(thing("DaemonSet", spec={}, status=status), NOTHING).phase is ready
+    assert (
+        check_daemon_set(PodErrors(), thing("DaemonSet", spec={}, status=status), NOTHING).phase
+        is ready
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from local_platform.plugins.values import (
     from_struct,
     has_secret,
     has_unknown,
+    hide,
     reveal,
     to_struct,
 )
@@ -78,3 +79,10 @@ def test_what_was_secret_is_secret_again() -> None:
         "data": {"a": Secret(5), "b": 6, "c": 7},
         "list": Secret([1, 2, 3]),
     }
+
+
+def test_secrets_are_cut_out_of_texts() -> None:
+    value = {"a": Secret({"b": ["hunter2"]}), "c": "open", "d": [Secret("x")]}
+    assert hide('Invalid value: "hunter2" (open, x)', value) == (
+        'Invalid value: "[secret]" (open, x)'
+    )

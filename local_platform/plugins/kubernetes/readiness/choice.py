@@ -1,6 +1,7 @@
 """Which check an object gets, and how long it may take."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from local_platform.plugins.errors import PluginError
@@ -11,7 +12,7 @@ from local_platform.plugins.kubernetes.readiness.conditions import (
     check_wanted,
 )
 from local_platform.plugins.kubernetes.readiness.job import JobCheck
-from local_platform.plugins.kubernetes.readiness.pods import check_pod
+from local_platform.plugins.kubernetes.readiness.pods import PodErrors, check_pod
 from local_platform.plugins.kubernetes.readiness.services import check_service
 from local_platform.plugins.kubernetes.readiness.state import Check
 from local_platform.plugins.kubernetes.readiness.storage import check_claim
@@ -28,12 +29,12 @@ _DEFAULT_TIMEOUT = 600.0
 
 _CHECKS: Mapping[tuple[str, str], Callable[[], Check]] = {
     ("", "PersistentVolumeClaim"): lambda: check_claim,
-    ("", "Pod"): lambda: check_pod,
+    ("", "Pod"): lambda: partial(check_pod, PodErrors()),
     ("", "Service"): lambda: check_service,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): lambda: check_established,
-    ("apps", "DaemonSet"): lambda: check_daemon_set,
-    ("apps", "Deployment"): lambda: check_deployment,
-    ("apps", "StatefulSet"): lambda: check_stateful_set,
+    ("apps", "DaemonSet"): lambda: partial(check_daemon_set, PodErrors()),
+    ("apps", "Deployment"): lambda: partial(check_deployment, PodErrors()),
+    ("apps", "StatefulSet"): lambda: partial(check_stateful_set, PodErrors()),
     ("batch", "Job"): JobCheck,
 }
 

@@ -1,7 +1,7 @@
 """Jobs: ready when they succeeded."""
 
 from local_platform.plugins.kubernetes.cluster import Cluster, Object
-from local_platform.plugins.kubernetes.readiness.pods import problems
+from local_platform.plugins.kubernetes.readiness.pods import PodErrors
 from local_platform.plugins.kubernetes.readiness.state import (
     READY,
     State,
@@ -16,6 +16,7 @@ class JobCheck:
     """Follows one Job, and remembers its pods' errors: the Job's controller deletes failed pods."""
 
     def __init__(self) -> None:
+        self._errors = PodErrors()
         self._problems: dict[str, tuple[str, ...]] = {}
 
     def __call__(self, job: Object, cluster: Cluster) -> State:
@@ -34,7 +35,7 @@ class JobCheck:
         metadata = job["metadata"]
         selector = f"batch.kubernetes.io/controller-uid={metadata['uid']}"
         for pod in cluster.list("v1", "Pod", metadata["namespace"], selector):
-            found = problems([pod], cluster)
+            found = self._errors.of([pod], cluster)
             if found:
                 self._problems[pod["metadata"]["uid"]] = found
 

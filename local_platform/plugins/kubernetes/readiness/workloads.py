@@ -1,7 +1,7 @@
 """Deployments, StatefulSets and DaemonSets: ready when their present template is rolled out."""
 
 from local_platform.plugins.kubernetes.cluster import Cluster, Object
-from local_platform.plugins.kubernetes.readiness.pods import problems, selected
+from local_platform.plugins.kubernetes.readiness.pods import PodErrors, selected
 from local_platform.plugins.kubernetes.readiness.state import (
     READY,
     State,
@@ -13,7 +13,7 @@ from local_platform.plugins.kubernetes.readiness.state import (
 )
 
 
-def check_deployment(deployment: Object, cluster: Cluster) -> State:
+def check_deployment(errors: PodErrors, deployment: Object, cluster: Cluster) -> State:
     """Rolled out when all replicas are new ones and available; failed at its progress deadline."""
     status = deployment.get("status") or {}
     wanted = deployment["spec"].get("replicas", 1)
@@ -23,7 +23,7 @@ def check_deployment(deployment: Object, cluster: Cluster) -> State:
     if progressing is not None and progressing.get("reason") == "ProgressDeadlineExceeded":
         return failed(
             f"{label(deployment)}: [ProgressDeadlineExceeded] {progressing.get('message')}",
-            problems(selected(deployment, cluster), cluster),
+            errors.of(selected(deployment, cluster), cluster),
         )
     counts = {name: status.get(name, 0) for name in ("replicas", "updatedReplicas")}
     available = status.get("availableReplicas", 0)
@@ -32,11 +32,11 @@ def check_deployment(deployment: Object, cluster: Cluster) -> State:
     return waiting(
         f"Waiting for {label(deployment)} to be rolled out "
         f"({counts['updatedReplicas']} of {wanted} updated, {available} available)",
-        problems(selected(deployment, cluster), cluster),
+        errors.of(selected(deployment, cluster), cluster),
     )
 
 
-def check_stateful_set(stateful_set: Object, cluster: Cluster) -> State:
+def check_stateful_set(errors: PodErrors, stateful_set: Object, cluster: Cluster) -> State:
     """Rolled out when all replicas are ready and of the present revision, unless told to be not."""
     status = stateful_set.get("status") or {}
     spec = stateful_set["spec"]
@@ -56,11 +56,11 @@ def check_stateful_set(stateful_set: Object, cluster: Cluster) -> State:
     return waiting(
         f"Waiting for {label(stateful_set)} to be rolled out "
         f"({min(updated, wanted)} of {wanted} updated, {ready} ready)",
-        problems(selected(stateful_set, cluster), cluster),
+        errors.of(selected(stateful_set, cluster), cluster),
     )
 
 
-def check_daemon_set(daemon_set: Object, cluster: Cluster) -> State:
+def check_daemon_set(errors: PodErrors, daemon_set: Object, cluster: Cluster) -> State:
     """Rolled out when every node that should run it runs its present template."""
     status = daemon_set.get("status") or {}
     if not _observed(daemon_set):
@@ -73,7 +73,7 @@ def check_daemon_set(daemon_set: Object, cluster: Cluster) -> State:
     return waiting(
         f"Waiting for {label(daemon_set)} to be rolled out "
         f"({updated} of {wanted} updated, {status.get('numberAvailable', 0)} available)",
-        problems(selected(daemon_set, cluster), cluster),
+        errors.of(selected(daemon_set, cluster), cluster),
     )
 
 
