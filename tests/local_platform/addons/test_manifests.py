@@ -1,0 +1,110 @@
+"""Kubernetes objects, ours and upstream's."""
+
+from pathlib import Path
+
+import pytest
+
+from local_platform import settings
+from local_platform.addons.errors import ManifestError
+from local_platform.addons.manifests import (
+    Identity,
+    Manifest,
+    identity,
+    only,
+    own,
+    upstream,
+    without_descriptions,
+)
+
+IMAGES = {
+    "COREDNS_IMAGE": "registry/coredns@sha256:1",
+    "TRAEFIK_IMAGE": "registry/traefik@sha256:2",
+}
+
+
+def _ours() -> list[Manifest]:
+    return [one for name in ("platform", "coredns", "traefik") for one in own(name, IMAGES)]
+
+
+def test_our_objects_have_one_identity_each() -> None:
+    identities = [identity(manifest) for manifest in _ours()]
+    assert len(identities) == len(set(identities)) == 18
+
+
+def test_our_containers_have_no_rights_that_they_do_not_need() -> None:
+    pods = [one["spec"]["template"]["spec"] for one in _ours() if one["kind"] == "Deployment"]
+    assert [pod["containers"][0]["image"] for pod in pods] == list(IMAGES.values())
+    for pod in pods:
+        assert pod["securityContext"] == {
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def test_the_settings_are_in_place() -> None:
+    ours = _ours()
+    dns = only(ours, Identity("Service", settings.NAMESPACE, "coredns"))
+    assert dns["spec"]["clusterIP"] == settings.CLUSTER_DNS
+    slice_ = only(ours, Identity("EndpointSlice", settings.NAMESPACE, "model-hub"))
+    assert slice_["ports"][0]["port"] == settings.HUB_PORT
+    assert slice_["endpoints"][0]["addresses"] == [settings.NODE_ADDRESS]
+    traefik = only(ours, Identity("Deployment", settings.NAMESPACE, "traefik"))
+    ports = traefik["spec"]["template"]["spec"]["containers"][0]["ports"]
+    assert [port.get("hostPort") for port in ports] == [settings.INGRESS_PORT, None, None]
+
+
+def test_a_file_that_names_an_unknown_variable_is_refused() -> None:
+    with pytest.raises(KeyError, match="COREDNS_IMAGE"):
+        own("coredns", {})
+
+
+def test_prose_is_dropped_and_a_property_of_that_name_is_kept() -> None:
+    definition = {
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "x", "annotations": {"description": "kept: no schema"}},
+        "spec": {
+            "versions": [
+                {
+                    "schema": {
+                        "openAPIV3Schema": {
+                            "description": "prose",
+                            "properties": {
+                                "description": {"type": "string", "description": "prose"},
+                                "properties": {
+                                    "description": "prose",
+                                    "properties": {"description": {"type": "string"}},
+                                },
+                            },
+                            "required": ["description"],
+                        }
+                    }
+                }
+            ]
+        },
+    }
+    bare = without_descriptions(definition)
+    assert bare["metadata"] == definition["metadata"]
+    assert bare["spec"]["versions"][0]["schema"]["openAPIV3Schema"] == {
+        "properties": {
+            "description": {"type": "string"},
+            "properties": {"properties": {"description": {"type": "string"}}},
+        },
+        "required": ["description"],
+    }
+
+
+def test_an_object_that_upstream_no_longer_has_is_named() -> None:
+    with pytest.raises(ManifestError, match="no longer hold ConfigMap there/gone"):
+        only(_ours(), Identity("ConfigMap", "there", "gone"))
+
+
+def test_a_folder_without_manifests_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "placeholder.go").write_text("package config")
+    with pytest.raises(ManifestError, match="no manifest in"):
+        upstream(tmp_path)
