@@ -24,6 +24,8 @@ _DOCKER = Path("/usr/bin/docker")
 
 def variables() -> dict[str, str]:
     """Variables for programs that use the platform, PATH excepted."""
+    # The engine would try to download a plugin for every SDK beside them, at each command.
+    stand_ins = any(BIN.glob("pulumi-resource-*"))
     return {
         "DOCKER_HOST": f"unix://{DOCKER_SOCKET}",
         "HF_ENDPOINT": f"http://127.0.0.1:{HUB_PORT}",
@@ -31,6 +33,7 @@ def variables() -> dict[str, str]:
         "PULUMI_BACKEND_URL": f"file://{STACKS}",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(PASSPHRASE),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        **({"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"} if stand_ins else {}),
     }
 
 

@@ -66,8 +66,8 @@ def up(report: Report) -> None:
         report("waiting for the node")
         health.wait(described, _NODE_SECONDS, report)
         addons.install(toolchain, KUBECONFIG, report)
-        environment.write(toolchain)
         choice.install(environment.BIN, report)
+        environment.write(toolchain)
 
 
 def _run(described: list[services.Service], report: Report) -> None:
