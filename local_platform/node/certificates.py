@@ -111,9 +111,13 @@ def ensure() -> list[Path]:
 
 
 def _valid(identity: Identity, authority: x509.Certificate | None) -> bool:
-    if not (identity.certificate.exists() and identity.key.exists()):
+    key = _kept_key(identity)
+    try:
+        certificate = x509.load_pem_x509_certificate(identity.certificate.read_bytes())
+    except (FileNotFoundError, ValueError):
         return False
-    certificate = x509.load_pem_x509_certificate(identity.certificate.read_bytes())
+    if key is None or certificate.public_key() != key.public_key():
+        return False
     if certificate.not_valid_after_utc - _now() < _RENEWED_BEFORE:
         return False
     if authority is None:
@@ -154,11 +158,7 @@ def _sign(
     identity: Identity, authority: x509.Certificate, signer: ec.EllipticCurvePrivateKey
 ) -> None:
     # Service accounts' tokens are checked with such a key: a new one would void all of them.
-    key = (
-        _load_key(identity.key)
-        if identity.key.exists()
-        else ec.generate_private_key(ec.SECP256R1())
-    )
+    key = _kept_key(identity) or ec.generate_private_key(ec.SECP256R1())
     builder = (
         _builder(_subject(identity), authority.subject, key, _LIFETIME)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -208,6 +208,14 @@ def _names(hosts: Iterable[str]) -> list[x509.GeneralName]:
         except ValueError:
             names.append(x509.DNSName(host))
     return names
+
+
+def _kept_key(identity: Identity) -> ec.EllipticCurvePrivateKey | None:
+    """The key there is; `None` before the first time, and where a power cut left half of one."""
+    try:
+        return _load_key(identity.key)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
