@@ -48,7 +48,10 @@ def write(toolchain: Toolchain) -> None:
             link.unlink(missing_ok=True)
             link.symlink_to(target)
     if not PASSPHRASE.exists():
-        PASSPHRASE.touch(mode=0o600)
-        PASSPHRASE.write_text(secrets.token_urlsafe(24))
+        # Whole or not at all: stacks encrypted with half of it could never be read with another.
+        new = PASSPHRASE.with_name(f".{PASSPHRASE.name}")
+        new.touch(mode=0o600)
+        new.write_text(secrets.token_urlsafe(24))
+        new.rename(PASSPHRASE)
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables().items()]
     FILE.write_text(f'export PATH={shlex.quote(str(BIN))}:"$PATH"\n{"".join(lines)}')
