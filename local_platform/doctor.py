@@ -26,6 +26,10 @@ _BUILD_DISK = 15 * 1024**3
 
 _CONTROLLERS = {"cpu", "cpuset", "memory", "pids"}
 
+_TUN = Path("/dev/net/tun")
+_FILE_SYSTEMS = Path("/proc/filesystems")
+_CGROUPS = Path("/sys/fs/cgroup")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -151,7 +155,7 @@ def _namespaces() -> Finding:
 
 
 def _tun() -> Finding:
-    if not Path("/dev/net/tun").exists():
+    if not _TUN.exists():
         return Finding(
             subject="/dev/net/tun",
             found="missing",
@@ -162,7 +166,7 @@ def _tun() -> Finding:
 
 def _file_system() -> Finding:
     # The kernel loads the module when it is first mounted, so that it need not be listed yet.
-    listed = "overlay" in Path("/proc/filesystems").read_text()
+    listed = "overlay" in _FILE_SYSTEMS.read_text()
     if not listed and _fails("modprobe", "overlay"):
         return Finding(
             subject="overlay file system",
@@ -173,13 +177,12 @@ def _file_system() -> Finding:
 
 
 def _control_groups() -> Finding:
-    root = Path("/sys/fs/cgroup")
-    listing = root / "cgroup.controllers"
+    listing = _CGROUPS / "cgroup.controllers"
     version = "v2" if listing.exists() else "v1"
     if version == "v2":
         found = set(listing.read_text().split())
     else:
-        found = {path.name for path in root.iterdir()} if root.is_dir() else set()
+        found = {path.name for path in _CGROUPS.iterdir()} if _CGROUPS.is_dir() else set()
     if missing := _CONTROLLERS - found:
         return Finding(
             subject="control groups",
