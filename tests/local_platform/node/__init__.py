@@ -1,0 +1,1 @@
+"""The parts that the node is made of, without a node."""
