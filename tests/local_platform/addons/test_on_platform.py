@@ -1,0 +1,155 @@
+"""What the cluster does for a served model, on the running platform."""
+
+import http.client
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from local_platform import addons, settings
+from local_platform.addons.cluster import Cluster
+from local_platform.addons.manifests import Identity, Manifest
+from local_platform.toolchain import find
+
+pytestmark = [pytest.mark.platform, pytest.mark.slow]
+
+NAMESPACE = "addons-test"
+HOST = f"hello-predictor.{NAMESPACE}.{settings.INGRESS_DOMAIN}"
+
+# It answers `?URL` with what URL answers to a pod: its status, or why there was none.
+SERVER = """
+import http.server, os, signal, urllib.request
+# The first process of a container is sent no signal that it does not ask for.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        asked = self.path.partition("?")[2]
+        try:
+            answer = str(urllib.request.urlopen(asked, timeout=10).status) if asked else "hello"
+        except Exception as exc:
+            answer = repr(exc)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(answer.encode())
+http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+"""
+
+
+SERVICE = Identity("InferenceService", NAMESPACE, "hello")
+
+
+def _delete(kind: str, namespace: str, name: str) -> None:
+    kubectl = [str(find().tool("kubectl")), f"--kubeconfig={settings.KUBECONFIG}"]
+    subprocess.run([*kubectl, f"--namespace={namespace}", "delete", kind, name], check=True)
+
+
+def _wait(what: str, seconds: float, done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"{what} took longer than {seconds} s"
+        time.sleep(0.5)
+
+
+def _ask(path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", settings.INGRESS_PORT, timeout=30)
+    try:
+        connection.request("GET", path, headers={"Host": HOST})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def _service(cluster: Cluster) -> Manifest:
+    found = cluster.get("serving.kserve.io/v1beta1", SERVICE)
+    assert found is not None
+    return found
+
+
+def _is_ready(service: Manifest) -> bool:
+    conditions = service.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Cluster:
+    return Cluster(settings.KUBECONFIG)
+
+
+@pytest.fixture(scope="module")
+def served(cluster: Cluster) -> Iterator[None]:
+    """An InferenceService of one small program that may go to zero."""
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    container = {
+        "name": "kserve-container",
+        "image": addons.base_image(print),
+        "command": ["python3", "-c", SERVER],
+        "ports": [{"containerPort": 8080}],
+        "securityContext": {"runAsUser": 1000, "runAsNonRoot": True},
+    }
+    try:
+        cluster.apply(
+            {
+                "apiVersion": "serving.kserve.io/v1beta1",
+                "kind": "InferenceService",
+                "metadata": {"name": "hello", "namespace": NAMESPACE},
+                "spec": {"predictor": {"minReplicas": 0, "containers": [container]}},
+            }
+        )
+        _wait("READY", 90, lambda: _is_ready(_service(cluster)))
+        yield
+    finally:
+        _delete("namespace", NAMESPACE, NAMESPACE)
+
+
+def test_a_served_model_answers_through_the_ingress(cluster: Cluster, served: None) -> None:
+    assert _service(cluster)["status"]["url"] == f"http://{HOST}"
+    assert _ask("/") == (200, "hello")
+
+
+@pytest.mark.parametrize(
+    ("url", "answer"),
+    [
+        pytest.param(
+            f"http://hello-predictor.{NAMESPACE}.svc.cluster.local/", "200", id="its name inside"
+        ),
+        pytest.param(f"http://{HOST}/", "200", id="its name outside"),
+        pytest.param(
+            f"http://model-hub.{settings.NAMESPACE}/api/models/tiny-gptj", "200", id="the hub"
+        ),
+    ],
+)
+def test_a_pod_reaches(served: None, url: str, answer: str) -> None:
+    assert _ask(f"/?{url}") == (200, answer)
+
+
+def test_an_idle_model_goes_to_zero_and_wakes_for_a_request(cluster: Cluster, served: None) -> None:
+    _wait("going to zero", 90, lambda: not cluster.list("v1", "Pod", NAMESPACE))
+    begun = time.monotonic()
+    assert _ask("/") == (200, "hello")
+    assert time.monotonic() - begun < 20
+
+
+def test_what_was_deleted_comes_back(cluster: Cluster) -> None:
+    _delete("service", settings.NAMESPACE, "coredns")
+    _delete("deployment", "knative-serving", "webhook")
+    _delete("configmap", "kserve", "inferenceservice-config")
+    assert not all(part.ready for part in addons.status(settings.KUBECONFIG))
+    addons.install(find(), settings.KUBECONFIG, print)
+    assert all(part.ready for part in addons.status(settings.KUBECONFIG))
+    service = cluster.get("v1", Identity("Service", settings.NAMESPACE, "coredns"))
+    assert service is not None
+    assert service["spec"]["clusterIP"] == settings.CLUSTER_DNS
+
+
+def test_an_install_without_changes_replaces_no_pod(cluster: Cluster) -> None:
+    def running() -> set[str]:
+        ours = "app in (coredns,traefik,activator,autoscaler,controller,webhook)"
+        pods = [pod["metadata"] for pod in cluster.list("v1", "Pod", None, ours)]
+        return {pod["uid"] for pod in pods if "deletionTimestamp" not in pod}
+
+    before = running()
+    addons.install(find(), settings.KUBECONFIG, print)
+    assert running() == before
+    assert len(before) == 6
