@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from local_platform.addons.cluster import Cluster, UnavailableError
-from local_platform.addons.errors import ApplyError
+from local_platform.addons.cluster import Cluster
+from local_platform.addons.errors import ApplyError, UnavailableError
 from local_platform.addons.manifests import Identity, Manifest, identity
 
 _PARALLEL: Final = 8  # The API server spends most of a request waiting for etcd.

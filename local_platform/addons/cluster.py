@@ -1,6 +1,6 @@
 """Objects to and from the platform's API server, as plain JSON."""
 
-import http.client
+import http
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from kubernetes.config.config_exception import ConfigException
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import DynamicApiError
 
-from local_platform.addons.errors import ApplyError
+from local_platform.addons.errors import ApplyError, UnavailableError
 from local_platform.addons.manifests import Identity, Manifest, identity
 from local_platform.plugins.kubernetes.errors import UnknownKindError
 from local_platform.plugins.kubernetes.kinds import Kinds
@@ -25,10 +25,6 @@ _REQUEST_TIMEOUT: Final = (
     60.0,
 )  # Seconds to connect and to wait; a webhook may take 30 of them.
 _CONNECTIONS: Final = 8
-
-
-class UnavailableError(ApplyError):
-    """The API server, or a webhook that it asks, does not answer yet: the same may work later."""
 
 
 class Cluster:
@@ -76,7 +72,7 @@ class Cluster:
             try:
                 return self._read(api_version, wanted.kind, **path)
             except DynamicApiError as exc:
-                if exc.status == http.client.NOT_FOUND:
+                if exc.status == http.HTTPStatus.NOT_FOUND:
                     return None
                 raise
 
@@ -129,7 +125,10 @@ def _translated(subject: str) -> Iterator[None]:
     except DynamicApiError as exc:
         # A webhook without a pod behind it is answered for with 500, an API server that is still
         # starting or overrun answers 429 and 503.
-        may_pass = exc.status >= http.client.INTERNAL_SERVER_ERROR or exc.status == 429
+        may_pass = (
+            exc.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
+            or exc.status == http.HTTPStatus.TOO_MANY_REQUESTS
+        )
         kind = UnavailableError if may_pass else ApplyError
         raise kind(f"{subject}: {_message(exc)}") from exc
     except (OSError, urllib3.exceptions.HTTPError) as exc:

@@ -27,5 +27,9 @@ class ApplyError(AddonsError):
     """The API server refused objects, or could not be asked."""
 
 
+class UnavailableError(ApplyError):
+    """The API server, or a webhook that it asks, does not answer yet: the same may work later."""
+
+
 class NotReadyError(AddonsError):
     """A part of the platform did not become ready in time."""

@@ -14,6 +14,7 @@ from local_platform.addons.errors import ManifestError
 from local_platform.addons.manifests import (
     Identity,
     Manifest,
+    identity,
     only,
     parse,
     upstream,
@@ -87,9 +88,7 @@ def manifests(rendered: list[Manifest], image: str, certificate: Certificate) ->
     kept = [
         _fitted(copy.deepcopy(manifest), image, certificate)
         for manifest in rendered
-        if manifest["kind"] not in _DROPPED_KINDS
-        and (manifest["kind"], manifest["metadata"].get("namespace"), manifest["metadata"]["name"])
-        not in _DROPPED
+        if manifest["kind"] not in _DROPPED_KINDS and identity(manifest) not in _DROPPED
     ]
     namespace: Manifest = {
         "apiVersion": "v1",

@@ -7,8 +7,8 @@ import pytest
 
 from local_platform.addons import apply
 from local_platform.addons.apply import apply_all
-from local_platform.addons.cluster import Cluster, UnavailableError
-from local_platform.addons.errors import ApplyError
+from local_platform.addons.cluster import Cluster
+from local_platform.addons.errors import ApplyError, UnavailableError
 from local_platform.addons.manifests import Manifest, identity
 
 

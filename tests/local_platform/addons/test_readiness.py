@@ -7,8 +7,8 @@ import pytest
 
 from local_platform import settings
 from local_platform.addons import readiness
-from local_platform.addons.cluster import Cluster, UnavailableError
-from local_platform.addons.errors import ApplyError, NotReadyError
+from local_platform.addons.cluster import Cluster
+from local_platform.addons.errors import ApplyError, NotReadyError, UnavailableError
 from local_platform.addons.manifests import Manifest
 from local_platform.addons.pods import explain
 
