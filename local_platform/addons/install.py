@@ -15,7 +15,7 @@ from local_platform.addons.certificate import Certificate
 from local_platform.addons.cluster import Cluster
 from local_platform.addons.images import ProgramImage, push_all
 from local_platform.addons.manifests import Identity, Manifest
-from local_platform.addons.wheels_image import wheels_image
+from local_platform.addons.wheels import wheels_image
 from local_platform.node.configuration import PAUSE_IMAGE
 from local_platform.toolchain import Toolchain
 
