@@ -1,0 +1,83 @@
+"""The service that answers."""
+
+import hashlib
+from dataclasses import dataclass
+
+import pulumi
+
+from components.kserve import Predictor, render_annotations, render_spec
+from components.kserve_object import InferenceServiceObject
+from components.labels import labels
+from stacks.sections import Mode
+
+NAME = "fastertransformer-triton"
+"""The InferenceService's name: fixed, because it is in its address."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceServiceArgs:
+    """What is served, and where.
+
+    Attributes:
+        namespace: The service's namespace.
+        predictor: The rest.
+    """
+
+    namespace: pulumi.Input[str]
+    predictor: Predictor
+
+
+class InferenceService(pulumi.ComponentResource):
+    """A KServe InferenceService.
+
+    Pulumi does not wait for it: it would say that it is not ready, at the end of a timeout, and
+    not why. The smoke test waits, and says why within seconds.
+
+    Attributes:
+        id: Namespace and name, by which Pulumi reads it.
+        state: A hash that changes with every change of the service, and when it is made anew.
+    """
+
+    id: pulumi.Output[str]
+    state: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: InferenceServiceArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("ft-serving:components:InferenceService", name, None, opts)
+        predictor = args.predictor
+        spec = render_spec(predictor)
+        service = InferenceServiceObject(
+            name,
+            metadata={
+                "name": NAME,
+                "namespace": args.namespace,
+                "labels": labels("server"),
+                "annotations": render_annotations(predictor.mode),
+            },
+            spec=spec,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                replace_on_changes=_replaced(predictor),
+                delete_before_replace=True,
+                custom_timeouts=pulumi.CustomTimeouts(delete=f"{predictor.timeouts.service}s"),
+            ),
+        )
+        self.id = service.id
+        uid = service.metadata.apply(lambda metadata: str(metadata["uid"]))
+        self.state = pulumi.Output.all(pulumi.Output.json_dumps(spec, sort_keys=True), uid).apply(
+            lambda parts: hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+        )
+        self.register_outputs({"id": self.id, "state": self.state})
+
+
+def _replaced(predictor: Predictor) -> list[str]:
+    """Changes that end the old service before the new one begins.
+
+    KServe refuses to change the mode. Every change of a Knative service is a new revision that
+    must run before the old one ends, and where no GPU is spare it never would.
+    """
+    paths = ["metadata.annotations"]
+    if predictor.mode is Mode.SERVERLESS and not predictor.placement.spare_gpu:
+        paths.append("spec")
+    return paths

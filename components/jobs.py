@@ -1,0 +1,139 @@
+"""What all Jobs of a stack have in common: one restricted pod, an end, and a reason if it fails."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.labels import labels
+from stacks.resolved import ContainerResources
+
+USER = 1000
+"""User and group of the images' processes (docs/images.md)."""
+
+ANNOTATIONS = {"pulumi.com/replaceUnready": "true"}
+"""A Job that failed is run again by the next `up`, though nothing about it changed: what it failed
+of, such as a hub that was down, lies outside the stack."""
+
+RESERVED_CPU = "100m"
+"""Jobs take the cores that are idle: a reservation of all that they can use would keep them from
+starting beside a server."""
+
+GRACE_SECONDS = 60
+"""What Pulumi waits beyond a Job's own deadline, so that the Job's message comes first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubAccess:
+    """The model hub that Jobs ask.
+
+    Attributes:
+        endpoint: Its address, HF_ENDPOINT.
+        token_secret: The Secret with the key "token" for gated repositories; None for public ones.
+    """
+
+    endpoint: str
+    token_secret: pulumi.Input[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobPod:
+    """A Job's pod.
+
+    Attributes:
+        part: Its part of the stack, for labels.
+        image: The image, by digest.
+        command: What is run instead of the image's entry point; the entry point, if empty.
+        arguments: Its arguments.
+        service_account: Who it is.
+        with_token: Whether it gets that account's token.
+        hub: The model hub.
+        resources: CPU and memory at most; memory is reserved.
+        claim: A claim to mount, writable.
+        mount: Where that is mounted.
+    """
+
+    part: str
+    image: pulumi.Input[str]
+    command: Sequence[str] = ()
+    arguments: Sequence[pulumi.Input[str]] = ()
+    service_account: pulumi.Input[str]
+    with_token: bool = False
+    hub: HubAccess
+    resources: ContainerResources
+    claim: pulumi.Input[str] | None = None
+    mount: str = ""
+
+
+def job_spec(pod: JobPod, *, retries: int, deadline_seconds: int) -> k8s.batch.v1.JobSpecArgs:
+    """Return the spec of a Job that runs a pod.
+
+    Args:
+        pod: The pod.
+        retries: How often a failed pod is followed by another.
+        deadline_seconds: When the Job fails, whatever it is doing, and waiting to start counts.
+    """
+    return k8s.batch.v1.JobSpecArgs(
+        backoff_limit=retries,
+        active_deadline_seconds=deadline_seconds,
+        template=k8s.core.v1.PodTemplateSpecArgs(
+            metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels(pod.part)), spec=_pod_spec(pod)
+        ),
+    )
+
+
+def _pod_spec(pod: JobPod) -> k8s.core.v1.PodSpecArgs:
+    # HOME is /tmp in the images, whose root is read-only.
+    volumes = [k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())]
+    mounts = [k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")]  # noqa: S108 (the container's own)
+    if pod.claim is not None:
+        source = k8s.core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name=pod.claim)
+        volumes.append(k8s.core.v1.VolumeArgs(name="models", persistent_volume_claim=source))
+        mounts.append(k8s.core.v1.VolumeMountArgs(name="models", mount_path=pod.mount))
+    limits = {"cpu": pod.resources.cpu, "memory": pod.resources.memory}
+    return k8s.core.v1.PodSpecArgs(
+        restart_policy="Never",
+        service_account_name=pod.service_account,
+        automount_service_account_token=pod.with_token,
+        enable_service_links=False,
+        security_context=k8s.core.v1.PodSecurityContextArgs(
+            run_as_non_root=True,
+            run_as_user=USER,
+            run_as_group=USER,
+            fs_group=USER,
+            # Not at every start through a volume of hundreds of files.
+            fs_group_change_policy="OnRootMismatch",
+            seccomp_profile=k8s.core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+        ),
+        containers=[
+            k8s.core.v1.ContainerArgs(
+                name=pod.part,
+                image=pod.image,
+                command=list(pod.command) or None,
+                args=list(pod.arguments),
+                env=_environment(pod),
+                resources=k8s.core.v1.ResourceRequirementsArgs(
+                    requests={**limits, "cpu": RESERVED_CPU}, limits=limits
+                ),
+                security_context=k8s.core.v1.SecurityContextArgs(
+                    allow_privilege_escalation=False,
+                    read_only_root_filesystem=True,
+                    capabilities=k8s.core.v1.CapabilitiesArgs(drop=["ALL"]),
+                ),
+                # The last lines of the log are the command's one error message.
+                termination_message_policy="FallbackToLogsOnError",
+                volume_mounts=mounts,
+            )
+        ],
+        volumes=volumes,
+    )
+
+
+def _environment(pod: JobPod) -> list[k8s.core.v1.EnvVarArgs]:
+    variables = [k8s.core.v1.EnvVarArgs(name="HF_ENDPOINT", value=pod.hub.endpoint)]
+    if pod.hub.token_secret is not None:
+        token = k8s.core.v1.SecretKeySelectorArgs(name=pod.hub.token_secret, key="token")
+        source = k8s.core.v1.EnvVarSourceArgs(secret_key_ref=token)
+        variables.append(k8s.core.v1.EnvVarArgs(name="HF_TOKEN", value_from=source))
+    return variables

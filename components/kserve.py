@@ -1,0 +1,231 @@
+"""KServe's InferenceService, typed, and rendered to the names that its API has.
+
+The fields are those of KServe's `serving.kserve.io/v1beta1` and, below the container, of
+Kubernetes's `core/v1`. Pulumi does not map the names of a custom resource's spec, so that they are
+written as the API has them.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from components.jobs import USER
+from components.storage import MOUNT, RELEASES
+from stacks.gpus import NodeRequirement
+from stacks.quantities import parse_cpu
+from stacks.resolved import ContainerResources, Scaling
+from stacks.sections import Mode, Protocol, Toleration
+from stacks.timeouts import (
+    LIVENESS_FAILURES,
+    LIVENESS_PERIOD_S,
+    PROBE_TIMEOUT_S,
+    READINESS_PERIOD_S,
+    STARTUP_PERIOD_S,
+    Timeouts,
+)
+from stacks.versions import DEPLOYMENT_MODE_ANNOTATION
+
+CONTAINER = "kserve-container"
+"""The name that KServe gives a predictor's only container; another one would be renamed."""
+
+HTTP_PORT = 8000
+GRPC_PORT = 8001
+"""Triton's defaults."""
+
+_MODES = {Mode.SERVERLESS: "Knative", Mode.STANDARD: "Standard"}
+"""What KServe's webhook makes of the older names; another value would be drift."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Which nodes may run it.
+
+    Attributes:
+        requirements: Labels that a node must have.
+        tolerations: Taints that a node may have.
+        spare_gpu: Whether a rollout finds GPUs for one replica more.
+    """
+
+    requirements: tuple[NodeRequirement, ...]
+    tolerations: tuple[Toleration, ...]
+    spare_gpu: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """A served release.
+
+    Attributes:
+        image: The server's image, by digest.
+        claim: The claim of the volume.
+        release: The release's name.
+        service_account: Who the pods are.
+        protocol: What the service's port speaks.
+        mode: How KServe runs it.
+        resources: CPU, memory and GPUs of one replica; without GPUs it is served on the CPU.
+        scaling: Replicas.
+        placement: Nodes.
+        timeouts: All from one budget.
+    """
+
+    image: pulumi.Input[str]
+    claim: pulumi.Input[str]
+    release: pulumi.Input[str]
+    service_account: pulumi.Input[str]
+    protocol: Protocol
+    mode: Mode
+    resources: ContainerResources
+    scaling: Scaling
+    placement: Placement
+    timeouts: Timeouts
+
+
+def render_annotations(mode: Mode) -> dict[str, str]:
+    """Return the annotations of the InferenceService itself."""
+    return {DEPLOYMENT_MODE_ANNOTATION: _MODES[mode]}
+
+
+def render_spec(predictor: Predictor) -> dict[str, Any]:
+    """Return the InferenceService's spec."""
+    scaling, placement = predictor.scaling, predictor.placement
+    rendered: dict[str, Any] = {
+        "minReplicas": scaling.min,
+        "maxReplicas": scaling.max,
+        "scaleMetric": scaling.metric.value,
+        "scaleTarget": scaling.target,
+        "serviceAccountName": predictor.service_account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(predictor)],
+        "volumes": [
+            {
+                "name": "models",
+                "persistentVolumeClaim": {"claimName": predictor.claim, "readOnly": True},
+            },
+            {"name": "shared-memory", "emptyDir": _shared_memory(predictor.resources)},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    if predictor.mode is Mode.SERVERLESS:
+        rendered["annotations"] = _knative_annotations(scaling, predictor.timeouts)
+        rendered["containerConcurrency"] = scaling.container_concurrency
+        rendered["timeout"] = predictor.timeouts.request
+    elif not placement.spare_gpu:
+        rendered["deploymentStrategy"] = {"type": "Recreate"}
+    if placement.requirements:
+        rendered["affinity"] = _affinity(placement.requirements)
+    if placement.tolerations:
+        rendered["tolerations"] = [
+            it.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for it in placement.tolerations
+        ]
+    return {"predictor": rendered}
+
+
+def _shared_memory(resources: ContainerResources) -> dict[str, str]:
+    # A container has 64 MB, too little for several GPUs and for Triton's Python backend.
+    size = resources.shared_memory
+    return {"medium": "Memory", **({"sizeLimit": size} if size else {})}
+
+
+def _knative_annotations(scaling: Scaling, timeouts: Timeouts) -> dict[str, str]:
+    annotations = {"serving.knative.dev/progress-deadline": f"{timeouts.progress_deadline}s"}
+    if scaling.min == 0:
+        # Otherwise the first revision may never run, and so never become ready.
+        annotations["autoscaling.knative.dev/initial-scale"] = "1"
+    return annotations
+
+
+def _container(predictor: Predictor) -> dict[str, Any]:
+    return {
+        "name": CONTAINER,
+        "image": predictor.image,
+        "args": [pulumi.Output.concat(f"--model-repository={RELEASES}/", predictor.release)],
+        "env": _environment(predictor),
+        "ports": [_port(predictor.protocol)],
+        "resources": _resources(predictor),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "models", "mountPath": MOUNT, "readOnly": True},
+            {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 (the container's own)
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 (the container's own)
+        ],
+        **_probes(predictor),
+    }
+
+
+def _environment(predictor: Predictor) -> list[dict[str, str]]:
+    if predictor.resources.gpus:
+        return []
+    # OpenBLAS counts the node's cores: more threads than the quota wait for each other.
+    threads = max(1, math.floor(parse_cpu(predictor.resources.cpu)))
+    return [{"name": "OPENBLAS_NUM_THREADS", "value": str(threads)}]
+
+
+def _port(protocol: Protocol) -> dict[str, Any]:
+    # Knative tells the protocol by the port's name, and takes one port alone.
+    if protocol is Protocol.GRPC:
+        return {"name": "h2c", "containerPort": GRPC_PORT, "protocol": "TCP"}
+    return {"name": "http1", "containerPort": HTTP_PORT, "protocol": "TCP"}
+
+
+def _resources(predictor: Predictor) -> dict[str, Any]:
+    amounts = {"cpu": predictor.resources.cpu, "memory": predictor.resources.memory}
+    if predictor.resources.gpus:
+        amounts["nvidia.com/gpu"] = str(predictor.resources.gpus)
+    return {"requests": amounts, "limits": dict(amounts)}
+
+
+def _probes(predictor: Predictor) -> dict[str, Any]:
+    """Loading is the startup probe's time; the others begin when it has succeeded."""
+    ready = _health("ready")
+    # Knative asks readiness on the service's port. Triton opens the one for gRPC once the model
+    # is loaded.
+    grpc = predictor.protocol is Protocol.GRPC
+    asked = {"tcpSocket": {"port": GRPC_PORT}} if grpc else ready
+    return {
+        "startupProbe": {
+            **ready,
+            "periodSeconds": STARTUP_PERIOD_S,
+            "timeoutSeconds": PROBE_TIMEOUT_S,
+            "failureThreshold": predictor.timeouts.startup_failures,
+        },
+        "readinessProbe": {
+            **asked,
+            "periodSeconds": READINESS_PERIOD_S,
+            "timeoutSeconds": PROBE_TIMEOUT_S,
+        },
+        "livenessProbe": {
+            **_health("live"),
+            "periodSeconds": LIVENESS_PERIOD_S,
+            "timeoutSeconds": PROBE_TIMEOUT_S,
+            "failureThreshold": LIVENESS_FAILURES,
+        },
+    }
+
+
+def _health(what: str) -> Mapping[str, Any]:
+    return {"httpGet": {"path": f"/v2/health/{what}", "port": HTTP_PORT}}
+
+
+def _affinity(requirements: tuple[NodeRequirement, ...]) -> dict[str, Any]:
+    expressions = [
+        {"key": it.key, "operator": "In", "values": list(it.values)} for it in requirements
+    ]
+    terms = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}

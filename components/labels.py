@@ -1,0 +1,13 @@
+"""Labels of everything in the cluster: Kubernetes's recommended ones."""
+
+PART = "app.kubernetes.io/component"
+"""The label that tells a stack's pods apart; network policies select by it."""
+
+
+def labels(part: str) -> dict[str, str]:
+    """Return the labels of a part, such as "weights"."""
+    return {
+        "app.kubernetes.io/name": "ft-serving",
+        "app.kubernetes.io/managed-by": "pulumi",
+        PART: part,
+    }
