@@ -23,6 +23,8 @@ def stack(tmp_path: Path) -> Stack:
         tmp_path / "stack",
         {
             "PATH": os.pathsep.join(path),
+            # Newer releases of the real plugin take no object over unless they are told to.
+            "PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true",
             **{name: variables[name] for name in ("DOCKER_HOST", "KUBECONFIG")},
         },
     )

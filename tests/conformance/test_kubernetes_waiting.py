@@ -67,6 +67,10 @@ DEPLOYMENT = """
                         "name": "web",
                         "image": "{image}",
                         "command": ["sh", "-c", {script!r}],
+                        "readinessProbe": {{
+                            "exec": {{"command": ["test", "-e", "/tmp/ready"]}},
+                            "periodSeconds": 1,
+                        }},
                         "resources": {{"requests": {{"cpu": "{cpu}"}}}},
                     }}],
                 }},
@@ -113,6 +117,43 @@ DEFINITION = """
             depends_on=[definition],
             custom_timeouts=pulumi.CustomTimeouts(create="60s", update="60s")))
 """
+
+
+SERVICE = """
+    import pulumi, pulumi_kubernetes as k
+    gate = k.batch.v1.Job(
+        "gate",
+        metadata={{"name": "gate", "namespace": "{namespace}"}},
+        spec={{"template": {{"spec": {{
+            "restartPolicy": "Never",
+            "containers": [{{"name": "gate", "image": "{image}", "command": ["true"]}}],
+        }}}}}})
+    service = k.apiextensions.CustomResource(
+        "service",
+        api_version="serving.kserve.io/v1beta1",
+        kind="InferenceService",
+        metadata={{
+            "name": "files",
+            "namespace": "{namespace}",
+            "annotations": {{"pulumi.com/waitFor": "condition=Ready"}},
+        }},
+        spec={{"predictor": {{"minReplicas": 1, "containers": [{{
+            "name": "kserve-container",
+            "image": "{image}",
+            "command": ["python3", "-c", {server!r}],
+            "ports": [{{"containerPort": 8080}}],
+        }}]}}}},
+        opts=pulumi.ResourceOptions(
+            depends_on=[gate], custom_timeouts=pulumi.CustomTimeouts(create="180s")))
+"""
+
+
+# The first process of a container ignores SIGTERM unless it says otherwise, and Knative gives it
+# five minutes to end.
+SERVER = (
+    "import http.server, signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit()); "
+    "http.server.test(port=8080)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -170,12 +211,36 @@ def test_a_failed_job_tells_why_stays_in_the_state_and_is_replaced_when_changed(
     assert "[BackoffLimitExceeded]" in report.messages
     assert stack.resource("gate")["initErrors"], "the failed Job is in the state"
 
+    assert stack.preview(job(namespace, image, "true")).succeeded
     report = stack.up(job(namespace, image, "true"))
 
     assert report.operations("gate") == ["delete-replaced", "replace", "create-replacement"]
     assert next(step for step in report.steps if step.operation == "replace").diffs == ["spec"]
     assert report.succeeded, report.messages
     assert "initErrors" not in stack.resource("gate")
+
+
+def test_an_inference_service_is_awaited_after_its_gate_and_gone_after_destroy(
+    stack: Stack, namespace: Namespace, image: str
+) -> None:
+    program = SERVICE.format(namespace=namespace.name, image=image, server=SERVER)
+
+    report = stack.up(program)
+
+    assert report.succeeded, report.messages
+    assert [step.name for step in report.steps] == ["gate", "service"]
+    assert "Resource has condition Ready=" in report.messages
+    status = stack.resource("service")["outputs"]["status"]
+    assert {"type": "Ready", "status": "True"}.items() <= next(
+        condition for condition in status["conditions"] if condition["type"] == "Ready"
+    ).items()
+    report = stack.up(program)
+    assert [step.operation for step in report.steps] == ["same", "same"]
+    assert stack.refresh().succeeded
+    assert stack.up(program).operations("service") == ["same"], "defaults are no drift"
+    assert stack.destroy().succeeded
+    assert namespace.names("inferenceservice") == []
+    assert namespace.names("job") == []
 
 
 def test_a_claim_is_awaited_until_it_is_bound(stack: Stack, namespace: Namespace) -> None:
@@ -206,7 +271,9 @@ def test_a_claim_grows_in_place_and_is_replaced_for_all_else(
     stack.up(claim(namespace))
 
     assert stack.preview(claim(namespace, size="2Mi")).operations("claim") == ["update"]
-    assert "replace" in stack.preview(claim(namespace, storage_class="other")).operations("claim")
+    report = stack.preview(claim(namespace, storage_class="other"))
+    assert report.succeeded, report.messages
+    assert "replace" in report.operations("claim")
 
 
 def test_time_is_up_for_a_claim_that_nothing_binds(stack: Stack, namespace: Namespace) -> None:
@@ -232,7 +299,12 @@ def test_what_skips_waiting_is_not_awaited(stack: Stack, namespace: Namespace) -
 def test_a_deployment_is_awaited_and_its_failure_explained(
     stack: Stack, namespace: Namespace, image: str
 ) -> None:
-    good = {"namespace": namespace.name, "image": image, "cpu": "0.01", "script": "sleep 600"}
+    good = {
+        "namespace": namespace.name,
+        "image": image,
+        "cpu": "0.01",
+        "script": "touch /tmp/ready; sleep 600",
+    }
 
     report = stack.up(DEPLOYMENT.format(**good))
 
