@@ -40,9 +40,8 @@ def variables() -> dict[str, str]:
 def write(toolchain: Toolchain) -> None:
     """Put the tools in `BIN`, and the variables in `FILE`."""
     BIN.mkdir(parents=True, exist_ok=True)
-    for name, target in {name: toolchain.tool(name) for name in _TOOLS} | {
-        "docker": _DOCKER
-    }.items():
+    targets = {name: toolchain.tool(name) for name in _TOOLS} | {"docker": _DOCKER}
+    for name, target in targets.items():
         link = BIN / name
         if not link.is_symlink() or link.readlink() != target:
             link.unlink(missing_ok=True)
