@@ -70,6 +70,11 @@ class Stack:
             each.mkdir(parents=True)
         (self.folder / "Pulumi.yaml").write_text("name: conformance\nruntime: python\n")
         self._state = backend / ".pulumi/stacks/conformance/conformance.json"
+        home = folder / "home"
+        home.mkdir()
+        installed = Path(os.environ.get("PULUMI_HOME", "~/.pulumi")).expanduser() / "plugins"
+        if installed.is_dir():
+            (home / "plugins").symlink_to(installed)
         self._events = folder / "events"
         self._environment = {
             **os.environ,
@@ -79,7 +84,7 @@ class Stack:
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             # The option --event-log is shown and taken only with it.
             "PULUMI_DEBUG_COMMANDS": "true",
-            "PULUMI_HOME": str(folder / "home"),
+            "PULUMI_HOME": str(home),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             **environment,
         }

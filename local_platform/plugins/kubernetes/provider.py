@@ -65,7 +65,7 @@ class KubernetesPlugin(Plugin):
         failures = [
             provider_pb2.CheckFailure(property=name, reason=f"is not supported here: {why}")
             for name, why in UNSUPPORTED.items()
-            if given.get(name) not in {None, UNKNOWN, "", "false", False}
+            if given.get(name) not in (None, UNKNOWN, "", "false", False)
         ]
         if str(given.get("enableServerSideApply")).lower() == "false":
             failures.append(
