@@ -15,8 +15,12 @@ from local_platform.plugins.kubernetes.errors import (
 )
 from local_platform.plugins.kubernetes.immutable import immutable
 from local_platform.plugins.kubernetes.manifest import AUTONAMED, annotation, identity
+from local_platform.plugins.kubernetes.readiness.state import condition
 from local_platform.plugins.kubernetes.settings import Settings
 from local_platform.plugins.values import has_unknown, reveal
+
+REPLACE_UNREADY = "pulumi.com/replaceUnready"
+"""Asks to replace a Job that has not succeeded, though nothing about it changed."""
 
 _IMMUTABLE_WORDS = (
     "immutable",
@@ -61,6 +65,9 @@ def difference(
         replacing = moved | immutable(changed, old, settings)
     else:
         changed, replacing = _asked(old, new, changed, cluster, settings)
+    if not moved and _has_not_succeeded(new, cluster):
+        cause: Path = ("metadata", "annotations", REPLACE_UNREADY)
+        changed, replacing = {**changed, cause: Change.UPDATED}, replacing | {cause}
     return Difference(
         changed=changed,
         replacing=replacing,
@@ -100,6 +107,20 @@ def _asked(
         return changed, immutable(changed, old, settings)
     real = changes(live, planned)
     return real, immutable(real, old, settings)
+
+
+def _has_not_succeeded(new: Mapping[str, Any], cluster: Cluster) -> bool:
+    """Whether the program asks to replace this Job, as the cluster has it now."""
+    if new["kind"] != "Job" or str(annotation(new, REPLACE_UNREADY)).lower() != "true":
+        return False
+    namespace, name = identity(reveal(new))
+    try:
+        live = cluster.get(new["apiVersion"], "Job", namespace, name)
+    except ClusterError:
+        # One that is gone is made again by the update; all else is the update's to report.
+        return False
+    complete = condition(live, "Complete")
+    return complete is None or complete["status"] != "True"
 
 
 def _moved(changed: Mapping[Path, Change]) -> frozenset[Path]:

@@ -121,6 +121,32 @@ def test_a_change_in_place_has_the_paths_of_the_server() -> None:
     assert not found.delete_first
 
 
+@pytest.mark.parametrize(
+    ("conditions", "asked", "replaced"),
+    [
+        ([], "true", True),
+        ([{"type": "Failed", "status": "True"}], "true", True),
+        ([{"type": "Complete", "status": "True"}], "true", False),
+        ([{"type": "Failed", "status": "True"}], "false", False),
+    ],
+)
+def test_a_job_that_did_not_succeed_is_replaced_where_the_program_asks_for_it(
+    conditions: list[dict[str, str]], asked: str, replaced: bool
+) -> None:
+    job = thing("Job", metadata={"annotations": {"pulumi.com/replaceUnready": asked}})
+    cluster = ScriptedCluster(gets=[{**job, "status": {"conditions": conditions}}])
+    found = difference(job, job, cluster, Settings())
+    path = ("metadata", "annotations", "pulumi.com/replaceUnready")
+    assert dict(found.changed) == ({path: Change.UPDATED} if replaced else {})
+    assert found.replacing == ({path} if replaced else frozenset())
+    assert found.delete_first is replaced
+
+
+def test_a_job_that_is_gone_is_made_by_an_update_and_not_replaced() -> None:
+    job = thing("Job", metadata={"annotations": {"pulumi.com/replaceUnready": "true"}})
+    assert not difference(job, job, ScriptedCluster(), Settings()).changed
+
+
 def test_what_the_server_calls_immutable_is_replaced_whatever_the_kind() -> None:
     refusal = InvalidError(
         "invalid",
