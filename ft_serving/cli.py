@@ -12,6 +12,7 @@ from typing import NoReturn
 import typer
 
 from ft_serving.commands.benchmark import benchmark
+from ft_serving.commands.gate import gate
 from ft_serving.commands.generate import generate
 from ft_serving.commands.serve import serve
 from ft_serving.commands.weights import app as weights
@@ -27,6 +28,7 @@ app.add_typer(weights, name="weights")
 app.command()(serve)
 app.command()(generate)
 app.command()(benchmark)
+app.command()(gate)
 
 
 def main() -> None:

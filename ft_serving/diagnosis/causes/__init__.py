@@ -1,0 +1,26 @@
+"""What keeps deployments from becoming ready: a function a topic, from a snapshot to findings.
+
+Each looks at the state as it is; how long a finding may hold before it counts is `verdict.GRACE_S`.
+"""
+
+from collections.abc import Callable, Iterator
+
+from ft_serving.diagnosis.causes.admission import refusals
+from ft_serving.diagnosis.causes.containers import broken_containers
+from ft_serving.diagnosis.causes.images import unpullable_images
+from ft_serving.diagnosis.causes.rollout import failed_jobs, failed_rollouts
+from ft_serving.diagnosis.causes.scheduling import unschedulable_pods
+from ft_serving.diagnosis.causes.volumes import failed_mounts, unbound_claims
+from ft_serving.diagnosis.snapshot import Snapshot
+from ft_serving.diagnosis.verdict import Finding
+
+RULES: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
+    refusals,
+    failed_jobs,
+    unbound_claims,
+    unschedulable_pods,
+    failed_mounts,
+    unpullable_images,
+    broken_containers,
+    failed_rollouts,
+)

@@ -1,0 +1,157 @@
+"""Containers that cannot be started, or that end when they should serve."""
+
+import math
+from collections.abc import Iterator
+
+from ft_serving.diagnosis.causes.finding import found
+from ft_serving.diagnosis.documents import (
+    Document,
+    condition,
+    container_statuses,
+    containers,
+    name,
+    time,
+)
+from ft_serving.diagnosis.log import model_failure, telling_lines
+from ft_serving.diagnosis.snapshot import Snapshot
+from ft_serving.diagnosis.verdict import Cause, Finding
+
+# kubelet's reasons: k8s.io/kubernetes, pkg/kubelet/kuberuntime.
+_UNSTARTED = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+_NEVER_STARTED = ("StartError", "ContainerCannotRun")
+# Ending once may be the fault of something that came up later than the container.
+_ENOUGH_ENDS = 2
+
+
+def broken_containers(snapshot: Snapshot) -> Iterator[Finding]:
+    """Containers that cannot be created, end again and again, or do not get ready."""
+    for pod in snapshot.pods():
+        findings = [
+            finding
+            for status in container_statuses(pod)
+            for finding in (_unstarted(snapshot, pod, status), _ended(snapshot, pod, status))
+            if finding is not None
+        ]
+        yield from findings or _unready(snapshot, pod)
+
+
+def bad_end(status: Document) -> Document | None:
+    """How a container that is not ready ended last; None where it has not ended.
+
+    A server should not end at all, so that exit code 0 is as bad as others. What initialises a pod
+    and has done so counts as ready.
+
+    Args:
+        status: Its status.
+    """
+    if status["ready"]:
+        return None
+    last: Document = status.get("lastState", {})
+    ended: Document | None = status["state"].get("terminated") or last.get("terminated")
+    return ended
+
+
+def _unstarted(snapshot: Snapshot, pod: Document, status: Document) -> Finding | None:
+    waiting = status["state"].get("waiting", {})
+    if waiting.get("reason") not in _UNSTARTED:
+        return None
+    return found(
+        snapshot,
+        Cause.CONTAINER,
+        f"Container {status['name']} of pod {name(pod)} cannot be created "
+        f"({waiting['reason']}): {waiting.get('message', 'no reason given')}",
+        since=time(pod["status"]["startTime"]),
+    )
+
+
+def _ended(snapshot: Snapshot, pod: Document, status: Document) -> Finding | None:
+    ended = bad_end(status)
+    if ended is None:
+        return None
+    times = status["restartCount"] + ("terminated" in status["state"])
+    probe = _probe(snapshot, pod, status["name"])
+    # A startup probe's time is all that loading may take: it was spent once, and would be again.
+    if times < _ENOUGH_ENDS and not probe.startswith("startup"):
+        return None
+    cause, message = _cause(snapshot, pod, status, ended, times, probe)
+    begin = time(ended["finishedAt"]) if ended.get("finishedAt") else None
+    # It runs again for a while between two ends: what counts is that it ended, not how it stands.
+    return found(snapshot, cause, message, since=begin, grace_s=_settled(times))
+
+
+def _unready(snapshot: Snapshot, pod: Document) -> Iterator[Finding]:
+    """A pod that runs and whose probes fail: only a deadline tells it from a slow start."""
+    statuses = pod.get("status", {}).get("containerStatuses") or ()
+    failures = snapshot.events("Pod", name(pod), "Unhealthy")
+    if not failures or not all("running" in each["state"] for each in statuses):
+        return
+    if condition(pod, "Ready").get("status") == "True":
+        return
+    lines = [
+        telling_lines(log) for (of, _), log in sorted(snapshot.logs.items()) if of == name(pod)
+    ]
+    wrote = "\n".join(each for each in lines if each)
+    yield found(
+        snapshot,
+        Cause.PROBE,
+        f"Pod {name(pod)} runs and is not ready: {failures[-1]['message'].strip()}"
+        + (f". Its last lines:\n{wrote}" if wrote else ""),
+        since=snapshot.happened(failures[0])[0],
+        grace_s=math.inf,
+    )
+
+
+def _settled(times: int) -> float | None:
+    return 0.0 if times > _ENOUGH_ENDS else None
+
+
+def _cause(
+    snapshot: Snapshot, pod: Document, status: Document, ended: Document, times: int, probe: str
+) -> tuple[Cause, str]:
+    who = f"Container {status['name']} of pod {name(pod)}"
+    log = snapshot.logs.get((name(pod), status["name"])) or ended.get("message", "")
+    lines = telling_lines(log)
+    wrote = f". Its last lines:\n{lines}" if lines else ". It wrote nothing"
+    if ended.get("reason") == "OOMKilled":
+        return Cause.MEMORY, (
+            f"{who} was killed for its memory (OOMKilled), {_count(times)}: its limit is "
+            f"{_memory_limit(pod, status['name'])}. Raise it{wrote}"
+        )
+    said = model_failure(log)
+    if said is not None:
+        return Cause.MODEL, (
+            f"The model cannot be loaded: {said}\nIf its release is missing or damaged, prepare it "
+            "again"
+        )
+    if probe:
+        return Cause.PROBE, f"{who} was killed because its {probe}{wrote}"
+    why = f"{ended['exitCode']} ({ended.get('reason', 'Error')})"
+    if ended.get("reason") in _NEVER_STARTED:
+        return Cause.CONTAINER, f"{who} cannot be run: {ended.get('message', why)}"
+    return Cause.CRASH, f"{who} ended with exit code {why}, {_count(times)}{wrote}"
+
+
+def _count(times: int) -> str:
+    return f"{times} times so far" if times > 1 else "once so far"
+
+
+def _memory_limit(pod: Document, container: str) -> str:
+    specs = (each for each in containers(pod) if each["name"] == container)
+    limits = next(specs, {}).get("resources", {}).get("limits", {})
+    return str(limits.get("memory", "the node's memory"))
+
+
+def _probe(snapshot: Snapshot, pod: Document, container: str) -> str:
+    """Which probe kubelet killed a container for and what it said last; empty where none did."""
+    for event in snapshot.events("Pod", name(pod), "Killing"):
+        killed = event["message"]
+        for kind in ("startup", "liveness"):
+            if f"Container {container} failed {kind} probe" in killed:
+                failures = [
+                    each["message"]
+                    for each in snapshot.events("Pod", name(pod), "Unhealthy")
+                    if each["message"].lower().startswith(kind)
+                ]
+                said = failures[-1].partition(": ")[2] if failures else "no reason given"
+                return f"{kind} probe failed: {said}"
+    return ""

@@ -1,0 +1,201 @@
+"""Reads snapshots from a cluster. Importing this needs the extra `cluster`.
+
+Objects are read as the API server gives them: the generated classes of the Kubernetes client rename
+their fields, and building them takes longer than the request.
+"""
+
+import dataclasses
+import http.client
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import urllib3
+from kubernetes import config
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.config.config_exception import ConfigException
+
+from ft_serving.diagnosis.causes.containers import bad_end
+from ft_serving.diagnosis.documents import Document, condition, container_statuses, name
+from ft_serving.diagnosis.errors import (
+    ClusterConfigError,
+    ClusterRefusalError,
+    ClusterUnavailableError,
+)
+from ft_serving.diagnosis.snapshot import Kind, Snapshot
+
+_GROUPS: Final = {
+    Kind.INFERENCE_SERVICES: "apis/serving.kserve.io/v1beta1",
+    Kind.KNATIVE_SERVICES: "apis/serving.knative.dev/v1",
+    Kind.REVISIONS: "apis/serving.knative.dev/v1",
+    Kind.DEPLOYMENTS: "apis/apps/v1",
+    Kind.REPLICA_SETS: "apis/apps/v1",
+    Kind.PODS: "api/v1",
+    Kind.CLAIMS: "api/v1",
+    Kind.JOBS: "apis/batch/v1",
+    Kind.EVENTS: "api/v1",
+}
+# Triton says why a model does not load some sixty lines before its last.
+_LOG_LINES: Final = 200
+# Seconds to connect and to wait.
+_REQUEST_TIMEOUT: Final = (5.0, 20.0)
+_SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+Query = Sequence[tuple[str, str | int]]
+
+
+class Cluster:
+    """A namespace of a cluster, read alone.
+
+    Every method may raise `ClusterUnavailableError` and `ClusterRefusalError`.
+    """
+
+    def __init__(self, *, context: str | None = None, namespace: str | None = None) -> None:
+        """Choose a cluster: inside of one by the pod's service account, else by kubeconfig.
+
+        Args:
+            context: A context of the kubeconfig; by default its current one.
+            namespace: By default that of the service account, or of the context.
+
+        Raises:
+            ClusterConfigError: There is no such cluster, context or namespace.
+        """
+        self._client, default = _connect(context)
+        self.namespace = namespace or default
+        # Whoever waits says for what; the client's own attempts would only add silence.
+        self._client.rest_client.pool_manager.connection_pool_kw["retries"] = False
+        self._begun = datetime.now(UTC)
+
+    def snapshot(self, service: str) -> Snapshot:
+        """What the namespace has at this time.
+
+        Args:
+            service: The InferenceService's name.
+        """
+        objects: dict[Kind, list[Document]] = {kind: self._list(kind) for kind in _GROUPS}
+        nodes = self._nodes()
+        if nodes is not None:
+            objects[Kind.NODES] = nodes
+        snapshot = Snapshot(
+            namespace=self.namespace, name=service, begun=self._begun, objects=objects
+        )
+        logs = {
+            (name(pod), status["name"]): self._log(name(pod), status)
+            for pod in snapshot.pods()
+            if condition(pod, "Ready").get("status") != "True"
+            for status in container_statuses(pod)
+            if "running" in status["state"] or bad_end(status)
+        }
+        return dataclasses.replace(snapshot, logs=logs)
+
+    def log(self, pod: str, container: str) -> str:
+        """The last lines of a container that runs; empty where there are none."""
+        return self._read_log(pod, container, previous=False)
+
+    def _list(self, kind: Kind) -> list[Document]:
+        resource = kind.partition(".")[0]
+        path = f"/{_GROUPS[kind]}/namespaces/{self.namespace}/{resource}"
+        try:
+            items: list[Document] = json.loads(self._get(path))["items"]
+        except _NotThereError as exc:
+            # A cluster without Knative serves in Standard mode.
+            if kind is not Kind.INFERENCE_SERVICES:
+                return []
+            raise ClusterRefusalError(
+                "The cluster knows no InferenceServices (serving.kserve.io/v1beta1): install KServe"
+            ) from exc
+        return items
+
+    def _nodes(self) -> list[Document] | None:
+        """The cluster's nodes, which a role of one namespace may not read."""
+        try:
+            items: list[Document] = json.loads(self._get("/api/v1/nodes"))["items"]
+        except ClusterRefusalError:
+            return None
+        return items
+
+    def _log(self, pod: str, status: Document) -> str:
+        # While it waits to be started again, the API gives the log of the one that ended.
+        ended_before = "running" in status["state"] and bad_end(status) is not None
+        return self._read_log(pod, status["name"], previous=ended_before)
+
+    def _read_log(self, pod: str, container: str, *, previous: bool) -> str:
+        query = (
+            ("container", container),
+            ("previous", str(previous).lower()),
+            ("tailLines", _LOG_LINES),
+        )
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
+        try:
+            return self._get(path, query).decode(errors="replace")
+        except (_NotThereError, _NoLogError):
+            # The pod went away meanwhile, or its node has dropped the log.
+            return ""
+
+    def _get(self, path: str, query: Query = ()) -> bytes:
+        try:
+            request = self._client.param_serialize(
+                "GET",
+                path,
+                query_params=list(query),
+                header_params={"Accept": "application/json, */*"},
+                auth_settings=["BearerToken"],
+            )
+            answer = self._client.call_api(*request, _request_timeout=_REQUEST_TIMEOUT)
+            content = bytes(answer.read())
+        except (urllib3.exceptions.HTTPError, OSError) as exc:
+            raise ClusterUnavailableError(
+                f"The API server {self._client.configuration.host} does not answer: {exc}"
+            ) from exc
+        if answer.status != http.client.OK:
+            raise _refusal(answer.status, content)
+        return content
+
+
+class _NotThereError(ClusterRefusalError):
+    """No such path: the kind is not installed, or the object has gone."""
+
+
+class _NoLogError(ClusterRefusalError):
+    """The container has none, or none any more."""
+
+
+def _connect(context: str | None) -> tuple[ApiClient, str]:
+    """A client, and the namespace that goes with it."""
+    if context is None and _SERVICE_ACCOUNT_NAMESPACE.is_file():
+        configuration = Configuration()
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+        except ConfigException as exc:
+            raise ClusterConfigError(f"The pod's service account cannot be used: {exc}") from exc
+        namespace = _SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
+        return ApiClient(configuration), namespace
+    try:
+        contexts, current = config.list_kube_config_contexts()
+        client = config.new_client_from_config(context=context)
+    except (ConfigException, OSError) as exc:
+        raise ClusterConfigError(
+            f"No cluster can be asked: {exc}. Set KUBECONFIG to a kubeconfig, and --context to one "
+            "of its contexts"
+        ) from exc
+    chosen = next((each for each in contexts if each["name"] == context), current)
+    return client, chosen["context"].get("namespace") or "default"
+
+
+def _refusal(status: int, content: bytes) -> ClusterUnavailableError | ClusterRefusalError:
+    """What an answer other than 200 means; the API server says it in a Status object."""
+    text = content.decode(errors="replace")
+    try:
+        said = str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        said = text.strip()
+    message = f"The API server answers {status}: {said}"
+    if status == http.client.NOT_FOUND:
+        return _NotThereError(message)
+    if status == http.client.BAD_REQUEST:
+        return _NoLogError(message)
+    if status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
+        return ClusterRefusalError(f"{message}. Let it get and list this, by a Role")
+    return ClusterUnavailableError(message)

@@ -1,0 +1,96 @@
+"""From a snapshot to a verdict."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from ft_serving.diagnosis.causes import RULES
+from ft_serving.diagnosis.documents import Document, condition, container_statuses, name
+from ft_serving.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.diagnosis.verdict import Cause, Finding, State, Verdict
+
+_ROOTS_FIRST = list(Cause)
+
+
+def diagnose(snapshot: Snapshot, now: datetime) -> Verdict:
+    """Say how a deployment stands, and why.
+
+    Args:
+        snapshot: What the API server says of it.
+        now: The time that graces are counted to.
+    """
+    service = snapshot.service()
+    url = _url(service)
+    if service is not None and _ready(snapshot, service):
+        return Verdict(state=State.READY, findings=(), summary="READY", url=url)
+    unique = {
+        (finding.cause, finding.message): finding for rule in RULES for finding in rule(snapshot)
+    }
+    findings = sorted(
+        unique.values(),
+        key=lambda each: (not each.final(now), _ROOTS_FIRST.index(each.cause)),
+    )
+    final = [finding for finding in findings if finding.final(now)]
+    return Verdict(
+        state=State.FAILED if final else State.PENDING,
+        findings=tuple(findings),
+        summary=_failure(findings, final) if final else _progress(snapshot, findings),
+        url=url,
+    )
+
+
+def _url(service: Document | None) -> str | None:
+    # https://kserve.github.io/website: status.address is the address within the cluster.
+    url = (service or {}).get("status", {}).get("address", {}).get("url")
+    return None if url is None else str(url)
+
+
+def _ready(snapshot: Snapshot, service: Document) -> bool:
+    """Whether the newest state is served, and not only the one before it."""
+    status = service.get("status", {})
+    if not (_observed(service) and condition(service, "Ready").get("status") == "True"):
+        return False
+    predictor = status.get("components", {}).get("predictor", {})
+    if snapshot.newest_revision():
+        return predictor.get("latestReadyRevision") == snapshot.newest_revision() and all(
+            _observed(each) for each in snapshot.own(Kind.KNATIVE_SERVICES)
+        )
+    # A rollout that hangs leaves the condition Ready true, by the pods of the one before it.
+    return all(
+        _observed(each) and condition(each, "Progressing").get("reason") == "NewReplicaSetAvailable"
+        for each in snapshot.own(Kind.DEPLOYMENTS)
+    )
+
+
+def _observed(document: Document) -> bool:
+    """Whether a status is about the newest specification."""
+    observed = document.get("status", {}).get("observedGeneration")
+    return bool(observed == document["metadata"]["generation"])
+
+
+def _failure(findings: list[Finding], final: list[Finding]) -> str:
+    # A rollout's deadline tells nothing that its cause does not; and what may pass by itself was
+    # what it passed for.
+    causes = [each for each in final if each.cause is not Cause.DEADLINE]
+    told = causes or findings
+    return "\n".join(finding.message for finding in told)
+
+
+def _progress(snapshot: Snapshot, findings: list[Finding]) -> str:
+    if findings:
+        return findings[0].message
+    pods = [words for pod in snapshot.pods() for words in _containers(pod)]
+    if pods:
+        return "; ".join(pods)
+    ready = condition(snapshot.service() or {}, "Ready")
+    return str(ready.get("message") or "KServe has not made a pod yet")
+
+
+def _containers(pod: Document) -> Iterator[str]:
+    statuses = container_statuses(pod)
+    if not statuses:
+        yield f"pod {name(pod)} is to be scheduled"
+    for status in statuses:
+        (state, about), *_ = status["state"].items() or [("waiting", {})]
+        if not status["ready"]:
+            why = about.get("reason") or ("not ready" if state == "running" else "")
+            yield f"{status['name']} of pod {name(pod)} is {state}" + (f" ({why})" if why else "")

@@ -1,0 +1,1 @@
+"""The last step of a deployment: wait until it is ready, ask it, and compare the answer."""
