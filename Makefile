@@ -45,8 +45,8 @@ PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --str
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-annotate --no-header
 lock: $(STAMP)
 	$(PIP_COMPILE) --all-extras --output-file requirements/dev.lock pyproject.toml
-	for extra in client server weights; do $(PIP_COMPILE) --extra $$extra \
-		--constraint requirements/dev.lock --output-file requirements/$$extra.lock pyproject.toml || exit 1; done
+	for extras in client,cluster server weights; do $(PIP_COMPILE) --extra $$extras \
+		--constraint requirements/dev.lock --output-file requirements/$${extras%%,*}.lock pyproject.toml || exit 1; done
 
 benchmark-convert: $(STAMP)
 	$(BIN)/python -m benchmarks.convert

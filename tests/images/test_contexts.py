@@ -65,8 +65,8 @@ def test_an_image_does_not_change_with_code_that_it_does_not_run() -> None:
     }
     unused = {
         "client": {"backend", "engine"},
-        "server-cpu": {"client"},
-        "weights": {"backend", "client", "engine"},
+        "server-cpu": {"client", "diagnosis", "gate"},
+        "weights": {"backend", "client", "diagnosis", "engine", "gate"},
     }
     for name, packages in unused.items():
         assert not parts[name] & packages
@@ -88,6 +88,11 @@ def test_the_weights_image_makes_a_release_with_its_own_files_and_packages(tmp_p
 def test_the_client_image_asks_with_its_own_files_and_packages(tmp_path: Path) -> None:
     code = "import ft_serving.client; from ft_serving.cli import main; main()"
     assert "--prompt" in _run("client", "client", tmp_path, code, "generate", "--help")
+
+
+def test_the_client_image_has_all_that_the_gate_imports(tmp_path: Path) -> None:
+    code = "import ft_serving.gate.readiness; from ft_serving.diagnosis.cluster import Cluster"
+    assert _run("client", "client", tmp_path, f"{code}; print(Cluster)")
 
 
 def test_the_cpu_server_image_runs_the_backend_with_its_own_files_and_packages(
