@@ -144,8 +144,10 @@ def follow(
     """
     while True:
         try:
-            # Without a version the watch begins with an event for every object there is.
-            for event in resource.watch(timeout=_WATCH_SECONDS):
+            # Version 0 begins with an event for every object that the API server remembers. Without
+            # a version it would first wait for its memory to be as new as etcd, which it is told by
+            # notices that Debian's etcd 3.4 does not send: after changes of other kinds it fails.
+            for event in resource.watch(resource_version="0", timeout=_WATCH_SECONDS):
                 if event["type"] != "DELETED":
                     _attempt(handle, event["raw_object"])
         except (ApiException, HTTPError) as exc:
