@@ -9,7 +9,15 @@ import pytest
 # Many small matrix products on busy cores are several times as slow with more threads than one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from tests.platform_guard import require_platform
 from tests.serving import Served, prepare, served
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Do not begin with what needs the platform where there is none."""
+    if item.get_closest_marker("platform"):
+        require_platform()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""What works on the running platform, and that it comes back and goes away as it should."""

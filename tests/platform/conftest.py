@@ -1,0 +1,41 @@
+"""The running platform's API, and a namespace for each module of tests."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from kubernetes import config
+from kubernetes.dynamic import DynamicClient
+
+from local_platform import addons
+from local_platform.plugins.kubernetes.kinds import Kinds
+from local_platform.settings import KUBECONFIG
+from tests.platform.cluster import Namespace
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the very end of a session what takes the platform down."""
+    items.sort(key=lambda item: item.path.name == "test_lifecycle.py")
+
+
+@pytest.fixture(scope="session")
+def api() -> DynamicClient:
+    """An administrator's client of the platform's API server."""
+    return DynamicClient(config.new_client_from_config(str(KUBECONFIG)), discoverer=Kinds)
+
+
+@pytest.fixture(scope="module")
+def namespace(api: DynamicClient) -> Iterator[Namespace]:
+    """A namespace that nothing is in, deleted after the module."""
+    name = f"test-{secrets.token_hex(4)}"
+    namespaces = api.resources.get(api_version="v1", kind="Namespace")
+    namespaces.create(body={"metadata": {"name": name}})
+    yield Namespace(api, name)
+    namespaces.delete(name=name)
+
+
+@pytest.fixture(scope="session")
+def base_image() -> str:
+    """An image with Python."""
+    return addons.base_image(lambda _: None)

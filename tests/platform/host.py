@@ -1,0 +1,120 @@
+"""What can be seen of the platform from the machine that it runs on."""
+
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from local_platform.node import namespace
+from local_platform.settings import RUNTIME
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The parts of a machine's state that a program could leave something in.
+
+    Attributes:
+        mounts: Lines of mountinfo, without their numbers.
+        interfaces: Names of network interfaces, with their addresses.
+        rules: Rules and chains of iptables, without their counters.
+        namespaces: Named network namespaces.
+    """
+
+    mounts: tuple[str, ...]
+    interfaces: tuple[str, ...]
+    rules: tuple[str, ...]
+    namespaces: tuple[str, ...]
+
+
+def look() -> Machine:
+    """What the machine is like now."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return Machine(
+        mounts=tuple(sorted(line.split(" ", 3)[3] for line in mounts)),
+        interfaces=tuple(_lines("ip", "-brief", "address")),
+        rules=tuple(line for line in _lines("iptables-save") if not line.startswith(("#", ":"))),
+        namespaces=tuple(_lines("ip", "netns", "list")),
+    )
+
+
+def _lines(*command: str) -> list[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [line.strip() for line in done.stdout.splitlines()]
+
+
+def init() -> psutil.Process:
+    """The first process of the node's namespaces."""
+    process = namespace.find()
+    assert process is not None, "the node is not running"
+    return process
+
+
+def node_processes() -> set[psutil.Process]:
+    """Every process of the node: those in its namespace of process ids, and who made that."""
+    first = init()
+    inside = _pid_namespace(first.pid)
+    outer = first.parent()
+    assert outer is not None
+    return {outer} | {
+        process for process in psutil.process_iter() if _pid_namespace(process.pid) == inside
+    }
+
+
+def _pid_namespace(pid: int) -> str | None:
+    try:
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
+    except OSError:
+        return None
+
+
+def alive(processes: set[psutil.Process]) -> set[str]:
+    """Command lines of those processes that are still there."""
+    there = set()
+    for process in processes:
+        try:
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                there.add(" ".join(process.cmdline()))
+        except psutil.NoSuchProcess:
+            continue
+    return there
+
+
+def supervisor_of(part: str) -> psutil.Process:
+    """The runsv of a part."""
+    return _only_child(init(), lambda command: command == ["runsv", part])
+
+
+def process_of(part: str) -> psutil.Process:
+    """A part's own process: not the one that writes its log."""
+    return _only_child(supervisor_of(part), lambda command: command[:1] != ["svlogd"])
+
+
+def _only_child(parent: psutil.Process, wanted: Callable[[list[str]], bool]) -> psutil.Process:
+    found = []
+    for child in parent.children():
+        # One that has just ended, and whose parent has not looked yet, has no command line.
+        with suppress(psutil.NoSuchProcess):
+            if wanted(child.cmdline()):
+                found.append(child)
+    (process,) = found
+    return process
+
+
+def started_again(part: str, killed: psutil.Process) -> bool:
+    """Whether a part has a process that is not the killed one."""
+    try:
+        return process_of(part) != killed
+    except (ValueError, psutil.NoSuchProcess):
+        return False
+
+
+def leftovers() -> list[Path]:
+    """Files and control groups that are the platform's, its data excepted."""
+    places = [RUNTIME, Path("/var/lib/kubelet"), Path("/var/lib/cni"), *_CGROUPS.glob("ft-serving"),
+              *_CGROUPS.glob("*/ft-serving")]  # fmt: skip
+    return [place for place in places if place.exists()]

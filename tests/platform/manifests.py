@@ -1,0 +1,120 @@
+"""The objects that tests put into the cluster; containers run as the project's own images do."""
+
+from typing import Any
+
+from local_platform.settings import STORAGE_CLASS
+
+Document = dict[str, Any]
+
+MOUNT = "/data"
+
+LOCKED_DOWN: Document = {
+    "runAsNonRoot": True,
+    "runAsUser": 1000,
+    "runAsGroup": 1000,
+    "readOnlyRootFilesystem": True,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+SCRATCH_MOUNTS: list[Document] = [
+    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - in the container
+    {"name": "memory", "mountPath": "/dev/shm"},  # noqa: S108
+]
+"""What the project's images write to, for a container; `SCRATCH` has the volumes, for its pod."""
+
+SCRATCH: list[Document] = [
+    {"name": "tmp", "emptyDir": {}},
+    {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
+]
+
+
+def container(image: str, *command: str, **more: Any) -> Document:
+    """A container without rights."""
+    return {
+        "name": "main",
+        "image": image,
+        "securityContext": LOCKED_DOWN,
+        **({"command": list(command)} if command else {}),
+        **more,
+    }
+
+
+def pod(name: str, container: Document, *, claim: str | None = None) -> Document:
+    """A pod that is not started again; a claim is mounted at `MOUNT` and given to its group."""
+    spec: Document = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {"fsGroup": 1000},
+        "containers": [container],
+    }
+    if claim is not None:
+        container["volumeMounts"] = [{"name": "data", "mountPath": MOUNT}]
+        spec["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": spec,
+    }
+
+
+def python(image: str, program: str) -> Document:
+    """A container that runs a program in Python."""
+    return container(image, "python3", "-u", "-c", program)
+
+
+def web_server(image: str, answer: str) -> Document:
+    """A container that answers every request on port 8080 alike."""
+    # Without a handler the first process of a container ignores SIGTERM, and Knative is patient.
+    program = f"""
+import signal, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write({answer.encode()!r})
+
+HTTPServer(("", 8080), Handler).serve_forever()
+"""
+    return python(image, program) | {"ports": [{"containerPort": 8080}]}
+
+
+def claim(name: str, size: str = "1Gi") -> Document:
+    """A claim of the platform's storage class."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": STORAGE_CLASS,
+            "resources": {"requests": {"storage": size}},
+        },
+    }
+
+
+def service(name: str) -> Document:
+    """A service on port 80 in front of the web server in the pod of the same name."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]},
+    }
+
+
+def knative_service(name: str, container: Document) -> Document:
+    """A Knative service, which is scaled to zero when nobody asks."""
+    return {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
