@@ -1,0 +1,55 @@
+"""What is wrong with a stack's configuration, all of it at once."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ft_serving.errors import FtServingError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One setting that cannot stay as it is.
+
+    Attributes:
+        path: The setting, with dots, as `pulumi config set --path` names it.
+        rule: What must hold.
+        got: What was given instead.
+        use: What would do.
+    """
+
+    path: str
+    rule: str
+    got: str
+    use: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.rule}; got {self.got}; use {self.use}"
+
+
+class ConfigError(FtServingError):
+    """The configuration cannot be deployed.
+
+    Attributes:
+        problems: Every one that was found.
+    """
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, problems)))
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: short, and on one line."""
+    if value is None:
+        return "nothing"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    # Errors end up in logs; an address may carry a password.
+    text = re.sub(r"//[^/@\s]*@", "//***@", text)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def any_of(choices: Sequence[object]) -> str:
+    """Alternatives as a sentence names them."""
+    words = [str(choice) for choice in choices]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

@@ -1,0 +1,57 @@
+"""The sections of a stack's configuration: their settings, defaults and ranges.
+
+In YAML the names are camelCase. Values are never converted: a text is no number. What takes more
+than one section to judge is in `stacks.rules`.
+"""
+
+from stacks.sections.base import Section
+from stacks.sections.cluster import (
+    AccessMode,
+    Cluster,
+    Cost,
+    Hub,
+    Scheduling,
+    Storage,
+    TaintEffect,
+    Toleration,
+    TolerationOperator,
+)
+from stacks.sections.image import Images, ImageSource
+from stacks.sections.model import Dimensions, Golden, Model, Tokenizer
+from stacks.sections.serving import (
+    ColdStart,
+    GpuSettings,
+    Mode,
+    Protocol,
+    Replicas,
+    Resources,
+    ScaleMetric,
+    Serving,
+)
+
+__all__ = [
+    "AccessMode",
+    "Cluster",
+    "ColdStart",
+    "Cost",
+    "Dimensions",
+    "Golden",
+    "GpuSettings",
+    "Hub",
+    "ImageSource",
+    "Images",
+    "Mode",
+    "Model",
+    "Protocol",
+    "Replicas",
+    "Resources",
+    "ScaleMetric",
+    "Scheduling",
+    "Section",
+    "Serving",
+    "Storage",
+    "TaintEffect",
+    "Tokenizer",
+    "Toleration",
+    "TolerationOperator",
+]

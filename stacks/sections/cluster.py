@@ -1,0 +1,167 @@
+"""Where it runs: the volume, nodes, hub and cluster, and what they cost."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from stacks.gpus import NodeLabels
+from stacks.sections.base import FLAG, SIZE, Section, one_of, setting
+
+_LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+
+
+class AccessMode(StrEnum):
+    """How many nodes may mount the volume."""
+
+    READ_WRITE_MANY = "ReadWriteMany"
+    READ_WRITE_ONCE = "ReadWriteOnce"
+
+
+class Storage(Section):
+    """The volume of downloads and releases."""
+
+    size: str = setting("Capacity; may grow later.", use="150Gi", **SIZE)
+    storage_class: str | None = setting(
+        "StorageClass; by default the cluster's own.",
+        default=None,
+        must="be the name of a StorageClass",
+        use="one that `kubectl get storageclass` shows",
+        pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
+    )
+    access_mode: AccessMode = setting(
+        "How many nodes may mount it.", default=AccessMode.READ_WRITE_MANY, **one_of(AccessMode)
+    )
+    protect: bool = setting(
+        "Have Pulumi refuse to delete or replace the claim.",
+        default=True,
+        **FLAG,
+    )
+    delete_weights_on_destroy: bool = setting(
+        "Delete the claim with the stack; otherwise it stays, and the next `up` finds the weights.",
+        default=False,
+        **FLAG,
+    )
+
+
+class TolerationOperator(StrEnum):
+    """How a toleration matches a taint."""
+
+    EXISTS = "Exists"
+    EQUAL = "Equal"
+
+
+class TaintEffect(StrEnum):
+    """What a taint does to pods that do not tolerate it."""
+
+    NO_SCHEDULE = "NoSchedule"
+    PREFER_NO_SCHEDULE = "PreferNoSchedule"
+    NO_EXECUTE = "NoExecute"
+
+
+class Toleration(Section):
+    """A taint of nodes that pods may run on."""
+
+    key: str = setting(
+        "The taint's key.",
+        must="be the key of a taint",
+        use="one such as nvidia.com/gpu",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+    )
+    operator: TolerationOperator = setting(
+        "Exists takes any value.",
+        default=TolerationOperator.EXISTS,
+        **one_of(TolerationOperator),
+    )
+    value: str | None = setting(
+        "The taint's value, for Equal.", default=None, must="be a text", use="the taint's value"
+    )
+    effect: TaintEffect | None = setting(
+        "The taint's effect; by default any.", default=None, **one_of(TaintEffect)
+    )
+
+
+class Scheduling(Section):
+    """Where pods run."""
+
+    region: str | None = setting(
+        "Region, by the nodes' label topology.kubernetes.io/region.",
+        default=None,
+        must="be the value of a label",
+        use="one such as LAS1",
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$",
+    )
+    node_labels: NodeLabels = setting(
+        "Who labels nodes with their GPUs; `none` where all have the same.",
+        default=NodeLabels.NVIDIA,
+        **one_of(NodeLabels),
+    )
+    tolerations: tuple[Toleration, ...] = setting(
+        "Taints of the nodes to run on.",
+        default=(),
+        must="be a list of tolerations",
+        use="- key: nvidia.com/gpu",
+    )
+    spare_gpu: bool = setting(
+        "Whether the cluster has GPUs for one replica more during a rollout; if not, the old "
+        "replica ends before the new one begins.",
+        default=True,
+        **FLAG,
+    )
+
+
+class Hub(Section):
+    """The model hub. A token for it is the Pulumi secret `hubToken`."""
+
+    endpoint: str = setting(
+        "The hub or a mirror of it, as pods reach it.",
+        default="https://huggingface.co",
+        must="be an http or https address without user, query and trailing slash",
+        use="https://huggingface.co",
+        pattern=r"^https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$",
+    )
+
+
+class Cluster(Section):
+    """Where it is deployed."""
+
+    namespace: str = setting(
+        "Namespace; is made if it is not there.",
+        default="ft-serving",
+        must="be a DNS label",
+        use="ft-serving",
+        pattern=_LABEL,
+    )
+    kubeconfig: str | None = setting(
+        "Path of the kubeconfig; by default KUBECONFIG or ~/.kube/config.",
+        default=None,
+        must="be a path",
+        use="~/.kube/config",
+        min_length=1,
+    )
+    context: str | None = setting(
+        "Context of the kubeconfig; by default its current one.",
+        default=None,
+        must="be the name of a context",
+        use="one that `kubectl config get-contexts` shows",
+        min_length=1,
+    )
+
+
+class Cost(Section):
+    """Prices, for the sum that a preview shows."""
+
+    currency: str = setting(
+        "Currency of the prices.",
+        default="USD",
+        must="be a currency's three letters",
+        use="USD",
+        pattern=r"^[A-Z]{3}$",
+    )
+    gpu_hour: Mapping[str, Annotated[float, Field(gt=0)]] = setting(
+        "Price of an hour of one GPU, by its type.",
+        default={},
+        must="be prices above 0 by type of GPU",
+        use="RTX_A5000: 0.77",
+    )

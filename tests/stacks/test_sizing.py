@@ -1,0 +1,166 @@
+"""What is needed, against the plan of conversion and against published figures."""
+
+import itertools
+
+import pytest
+
+from ft_serving.dtypes import DType
+from ft_serving.weights.families.base import Architecture
+from ft_serving.weights.families.gptj import GPTJ
+from ft_serving.weights.plan import TensorJob, file_jobs, total_bytes
+from stacks.models import KNOWN_MODELS
+from stacks.sections import Dimensions
+from stacks.sizing import (
+    Load,
+    cpu_memory,
+    gpu_memory,
+    host_memory,
+    job_deadline_s,
+    release_bytes,
+    source_bytes,
+    storage_bytes,
+    weight_count,
+)
+
+GPT_J = KNOWN_MODELS["EleutherAI/gpt-j-6b"].dimensions
+TINY = KNOWN_MODELS["tiny-gptj"].dimensions
+SMALL_LOAD = Load(batch=1, input_length=128, output_length=8)
+
+
+def _architecture(dimensions: Dimensions) -> Architecture:
+    return Architecture(
+        heads=dimensions.heads,
+        head_size=dimensions.hidden_size // dimensions.heads,
+        inner=dimensions.inner_size,
+        layers=dimensions.layers,
+        vocabulary=dimensions.vocabulary_size,
+        rotary=16,
+        start_id=1,
+        end_id=1,
+    )
+
+
+def _jobs(dimensions: Dimensions, tensor_parallel: int) -> tuple[TensorJob, ...]:
+    return file_jobs(GPTJ, _architecture(dimensions), tensor_parallel)
+
+
+def _elements_of_rank(
+    dimensions: Dimensions, tensor_parallel: int, rank: int, layers: range
+) -> int:
+    """Weights in the files that one GPU reads, by the files' names."""
+    total = 0
+    for job in _jobs(dimensions, tensor_parallel):
+        parts = job.target.split(".")
+        is_other_layer = parts[1] == "layers" and int(parts[2]) not in layers
+        is_other_rank = parts[-2].isdecimal() and int(parts[-2]) != rank
+        if not is_other_layer and not is_other_rank:
+            total += job.elements
+    return total
+
+
+@pytest.mark.parametrize("dimensions", [GPT_J, TINY], ids=["gpt-j-6b", "tiny-gptj"])
+@pytest.mark.parametrize("dtype", DType)
+@pytest.mark.parametrize("tensor_parallel", [1, 2, 4])
+def test_a_release_is_as_large_as_the_plan_makes_it(
+    dimensions: Dimensions, dtype: DType, tensor_parallel: int
+) -> None:
+    planned = total_bytes(_jobs(dimensions, tensor_parallel), dtype)
+    assert release_bytes(dimensions, dtype) == planned
+
+
+def test_the_size_of_gpt_j_is_the_published_one() -> None:
+    assert release_bytes(GPT_J, DType.FP32) == 24_203_531_136
+    assert weight_count(GPT_J) == 6_050_882_784
+
+
+@pytest.mark.parametrize("dimensions", [GPT_J, TINY], ids=["gpt-j-6b", "tiny-gptj"])
+@pytest.mark.parametrize(("tensor", "pipeline"), list(itertools.product([1, 2, 4], repeat=2)))
+def test_a_gpu_holds_the_files_of_its_rank_and_stage(
+    dimensions: Dimensions, tensor: int, pipeline: int
+) -> None:
+    per_stage = dimensions.layers // pipeline
+    memory = gpu_memory(dimensions, DType.FP16, tensor, pipeline, SMALL_LOAD)
+    for rank, stage in itertools.product(range(tensor), range(pipeline)):
+        layers = range(stage * per_stage, (stage + 1) * per_stage)
+        assert memory.weights == 2 * _elements_of_rank(dimensions, tensor, rank, layers)
+
+
+# docs/gpt_guide.md of FasterTransformer: GPT 6.7B, fp16, one A100; gigabytes.
+@pytest.mark.parametrize(
+    ("batch", "input_length", "output_length", "published"),
+    [(1, 128, 8, 15.55), (64, 128, 8, 22.17), (1, 512, 32, 15.96), (64, 512, 32, 41.84)],
+)
+def test_the_sum_meets_the_memory_that_nvidia_publishes(
+    batch: int, input_length: int, output_length: int, published: float
+) -> None:
+    gpt = Dimensions(
+        hidden_size=4096,
+        layers=32,
+        heads=32,
+        vocabulary_size=51_200,
+        inner_size=16_384,
+        max_sequence_length=1024,
+    )
+    load = Load(batch=batch, input_length=input_length, output_length=output_length)
+    needed = gpu_memory(gpt, DType.FP16, 1, 1, load).total / 1e9
+    assert 0.99 * published <= needed <= 1.1 * published
+
+
+def test_keys_and_values_are_two_hidden_vectors_a_token_and_layer() -> None:
+    load = Load(batch=8, input_length=1024, output_length=256)
+    whole = gpu_memory(GPT_J, DType.FP16, 1, 1, load).cache
+    assert whole == 2 * 28 * 8 * 1280 * 4096 * 2
+    assert gpu_memory(GPT_J, DType.FP16, 4, 1, load).cache == whole // 4
+    assert gpu_memory(GPT_J, DType.FP16, 2, 7, load).cache == whole // 14
+    assert gpu_memory(GPT_J, DType.FP32, 1, 1, load).cache == 2 * whole
+
+
+def test_a_vocabulary_that_ranks_cannot_share_costs_a_second_head() -> None:
+    even = gpu_memory(GPT_J, DType.FP16, 4, 1, SMALL_LOAD).workspace
+    uneven = gpu_memory(GPT_J, DType.FP16, 8, 1, SMALL_LOAD).workspace
+    # 50400 / 8 = 6300 rows, which half precision pads to 6304.
+    scores = 128 * 128 * 16 * 6
+    assert uneven - even == 6304 * 8 * 4097 * 2 - scores // 4 + scores // 8
+
+
+GRID = list(itertools.product(DType, [1, 2, 4, 8], [1, 2, 7], [1, 8, 64], [16, 1024], [1, 512]))
+
+
+@pytest.mark.parametrize(("dtype", "tensor", "pipeline", "batch", "given", "asked"), GRID)
+def test_more_work_never_needs_less_memory_and_more_gpus_never_more_weights(
+    dtype: DType, tensor: int, pipeline: int, batch: int, given: int, asked: int
+) -> None:
+    def needed(batch: int, given: int, asked: int) -> int:
+        load = Load(batch=batch, input_length=given, output_length=asked)
+        return gpu_memory(GPT_J, dtype, tensor, pipeline, load).total
+
+    base = needed(batch, given, asked)
+    assert needed(batch + 1, given, asked) > base
+    assert needed(batch, given + 1, asked) > base
+    assert needed(batch, given, asked + 1) > base
+    alone = gpu_memory(GPT_J, dtype, 1, 1, SMALL_LOAD).weights
+    assert gpu_memory(GPT_J, dtype, tensor, pipeline, SMALL_LOAD).weights <= alone
+
+
+def test_the_cpu_engine_holds_everything_in_fp32() -> None:
+    load = Load(batch=8, input_length=256, output_length=256)
+    memory = cpu_memory(TINY, load)
+    assert memory.weights == 4 * weight_count(TINY)
+    assert memory.cache == 4 * 2 * 4 * 8 * 512 * 128
+    assert memory.total < 600 << 20, "tiny-gptj must run beside everything else on two cores"
+
+
+def test_a_volume_holds_the_download_and_two_releases() -> None:
+    parts = source_bytes(GPT_J) + 2 * release_bytes(GPT_J, DType.FP16)
+    assert parts <= storage_bytes(GPT_J, DType.FP16) <= 1.05 * parts
+    assert storage_bytes(GPT_J, DType.FP32) < 150 << 30, "the original example's volume"
+
+
+def test_the_original_example_s_memory_suffices() -> None:
+    assert host_memory(GPT_J, DType.FP16, 1) <= 8 << 30
+    assert host_memory(GPT_J, DType.FP32, 1) <= 8 << 30
+
+
+def test_a_job_has_the_time_that_the_original_example_took() -> None:
+    took = (23 * 60 + 59) + (21 * 60 + 10)
+    assert took < job_deadline_s(GPT_J, DType.FP16) < 2 * took
