@@ -1,0 +1,160 @@
+"""A stack's whole configuration: what was set, and what follows from it."""
+
+from functools import cached_property
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from ft_serving.release import ReleaseSpec
+from stacks import sizing
+from stacks.gpus import NodeRequirement
+from stacks.models import dimensions_of, golden_of
+from stacks.quantities import quantity
+from stacks.resolved import (
+    JOB_CPU,
+    ContainerResources,
+    Scaling,
+    scaling_of,
+    server_cpu_of,
+    server_memory_of,
+)
+from stacks.sections import (
+    Cluster,
+    ColdStart,
+    Cost,
+    Dimensions,
+    Golden,
+    GpuSettings,
+    Hub,
+    Images,
+    Model,
+    Replicas,
+    Resources,
+    Scheduling,
+    Serving,
+    Storage,
+    Tokenizer,
+)
+from stacks.timeouts import Timeouts
+
+REGION_LABEL = "topology.kubernetes.io/region"
+
+HUB_TOKEN = "hubToken"  # noqa: S105 - the name of a setting
+REGISTRY_PASSWORD = "registryPassword"  # noqa: S105 - the name of a setting
+SECRETS = (HUB_TOKEN, REGISTRY_PASSWORD)
+"""Settings beside the sections that only ever exist as Pulumi secrets."""
+
+
+class StackConfig(BaseModel):
+    """Valid as a whole; made by `stacks.parse.parse_config`."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid")
+
+    model: Model
+    tokenizer: Tokenizer | None = None
+    golden: Golden | None = None
+    gpu: GpuSettings = GpuSettings()
+    replicas: Replicas = Replicas()
+    serving: Serving = Serving()
+    image: Images
+    storage: Storage
+    scheduling: Scheduling = Scheduling()
+    resources: Resources = Resources()
+    cold_start: ColdStart = ColdStart()
+    hub: Hub = Hub()
+    cluster: Cluster = Cluster()
+    cost: Cost = Cost()
+
+    @cached_property
+    def dimensions(self) -> Dimensions:
+        """The model's numbers, set or built in."""
+        found = dimensions_of(self.model)
+        assert found is not None, "parse_config refuses a model without"  # noqa: S101
+        return found
+
+    @cached_property
+    def golden_question(self) -> Golden:
+        """The question that ends a deployment, set or built in."""
+        found = golden_of(self.model, self.golden)
+        assert found is not None, "parse_config refuses a model without"  # noqa: S101
+        return found
+
+    @cached_property
+    def release(self) -> ReleaseSpec:
+        """The release of weights to serve; its `name` is known before the Job has run."""
+        return ReleaseSpec(
+            repository=self.model.repository,
+            revision=self.model.revision,
+            dtype=self.model.dtype,
+            tensor_parallel=self.gpu.tensor_parallel,
+            pipeline_parallel=self.gpu.pipeline_parallel,
+            compute_dtype=self.model.computed_in,
+            streaming=self.serving.streaming,
+        )
+
+    @cached_property
+    def tokenizer_source(self) -> str:
+        """The tokenizer as the client's `--tokenizer` takes it: OWNER/NAME@REVISION."""
+        source = self.tokenizer or self.model
+        return f"{source.repository}@{source.revision}"
+
+    @cached_property
+    def server_folder(self) -> str:
+        """The folder below `images/` that the server's image is built from."""
+        return "server" if self.gpu.model else "server-cpu"
+
+    @cached_property
+    def node_requirements(self) -> tuple[NodeRequirement, ...]:
+        """Labels of the nodes that the server may run on; all of them must match."""
+        found = []
+        gpu = self.gpu.model
+        if gpu and (by_gpu := gpu.node_requirement(self.scheduling.node_labels)):
+            found.append(by_gpu)
+        if self.scheduling.region is not None:
+            found.append(NodeRequirement(key=REGION_LABEL, values=(self.scheduling.region,)))
+        return tuple(found)
+
+    @cached_property
+    def scaling(self) -> Scaling:
+        """Replicas with every default filled in."""
+        return scaling_of(self.replicas, self.serving)
+
+    @cached_property
+    def server_resources(self) -> ContainerResources:
+        """Of the server's container: as set, else as the model needs."""
+        needed = server_memory_of(self.dimensions, self.model, self.gpu, self.serving)
+        return ContainerResources(
+            cpu=self.resources.cpu or server_cpu_of(self.gpu, self.dimensions),
+            memory=self.resources.memory or quantity(needed),
+            gpus=self.gpu.count,
+            shared_memory=quantity(sizing.shared_memory_bytes(self.gpu.count)),
+        )
+
+    @cached_property
+    def job_resources(self) -> ContainerResources:
+        """Of the Job that downloads and converts."""
+        return ContainerResources(
+            cpu=JOB_CPU,
+            memory=quantity(sizing.job_memory(self.dimensions)),
+            gpus=0,
+            shared_memory=None,
+        )
+
+    @cached_property
+    def job_deadline_s(self) -> int:
+        """Seconds that the Job may take, all of its attempts together."""
+        return sizing.job_deadline_s(self.dimensions, self.model.dtype)
+
+    @cached_property
+    def timeouts(self) -> Timeouts:
+        """Every timeout of the service, its gate and its clients."""
+        return Timeouts.from_budget(self.cold_start.budget_seconds)
+
+    @cached_property
+    def hourly_cost(self) -> tuple[float, float] | None:
+        """What the GPUs of the fewest and of the most replicas cost an hour, if that is known."""
+        price = self.cost.gpu_hour.get(self.gpu.type)
+        if price is None or not self.gpu.count:
+            return None
+        each = price * self.gpu.count
+        return each * self.replicas.min, each * self.replicas.max

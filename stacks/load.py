@@ -1,0 +1,97 @@
+"""Reads the configuration of the stack that Pulumi runs: the only module that asks Pulumi."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stacks.config import HUB_TOKEN, REGISTRY_PASSWORD, SECRETS, StackConfig
+from stacks.errors import ConfigError, Problem
+from stacks.parse import parse_config
+
+if TYPE_CHECKING:
+    import pulumi
+
+PROJECT = "ft-serving"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """The stack that Pulumi runs.
+
+    Attributes:
+        name: Its name.
+        config: Its settings.
+        hub_token: For gated and private repositories.
+        registry_password: Of `image.username`.
+    """
+
+    name: str
+    config: StackConfig
+    hub_token: pulumi.Output[str] | None
+    registry_password: pulumi.Output[str] | None
+
+
+def load_stack() -> Stack:
+    """Read and check the stack's configuration.
+
+    Raises:
+        pulumi.RunError: Something is wrong; Pulumi prints its message, all problems in it, and no
+            traceback.
+    """
+    import pulumi
+    from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
+
+    prefix = f"{PROJECT}:"
+    raw: dict[str, Any] = {
+        key.removeprefix(prefix): value
+        for key, value in {**get_config_env(), **CONFIG.get()}.items()
+        if key.startswith(prefix)
+    }
+    secret = frozenset(name for name in raw if is_config_secret(f"{prefix}{name}"))
+    if misplaced := [_misplaced(name) for name in raw if (name in SECRETS) != (name in secret)]:
+        # Nothing else is said: it would show values of sections that hold secrets.
+        raise pulumi.RunError(_refusal(ConfigError(misplaced)))
+    sections = {name: _plain(value) for name, value in raw.items() if name not in SECRETS}
+    try:
+        config = parse_config(sections, frozenset(SECRETS) & raw.keys())
+    except ConfigError as exc:
+        raise pulumi.RunError(_refusal(exc)) from exc
+    values = pulumi.Config(PROJECT)
+    return Stack(
+        name=pulumi.get_stack(),
+        config=config,
+        hub_token=values.get_secret(HUB_TOKEN),
+        registry_password=values.get_secret(REGISTRY_PASSWORD),
+    )
+
+
+def _refusal(error: ConfigError) -> str:
+    return f"The configuration cannot be deployed (docs/configuration.md):\n{error}"
+
+
+def _plain(value: object) -> object:
+    """Undo Pulumi's encoding: a section arrives as JSON, a text as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _misplaced(name: str) -> Problem:
+    if name in SECRETS:
+        return Problem(
+            path=name,
+            rule="must be a secret",
+            got="plain text, which is in the stack's file now",
+            use=f"pulumi config set --secret {name}, with a new one",
+        )
+    return Problem(
+        path=name,
+        rule="must hold no secret",
+        got="one",
+        use=f"the secrets {' and '.join(SECRETS)} beside the sections",
+    )

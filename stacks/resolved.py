@@ -1,0 +1,106 @@
+"""What a configuration leaves to be derived: scaling and the resources of containers."""
+
+from dataclasses import dataclass
+
+from stacks import sizing
+from stacks.quantities import GIB
+from stacks.sections import (
+    Dimensions,
+    GpuSettings,
+    Mode,
+    Model,
+    Replicas,
+    ScaleMetric,
+    Serving,
+)
+
+METRICS = {
+    Mode.SERVERLESS: (ScaleMetric.CONCURRENCY, ScaleMetric.RPS),
+    Mode.STANDARD: (ScaleMetric.CPU, ScaleMetric.MEMORY),
+}
+"""What each mode can scale by: Knative's autoscaler, or a HorizontalPodAutoscaler."""
+
+JOB_CPU = "2"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scaling:
+    """How many replicas run, with nothing left open.
+
+    Attributes:
+        min: Fewest.
+        max: Most.
+        metric: What decides between them.
+        target: The metric's value of one replica.
+        container_concurrency: Requests that a replica gets at once; none in Standard mode, where
+            nothing limits them.
+    """
+
+    min: int
+    max: int
+    metric: ScaleMetric
+    target: int
+    container_concurrency: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerResources:
+    """Requests and limits of a container, which are the same.
+
+    Attributes:
+        cpu: Quantity of cores.
+        memory: Quantity of main memory; what is in `shared_memory` counts towards it.
+        gpus: Number of `nvidia.com/gpu`.
+        shared_memory: Quantity of /dev/shm; none where the 64 MB of a container will do.
+    """
+
+    cpu: str
+    memory: str
+    gpus: int
+    shared_memory: str | None
+
+
+def scaling_of(replicas: Replicas, serving: Serving) -> Scaling:
+    """Fill in what `replicas` leaves out."""
+    concurrency = None
+    if serving.mode is Mode.SERVERLESS:
+        concurrency = replicas.container_concurrency or serving.batch
+    metric = replicas.scale_metric or METRICS[serving.mode][0]
+    defaults = {ScaleMetric.CONCURRENCY: concurrency or 1, ScaleMetric.RPS: 1}
+    return Scaling(
+        min=replicas.min,
+        max=replicas.max,
+        metric=metric,
+        target=replicas.scale_target or defaults.get(metric, 80),
+        container_concurrency=concurrency,
+    )
+
+
+def load_of(serving: Serving) -> sizing.Load:
+    """Return the load that memory is sized for."""
+    return sizing.Load(
+        batch=serving.batch,
+        input_length=serving.input_length,
+        output_length=serving.output_length,
+    )
+
+
+def server_memory_of(
+    dimensions: Dimensions, model: Model, gpu: GpuSettings, serving: Serving
+) -> int:
+    """Return the main memory in bytes that the server's container needs."""
+    if gpu.model:
+        return sizing.host_memory(dimensions, model.dtype, gpu.count)
+    load = load_of(serving)
+    return sizing.cpu_memory(dimensions, load).total + sizing.shared_memory_bytes(0)
+
+
+def server_cpu_of(gpu: GpuSettings, dimensions: Dimensions) -> str:
+    """Return the cores of the server's container.
+
+    A GPU is fed by one thread, beside those of Triton's protocols. The CPU engine uses all that
+    it gets, which a model that stays in a core's cache has no use for.
+    """
+    if gpu.model:
+        return str(2 + 2 * gpu.count)
+    return "1" if sizing.weight_count(dimensions) * 4 < GIB else "8"

@@ -1,0 +1,98 @@
+"""Between a model, main memory and the volume."""
+
+import re
+
+from stacks import sizing
+from stacks.errors import Problem
+from stacks.gpus import NodeLabels
+from stacks.models import dimensions_of
+from stacks.quantities import in_gib, parse_bytes, quantity
+from stacks.resolved import server_memory_of
+from stacks.rules.base import Problems, Rule
+from stacks.sections import (
+    AccessMode,
+    GpuSettings,
+    Model,
+    Replicas,
+    Resources,
+    Scheduling,
+    Serving,
+    Storage,
+)
+
+
+def _volume(storage: Storage, replicas: Replicas, scheduling: Scheduling) -> Problems:
+    if storage.protect and storage.delete_weights_on_destroy:
+        yield Problem(
+            path="storage.deleteWeightsOnDestroy",
+            rule="must be false while storage.protect is true",
+            got="true",
+            use="false, or storage.protect false",
+        )
+    if storage.access_mode is AccessMode.READ_WRITE_ONCE and (
+        replicas.max > 1 or scheduling.spare_gpu
+    ):
+        yield Problem(
+            path="storage.accessMode",
+            rule="must be ReadWriteMany where two replicas can run at once, "
+            "because only one node can mount the volume otherwise",
+            got=storage.access_mode.value,
+            use="ReadWriteMany, or replicas.max 1 with scheduling.spareGpu false",
+        )
+
+
+def _volume_region(storage: Storage, scheduling: Scheduling) -> Problems:
+    """CoreWeave's classes end in the region of their volumes, which pods elsewhere cannot mount."""
+    name, region = storage.storage_class, scheduling.region
+    if scheduling.node_labels is not NodeLabels.COREWEAVE or name is None or region is None:
+        return
+    head, _, of_class = name.rpartition("-")
+    if re.fullmatch(r"[a-z]{3}[0-9]", of_class) and of_class != region.lower():
+        yield Problem(
+            path="storage.storageClass",
+            rule=f"must be of the region that pods run in, {region}",
+            got=name,
+            use=f"{head}-{region.lower()}",
+        )
+
+
+def _volume_size(model: Model, storage: Storage) -> Problems:
+    dimensions = dimensions_of(model)
+    if dimensions is None:
+        return
+    needed = sizing.storage_bytes(dimensions, model.dtype)
+    if parse_bytes(storage.size) < needed:
+        yield Problem(
+            path="storage.size",
+            rule="must hold the download "
+            f"({in_gib(sizing.source_bytes(dimensions))}) and, while one replaces the other, two "
+            f"releases in {model.dtype} "
+            f"({in_gib(sizing.release_bytes(dimensions, model.dtype))} each)",
+            got=storage.size,
+            use=f"{quantity(needed)} or more",
+        )
+
+
+def _main_memory(
+    model: Model, gpu: GpuSettings, serving: Serving, resources: Resources
+) -> Problems:
+    dimensions = dimensions_of(model)
+    if dimensions is None or resources.memory is None:
+        return
+    needed = server_memory_of(dimensions, model, gpu, serving)
+    if parse_bytes(resources.memory) < needed:
+        yield Problem(
+            path="resources.memory",
+            rule=f"must be at least the {in_gib(needed)} that the server needs",
+            got=resources.memory,
+            use=f"{quantity(needed)}, or leave it out"
+            + ("" if gpu.model else ", or a smaller serving.batch"),
+        )
+
+
+RULES = (
+    Rule(sections=("storage", "replicas", "scheduling"), check=_volume),
+    Rule(sections=("storage", "scheduling"), check=_volume_region),
+    Rule(sections=("model", "storage"), check=_volume_size),
+    Rule(sections=("model", "gpu", "serving", "resources"), check=_main_memory),
+)

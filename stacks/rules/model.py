@@ -1,0 +1,95 @@
+"""Between a model, its question and its load."""
+
+from ft_serving.weights.families.base import SUPPORTED_HEAD_SIZES
+from stacks.errors import Problem, any_of
+from stacks.models import dimensions_of, golden_of, known_model
+from stacks.rules.base import Problems, Rule
+from stacks.sections import Golden, Model, Serving
+
+
+def _dimensions(model: Model) -> Problems:
+    known = known_model(model.repository)
+    given = model.dimensions
+    if known is None and given is None:
+        yield Problem(
+            path="model.dimensions",
+            rule=f"must be set for {model.repository}, which is not built in",
+            got="nothing",
+            use="the numbers of its config.json",
+        )
+    if known is not None and given not in (None, known.dimensions):
+        yield Problem(
+            path="model.dimensions",
+            rule=f"must be left out for {model.repository}, whose numbers are built in",
+            got="others",
+            use="no dimensions",
+        )
+    if given is None:
+        return
+    head_size, rest = divmod(given.hidden_size, given.heads)
+    if rest or head_size not in SUPPORTED_HEAD_SIZES:
+        sizes = [given.heads * size for size in SUPPORTED_HEAD_SIZES]
+        yield Problem(
+            path="model.dimensions.hiddenSize",
+            rule=f"must be the {given.heads} heads times a head size that FasterTransformer has",
+            got=str(given.hidden_size),
+            use=any_of(sizes),
+        )
+
+
+def _golden(model: Model, golden: Golden | None) -> Problems:
+    found = golden_of(model, golden)
+    if found is None:
+        yield Problem(
+            path="golden",
+            rule=f"must be set for {model.repository}, which is not built in",
+            got="nothing",
+            use="prompt, outputLength, and expectedTokenIds or expectedWords",
+        )
+        return
+    ids = found.expected_token_ids
+    if (ids is None) == (found.expected_words is None):
+        yield Problem(
+            path="golden",
+            rule="must have one of expectedTokenIds and expectedWords",
+            got="none" if ids is None else "both",
+            use="expectedTokenIds on CPUs, expectedWords where formats of GPUs may differ",
+        )
+    if ids is not None and len(ids) > found.output_length:
+        yield Problem(
+            path="golden.outputLength",
+            rule=f"must be at least the number of expectedTokenIds, {len(ids)}",
+            got=str(found.output_length),
+            use=str(len(ids)),
+        )
+    dimensions = dimensions_of(model)
+    if ids is not None and dimensions is not None and max(ids) >= dimensions.vocabulary_size:
+        yield Problem(
+            path="golden.expectedTokenIds",
+            rule=f"must be below the vocabulary's size {dimensions.vocabulary_size}",
+            got=str(max(ids)),
+            use=f"ids up to {dimensions.vocabulary_size - 1}",
+        )
+
+
+def _length(model: Model, serving: Serving) -> Problems:
+    dimensions = dimensions_of(model)
+    if dimensions is None:
+        return
+    most = dimensions.max_sequence_length
+    if serving.input_length + serving.output_length > most:
+        yield Problem(
+            path="serving",
+            rule=f"inputLength plus outputLength must be at most the model's {most} tokens",
+            got=f"{serving.input_length} plus {serving.output_length}",
+            use=f"an inputLength of at most {max(1, most - serving.output_length)}"
+            if serving.output_length < most
+            else f"an outputLength below {most}",
+        )
+
+
+RULES = (
+    Rule(sections=("model",), check=_dimensions),
+    Rule(sections=("model", "golden"), check=_golden),
+    Rule(sections=("model", "serving"), check=_length),
+)

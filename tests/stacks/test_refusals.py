@@ -1,0 +1,227 @@
+"""What is refused, and in which words."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stacks import rules
+from stacks.config import StackConfig
+from stacks.parse import section_type
+from stacks.sections import Section
+from tests.stacks.documents import (
+    CPU,
+    DIGEST,
+    GPU,
+    MISSING,
+    OTHER_MODEL,
+    Document,
+    changed,
+    config,
+    problems,
+)
+
+CASES: list[Document] = yaml.safe_load(Path(__file__).with_name("refusals.yaml").read_text())
+STARTS = {"gpu": GPU, "cpu": CPU}
+
+
+def _changes(case: Document) -> Document:
+    taken_out = {case["without"]: MISSING} if "without" in case else {}
+    return {**case.get("set", {}), **taken_out}
+
+
+def _name(case: Document) -> str:
+    return str(case["refused"][0].split(":")[0])
+
+
+@pytest.mark.parametrize("case", CASES, ids=_name)
+def test_a_wrong_setting_is_refused_by_path_rule_value_and_remedy(case: Document) -> None:
+    assert problems(STARTS[case["from"]], _changes(case)) == case["refused"]
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+def test_what_the_cases_start_from_is_valid(start: Document) -> None:
+    config(start)
+
+
+def _settings(section: type[Section], path: str) -> Iterator[str]:
+    for field in section.model_fields.values():
+        inner = section_type(field.annotation)
+        if inner is None:
+            yield f"{path}.{field.alias}"
+        else:
+            yield from _settings(inner, f"{path}.{field.alias}")
+
+
+# Six numbers with one rule, of which one has a case; the tokenizer's settings are the model's, and
+# the three images are of one kind.
+_ALIKE = (
+    "model.dimensions.",
+    "tokenizer.",
+    "image.weights.",
+    "image.client.",
+)
+
+
+def test_every_setting_has_a_case() -> None:
+    told = {
+        line.partition(":")[0].replace("[0]", "").replace("[1]", "")
+        for case in CASES
+        for line in case["refused"]
+    }
+    settings = {
+        setting
+        for field in StackConfig.model_fields.values()
+        if (section := section_type(field.annotation))
+        for setting in _settings(section, str(field.alias))
+        if not setting.startswith(_ALIKE)
+    }
+    missing = {each for each in settings if not any(one.startswith(each) for one in told)}
+    assert not missing
+
+
+def test_every_rule_between_settings_has_a_case() -> None:
+    fired = set()
+    for case in CASES:
+        document = changed(STARTS[case["from"]], _changes(case))
+        for rule in rules.RULES:
+            try:
+                sections: list[Any] = [_section(name, document) for name in rule.sections]
+            except ValueError:
+                continue
+            if any(rule.check(*sections)):
+                fired.add(rule)
+    assert fired == set(rules.RULES)
+
+
+def _section(name: str, document: Document) -> Section | None:
+    field = StackConfig.model_fields[name]
+    section = section_type(field.annotation)
+    assert section is not None
+    if field.alias not in document and not field.is_required():
+        default: Section | None = field.default
+        return default
+    # Lax, and so not what parse_config does: here only rules between settings are of interest.
+    return section.model_validate(document.get(str(field.alias), {}), strict=False)
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    found = problems(
+        GPU,
+        {
+            "model.dtype": "int8",
+            "serving.inputLength": 0,
+            "storage.protect": "no",
+            "replicas": {"min": 4, "max": 2},
+            "colour": "blue",
+        },
+    )
+    assert [line.partition(":")[0] for line in found] == [
+        "colour",
+        "model.dtype",
+        "serving.inputLength",
+        "storage.protect",
+        "replicas.max",
+    ], "rules hold among the sections that are valid by themselves"
+
+
+def test_rules_hold_beside_sections_that_are_wrong() -> None:
+    found = problems(GPU, {"gpu.tensorParallel": 3, "storage.protect": "no"})
+    assert [line.partition(":")[0] for line in found] == ["storage.protect", "gpu.tensorParallel"]
+
+
+def test_a_password_comes_with_a_user() -> None:
+    (line,) = problems(GPU, {}, "registryPassword")
+    assert line == (
+        "image.username: must be set together with the secret registryPassword; "
+        "got nothing for the username; use the registry's user"
+    )
+    assert config(GPU, {"image.username": "me"}, "registryPassword").image.username == "me"
+
+
+def test_a_token_is_never_sent_in_plain_sight() -> None:
+    (line,) = problems(GPU, {"hub": {"endpoint": "http://hub.example"}}, "hubToken")
+    assert line == (
+        "hub.endpoint: must be https while the secret hubToken is set, which anyone could read; "
+        "got 'http://hub.example'; use an https address, or no hubToken"
+    )
+    assert config(GPU, {}, "hubToken").hub.endpoint == "https://huggingface.co"
+
+
+def test_no_proposal_that_does_not_fit() -> None:
+    """Each of the proposals of a refusal is taken up, and must then be accepted."""
+    (line,) = problems(GPU, {"gpu.type": "RTX_A4000", "serving.batch": 16})
+    assert line.endswith("use gpu.tensorParallel 4, or gpu.type V100_32GB, or serving.batch 2")
+    config(GPU, {"gpu.type": "RTX_A4000", "serving.batch": 16, "gpu.tensorParallel": 4})
+    config(GPU, {"gpu.type": "V100_32GB", "serving.batch": 16})
+    config(GPU, {"gpu.type": "RTX_A4000", "serving.batch": 2})
+    for refused in ({"gpu.tensorParallel": 2}, {"gpu.type": "RTX_A5000"}):
+        problems(GPU, {"gpu.type": "RTX_A4000", "serving.batch": 16, **refused})
+    problems(GPU, {"gpu.type": "RTX_A4000", "serving.batch": 3})
+
+
+def test_a_model_that_is_not_built_in_needs_its_numbers_and_a_question() -> None:
+    found = config(
+        GPU,
+        {
+            "model.repository": "me/other",
+            "model.dimensions": OTHER_MODEL,
+            "golden": {"prompt": "a", "outputLength": 2, "expectedTokenIds": [1, 2]},
+        },
+    )
+    assert found.dimensions.hidden_size == 1024
+    assert found.golden_question.expected_token_ids == (1, 2)
+
+
+def test_a_known_model_is_known_in_any_case_and_may_repeat_its_numbers() -> None:
+    numbers = config(GPU).dimensions.model_dump(by_alias=True)
+    found = config(GPU, {"model.repository": "EleutherAI/gpt-j-6B", "model.dimensions": numbers})
+    assert found.dimensions.layers == 28
+    assert found.release.repository == "EleutherAI/gpt-j-6B"
+
+
+def test_a_tokenizer_of_its_own_is_taken() -> None:
+    found = config(GPU, {"tokenizer": {"repository": "me/words", "revision": "0" * 40}})
+    assert found.tokenizer_source == f"me/words@{'0' * 40}"
+
+
+def test_an_image_that_exists_is_taken() -> None:
+    assert config(GPU).image.server.existing == DIGEST
+
+
+def test_whole_cores_may_be_numbers() -> None:
+    assert config(GPU, {"resources": {"cpu": 4}}).server_resources.cpu == "4"
+    assert config(GPU, {"resources": {"cpu": "500m"}}).server_resources.cpu == "500m"
+
+
+@pytest.mark.parametrize(
+    ("changes", "metric", "target", "concurrency"),
+    [
+        ({}, "concurrency", 4, 4),
+        ({"replicas": {"containerConcurrency": 2}}, "concurrency", 2, 2),
+        ({"replicas": {"scaleMetric": "rps"}}, "rps", 1, 4),
+        ({"serving.mode": "Standard"}, "cpu", 80, None),
+        ({"serving.mode": "Standard", "replicas": {"scaleTarget": 50}}, "cpu", 50, None),
+    ],
+)
+def test_scaling_has_defaults_for_each_mode(
+    changes: Document, metric: str, target: int, concurrency: int | None
+) -> None:
+    scaling = config(GPU, changes).scaling
+    assert (scaling.metric, scaling.target) == (metric, target)
+    assert scaling.container_concurrency == concurrency
+
+
+def test_the_cost_is_that_of_the_fewest_and_the_most_replicas() -> None:
+    found = config(
+        GPU,
+        {
+            "gpu.tensorParallel": 2,
+            "replicas": {"min": 0, "max": 3},
+            "cost": {"gpuHour": {"RTX_A5000": 1}},
+        },
+    )
+    assert found.hourly_cost == (0, 6)
+    assert config(CPU, {"cost": {"gpuHour": {"A40": 1}}}).hourly_cost is None
