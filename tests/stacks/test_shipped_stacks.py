@@ -1,0 +1,168 @@
+"""The stacks that come with the project, and what a program gets from them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ft_serving.client.tokenizer import DEFAULT_TOKENIZER
+from ft_serving.hub.client import Hub
+from ft_serving.release import ReleaseSpec
+from ft_serving.weights.families import read_architecture
+from local_platform import settings
+from local_platform.hub.repository import Catalogue
+from stacks.config import StackConfig
+from stacks.gpus import NodeRequirement
+from stacks.models import KNOWN_MODELS
+from stacks.quantities import parse_bytes
+from stacks.resolved import ContainerResources, Scaling, load_of
+from stacks.sections import Mode, Protocol, ScaleMetric
+from stacks.sizing import gpu_memory
+from tests.stacks.documents import ROOT, SHIPPED, config, shipped
+
+MODEL = ROOT / "models" / "tiny-gptj"
+
+
+@pytest.fixture(params=SHIPPED)
+def stack(request: pytest.FixtureRequest) -> StackConfig:
+    return config(shipped(request.param))
+
+
+def test_every_stack_file_is_among_the_tested() -> None:
+    files = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
+    assert tuple(files) == SHIPPED
+
+
+def test_every_stack_is_valid(stack: StackConfig) -> None:
+    assert stack.cluster.namespace == "ft-serving"
+
+
+def test_every_stack_has_memory_to_spare(stack: StackConfig) -> None:
+    gpu = stack.gpu
+    if gpu.model is None:
+        return
+    memory = gpu_memory(
+        stack.dimensions,
+        stack.model.computed_in,
+        gpu.tensor_parallel,
+        gpu.pipeline_parallel,
+        load_of(stack.serving),
+    )
+    assert memory.total < 0.8 * gpu.model.memory_bytes
+
+
+def test_dev_is_for_the_embedded_platform() -> None:
+    dev = config(shipped("dev"))
+    assert dev.hub.endpoint == settings.HUB_URL
+    assert dev.storage.storage_class == settings.STORAGE_CLASS
+    assert dev.image.registry == settings.REGISTRY
+    assert dev.cluster.kubeconfig == str(settings.KUBECONFIG)
+    assert dev.server_folder == "server-cpu"
+    assert dev.image.repository(dev.server_folder) == "localhost:5000/ft-serving/server-cpu"
+    assert dev.node_requirements == ()
+    assert dev.server_resources == ContainerResources(
+        cpu="1", memory="832Mi", gpus=0, shared_memory="256Mi"
+    )
+    assert dev.hourly_cost is None
+    assert not dev.storage.protect, "destroy must end without a flag"
+    assert not dev.storage.delete_weights_on_destroy
+
+
+def test_dev_names_the_commit_that_the_mirror_serves() -> None:
+    commit = Catalogue(ROOT / "models").snapshot("tiny-gptj").commit
+    assert config(shipped("dev")).model.revision == commit, (
+        "a file of models/tiny-gptj has changed: name the new commit in Pulumi.dev.yaml"
+    )
+
+
+def test_staging_is_one_gpu_without_another_to_spare() -> None:
+    staging = config(shipped("staging"))
+    assert staging.gpu.count == 1
+    assert not staging.scheduling.spare_gpu
+    assert staging.server_folder == "server"
+
+
+def test_prod_is_four_gpus_a_replica_and_streams() -> None:
+    prod = config(shipped("prod"))
+    assert (prod.gpu.count, prod.gpu.tensor_parallel) == (4, 4)
+    assert prod.scaling == Scaling(
+        min=1, max=8, metric=ScaleMetric.CONCURRENCY, target=12, container_concurrency=16
+    )
+    assert prod.serving.streaming
+    assert prod.serving.protocol is Protocol.GRPC
+    assert prod.serving.mode is Mode.SERVERLESS
+    assert prod.release.streaming
+    assert prod.server_resources.shared_memory == "1Gi", "NCCL fails in a container's 64 MB"
+
+
+def test_coreweave_has_the_original_example_s_values() -> None:
+    coreweave = config(shipped("coreweave"))
+    assert coreweave.node_requirements == (
+        NodeRequirement(key="gpu.nvidia.com/class", values=("RTX_A5000",)),
+        NodeRequirement(key="topology.kubernetes.io/region", values=("LAS1",)),
+    )
+    assert (coreweave.replicas.min, coreweave.replicas.max) == (1, 1)
+    assert (coreweave.storage.size, coreweave.storage.access_mode) == ("150Gi", "ReadWriteMany")
+    assert coreweave.storage.storage_class == "shared-nvme-las1", "the region of the pods"
+    assert coreweave.server_resources == ContainerResources(
+        cpu="4", memory="8Gi", gpus=1, shared_memory="256Mi"
+    )
+    assert coreweave.hourly_cost == (0.77, 0.77)
+
+
+def test_gpt_j_s_tokenizer_is_the_client_s_own() -> None:
+    assert config(shipped("coreweave")).tokenizer_source == DEFAULT_TOKENIZER
+
+
+def test_a_release_is_named_before_it_exists() -> None:
+    dev = config(shipped("dev"))
+    assert dev.release == ReleaseSpec(
+        repository="tiny-gptj",
+        revision=dev.model.revision,
+        dtype=dev.model.dtype,
+        tensor_parallel=1,
+        pipeline_parallel=1,
+        compute_dtype=dev.model.dtype,
+        streaming=False,
+    )
+    assert dev.release.name.startswith("tiny-gptj-fp32-tp1-")
+
+
+def test_the_numbers_built_in_are_those_of_config_json() -> None:
+    text = (MODEL / "config.json").read_bytes()
+    _, architecture = read_architecture(text)
+    dimensions = KNOWN_MODELS["tiny-gptj"].dimensions
+    assert dimensions.hidden_size == architecture.hidden
+    assert dimensions.layers == architecture.layers
+    assert dimensions.heads == architecture.heads
+    assert dimensions.vocabulary_size == architecture.vocabulary
+    assert dimensions.inner_size == architecture.inner
+    assert dimensions.max_sequence_length == json.loads(text)["n_positions"]
+
+
+def test_the_golden_answer_is_that_of_the_model() -> None:
+    golden = json.loads((MODEL / "golden.json").read_text())
+    question = config(shipped("dev")).golden_question
+    assert question.prompt == golden["prompt"]
+    assert question.output_length == golden["request_output_len"]
+    assert list(question.expected_token_ids or ()) == golden["output_ids"]
+
+
+def test_gpt_j_is_asked_what_random_weights_cannot_answer() -> None:
+    question = config(shipped("prod")).golden_question
+    assert question.expected_words == ("Friday", "Saturday", "Sunday")
+    assert not any(word in question.prompt for word in question.expected_words)
+
+
+def test_every_volume_has_room_for_more_than_the_least(stack: StackConfig) -> None:
+    assert parse_bytes(stack.storage.size) > 2 * parse_bytes("64Mi")
+
+
+def test_the_hub_s_default_is_the_client_s() -> None:
+    hub = Hub.from_environment({}, lambda _: None)
+    endpoint = config(shipped("prod")).hub.endpoint
+    assert hub.endpoint == endpoint
+
+
+def test_the_project_is_named_as_its_settings_are() -> None:
+    assert Path(ROOT, "Pulumi.yaml").read_text().startswith("name: ft-serving\n")
