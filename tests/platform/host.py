@@ -55,21 +55,12 @@ def init() -> psutil.Process:
 
 
 def node_processes() -> set[psutil.Process]:
-    """Every process of the node: those in its namespace of process ids, and who made that."""
+    """Every process of the node, pods included, and the one that made its namespaces."""
     first = init()
-    inside = _pid_namespace(first.pid)
     outer = first.parent()
     assert outer is not None
-    return {outer} | {
-        process for process in psutil.process_iter() if _pid_namespace(process.pid) == inside
-    }
-
-
-def _pid_namespace(pid: int) -> str | None:
-    try:
-        return str(Path(f"/proc/{pid}/ns/pid").readlink())
-    except OSError:
-        return None
+    # Whoever loses its parent in a namespace of process ids becomes a child of its init.
+    return {outer, first, *first.children(recursive=True)}
 
 
 def alive(processes: set[psutil.Process]) -> set[str]:
