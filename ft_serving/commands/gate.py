@@ -25,6 +25,10 @@ def gate(
         str | None,
         typer.Option(help="The whole text that has to follow the prompt, or @FILE that holds it."),
     ] = None,
+    expect_token_ids: Annotated[
+        str | None,
+        typer.Option(help="The ids of the tokens that have to follow, with commas: 348,434,954."),
+    ] = None,
     expect_words: Annotated[
         list[str] | None,
         typer.Option(help="A word that has to be in the text; may be repeated."),
@@ -59,8 +63,10 @@ def gate(
     ] = TERMINATION_LOG,
 ) -> None:
     """Wait until a deployment is ready, ask it, and fail with the root cause if it is not right."""
-    if (expect_text is None) == (not expect_words):
-        raise typer.BadParameter("say what to expect: --expect-text or --expect-words")
+    if [expect_text, expect_token_ids, expect_words or None].count(None) != 2:
+        raise typer.BadParameter(
+            "say what to expect: --expect-text, --expect-token-ids or --expect-words"
+        )
     from ft_serving.gate.termination import write_termination_message
 
     begin = time.monotonic()
@@ -71,7 +77,11 @@ def gate(
         from ft_serving.gate.expectation import Expectation
         from ft_serving.gate.readiness import wait_until_ready
 
-        expectation = Expectation(text=_text(expect_text), words=expect_words or ())
+        expectation = Expectation(
+            text=_text(expect_text),
+            token_ids=_token_ids(expect_token_ids),
+            words=expect_words or (),
+        )
         parameters: Parameters = {"top_k": 1}
         if output_length is not None:
             parameters["output_length"] = output_length
@@ -97,7 +107,7 @@ def gate(
             asked = time.monotonic()
             (generation,) = client.generate([prompt], **parameters)
             seconds = time.monotonic() - asked
-        expectation.check(prompt, generation.text)
+        expectation.check(prompt, generation.text, generation.output_ids)
     except FtServingError as exc:
         write_termination_message(termination_log, str(exc))
         raise
@@ -113,3 +123,15 @@ def _text(given: str | None) -> str | None:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise typer.BadParameter(f"--expect-text: {file} cannot be read: {exc}") from exc
+
+
+def _token_ids(given: str | None) -> list[int] | None:
+    """What `--expect-token-ids` says."""
+    if given is None:
+        return None
+    try:
+        return [int(each) for each in given.split(",")]
+    except ValueError as exc:
+        raise typer.BadParameter(
+            f"--expect-token-ids: must be numbers with commas, as 348,434; got {given!r}"
+        ) from exc
