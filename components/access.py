@@ -12,10 +12,10 @@ from components.labels import labels
 from components.network import gate_policy, server_policy, weights_policy
 
 _READABLE = {
-    "": ["events", "persistentvolumeclaims", "pods", "pods/log", "resourcequotas", "services"],
+    "": ["events", "persistentvolumeclaims", "pods", "pods/log"],
     "apps": ["deployments", "replicasets"],
     "batch": ["jobs"],
-    "serving.knative.dev": ["configurations", "revisions", "routes", "services"],
+    "serving.knative.dev": ["revisions", "services"],
     "serving.kserve.io": ["inferenceservices"],
 }
 """What the smoke test reads to tell why a service is not ready, by API group."""
@@ -28,17 +28,18 @@ class AccessArgs:
     Attributes:
         namespace: The namespace.
         retain: Whether the namespace outlives the stack, as the weights in it do.
-        login: Who pulls from a private registry; None where all images are public.
+        login: Who pulls images.
+        hub: The model hub's address. In the cluster its pods listen on the port of its Service:
+            network policies see theirs.
         hub_token: The token of a gated model; None where none is needed.
-        hub_port: The hub's TCP port, behind its Service where it has one.
         callers: Namespaces whose pods reach the server: the ingress's and Knative's.
     """
 
     namespace: str
     retain: bool
-    login: RegistryLogin | None
+    login: RegistryLogin
+    hub: str
     hub_token: pulumi.Input[str] | None
-    hub_port: int
     callers: tuple[str, ...]
 
 
@@ -57,7 +58,7 @@ class Access(pulumi.ComponentResource):
     weights_account: pulumi.Output[str]
     server_account: pulumi.Output[str]
     gate_account: pulumi.Output[str]
-    hub_secret: pulumi.Output[str | None]
+    hub_secret: pulumi.Output[str] | None
 
     def __init__(
         self, name: str, args: AccessArgs, opts: pulumi.ResourceOptions | None = None
@@ -76,19 +77,19 @@ class Access(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.retain),
         )
         self.namespace = namespace.metadata.apply(lambda metadata: str(metadata.name))
-        pull_secrets = [self._pull_secret(args.login)] if args.login else []
+        pull_secrets = self._pull_secrets(args.login)
         self.weights_account = self._account("weights", pull_secrets)
         self.server_account = self._account("server", pull_secrets)
         self.gate_account = self._account("gate", pull_secrets)
         self._may_read(self.gate_account)
-        self.hub_secret = pulumi.Output.from_input(
+        self.hub_secret = (
             None
             if args.hub_token is None
             else self._secret("hub", "Opaque", {"token": args.hub_token})
         )
         self._policy("server", server_policy(args.callers))
-        self._policy("weights", weights_policy(args.hub_port))
-        self._policy("gate", gate_policy(args.hub_port, args.callers))
+        self._policy("weights", weights_policy(args.hub))
+        self._policy("gate", gate_policy(args.hub, args.callers))
         self.register_outputs(
             {
                 "namespace": self.namespace,
@@ -139,13 +140,14 @@ class Access(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _pull_secret(self, login: RegistryLogin) -> pulumi.Output[str]:
+    def _pull_secrets(self, login: RegistryLogin) -> list[pulumi.Output[str]]:
+        if login.username is None:
+            return []
         content = pulumi.Output.all(login.username, login.password).apply(
             lambda given: docker_config(login.server, *given)
         )
-        return self._secret(
-            "registry", "kubernetes.io/dockerconfigjson", {".dockerconfigjson": content}
-        )
+        kind = "kubernetes.io/dockerconfigjson"
+        return [self._secret("registry", kind, {".dockerconfigjson": content})]
 
     def _secret(
         self, part: str, kind: str, content: dict[str, pulumi.Input[str]]

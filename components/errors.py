@@ -7,9 +7,5 @@ class ComponentError(FtServingError):
     """A component cannot be made from its arguments."""
 
 
-class ImageReferenceError(ComponentError):
-    """An image is not named so that it stays the same."""
-
-
 class BuildContextError(ComponentError):
     """The files that an image is built from cannot be told."""

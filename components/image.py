@@ -1,7 +1,5 @@
 """A container image: built and pushed under a tag of its contents, or one that exists."""
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,46 +7,28 @@ import pulumi
 import pulumi_docker as docker
 
 from components.build_context import content_tag
-from components.errors import ImageReferenceError
+from stacks.sections import ImageSource
 
 PLATFORM = "linux/amd64"
 """What Triton and the FasterTransformer backend are compiled for, whatever machine builds."""
 
-_DIGEST_REFERENCE = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
+CONTEXT = Path()
+"""The build context: the root of the repository, in which Pulumi runs the program."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryLogin:
-    """Who may push to a registry.
+    """Who may push to a registry and pull from it.
 
     Attributes:
         server: The registry's address, such as "ghcr.io".
-        username: The user.
-        password: The password or token, a Pulumi secret.
+        username: The user; None for a registry that asks for none, or that Docker knows by itself.
+        password: The user's password or token, a Pulumi secret.
     """
 
     server: str
-    username: pulumi.Input[str]
-    password: pulumi.Input[str] = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Build:
-    """An image to build.
-
-    Attributes:
-        repository: Registry and name, without a tag.
-        context: The build context's folder.
-        dockerfile: The Dockerfile; `<dockerfile>.dockerignore` beside it names the context's files.
-        args: The build's arguments.
-        login: Who pushes; what Docker is logged in as, if None.
-    """
-
-    repository: str
-    context: Path
-    dockerfile: Path
-    args: Mapping[str, str] = field(default_factory=dict)
-    login: RegistryLogin | None = None
+    username: str | None = None
+    password: pulumi.Input[str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +36,17 @@ class ImageArgs:
     """Where an image comes from.
 
     Attributes:
-        source: A build, or the reference of an image that exists, by its digest.
+        source: An image that exists, by its digest, or the arguments of one to build.
+        folder: The folder below `images/` with the Dockerfile, and with the
+            `Dockerfile.dockerignore` that names the context's files.
+        repository: Registry and name, without a tag, that the built image is pushed to.
+        login: Who pushes it.
     """
 
-    source: Build | str
+    source: ImageSource
+    folder: str
+    repository: str
+    login: RegistryLogin
 
 
 class Image(pulumi.ComponentResource):
@@ -78,47 +65,32 @@ class Image(pulumi.ComponentResource):
         self, name: str, args: ImageArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("ft-serving:components:Image", name, None, opts)
-        if isinstance(args.source, Build):
-            self.reference = self._built(name, args.source).repo_digest
-        else:
-            self.reference = pulumi.Output.from_input(_pinned(args.source))
+        existing = args.source.existing
+        self.reference = (
+            self._built(name, args).repo_digest
+            if existing is None
+            else pulumi.Output.from_input(existing)
+        )
         self.register_outputs({"reference": self.reference})
 
-    def _built(self, name: str, build: Build) -> docker.Image:
-        tag = content_tag(build.context, build.dockerfile, build.args, PLATFORM)
-        login = build.login
+    def _built(self, name: str, args: ImageArgs) -> docker.Image:
+        dockerfile = CONTEXT / "images" / args.folder / "Dockerfile"
+        tag = content_tag(CONTEXT, dockerfile, args.source.args, PLATFORM)
+        login = args.login
         return docker.Image(
             name,
-            image_name=f"{_untagged(build.repository)}:{tag}",
+            image_name=f"{args.repository}:{tag}",
             build=docker.DockerBuildArgs(
-                args=build.args,
+                args=args.source.args,
                 builder_version=docker.BuilderVersion.BUILDER_BUILD_KIT,
-                context=str(build.context),
-                dockerfile=str(build.dockerfile),
+                context=str(CONTEXT),
+                dockerfile=str(dockerfile),
                 platform=PLATFORM,
             ),
             registry=docker.RegistryArgs(
                 server=login.server, username=login.username, password=login.password
             )
-            if login
+            if login.username is not None
             else None,
             opts=pulumi.ResourceOptions(parent=self),
         )
-
-
-def _pinned(reference: str) -> str:
-    if not _DIGEST_REFERENCE.fullmatch(reference):
-        raise ImageReferenceError(
-            f"The image {reference!r} can change under its name, as latest does; name it by its "
-            "digest: repository@sha256:… (docker buildx imagetools inspect tells it)"
-        )
-    return reference
-
-
-def _untagged(repository: str) -> str:
-    if "@" in repository or ":" in repository.rpartition("/")[2]:
-        raise ImageReferenceError(
-            f"The repository {repository!r} has a tag or digest; leave it out: the tag is the hash "
-            "of what the image is built from"
-        )
-    return repository

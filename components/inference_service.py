@@ -21,10 +21,13 @@ class InferenceServiceArgs:
     Attributes:
         namespace: The service's namespace.
         predictor: The rest.
+        after: What must be done before it starts: the download of its weights, whose result has a
+            name that is known before.
     """
 
     namespace: pulumi.Input[str]
     predictor: Predictor
+    after: tuple[pulumi.Resource, ...] = ()
 
 
 class InferenceService(pulumi.ComponentResource):
@@ -53,11 +56,12 @@ class InferenceService(pulumi.ComponentResource):
                 "name": NAME,
                 "namespace": args.namespace,
                 "labels": labels("server"),
-                "annotations": render_annotations(predictor.mode),
+                "annotations": render_annotations(predictor.serving.mode),
             },
             spec=spec,
             opts=pulumi.ResourceOptions(
                 parent=self,
+                depends_on=args.after,
                 replace_on_changes=_replaced(predictor),
                 delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(delete=f"{predictor.timeouts.service}s"),
@@ -78,6 +82,6 @@ def _replaced(predictor: Predictor) -> list[str]:
     must run before the old one ends, and where no GPU is spare it never would.
     """
     paths = ["metadata.annotations"]
-    if predictor.mode is Mode.SERVERLESS and not predictor.placement.spare_gpu:
+    if predictor.serving.mode is Mode.SERVERLESS and not predictor.scheduling.spare_gpu:
         paths.append("spec")
     return paths

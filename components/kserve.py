@@ -5,7 +5,6 @@ Kubernetes's `core/v1`. Pulumi does not map the names of a custom resource's spe
 written as the API has them.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +14,8 @@ import pulumi
 from components.jobs import USER
 from components.storage import MOUNT, RELEASES
 from stacks.gpus import NodeRequirement
-from stacks.quantities import parse_cpu
 from stacks.resolved import ContainerResources, Scaling
-from stacks.sections import Mode, Protocol, Toleration
+from stacks.sections import Mode, Protocol, Scheduling, Serving
 from stacks.timeouts import (
     LIVENESS_FAILURES,
     LIVENESS_PERIOD_S,
@@ -40,21 +38,6 @@ _MODES = {Mode.SERVERLESS: "Knative", Mode.STANDARD: "Standard"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Which nodes may run it.
-
-    Attributes:
-        requirements: Labels that a node must have.
-        tolerations: Taints that a node may have.
-        spare_gpu: Whether a rollout finds GPUs for one replica more.
-    """
-
-    requirements: tuple[NodeRequirement, ...]
-    tolerations: tuple[Toleration, ...]
-    spare_gpu: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class Predictor:
     """A served release.
 
@@ -63,23 +46,23 @@ class Predictor:
         claim: The claim of the volume.
         release: The release's name.
         service_account: Who the pods are.
-        protocol: What the service's port speaks.
-        mode: How KServe runs it.
+        serving: Its protocol and KServe's mode.
         resources: CPU, memory and GPUs of one replica; without GPUs it is served on the CPU.
         scaling: Replicas.
-        placement: Nodes.
+        requirements: Labels of the nodes that it may run on.
+        scheduling: Their taints, and whether a rollout finds GPUs for one replica more.
         timeouts: All from one budget.
     """
 
     image: pulumi.Input[str]
     claim: pulumi.Input[str]
-    release: pulumi.Input[str]
+    release: str
     service_account: pulumi.Input[str]
-    protocol: Protocol
-    mode: Mode
+    serving: Serving
     resources: ContainerResources
     scaling: Scaling
-    placement: Placement
+    requirements: tuple[NodeRequirement, ...]
+    scheduling: Scheduling
     timeouts: Timeouts
 
 
@@ -90,7 +73,7 @@ def render_annotations(mode: Mode) -> dict[str, str]:
 
 def render_spec(predictor: Predictor) -> dict[str, Any]:
     """Return the InferenceService's spec."""
-    scaling, placement = predictor.scaling, predictor.placement
+    scaling, scheduling = predictor.scaling, predictor.scheduling
     rendered: dict[str, Any] = {
         "minReplicas": scaling.min,
         "maxReplicas": scaling.max,
@@ -116,18 +99,18 @@ def render_spec(predictor: Predictor) -> dict[str, Any]:
             {"name": "tmp", "emptyDir": {}},
         ],
     }
-    if predictor.mode is Mode.SERVERLESS:
+    if predictor.serving.mode is Mode.SERVERLESS:
         rendered["annotations"] = _knative_annotations(scaling, predictor.timeouts)
         rendered["containerConcurrency"] = scaling.container_concurrency
         rendered["timeout"] = predictor.timeouts.request
-    elif not placement.spare_gpu:
+    elif not scheduling.spare_gpu:
         rendered["deploymentStrategy"] = {"type": "Recreate"}
-    if placement.requirements:
-        rendered["affinity"] = _affinity(placement.requirements)
-    if placement.tolerations:
+    if predictor.requirements:
+        rendered["affinity"] = _affinity(predictor.requirements)
+    if scheduling.tolerations:
         rendered["tolerations"] = [
             it.model_dump(mode="json", by_alias=True, exclude_none=True)
-            for it in placement.tolerations
+            for it in scheduling.tolerations
         ]
     return {"predictor": rendered}
 
@@ -150,9 +133,9 @@ def _container(predictor: Predictor) -> dict[str, Any]:
     return {
         "name": CONTAINER,
         "image": predictor.image,
-        "args": [pulumi.Output.concat(f"--model-repository={RELEASES}/", predictor.release)],
+        "args": [f"--model-repository={RELEASES}/{predictor.release}"],
         "env": _environment(predictor),
-        "ports": [_port(predictor.protocol)],
+        "ports": [_port(predictor.serving.protocol)],
         "resources": _resources(predictor),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -173,8 +156,14 @@ def _environment(predictor: Predictor) -> list[dict[str, str]]:
     if predictor.resources.gpus:
         return []
     # OpenBLAS counts the node's cores: more threads than the quota wait for each other.
-    threads = max(1, math.floor(parse_cpu(predictor.resources.cpu)))
-    return [{"name": "OPENBLAS_NUM_THREADS", "value": str(threads)}]
+    return [{"name": "OPENBLAS_NUM_THREADS", "value": str(_whole_cores(predictor.resources.cpu))}]
+
+
+def _whole_cores(quantity: str) -> int:
+    """Whole cores in a quantity such as "4" or "1500m", at least 1."""
+    if quantity.endswith("m"):
+        return max(1, int(quantity.removesuffix("m")) // 1000)
+    return int(quantity)
 
 
 def _port(protocol: Protocol) -> dict[str, Any]:
@@ -196,7 +185,7 @@ def _probes(predictor: Predictor) -> dict[str, Any]:
     ready = _health("ready")
     # Knative asks readiness on the service's port. Triton opens the one for gRPC once the model
     # is loaded.
-    grpc = predictor.protocol is Protocol.GRPC
+    grpc = predictor.serving.protocol is Protocol.GRPC
     asked = {"tcpSocket": {"port": GRPC_PORT}} if grpc else ready
     return {
         "startupProbe": {

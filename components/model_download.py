@@ -54,10 +54,10 @@ class ModelDownload(pulumi.ComponentResource):
     A release that is being served is never touched: another one is made beside it.
 
     Attributes:
-        release: The release's name, known to be valid on the volume once the Job has ended.
+        job: The Job's name. When it is known, the release is valid and on the volume.
     """
 
-    release: pulumi.Output[str]
+    job: pulumi.Output[str]
 
     def __init__(
         self, name: str, args: ModelDownloadArgs, opts: pulumi.ResourceOptions | None = None
@@ -95,8 +95,8 @@ class ModelDownload(pulumi.ComponentResource):
                 ),
             ),
         )
-        self.release = job.id.apply(lambda _: release)
-        self.register_outputs({"release": self.release})
+        self.job = job.metadata.apply(lambda metadata: str(metadata.name))
+        self.register_outputs({"job": self.job})
 
 
 def _arguments(args: ModelDownloadArgs) -> list[str]:

@@ -5,6 +5,7 @@ the cluster is any address on the hub's port.
 """
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import pulumi_kubernetes as k8s
 
@@ -33,17 +34,17 @@ def server_policy(callers: Sequence[str]) -> k8s.networking.v1.NetworkPolicySpec
     )
 
 
-def weights_policy(hub_port: int) -> k8s.networking.v1.NetworkPolicySpecArgs:
+def weights_policy(hub: str) -> k8s.networking.v1.NetworkPolicySpecArgs:
     """Let the Job out to name resolution and the hub alone, and nobody in."""
     return k8s.networking.v1.NetworkPolicySpecArgs(
         pod_selector=_pods("weights"),
         policy_types=["Ingress", "Egress"],
         ingress=[],
-        egress=[_names(), _to([], [hub_port])],
+        egress=[_names(), _to([], [_port(hub)])],
     )
 
 
-def gate_policy(hub_port: int, callers: Sequence[str]) -> k8s.networking.v1.NetworkPolicySpecArgs:
+def gate_policy(hub: str, callers: Sequence[str]) -> k8s.networking.v1.NetworkPolicySpecArgs:
     """Let the smoke test out to names, the hub, the API and the service, and nobody in."""
     return k8s.networking.v1.NetworkPolicySpecArgs(
         pod_selector=_pods("gate"),
@@ -51,10 +52,16 @@ def gate_policy(hub_port: int, callers: Sequence[str]) -> k8s.networking.v1.Netw
         ingress=[],
         egress=[
             _names(),
-            _to([], sorted({hub_port, *_API_PORTS})),
+            _to([], sorted({_port(hub), *_API_PORTS})),
             _to([*_namespaces(callers), _here()], []),
         ],
     )
+
+
+def _port(address: str) -> int:
+    """The TCP port of an http or https address."""
+    parts = urlsplit(address)
+    return parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _names() -> k8s.networking.v1.NetworkPolicyEgressRuleArgs:
@@ -85,12 +92,14 @@ def _here() -> k8s.networking.v1.NetworkPolicyPeerArgs:
 
 
 def _namespaces(names: Sequence[str]) -> _Peers:
-    # The label is Kubernetes's own, on every namespace.
+    by_name = k8s.meta.v1.LabelSelectorRequirementArgs(
+        # Kubernetes's own label, on every namespace.
+        key="kubernetes.io/metadata.name",
+        operator="In",
+        values=list(names),
+    )
     return [
         k8s.networking.v1.NetworkPolicyPeerArgs(
-            namespace_selector=k8s.meta.v1.LabelSelectorArgs(
-                match_labels={"kubernetes.io/metadata.name": name}
-            )
+            namespace_selector=k8s.meta.v1.LabelSelectorArgs(match_expressions=[by_name])
         )
-        for name in names
     ]

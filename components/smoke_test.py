@@ -1,6 +1,5 @@
 """The question that ends a deployment."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -15,6 +14,7 @@ from components.jobs import (
 from components.kserve_object import InferenceServiceObject
 from components.labels import labels
 from stacks.resolved import ContainerResources
+from stacks.sections import Golden
 from stacks.timeouts import Timeouts
 
 _RESOURCES = ContainerResources(cpu="1", memory="512Mi", gpus=0, shared_memory=None)
@@ -31,7 +31,8 @@ class SmokeTestArgs:
         service_state: Its `state`: another one is another test.
         service_account: Who asks; may read the namespace.
         hub: Where the tokenizer is.
-        question: The options of `ft-serving gate` that say what to ask and what to expect.
+        question: What is asked, and what the answer must be.
+        tokenizer: The tokenizer, as OWNER/NAME@REVISION.
         timeouts: All from one budget.
     """
 
@@ -41,7 +42,8 @@ class SmokeTestArgs:
     service_state: pulumi.Input[str]
     service_account: pulumi.Input[str]
     hub: HubAccess
-    question: Sequence[str]
+    question: Golden
+    tokenizer: str
     timeouts: Timeouts
 
 
@@ -76,7 +78,8 @@ class SmokeTest(pulumi.ComponentResource):
                         pulumi.Output.concat("--inference-service=", service),
                         pulumi.Output.concat("--namespace=", args.namespace),
                         f"--timeout={args.timeouts.gate}",
-                        *args.question,
+                        f"--tokenizer={args.tokenizer}",
+                        *_question(args.question),
                     ],
                     service_account=args.service_account,
                     with_token=True,
@@ -102,3 +105,14 @@ class SmokeTest(pulumi.ComponentResource):
         )
         self.url = answered.status.apply(lambda status: str(status["url"]))
         self.register_outputs({"url": self.url})
+
+
+def _question(golden: Golden) -> list[str]:
+    """The options of `ft-serving gate` that say what to ask and what to expect."""
+    ids = golden.expected_token_ids
+    return [
+        f"--prompt={golden.prompt}",
+        f"--output-length={golden.output_length}",
+        *([f"--expect-token-ids={','.join(map(str, ids))}"] if ids is not None else []),
+        *(f"--expect-words={word}" for word in golden.expected_words or ()),
+    ]

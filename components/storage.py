@@ -6,6 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.labels import labels
+from stacks.sections import Storage
 
 CLAIM = "ft-serving-models"
 """The claim's name: fixed, because people mount it and a new stack takes it over."""
@@ -23,17 +24,11 @@ class ModelStorageArgs:
 
     Attributes:
         namespace: Its namespace.
-        size: Its capacity, such as "60Gi"; may grow later.
-        storage_class: The storage class; the cluster's default, if None.
-        access_mode: "ReadWriteMany", or "ReadWriteOnce" where all pods run on one node.
-        retain: Whether the weights outlive the stack.
+        settings: Size, class, access mode, and what becomes of it with the stack.
     """
 
     namespace: pulumi.Input[str]
-    size: str
-    storage_class: str | None
-    access_mode: str
-    retain: bool = True
+    settings: Storage
 
 
 class ModelStorage(pulumi.ComponentResource):
@@ -49,19 +44,24 @@ class ModelStorage(pulumi.ComponentResource):
         self, name: str, args: ModelStorageArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("ft-serving:components:ModelStorage", name, None, opts)
+        settings = args.settings
         claim = k8s.core.v1.PersistentVolumeClaim(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(
                 name=CLAIM, namespace=args.namespace, labels=labels("storage")
             ),
             spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
-                access_modes=[args.access_mode],
-                storage_class_name=args.storage_class,
+                access_modes=[settings.access_mode.value],
+                storage_class_name=settings.storage_class,
                 resources=k8s.core.v1.VolumeResourceRequirementsArgs(
-                    requests={"storage": args.size}
+                    requests={"storage": settings.size}
                 ),
             ),
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.retain),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=settings.protect,
+                retain_on_delete=not settings.delete_weights_on_destroy,
+            ),
         )
         self.claim = claim.metadata.apply(lambda metadata: str(metadata.name))
         self.register_outputs({"claim": self.claim})
