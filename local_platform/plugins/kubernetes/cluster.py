@@ -36,7 +36,8 @@ class Cluster:
     Every method may raise `ClusterError` or one of its kinds.
     """
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, *, field_manager: str = FIELD_MANAGER) -> None:
+        self._field_manager = field_manager
         self._server = client.configuration.host
         self._client = DynamicClient(client, discoverer=Kinds)
 
@@ -58,9 +59,9 @@ class Cluster:
             return answer
 
     def list(
-        self, api_version: str, kind: str, namespace: str | None, label_selector: str
+        self, api_version: str, kind: str, namespace: str | None, label_selector: str | None
     ) -> list[Object]:
-        """The objects with certain labels."""
+        """The objects of one namespace or of all, with certain labels or with any."""
         with self._translated():
             answer = self._client.get(
                 self._resource(api_version, kind),
@@ -71,13 +72,16 @@ class Cluster:
             )
             return list(answer["items"])
 
-    def apply(self, manifest: Object, *, force: bool = False, dry_run: bool = False) -> Object:
-        """Creates or changes an object by server-side apply; fields unknown to its kind are errors.
+    def apply(
+        self, manifest: Object, *, force: bool = False, dry_run: bool = False, strict: bool = True
+    ) -> Object:
+        """Creates or changes an object by server-side apply.
 
         Args:
             manifest: The object's desired fields, with its name.
             force: Whether to take fields over that other managers own.
             dry_run: Whether to learn only what would come of it.
+            strict: Whether fields unknown to the object's kind are errors.
         """
         metadata = manifest["metadata"]
         with self._translated():
@@ -86,10 +90,10 @@ class Cluster:
                 body=manifest,
                 name=metadata["name"],
                 namespace=metadata.get("namespace"),
-                field_manager=FIELD_MANAGER,
+                field_manager=self._field_manager,
                 force_conflicts=force,
                 dry_run="All" if dry_run else None,
-                query_params=[("fieldValidation", "Strict")],
+                query_params=[("fieldValidation", "Strict" if strict else "Warn")],
                 serializer=_plain,
                 _request_timeout=_REQUEST_TIMEOUT,
             )
@@ -109,13 +113,19 @@ class Cluster:
                 _request_timeout=_REQUEST_TIMEOUT,
             )
 
-    def log(self, namespace: str, pod: str, container: str, *, lines: int) -> str:
-        """The last lines that a container wrote."""
+    def log(
+        self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False
+    ) -> str:
+        """The last lines that a container wrote, or the one before it that ended."""
         with self._translated():
             answer = self._client.request(
                 "get",
                 f"/api/v1/namespaces/{namespace}/pods/{pod}/log",
-                query_params=[("container", container), ("tailLines", lines)],
+                query_params=[
+                    ("container", container),
+                    ("tailLines", lines),
+                    ("previous", str(previous).lower()),
+                ],
                 header_params={"Accept": "text/plain, application/json"},
                 serialize=False,
                 _request_timeout=_REQUEST_TIMEOUT,
@@ -156,5 +166,6 @@ def _error(exc: DynamicApiError) -> ClusterError:
             f"{message}. Leave these fields out of the program, or set the annotation "
             '`pulumi.com/patchForce: "true"` to take them over',
             causes=causes,
+            status=exc.status,
         )
-    return by_code.get(exc.status, ClusterError)(message, causes=causes)
+    return by_code.get(exc.status, ClusterError)(message, causes=causes, status=exc.status)

@@ -10,11 +10,19 @@ class ClusterError(PluginError):
 
     Attributes:
         causes: The fields that were refused, each with `field`, `reason` and `message`.
+        status: The HTTP status of the answer, where there was one.
     """
 
-    def __init__(self, message: str, *, causes: Sequence[Mapping[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        causes: Sequence[Mapping[str, str]] = (),
+        status: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.causes = causes
+        self.status = status
 
 
 class UnreachableError(ClusterError):

@@ -37,17 +37,21 @@ class ScriptedCluster(Cluster):
         return answer
 
     def list(
-        self, api_version: str, kind: str, namespace: str | None, label_selector: str
+        self, api_version: str, kind: str, namespace: str | None, label_selector: str | None
     ) -> list[Object]:
         return self.pods
 
-    def apply(self, manifest: Object, *, force: bool = False, dry_run: bool = False) -> Object:
+    def apply(
+        self, manifest: Object, *, force: bool = False, dry_run: bool = False, strict: bool = True
+    ) -> Object:
         assert dry_run, "nothing here may change a cluster"
         if isinstance(self._planned, Exception):
             raise self._planned
         return self._planned or manifest
 
-    def log(self, namespace: str, pod: str, container: str, *, lines: int) -> str:
+    def log(
+        self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False
+    ) -> str:
         return self._logs
 
 

@@ -47,7 +47,9 @@ class Applying(ScriptedCluster):
         self._answers = answers
         self.forced: list[bool] = []
 
-    def apply(self, manifest: Object, *, force: bool = False, dry_run: bool = False) -> Object:
+    def apply(
+        self, manifest: Object, *, force: bool = False, dry_run: bool = False, strict: bool = True
+    ) -> Object:
         self.forced.append(force)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
