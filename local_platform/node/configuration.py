@@ -29,21 +29,32 @@ DOCKER = _FOLDER / "docker.json"
 REGISTRY_CONFIGURATION = _FOLDER / "registry.yaml"
 KUBELET_CONFIGURATION = _FOLDER / "kubelet.yaml"
 PROXY_CONFIGURATION = _FOLDER / "kube-proxy.yaml"
-_CNI = _FOLDER / "cni"
+CNI = _FOLDER / "cni" / "10-ft-serving.conflist"
 
 PAUSE_IMAGE = f"{REGISTRY}/platform/pause:node"
 """The image that holds a pod's namespaces open; imported into containerd, never pulled."""
 
 
 def write_all() -> None:
-    """Write every file from the settings."""
-    (_CNI).mkdir(parents=True, exist_ok=True)
-    CONTAINERD.write_text(_containerd())
-    (_CNI / "10-ft-serving.conflist").write_text(json.dumps(_network(), indent=2))
-    DOCKER.write_text(json.dumps(_docker(), indent=2))
-    REGISTRY_CONFIGURATION.write_text(yaml.safe_dump(_registry()))
-    KUBELET_CONFIGURATION.write_text(yaml.safe_dump(_kubelet()))
-    PROXY_CONFIGURATION.write_text(yaml.safe_dump(_proxy()))
+    """Write every file from the settings; one that is right is left alone."""
+    for path, text in (
+        (CONTAINERD, _containerd()),
+        (CNI, json.dumps(_network(), indent=2)),
+        (DOCKER, json.dumps(_docker(), indent=2)),
+        (REGISTRY_CONFIGURATION, yaml.safe_dump(_registry())),
+        (KUBELET_CONFIGURATION, yaml.safe_dump(_kubelet())),
+        (PROXY_CONFIGURATION, yaml.safe_dump(_proxy())),
+    ):
+        # kube-proxy watches its file, and ends when it is written, were it with the same text.
+        if not path.exists() or path.read_text() != text:
+            _write(path, text)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}")
+    new.write_text(text)
+    new.rename(path)
 
 
 def _containerd() -> str:
@@ -62,7 +73,7 @@ state = "{RUNTIME}/containerd"
   netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{_CNI_PLUGINS}"
-    conf_dir = "{_CNI}"
+    conf_dir = "{CNI.parent}"
 """
 
 
