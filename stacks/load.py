@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stacks.config import HUB_TOKEN, REGISTRY_PASSWORD, SECRETS, StackConfig
 from stacks.errors import ConfigError, Problem
@@ -44,7 +44,7 @@ def load_stack() -> Stack:
     from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 
     prefix = f"{PROJECT}:"
-    raw: dict[str, Any] = {
+    raw: dict[str, str] = {
         key.removeprefix(prefix): value
         for key, value in {**get_config_env(), **CONFIG.get()}.items()
         if key.startswith(prefix)
@@ -71,14 +71,13 @@ def _refusal(error: ConfigError) -> str:
     return f"The configuration cannot be deployed (docs/configuration.md):\n{error}"
 
 
-def _plain(value: object) -> object:
+def _plain(value: str) -> object:
     """Undo Pulumi's encoding: a section arrives as JSON, a text as it is."""
-    if not isinstance(value, str):
-        return value
     try:
-        return json.loads(value)
+        plain: object = json.loads(value)
     except ValueError:
         return value
+    return plain
 
 
 def _misplaced(name: str) -> Problem:

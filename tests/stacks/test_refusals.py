@@ -162,6 +162,20 @@ def test_no_proposal_that_does_not_fit() -> None:
     problems(GPU, {"gpu.type": "RTX_A4000", "serving.batch": 3})
 
 
+def test_where_no_single_change_helps_the_model_or_its_texts_must_change() -> None:
+    huge = {**OTHER_MODEL, "hiddenSize": 4096, "innerSize": 1 << 20, "layers": 512}
+    found = problems(
+        GPU,
+        {
+            "model.repository": "me/huge",
+            "model.dimensions": huge,
+            "golden": {"prompt": "a", "outputLength": 1, "expectedWords": ["b"]},
+        },
+    )
+    (line,) = [line for line in found if line.startswith("gpu: ")]
+    assert line.endswith("; use shorter texts, or a smaller model")
+
+
 def test_a_model_that_is_not_built_in_needs_its_numbers_and_a_question() -> None:
     found = config(
         GPU,

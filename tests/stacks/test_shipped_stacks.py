@@ -17,7 +17,8 @@ from stacks.models import KNOWN_MODELS
 from stacks.quantities import parse_bytes
 from stacks.resolved import ContainerResources, Scaling, load_of
 from stacks.sections import Mode, Protocol, ScaleMetric
-from stacks.sizing import gpu_memory
+from stacks.sizing import gpu_memory, release_bytes, storage_bytes
+from stacks.timeouts import Timeouts
 from tests.stacks.documents import ROOT, SHIPPED, config, shipped
 
 MODEL = ROOT / "models" / "tiny-gptj"
@@ -110,6 +111,21 @@ def test_coreweave_has_the_original_example_s_values() -> None:
     assert coreweave.hourly_cost == (0.77, 0.77)
 
 
+def test_the_job_is_sized_by_the_model() -> None:
+    dev, prod = config(shipped("dev")), config(shipped("prod"))
+    assert dev.job_resources == ContainerResources(
+        cpu="2", memory="512Mi", gpus=0, shared_memory=None
+    )
+    assert prod.job_resources == ContainerResources(
+        cpu="2", memory="2Gi", gpus=0, shared_memory=None
+    )
+    assert (dev.job_deadline_s, prod.job_deadline_s) == (601, 3275)
+
+
+def test_timeouts_come_from_the_stack_s_budget() -> None:
+    assert config(shipped("dev")).timeouts == Timeouts.from_budget(180)
+
+
 def test_gpt_j_s_tokenizer_is_the_client_s_own() -> None:
     assert config(shipped("coreweave")).tokenizer_source == DEFAULT_TOKENIZER
 
@@ -154,8 +170,10 @@ def test_gpt_j_is_asked_what_random_weights_cannot_answer() -> None:
     assert not any(word in question.prompt for word in question.expected_words)
 
 
-def test_every_volume_has_room_for_more_than_the_least(stack: StackConfig) -> None:
-    assert parse_bytes(stack.storage.size) > 2 * parse_bytes("64Mi")
+def test_every_volume_has_room_for_another_release(stack: StackConfig) -> None:
+    needed = storage_bytes(stack.dimensions, stack.model.dtype)
+    another = release_bytes(stack.dimensions, stack.model.dtype)
+    assert parse_bytes(stack.storage.size) > needed + another
 
 
 def test_the_hub_s_default_is_the_client_s() -> None:
