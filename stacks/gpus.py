@@ -92,7 +92,7 @@ def _gpu(
     )
 
 
-# By memory: the first that fits is what a message proposes.
+# By memory as marketed, then by age: a message proposes the first that fits.
 GPUS = {
     "T4": _gpu(14_900, (7, 5), (), ("Tesla-T4",)),
     "RTX_A4000": _gpu(16_090, (8, 6), ("RTX_A4000",), ("NVIDIA-RTX-A4000", "RTX-A4000")),
