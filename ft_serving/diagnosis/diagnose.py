@@ -6,7 +6,14 @@ from datetime import datetime
 from ft_serving.diagnosis.causes import RULES
 from ft_serving.diagnosis.documents import Document, condition, container_statuses, name
 from ft_serving.diagnosis.snapshot import Kind, Snapshot
-from ft_serving.diagnosis.verdict import Cause, Finding, State, Verdict
+from ft_serving.diagnosis.verdict import (
+    SETTLING_S,
+    UNOBSERVED_SETTLING_S,
+    Cause,
+    Finding,
+    State,
+    Verdict,
+)
 
 _ROOTS_FIRST = list(Cause)
 
@@ -22,6 +29,7 @@ def diagnose(snapshot: Snapshot, now: datetime) -> Verdict:
     url = _url(service)
     if service is not None and _ready(snapshot, service):
         return Verdict(state=State.READY, findings=(), summary="READY", url=url)
+    settled = (now - snapshot.begun).total_seconds() >= _settling_s(snapshot, service)
     unique = {
         (finding.cause, finding.message): finding for rule in RULES for finding in rule(snapshot)
     }
@@ -29,13 +37,19 @@ def diagnose(snapshot: Snapshot, now: datetime) -> Verdict:
         unique.values(),
         key=lambda each: (not each.final(now), _ROOTS_FIRST.index(each.cause)),
     )
-    final = [finding for finding in findings if finding.final(now)]
+    final = [finding for finding in findings if settled and finding.final(now)]
     return Verdict(
         state=State.FAILED if final else State.PENDING,
         findings=tuple(findings),
         summary=_failure(findings, final) if final else _progress(snapshot, findings),
         url=url,
     )
+
+
+def _settling_s(snapshot: Snapshot, service: Document | None) -> float:
+    # A first specification has none before it that a status could be about.
+    changed = service is not None and service["metadata"]["generation"] > 1
+    return UNOBSERVED_SETTLING_S if changed and not snapshot.observed() else SETTLING_S
 
 
 def _url(service: Document | None) -> str | None:
@@ -47,24 +61,16 @@ def _url(service: Document | None) -> str | None:
 def _ready(snapshot: Snapshot, service: Document) -> bool:
     """Whether the newest state is served, and not only the one before it."""
     status = service.get("status", {})
-    if not (_observed(service) and condition(service, "Ready").get("status") == "True"):
+    if not (snapshot.observed() and condition(service, "Ready").get("status") == "True"):
         return False
     predictor = status.get("components", {}).get("predictor", {})
     if snapshot.newest_revision():
-        return predictor.get("latestReadyRevision") == snapshot.newest_revision() and all(
-            _observed(each) for each in snapshot.own(Kind.KNATIVE_SERVICES)
-        )
+        return bool(predictor.get("latestReadyRevision") == snapshot.newest_revision())
     # A rollout that hangs leaves the condition Ready true, by the pods of the one before it.
     return all(
-        _observed(each) and condition(each, "Progressing").get("reason") == "NewReplicaSetAvailable"
+        condition(each, "Progressing").get("reason") == "NewReplicaSetAvailable"
         for each in snapshot.own(Kind.DEPLOYMENTS)
     )
-
-
-def _observed(document: Document) -> bool:
-    """Whether a status is about the newest specification."""
-    observed = document.get("status", {}).get("observedGeneration")
-    return bool(observed == document["metadata"]["generation"])
 
 
 def _failure(findings: list[Finding], final: list[Finding]) -> str:
@@ -72,6 +78,8 @@ def _failure(findings: list[Finding], final: list[Finding]) -> str:
     # what it passed for.
     causes = [each for each in final if each.cause is not Cause.DEADLINE]
     told = causes or findings
+    if any(each.cause is Cause.MODEL for each in causes):
+        told = [each for each in findings if each.cause is Cause.JOB] + told
     return "\n".join(finding.message for finding in told)
 
 

@@ -6,7 +6,7 @@ MOST_LINES = 10
 _LONGEST_LINE = 400
 
 # Triton's informational lines, and the tables that it prints.
-_NOISE = re.compile(r"[IV]\d{4} [\d:.]+ |[+|]|\s*$")
+_NOISE = re.compile(r"[IV]\d{4} [\d:.]+ |[+|]|.*\|\s*$|\s*$")
 # Triton: src/core, model_lifecycle.cc. What the backend said ends where Python says where.
 _MODEL = re.compile(r"failed to load '([^']+)' version \d+: [\w ]+: (?P<said>.*)\"\s*$")
 _PYTHON = re.compile(r"^TritonModelException: |\\n\\nAt:\\n.*")

@@ -35,8 +35,8 @@ class Snapshot:
     Attributes:
         namespace: The namespace.
         name: The InferenceService's name.
-        begun: When looking began. What is older counts from here, because it may be about a state
-            that is just being replaced.
+        begun: When looking began. What is there at once may be about a state that is just being
+            replaced.
         objects: The namespace's objects; of nodes those of the cluster, where they may be read.
         logs: The last lines of the containers of pods that are not ready, by pod and container;
             of the one before, where a container ended and runs again.
@@ -56,6 +56,15 @@ class Snapshot:
         """The InferenceService, where it exists."""
         found = (each for each in self.all(Kind.INFERENCE_SERVICES) if name(each) == self.name)
         return next(found, None)
+
+    def observed(self) -> bool:
+        """Whether the statuses of what is to become ready are about its newest specification."""
+        service = self.service()
+        made = [*self.own(Kind.KNATIVE_SERVICES), *self.current(Kind.DEPLOYMENTS)]
+        return service is not None and all(
+            each.get("status", {}).get("observedGeneration") == each["metadata"]["generation"]
+            for each in (service, *made)
+        )
 
     def own(self, kind: Kind) -> list[Document]:
         """The objects of a kind that were made for the InferenceService."""

@@ -1,5 +1,6 @@
 """What a diagnosis comes to."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -32,14 +33,13 @@ class Cause(StrEnum):
     DEADLINE = "deadline"
 
 
-# Everything settles for some seconds: right after a change, controllers have not yet taken down
-# what they said about the state before it.
 GRACE_S = {
-    Cause.MISSING: 10.0,
+    Cause.MISSING: 0.0,
     # KServe and the ReplicaSet's controller try again at once, and would have got through.
     Cause.QUOTA: 10.0,
     Cause.REFUSED: 10.0,
-    Cause.JOB: 5.0,
+    # What it was to write may be there from an earlier one: it explains others, and is not final.
+    Cause.JOB: math.inf,
     Cause.CLAIM: 15.0,
     # A cluster's autoscaler says within this time whether it adds a node.
     Cause.UNSCHEDULABLE: 30.0,
@@ -49,11 +49,11 @@ GRACE_S = {
     Cause.IMAGE: 15.0,
     Cause.CONTAINER: 15.0,
     # A container has ended twice before one of these is said.
-    Cause.MODEL: 5.0,
-    Cause.MEMORY: 5.0,
-    Cause.CRASH: 5.0,
-    Cause.PROBE: 5.0,
-    Cause.DEADLINE: 5.0,
+    Cause.MODEL: 0.0,
+    Cause.MEMORY: 0.0,
+    Cause.CRASH: 0.0,
+    Cause.PROBE: 0.0,
+    Cause.DEADLINE: 0.0,
 }
 """Seconds that a cause may hold before it counts as final, where nothing says otherwise."""
 
@@ -62,6 +62,13 @@ SCALE_UP_GRACE_S = 900.0
 
 ROOM_GRACE_S = 120.0
 """For pods that wait while others end, which may hold what they ask for."""
+
+SETTLING_S = 10.0
+"""Seconds of looking before anything is final: right after a change, controllers have not yet taken
+down what they said about the state before it."""
+
+UNOBSERVED_SETTLING_S = 30.0
+"""The same, while a controller has not said that it saw the newest specification."""
 
 UNREACHABLE_GRACE_S = 120.0
 """For registries that cannot be reached, and claims whose volume cannot be made yet."""

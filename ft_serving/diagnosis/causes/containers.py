@@ -19,6 +19,8 @@ from ft_serving.diagnosis.verdict import Cause, Finding
 # kubelet's reasons: k8s.io/kubernetes, pkg/kubelet/kuberuntime.
 _UNSTARTED = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 _NEVER_STARTED = ("StartError", "ContainerCannotRun")
+# The container went away with its node's runtime, by no fault of its own.
+_LOST = ("Unknown", "ContainerStatusUnknown")
 # Ending once may be the fault of something that came up later than the container.
 _ENOUGH_ENDS = 2
 
@@ -66,17 +68,17 @@ def _unstarted(snapshot: Snapshot, pod: Document, status: Document) -> Finding |
 
 def _ended(snapshot: Snapshot, pod: Document, status: Document) -> Finding | None:
     ended = bad_end(status)
-    if ended is None:
+    if ended is None or ended.get("reason") in _LOST:
         return None
     times = status["restartCount"] + ("terminated" in status["state"])
     probe = _probe(snapshot, pod, status["name"])
+    again = times >= _ENOUGH_ENDS and "running" not in status["state"]
     # A startup probe's time is all that loading may take: it was spent once, and would be again.
-    if times < _ENOUGH_ENDS and not probe.startswith("startup"):
+    if not again and not probe.startswith("startup"):
         return None
     cause, message = _cause(snapshot, pod, status, ended, times, probe)
     begin = time(ended["finishedAt"]) if ended.get("finishedAt") else None
-    # It runs again for a while between two ends: what counts is that it ended, not how it stands.
-    return found(snapshot, cause, message, since=begin, grace_s=_settled(times))
+    return found(snapshot, cause, message, since=begin)
 
 
 def _unready(snapshot: Snapshot, pod: Document) -> Iterator[Finding]:
@@ -99,10 +101,6 @@ def _unready(snapshot: Snapshot, pod: Document) -> Iterator[Finding]:
         since=snapshot.happened(failures[0])[0],
         grace_s=math.inf,
     )
-
-
-def _settled(times: int) -> float | None:
-    return 0.0 if times > _ENOUGH_ENDS else None
 
 
 def _cause(

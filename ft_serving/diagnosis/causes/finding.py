@@ -20,12 +20,12 @@ def found(
         snapshot: What it was found in.
         cause: What kind of thing.
         message: What was wrong, what was given, what to do.
-        since: When it began; what is older than the snapshot's beginning counts from there.
+        since: When it began; by default when looking began.
         grace_s: By default the cause's own.
     """
     return Finding(
         cause=cause,
         message=message,
-        since=max(since or snapshot.begun, snapshot.begun),
+        since=since or snapshot.begun,
         grace_s=GRACE_S[cause] if grace_s is None else grace_s,
     )
