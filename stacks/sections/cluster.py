@@ -147,6 +147,28 @@ class Cluster(Section):
         use="one that `kubectl config get-contexts` shows",
         min_length=1,
     )
+    ingress_namespaces: tuple[str, ...] = setting(
+        "Namespaces whose pods hand requests to the server, for network policies: the ingress's "
+        "and Knative's.",
+        default=(
+            "envoy-gateway-system",
+            "ft-serving-platform",
+            "istio-ingress",
+            "istio-system",
+            "knative-serving",
+            "kourier-system",
+        ),
+        must="be a list of namespaces",
+        use="- knative-serving, and the one that the ingress's pods are in",
+        min_length=1,
+    )
+    ingress_address: str | None = setting(
+        "Address of the ingress, where the host names of services do not lead to it.",
+        default=None,
+        must="be an http or https address without user, path and query",
+        use="http://127.0.0.1:8080",
+        pattern=r"^https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?$",
+    )
 
 
 class Cost(Section):
