@@ -103,7 +103,6 @@ def _docker() -> dict[str, Any]:
     return {
         "data-root": str(DATA / "docker"),
         "exec-root": str(RUNTIME / "docker"),
-        "pidfile": str(RUNTIME / "docker.pid"),
         "containerd": str(CONTAINERD_SOCKET),
         "cgroup-parent": f"/{CONTROL_GROUP}/docker",
         "bip": BUILD_NETWORK.replace(".0/", ".1/"),

@@ -124,9 +124,16 @@ def _registry() -> Service:
 
 
 def _dockerd() -> Service:
+    # No pid file: after a kill or another start of the node, its number is another process's, and
+    # dockerd would refuse to start.
     return Service(
         name="dockerd",
-        command=["dockerd", f"--config-file={DOCKER}", f"--host=unix://{DOCKER_SOCKET}"],
+        command=[
+            "dockerd",
+            f"--config-file={DOCKER}",
+            "--pidfile=",
+            f"--host=unix://{DOCKER_SOCKET}",
+        ],
         files=(DOCKER,),
         probe=[*_CURL, "--unix-socket", str(DOCKER_SOCKET), "http://docker/_ping"],
     )

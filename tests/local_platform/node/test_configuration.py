@@ -35,6 +35,7 @@ def test_containerd_and_docker_share_one_socket_and_keep_to_the_platforms_folder
     assert docker["containerd"] == containerd["grpc"]["address"]
     assert docker["data-root"] == "/var/lib/ft-serving/docker"
     assert docker["exec-root"] == "/run/ft-serving/docker"
+    assert "pidfile" not in docker, "a stale one would keep dockerd from starting: parts.py"
     cri = containerd["plugins"]["io.containerd.grpc.v1.cri"]
     assert cri["restrict_oom_score_adj"] is True, "runc dies without CAP_SYS_RESOURCE"
     assert cri["cni"]["conf_dir"] == str(written / "cni")
