@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.image import RegistryLogin
+from components.image import Registry
+from components.jobs import Identity
 from components.labels import labels
 from components.network import gate_policy, server_policy, weights_policy
+from stacks.config import StackConfig
 
 _READABLE = {
     "": ["events", "persistentvolumeclaims", "pods", "pods/log"],
@@ -26,21 +28,15 @@ class AccessArgs:
     """Names, credentials and neighbours.
 
     Attributes:
-        namespace: The namespace.
-        retain: Whether the namespace outlives the stack, as the weights in it do.
-        login: Who pulls images.
-        hub: The model hub's address. In the cluster its pods listen on the port of its Service:
-            network policies see theirs.
+        config: The namespace, the hub, and the namespaces that requests come from. A hub in the
+            cluster has pods that listen on the port of its Service: network policies see theirs.
+        registry: Where images are pulled from.
         hub_token: The token of a gated model; None where none is needed.
-        callers: Namespaces whose pods reach the server: the ingress's and Knative's.
     """
 
-    namespace: str
-    retain: bool
-    login: RegistryLogin
-    hub: str
+    config: StackConfig
+    registry: Registry
     hub_token: pulumi.Input[str] | None
-    callers: tuple[str, ...]
 
 
 class Access(pulumi.ComponentResource):
@@ -48,59 +44,65 @@ class Access(pulumi.ComponentResource):
 
     Attributes:
         namespace: The namespace's name.
-        weights_account: The service account of the model download.
-        server_account: The service account of the server.
-        gate_account: The service account of the smoke test, which may read the namespace.
-        hub_secret: The name of the Secret with the hub's token, or None.
+        weights: Who the model download is.
+        server: Who the server is.
+        gate: Who the smoke test is, which may read the namespace.
     """
 
     namespace: pulumi.Output[str]
-    weights_account: pulumi.Output[str]
-    server_account: pulumi.Output[str]
-    gate_account: pulumi.Output[str]
-    hub_secret: pulumi.Output[str] | None
+    weights: Identity
+    server: Identity
+    gate: Identity
 
     def __init__(
         self, name: str, args: AccessArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("ft-serving:components:Access", name, None, opts)
         self._name = name
+        config = args.config
         namespace = k8s.core.v1.Namespace(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=args.namespace,
+                name=config.cluster.namespace,
                 labels={
                     **labels("access"),
                     "pod-security.kubernetes.io/enforce": "restricted",
                 },
             ),
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.retain),
+            # It goes with the weights in it, and stays with them.
+            opts=pulumi.ResourceOptions(
+                parent=self, retain_on_delete=not config.storage.delete_weights_on_destroy
+            ),
         )
         self.namespace = namespace.metadata.apply(lambda metadata: str(metadata.name))
-        pull_secrets = self._pull_secrets(args.login)
-        self.weights_account = self._account("weights", pull_secrets)
-        self.server_account = self._account("server", pull_secrets)
-        self.gate_account = self._account("gate", pull_secrets)
-        self._may_read(self.gate_account)
-        self.hub_secret = (
+        pull_secrets = self._pull_secrets(args.registry)
+        hub_secret = (
             None
             if args.hub_token is None
             else self._secret("hub", "Opaque", {"token": args.hub_token})
         )
-        self._policy("server", server_policy(args.callers))
-        self._policy("weights", weights_policy(args.hub))
-        self._policy("gate", gate_policy(args.hub, args.callers))
+        self.weights = self._identity("weights", pull_secrets, hub_secret)
+        self.server = self._identity("server", pull_secrets, None)
+        self.gate = self._identity("gate", pull_secrets, hub_secret)
+        self._may_read(self.gate)
+        self._policy("server", server_policy(config.cluster.ingress_namespaces))
+        self._policy("weights", weights_policy(config.hub.endpoint))
+        self._policy("gate", gate_policy(config.hub.endpoint, config.cluster.ingress_namespaces))
         self.register_outputs(
             {
                 "namespace": self.namespace,
-                "weights_account": self.weights_account,
-                "server_account": self.server_account,
-                "gate_account": self.gate_account,
-                "hub_secret": self.hub_secret,
+                "weights": vars(self.weights),
+                "server": vars(self.server),
+                "gate": vars(self.gate),
             }
         )
 
-    def _account(self, part: str, pull_secrets: list[pulumi.Output[str]]) -> pulumi.Output[str]:
+    def _identity(
+        self,
+        part: str,
+        pull_secrets: list[pulumi.Output[str]],
+        hub_secret: pulumi.Output[str] | None,
+    ) -> Identity:
         account = k8s.core.v1.ServiceAccount(
             f"{self._name}-{part}",
             metadata=self._metadata(part, f"ft-serving-{part}"),
@@ -110,9 +112,13 @@ class Access(pulumi.ComponentResource):
             ],
             opts=pulumi.ResourceOptions(parent=self),
         )
-        return account.metadata.apply(lambda metadata: str(metadata.name))
+        return Identity(
+            namespace=self.namespace,
+            account=account.metadata.apply(lambda metadata: str(metadata.name)),
+            hub_secret=hub_secret,
+        )
 
-    def _may_read(self, account: pulumi.Output[str]) -> None:
+    def _may_read(self, reader: Identity) -> None:
         role = k8s.rbac.v1.Role(
             f"{self._name}-gate",
             metadata=self._metadata("gate", "ft-serving-gate"),
@@ -134,17 +140,18 @@ class Access(pulumi.ComponentResource):
             ),
             subjects=[
                 k8s.rbac.v1.SubjectArgs(
-                    kind="ServiceAccount", name=account, namespace=self.namespace
+                    kind="ServiceAccount", name=reader.account, namespace=reader.namespace
                 )
             ],
             opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _pull_secrets(self, login: RegistryLogin) -> list[pulumi.Output[str]]:
-        if login.username is None:
+    def _pull_secrets(self, registry: Registry) -> list[pulumi.Output[str]]:
+        settings = registry.settings
+        if settings.username is None:
             return []
-        content = pulumi.Output.all(login.username, login.password).apply(
-            lambda given: docker_config(login.server, *given)
+        content = pulumi.Output.all(settings.username, registry.password).apply(
+            lambda login: docker_config(settings.registry, *login)
         )
         kind = "kubernetes.io/dockerconfigjson"
         return [self._secret("registry", kind, {".dockerconfigjson": content})]

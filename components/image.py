@@ -7,7 +7,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.build_context import content_tag
-from stacks.sections import ImageSource
+from stacks.sections import Images, ImageSource
 
 PLATFORM = "linux/amd64"
 """What Triton and the FasterTransformer backend are compiled for, whatever machine builds."""
@@ -17,17 +17,15 @@ CONTEXT = Path()
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegistryLogin:
-    """Who may push to a registry and pull from it.
+class Registry:
+    """Where built images are pushed to and pulled from.
 
     Attributes:
-        server: The registry's address, such as "ghcr.io".
-        username: The user; None for a registry that asks for none, or that Docker knows by itself.
+        settings: Its address, and its user where it asks for one.
         password: The user's password or token, a Pulumi secret.
     """
 
-    server: str
-    username: str | None = None
+    settings: Images
     password: pulumi.Input[str] | None = field(default=None, repr=False)
 
 
@@ -36,17 +34,15 @@ class ImageArgs:
     """Where an image comes from.
 
     Attributes:
-        source: An image that exists, by its digest, or the arguments of one to build.
         folder: The folder below `images/` with the Dockerfile, and with the
             `Dockerfile.dockerignore` that names the context's files.
-        repository: Registry and name, without a tag, that the built image is pushed to.
-        login: Who pushes it.
+        source: An image that exists, by its digest, or the arguments of one to build.
+        registry: Where a built one goes.
     """
 
-    source: ImageSource
     folder: str
-    repository: str
-    login: RegistryLogin
+    source: ImageSource
+    registry: Registry
 
 
 class Image(pulumi.ComponentResource):
@@ -76,10 +72,10 @@ class Image(pulumi.ComponentResource):
     def _built(self, name: str, args: ImageArgs) -> docker.Image:
         dockerfile = CONTEXT / "images" / args.folder / "Dockerfile"
         tag = content_tag(CONTEXT, dockerfile, args.source.args, PLATFORM)
-        login = args.login
+        settings = args.registry.settings
         return docker.Image(
             name,
-            image_name=f"{args.repository}:{tag}",
+            image_name=f"{settings.repository(args.folder)}:{tag}",
             build=docker.DockerBuildArgs(
                 args=args.source.args,
                 builder_version=docker.BuilderVersion.BUILDER_BUILD_KIT,
@@ -88,9 +84,11 @@ class Image(pulumi.ComponentResource):
                 platform=PLATFORM,
             ),
             registry=docker.RegistryArgs(
-                server=login.server, username=login.username, password=login.password
+                server=settings.registry,
+                username=settings.username,
+                password=args.registry.password,
             )
-            if login.username is not None
+            if settings.username is not None
             else None,
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.jobs import Identity
 from components.kserve import Predictor, render_annotations, render_spec
 from components.kserve_object import InferenceServiceObject
 from components.labels import labels
+from stacks.config import StackConfig
 from stacks.sections import Mode
 
 NAME = "fastertransformer-triton"
@@ -19,14 +21,18 @@ class InferenceServiceArgs:
     """What is served, and where.
 
     Attributes:
-        namespace: The service's namespace.
-        predictor: The rest.
+        config: The release, and how it is served.
+        identity: Who the pods are.
+        image: The server's image, by digest.
+        claim: The claim of the volume.
         after: What must be done before it starts: the download of its weights, whose result has a
             name that is known before.
     """
 
-    namespace: pulumi.Input[str]
-    predictor: Predictor
+    config: StackConfig
+    identity: Identity
+    image: pulumi.Input[str]
+    claim: pulumi.Input[str]
     after: tuple[pulumi.Resource, ...] = ()
 
 
@@ -48,23 +54,27 @@ class InferenceService(pulumi.ComponentResource):
         self, name: str, args: InferenceServiceArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("ft-serving:components:InferenceService", name, None, opts)
-        predictor = args.predictor
-        spec = render_spec(predictor)
+        config = args.config
+        spec = render_spec(
+            Predictor(
+                config=config, account=args.identity.account, image=args.image, claim=args.claim
+            )
+        )
         service = InferenceServiceObject(
             name,
             metadata={
                 "name": NAME,
-                "namespace": args.namespace,
+                "namespace": args.identity.namespace,
                 "labels": labels("server"),
-                "annotations": render_annotations(predictor.serving.mode),
+                "annotations": render_annotations(config.serving.mode),
             },
             spec=spec,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=args.after,
-                replace_on_changes=_replaced(predictor),
+                replace_on_changes=_replaced(config),
                 delete_before_replace=True,
-                custom_timeouts=pulumi.CustomTimeouts(delete=f"{predictor.timeouts.service}s"),
+                custom_timeouts=pulumi.CustomTimeouts(delete=f"{config.timeouts.service}s"),
             ),
         )
         self.id = service.id
@@ -75,13 +85,13 @@ class InferenceService(pulumi.ComponentResource):
         self.register_outputs({"id": self.id, "state": self.state})
 
 
-def _replaced(predictor: Predictor) -> list[str]:
+def _replaced(config: StackConfig) -> list[str]:
     """Changes that end the old service before the new one begins.
 
     KServe refuses to change the mode. Every change of a Knative service is a new revision that
     must run before the old one ends, and where no GPU is spare it never would.
     """
     paths = ["metadata.annotations"]
-    if predictor.serving.mode is Mode.SERVERLESS and not predictor.scheduling.spare_gpu:
+    if config.serving.mode is Mode.SERVERLESS and not config.scheduling.spare_gpu:
         paths.append("spec")
     return paths

@@ -25,16 +25,18 @@ GRACE_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class HubAccess:
-    """The model hub that Jobs ask.
+class Identity:
+    """Who a pod is.
 
     Attributes:
-        endpoint: Its address, HF_ENDPOINT.
-        token_secret: The Secret with the key "token" for gated repositories; None for public ones.
+        namespace: Its namespace.
+        account: Its service account.
+        hub_secret: The Secret whose key "token" is for the model hub; None where none is needed.
     """
 
-    endpoint: str
-    token_secret: pulumi.Input[str] | None = None
+    namespace: pulumi.Input[str]
+    account: pulumi.Input[str]
+    hub_secret: pulumi.Input[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +48,9 @@ class JobPod:
         image: The image, by digest.
         command: What is run instead of the image's entry point; the entry point, if empty.
         arguments: Its arguments.
-        service_account: Who it is.
-        with_token: Whether it gets that account's token.
-        hub: The model hub.
+        identity: Who it is.
+        with_token: Whether it gets its service account's token.
+        hub: The model hub's address.
         resources: CPU and memory at most; memory is reserved.
         claim: A claim to mount, writable.
         mount: Where that is mounted.
@@ -58,9 +60,9 @@ class JobPod:
     image: pulumi.Input[str]
     command: Sequence[str] = ()
     arguments: Sequence[pulumi.Input[str]] = ()
-    service_account: pulumi.Input[str]
+    identity: Identity
     with_token: bool = False
-    hub: HubAccess
+    hub: str
     resources: ContainerResources
     claim: pulumi.Input[str] | None = None
     mount: str = ""
@@ -94,7 +96,7 @@ def _pod_spec(pod: JobPod) -> k8s.core.v1.PodSpecArgs:
     limits = {"cpu": pod.resources.cpu, "memory": pod.resources.memory}
     return k8s.core.v1.PodSpecArgs(
         restart_policy="Never",
-        service_account_name=pod.service_account,
+        service_account_name=pod.identity.account,
         automount_service_account_token=pod.with_token,
         enable_service_links=False,
         security_context=k8s.core.v1.PodSecurityContextArgs(
@@ -131,9 +133,9 @@ def _pod_spec(pod: JobPod) -> k8s.core.v1.PodSpecArgs:
 
 
 def _environment(pod: JobPod) -> list[k8s.core.v1.EnvVarArgs]:
-    variables = [k8s.core.v1.EnvVarArgs(name="HF_ENDPOINT", value=pod.hub.endpoint)]
-    if pod.hub.token_secret is not None:
-        token = k8s.core.v1.SecretKeySelectorArgs(name=pod.hub.token_secret, key="token")
+    variables = [k8s.core.v1.EnvVarArgs(name="HF_ENDPOINT", value=pod.hub)]
+    if pod.identity.hub_secret is not None:
+        token = k8s.core.v1.SecretKeySelectorArgs(name=pod.identity.hub_secret, key="token")
         source = k8s.core.v1.EnvVarSourceArgs(secret_key_ref=token)
         variables.append(k8s.core.v1.EnvVarArgs(name="HF_TOKEN", value_from=source))
     return variables

@@ -13,9 +13,10 @@ import pulumi
 
 from components.jobs import USER
 from components.storage import MOUNT, RELEASES
+from stacks.config import StackConfig
 from stacks.gpus import NodeRequirement
 from stacks.resolved import ContainerResources, Scaling
-from stacks.sections import Mode, Protocol, Scheduling, Serving
+from stacks.sections import Mode, Protocol
 from stacks.timeouts import (
     LIVENESS_FAILURES,
     LIVENESS_PERIOD_S,
@@ -42,28 +43,16 @@ class Predictor:
     """A served release.
 
     Attributes:
+        config: The release, and how it is served.
+        account: The service account of the pods.
         image: The server's image, by digest.
         claim: The claim of the volume.
-        release: The release's name.
-        service_account: Who the pods are.
-        serving: Its protocol and KServe's mode.
-        resources: CPU, memory and GPUs of one replica; without GPUs it is served on the CPU.
-        scaling: Replicas.
-        requirements: Labels of the nodes that it may run on.
-        scheduling: Their taints, and whether a rollout finds GPUs for one replica more.
-        timeouts: All from one budget.
     """
 
+    config: StackConfig
+    account: pulumi.Input[str]
     image: pulumi.Input[str]
     claim: pulumi.Input[str]
-    release: str
-    service_account: pulumi.Input[str]
-    serving: Serving
-    resources: ContainerResources
-    scaling: Scaling
-    requirements: tuple[NodeRequirement, ...]
-    scheduling: Scheduling
-    timeouts: Timeouts
 
 
 def render_annotations(mode: Mode) -> dict[str, str]:
@@ -73,13 +62,14 @@ def render_annotations(mode: Mode) -> dict[str, str]:
 
 def render_spec(predictor: Predictor) -> dict[str, Any]:
     """Return the InferenceService's spec."""
-    scaling, scheduling = predictor.scaling, predictor.scheduling
+    config = predictor.config
+    scaling, scheduling = config.scaling, config.scheduling
     rendered: dict[str, Any] = {
         "minReplicas": scaling.min,
         "maxReplicas": scaling.max,
         "scaleMetric": scaling.metric.value,
         "scaleTarget": scaling.target,
-        "serviceAccountName": predictor.service_account,
+        "serviceAccountName": predictor.account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {
@@ -95,18 +85,18 @@ def render_spec(predictor: Predictor) -> dict[str, Any]:
                 "name": "models",
                 "persistentVolumeClaim": {"claimName": predictor.claim, "readOnly": True},
             },
-            {"name": "shared-memory", "emptyDir": _shared_memory(predictor.resources)},
+            {"name": "shared-memory", "emptyDir": _shared_memory(config.server_resources)},
             {"name": "tmp", "emptyDir": {}},
         ],
     }
-    if predictor.serving.mode is Mode.SERVERLESS:
-        rendered["annotations"] = _knative_annotations(scaling, predictor.timeouts)
+    if predictor.config.serving.mode is Mode.SERVERLESS:
+        rendered["annotations"] = _knative_annotations(scaling, predictor.config.timeouts)
         rendered["containerConcurrency"] = scaling.container_concurrency
-        rendered["timeout"] = predictor.timeouts.request
+        rendered["timeout"] = predictor.config.timeouts.request
     elif not scheduling.spare_gpu:
         rendered["deploymentStrategy"] = {"type": "Recreate"}
-    if predictor.requirements:
-        rendered["affinity"] = _affinity(predictor.requirements)
+    if config.node_requirements:
+        rendered["affinity"] = _affinity(config.node_requirements)
     if scheduling.tolerations:
         rendered["tolerations"] = [
             it.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -133,9 +123,9 @@ def _container(predictor: Predictor) -> dict[str, Any]:
     return {
         "name": CONTAINER,
         "image": predictor.image,
-        "args": [f"--model-repository={RELEASES}/{predictor.release}"],
+        "args": [f"--model-repository={RELEASES}/{predictor.config.release.name}"],
         "env": _environment(predictor),
-        "ports": [_port(predictor.serving.protocol)],
+        "ports": [_port(predictor.config.serving.protocol)],
         "resources": _resources(predictor),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -153,10 +143,15 @@ def _container(predictor: Predictor) -> dict[str, Any]:
 
 
 def _environment(predictor: Predictor) -> list[dict[str, str]]:
-    if predictor.resources.gpus:
+    if predictor.config.server_resources.gpus:
         return []
     # OpenBLAS counts the node's cores: more threads than the quota wait for each other.
-    return [{"name": "OPENBLAS_NUM_THREADS", "value": str(_whole_cores(predictor.resources.cpu))}]
+    return [
+        {
+            "name": "OPENBLAS_NUM_THREADS",
+            "value": str(_whole_cores(predictor.config.server_resources.cpu)),
+        }
+    ]
 
 
 def _whole_cores(quantity: str) -> int:
@@ -174,9 +169,12 @@ def _port(protocol: Protocol) -> dict[str, Any]:
 
 
 def _resources(predictor: Predictor) -> dict[str, Any]:
-    amounts = {"cpu": predictor.resources.cpu, "memory": predictor.resources.memory}
-    if predictor.resources.gpus:
-        amounts["nvidia.com/gpu"] = str(predictor.resources.gpus)
+    amounts = {
+        "cpu": predictor.config.server_resources.cpu,
+        "memory": predictor.config.server_resources.memory,
+    }
+    if predictor.config.server_resources.gpus:
+        amounts["nvidia.com/gpu"] = str(predictor.config.server_resources.gpus)
     return {"requests": amounts, "limits": dict(amounts)}
 
 
@@ -185,14 +183,14 @@ def _probes(predictor: Predictor) -> dict[str, Any]:
     ready = _health("ready")
     # Knative asks readiness on the service's port. Triton opens the one for gRPC once the model
     # is loaded.
-    grpc = predictor.serving.protocol is Protocol.GRPC
+    grpc = predictor.config.serving.protocol is Protocol.GRPC
     asked = {"tcpSocket": {"port": GRPC_PORT}} if grpc else ready
     return {
         "startupProbe": {
             **ready,
             "periodSeconds": STARTUP_PERIOD_S,
             "timeoutSeconds": PROBE_TIMEOUT_S,
-            "failureThreshold": predictor.timeouts.startup_failures,
+            "failureThreshold": predictor.config.timeouts.startup_failures,
         },
         "readinessProbe": {
             **asked,

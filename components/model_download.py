@@ -9,43 +9,34 @@ import pulumi_kubernetes as k8s
 from components.jobs import (
     ANNOTATIONS,
     GRACE_SECONDS,
-    HubAccess,
+    Identity,
     JobPod,
     job_spec,
 )
 from components.labels import labels
 from components.storage import MOUNT
 from ft_serving.release import ReleaseSpec
-from stacks.resolved import ContainerResources
+from stacks.config import StackConfig
+
+_RETRIES = 3
+"""Attempts after the first one; each goes on where the one before it ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDownloadArgs:
-    """Which release, and what it may take.
+    """Which release, and where.
 
     Attributes:
-        namespace: The Job's namespace.
+        config: The release, the hub, and what the Job may take.
+        identity: Who the Job is.
         image: The weights image, by digest.
         claim: The claim of the volume.
-        release: What decides the release.
-        keep_checkpoint: Whether the download stays on the volume beside the release.
-        hub: Where the checkpoint comes from.
-        service_account: Who the Job is.
-        resources: CPU and memory.
-        retries: How often a failed attempt is followed by another, which goes on where it ended.
-        deadline_seconds: How long all attempts may take together.
     """
 
-    namespace: pulumi.Input[str]
+    config: StackConfig
+    identity: Identity
     image: pulumi.Input[str]
     claim: pulumi.Input[str]
-    release: ReleaseSpec
-    keep_checkpoint: bool
-    hub: HubAccess
-    service_account: pulumi.Input[str]
-    resources: ContainerResources
-    retries: int
-    deadline_seconds: int
 
 
 class ModelDownload(pulumi.ComponentResource):
@@ -63,13 +54,15 @@ class ModelDownload(pulumi.ComponentResource):
         self, name: str, args: ModelDownloadArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("ft-serving:components:ModelDownload", name, None, opts)
-        release = args.release.name
+        config = args.config
+        release, deadline = config.release.name, config.job_deadline_s
+        longest = f"{deadline + GRACE_SECONDS}s"
         job = k8s.batch.v1.Job(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(
                 # A release's own name can be too long for a Job's, which is a label of its pods.
                 name=f"model-download-{hashlib.sha256(release.encode()).hexdigest()[:12]}",
-                namespace=args.namespace,
+                namespace=args.identity.namespace,
                 labels=labels("weights"),
                 annotations={**ANNOTATIONS, "ft-serving.dev/release": release},
             ),
@@ -77,31 +70,27 @@ class ModelDownload(pulumi.ComponentResource):
                 JobPod(
                     part="weights",
                     image=args.image,
-                    arguments=_arguments(args),
-                    service_account=args.service_account,
-                    hub=args.hub,
-                    resources=args.resources,
+                    arguments=_arguments(config.release),
+                    identity=args.identity,
+                    hub=config.hub.endpoint,
+                    resources=config.job_resources,
                     claim=args.claim,
                     mount=MOUNT,
                 ),
-                retries=args.retries,
-                deadline_seconds=args.deadline_seconds,
+                retries=_RETRIES,
+                deadline_seconds=deadline,
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                custom_timeouts=pulumi.CustomTimeouts(
-                    create=f"{args.deadline_seconds + GRACE_SECONDS}s",
-                    update=f"{args.deadline_seconds + GRACE_SECONDS}s",
-                ),
+                custom_timeouts=pulumi.CustomTimeouts(create=longest, update=longest),
             ),
         )
         self.job = job.metadata.apply(lambda metadata: str(metadata.name))
         self.register_outputs({"job": self.job})
 
 
-def _arguments(args: ModelDownloadArgs) -> list[str]:
+def _arguments(spec: ReleaseSpec) -> list[str]:
     """The arguments of `ft-serving weights`."""
-    spec = args.release
     return [
         "prepare",
         f"--repository={spec.repository}",
@@ -112,5 +101,4 @@ def _arguments(args: ModelDownloadArgs) -> list[str]:
         f"--tensor-parallel={spec.tensor_parallel}",
         f"--pipeline-parallel={spec.pipeline_parallel}",
         *(["--streaming"] if spec.streaming else []),
-        *([] if args.keep_checkpoint else ["--drop-source"]),
     ]

@@ -7,15 +7,15 @@ import pulumi_kubernetes as k8s
 
 from components.jobs import (
     ANNOTATIONS,
-    HubAccess,
+    Identity,
     JobPod,
     job_spec,
 )
 from components.kserve_object import InferenceServiceObject
 from components.labels import labels
+from stacks.config import StackConfig
 from stacks.resolved import ContainerResources
 from stacks.sections import Golden
-from stacks.timeouts import Timeouts
 
 _RESOURCES = ContainerResources(cpu="1", memory="512Mi", gpus=0, shared_memory=None)
 
@@ -25,26 +25,18 @@ class SmokeTestArgs:
     """What is asked, of which service.
 
     Attributes:
-        namespace: The service's namespace.
+        config: The question, what the answer must be, and how long it may take.
+        identity: Who asks; may read the namespace.
         image: The client's image, by digest.
         service: The InferenceService's `id`.
-        service_state: Its `state`: another one is another test.
-        service_account: Who asks; may read the namespace.
-        hub: Where the tokenizer is.
-        question: What is asked, and what the answer must be.
-        tokenizer: The tokenizer, as OWNER/NAME@REVISION.
-        timeouts: All from one budget.
+        state: Its `state`: another one is another test.
     """
 
-    namespace: pulumi.Input[str]
+    config: StackConfig
+    identity: Identity
     image: pulumi.Input[str]
     service: pulumi.Input[str]
-    service_state: pulumi.Input[str]
-    service_account: pulumi.Input[str]
-    hub: HubAccess
-    question: Golden
-    tokenizer: str
-    timeouts: Timeouts
+    state: pulumi.Input[str]
 
 
 class SmokeTest(pulumi.ComponentResource):
@@ -61,11 +53,12 @@ class SmokeTest(pulumi.ComponentResource):
     ) -> None:
         super().__init__("ft-serving:components:SmokeTest", name, None, opts)
         service = pulumi.Output.from_input(args.service).apply(lambda it: it.rpartition("/")[2])
+        timeouts = args.config.timeouts
         job = k8s.batch.v1.Job(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=pulumi.Output.concat("smoke-test-", args.service_state),
-                namespace=args.namespace,
+                name=pulumi.Output.concat("smoke-test-", args.state),
+                namespace=args.identity.namespace,
                 labels=labels("gate"),
                 annotations=ANNOTATIONS,
             ),
@@ -76,23 +69,23 @@ class SmokeTest(pulumi.ComponentResource):
                     command=["ft-serving", "gate"],
                     arguments=[
                         pulumi.Output.concat("--inference-service=", service),
-                        pulumi.Output.concat("--namespace=", args.namespace),
-                        f"--timeout={args.timeouts.gate}",
-                        f"--tokenizer={args.tokenizer}",
-                        *_question(args.question),
+                        pulumi.Output.concat("--namespace=", args.identity.namespace),
+                        f"--timeout={timeouts.gate}",
+                        f"--tokenizer={args.config.tokenizer_source}",
+                        *_question(args.config.golden_question),
                     ],
-                    service_account=args.service_account,
+                    identity=args.identity,
                     with_token=True,
-                    hub=args.hub,
+                    hub=args.config.hub.endpoint,
                     resources=_RESOURCES,
                 ),
                 # Its answer is the same the second time.
                 retries=0,
-                deadline_seconds=args.timeouts.gate_job,
+                deadline_seconds=timeouts.gate_job,
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                custom_timeouts=pulumi.CustomTimeouts(create=f"{args.timeouts.gate_job}s"),
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{timeouts.gate_job}s"),
             ),
         )
         # Read again after the Job: nothing waited for the service when it was made.

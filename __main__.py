@@ -1,0 +1,55 @@
+"""The program: from a stack's configuration to an endpoint that has given the right answer."""
+
+from functools import partial
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.access import Access, AccessArgs
+from components.calling import command
+from components.image import Image, ImageArgs, Registry
+from components.inference_service import InferenceService, InferenceServiceArgs
+from components.model_download import ModelDownload, ModelDownloadArgs
+from components.smoke_test import SmokeTest, SmokeTestArgs
+from components.storage import ModelStorage, ModelStorageArgs
+from stacks.load import load_stack
+
+stack = load_stack()
+config, images = stack.config, stack.config.image
+registry = Registry(settings=images, password=stack.registry_password)
+kubernetes = k8s.Provider(
+    "kubernetes", kubeconfig=config.cluster.kubeconfig, context=config.cluster.context
+)
+cluster = pulumi.ResourceOptions(providers=[kubernetes])
+
+image_args = partial(ImageArgs, registry=registry)
+weights = Image("weights", image_args(folder="weights", source=images.weights))
+server = Image("server", image_args(folder=config.server_folder, source=images.server))
+client = Image("client", image_args(folder="client", source=images.client))
+
+access_args = AccessArgs(config=config, registry=registry, hub_token=stack.hub_token)
+access = Access("access", access_args, cluster)
+storage_args = ModelStorageArgs(namespace=access.namespace, settings=config.storage)
+storage = ModelStorage("storage", storage_args, cluster)
+
+download_args = ModelDownloadArgs(
+    config=config, identity=access.weights, image=weights.reference, claim=storage.claim
+)
+download = ModelDownload("model-download", download_args, cluster)
+
+service_args = partial(InferenceServiceArgs, config=config, identity=access.server)
+service = InferenceService(
+    "inference-service",
+    service_args(image=server.reference, claim=storage.claim, after=(download,)),
+    cluster,
+)
+
+test_args = partial(SmokeTestArgs, config=config, identity=access.gate, image=client.reference)
+test = SmokeTest("smoke-test", test_args(service=service.id, state=service.state), cluster)
+
+pulumi.export("url", test.url)
+pulumi.export("release", config.release.name)
+pulumi.export("serverImage", server.reference)
+pulumi.export("weightsImage", weights.reference)
+pulumi.export("clientImage", client.reference)
+pulumi.export("call", test.url.apply(lambda url: command(url, config)))
