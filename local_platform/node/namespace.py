@@ -7,6 +7,7 @@ mounts or firewall is ever changed. Only control groups outlive their processes;
 of their own.
 """
 
+import shutil
 import subprocess
 import time
 from collections.abc import Sequence
@@ -109,12 +110,15 @@ def start() -> psutil.Process:
 
 def _prepare_folders() -> None:
     RUNTIME.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # After a node that was killed as after a reboot: addresses, process ids and sockets of what
+    # died would be taken for those of what lives.
+    for left in RUNTIME.iterdir():
+        if left.is_dir() and left != SERVICES:
+            shutil.rmtree(left)
+        elif left != SERVICES:
+            left.unlink()
     for folder in (SERVICES, *_OWN_FOLDERS, *_OWN_FOLDERS.values()):
         folder.mkdir(parents=True, exist_ok=True)
-    # Addresses given to pods that died with an earlier node.
-    for lease in (RUNTIME / "cni").rglob("*"):
-        if lease.is_file():
-            lease.unlink()
     RESOLV_CONF.write_text(f"nameserver {_NAMESERVER}\n")
     for hierarchy in _hierarchies():
         (hierarchy / CONTROL_GROUP).mkdir(exist_ok=True)
