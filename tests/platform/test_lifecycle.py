@@ -41,6 +41,12 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
+def run_up_in_time() -> None:
+    began = time.monotonic()
+    run("up")
+    assert time.monotonic() - began < UP_SECONDS
+
+
 def all_parts_work() -> bool:
     return not health.failures(parts.services(find().tool))
 
@@ -150,7 +156,7 @@ def test_a_node_ends_with_the_process_that_made_its_namespaces_and_is_mended_by_
     outer.kill()
 
     wait_until(lambda: not host.alive(processes), "the node's processes are still there")
-    run("up")
+    run_up_in_time()
     assert_survived(survivors, base_image, uid)
 
 
@@ -175,7 +181,5 @@ def test_down_leaves_nothing_but_data_which_up_brings_back_within_its_time(
     assert status.returncode == 1
     assert "The platform is not running. Start it with `make platform`." in status.stderr
 
-    began = time.monotonic()
-    run("up")
-    assert time.monotonic() - began < UP_SECONDS
+    run_up_in_time()
     assert_survived(survivors, base_image, uid)
