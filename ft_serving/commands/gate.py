@@ -75,6 +75,7 @@ def gate(
         from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
         from ft_serving.diagnosis.cluster import Cluster
         from ft_serving.gate.expectation import Expectation
+        from ft_serving.gate.question import ask
         from ft_serving.gate.readiness import wait_until_ready
 
         expectation = Expectation(
@@ -103,15 +104,12 @@ def gate(
         )
         connection.say(f"{inference_service} is ready; asking {url or address}: {prompt!r}")
         with where.open() as client:
-            client.model()
-            asked = time.monotonic()
-            (generation,) = client.generate([prompt], **parameters)
-            seconds = time.monotonic() - asked
-        expectation.check(prompt, generation.text, generation.output_ids)
+            answer = ask(client, prompt, parameters, connection.say)
+        expectation.check(prompt, answer.text, answer.output_ids)
     except FtServingError as exc:
         write_termination_message(termination_log, str(exc))
         raise
-    typer.echo(f"Right answer in {seconds:.2f} s: {prompt}{generation.text}")
+    typer.echo(f"Right answer in {answer.seconds:.2f} s: {prompt}{answer.text}")
 
 
 def _text(given: str | None) -> str | None:

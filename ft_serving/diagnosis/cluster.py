@@ -90,10 +90,6 @@ class Cluster:
         }
         return dataclasses.replace(snapshot, logs=logs)
 
-    def log(self, pod: str, container: str) -> str:
-        """The last lines of a container that runs; empty where there are none."""
-        return self._read_log(pod, container, previous=False)
-
     def _list(self, kind: Kind) -> list[Document]:
         resource = kind.partition(".")[0]
         path = f"/{_GROUPS[kind]}/namespaces/{self.namespace}/{resource}"
@@ -119,19 +115,16 @@ class Cluster:
     def _log(self, pod: str, status: Document) -> str:
         # While it waits to be started again, the API gives the log of the one that ended.
         ended_before = "running" in status["state"] and bad_end(status) is not None
-        return self._read_log(pod, status["name"], previous=ended_before)
-
-    def _read_log(self, pod: str, container: str, *, previous: bool) -> str:
         query = (
-            ("container", container),
-            ("previous", str(previous).lower()),
+            ("container", status["name"]),
+            ("previous", str(ended_before).lower()),
             ("tailLines", _LOG_LINES),
         )
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
         try:
             return self._get(path, query).decode(errors="replace")
-        except (_NotThereError, _NoLogError):
-            # The pod went away meanwhile, or its node has dropped the log.
+        except (_NotThereError, _NoLogError, ClusterUnavailableError):
+            # The pod or its node went away meanwhile, or the log is dropped: the rest still tells.
             return ""
 
     def _get(self, path: str, query: Query = ()) -> bytes:

@@ -90,9 +90,9 @@ def test_an_api_server_that_is_gone_may_come_back(
     assert TOKEN not in str(caught.value)
 
 
-def test_a_log_that_is_not_there_is_empty(api: FakeApi) -> None:
-    api.snapshot = recorded("weights-altered")[0]
-    api.refusals = {"/log": 400}
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_a_log_that_is_not_there_is_empty(api: FakeApi, status: int) -> None:
+    api.refusals = {"/log": status}
     assert set(Cluster().snapshot("weights-altered").logs.values()) == {""}
 
 
