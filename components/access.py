@@ -2,7 +2,7 @@
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -83,8 +83,7 @@ class Access(pulumi.ComponentResource):
         )
         self.weights = self._identity("weights", pull_secrets, hub_secret)
         self.server = self._identity("server", pull_secrets, None)
-        self.gate = self._identity("gate", pull_secrets, hub_secret)
-        self._may_read(self.gate)
+        self.gate = self._reader(self._identity("gate", pull_secrets, hub_secret))
         self._policy("server", server_policy(config.cluster.ingress_namespaces))
         self._policy("weights", weights_policy(config.hub.endpoint))
         self._policy("gate", gate_policy(config.hub.endpoint, config.cluster.ingress_namespaces))
@@ -118,7 +117,8 @@ class Access(pulumi.ComponentResource):
             hub_secret=hub_secret,
         )
 
-    def _may_read(self, reader: Identity) -> None:
+    def _reader(self, reader: Identity) -> Identity:
+        """Let an account read the namespace; it is known once it may."""
         role = k8s.rbac.v1.Role(
             f"{self._name}-gate",
             metadata=self._metadata("gate", "ft-serving-gate"),
@@ -130,7 +130,7 @@ class Access(pulumi.ComponentResource):
             ],
             opts=pulumi.ResourceOptions(parent=self),
         )
-        k8s.rbac.v1.RoleBinding(
+        binding = k8s.rbac.v1.RoleBinding(
             f"{self._name}-gate",
             metadata=self._metadata("gate", "ft-serving-gate"),
             role_ref=k8s.rbac.v1.RoleRefArgs(
@@ -145,6 +145,8 @@ class Access(pulumi.ComponentResource):
             ],
             opts=pulumi.ResourceOptions(parent=self),
         )
+        account = pulumi.Output.all(reader.account, binding.id).apply(lambda known: str(known[0]))
+        return replace(reader, account=account)
 
     def _pull_secrets(self, registry: Registry) -> list[pulumi.Output[str]]:
         settings = registry.settings

@@ -20,6 +20,9 @@ RESERVED_CPU = "100m"
 """Jobs take the cores that are idle: a reservation of all that they can use would keep them from
 starting beside a server."""
 
+RETRIES = 3
+"""Attempts after the first one: for what passes by itself, such as a node that is drained."""
+
 GRACE_SECONDS = 60
 """What Pulumi waits beyond a Job's own deadline, so that the Job's message comes first."""
 
@@ -68,16 +71,28 @@ class JobPod:
     mount: str = ""
 
 
-def job_spec(pod: JobPod, *, retries: int, deadline_seconds: int) -> k8s.batch.v1.JobSpecArgs:
+def job_spec(
+    pod: JobPod, *, final_exit_codes: Sequence[int], deadline_seconds: int
+) -> k8s.batch.v1.JobSpecArgs:
     """Return the spec of a Job that runs a pod.
 
     Args:
         pod: The pod.
-        retries: How often a failed pod is followed by another.
+        final_exit_codes: Exit codes that another attempt would end with, too.
         deadline_seconds: When the Job fails, whatever it is doing, and waiting to start counts.
     """
     return k8s.batch.v1.JobSpecArgs(
-        backoff_limit=retries,
+        backoff_limit=RETRIES,
+        pod_failure_policy=k8s.batch.v1.PodFailurePolicyArgs(
+            rules=[
+                k8s.batch.v1.PodFailurePolicyRuleArgs(
+                    action="FailJob",
+                    on_exit_codes=k8s.batch.v1.PodFailurePolicyOnExitCodesRequirementArgs(
+                        container_name=pod.part, operator="In", values=list(final_exit_codes)
+                    ),
+                )
+            ]
+        ),
         active_deadline_seconds=deadline_seconds,
         template=k8s.core.v1.PodTemplateSpecArgs(
             metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels(pod.part)), spec=_pod_spec(pod)

@@ -18,9 +18,6 @@ from components.storage import MOUNT
 from ft_serving.release import ReleaseSpec
 from stacks.config import StackConfig
 
-_RETRIES = 3
-"""Attempts after the first one; each goes on where the one before it ended."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDownloadArgs:
@@ -77,7 +74,8 @@ class ModelDownload(pulumi.ComponentResource):
                     claim=args.claim,
                     mount=MOUNT,
                 ),
-                retries=_RETRIES,
+                # Wrong usage; a download that failed goes on where it ended.
+                final_exit_codes=[2],
                 deadline_seconds=deadline,
             ),
             opts=pulumi.ResourceOptions(
