@@ -24,6 +24,7 @@ from kubernetes.dynamic.exceptions import ConflictError, NotFoundError
 from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError
 
+from local_platform.plugins.kubernetes.kinds import Kinds
 from local_platform.settings import NODE, STORAGE_CLASS, VOLUMES
 
 Document = Mapping[str, Any]
@@ -171,7 +172,11 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     provisioner = Provisioner(
-        DynamicClient(config.new_client_from_config(str(arguments.kubeconfig)))
+        DynamicClient(
+            config.new_client_from_config(str(arguments.kubeconfig)),
+            # The client's own leaves a file in the machine's /tmp, which outlives `down`.
+            discoverer=Kinds,
+        )
     )
     failed: queue.Queue[Exception] = queue.Queue()
     for resource, handle in (
