@@ -107,9 +107,15 @@ def _etcd() -> Service:
             f"--advertise-client-urls={_ETCD_URL}",
             "--listen-peer-urls=http://127.0.0.1:2380",
             "--auto-compaction-retention=1",
+            # Until a snapshot every change stays in memory, and is read again at each start; the
+            # default of 100000 suits clusters whose members lag behind.
+            "--snapshot-count=1000",
+            "--max-snapshots=2",
+            "--max-wals=2",
             "--logger=zap",
             "--log-level=warn",
         ],
+        environment=_FRUGAL,
         probe=[*_CURL, f"{_ETCD_URL}/health"],
     )
 

@@ -31,6 +31,9 @@ def test_etcd_answers_inside_the_node_alone() -> None:
         "--advertise-client-urls=http://127.0.0.1:2379",
         "--listen-peer-urls=http://127.0.0.1:2380",
         "--auto-compaction-retention=1",
+        "--snapshot-count=1000",
+        "--max-snapshots=2",
+        "--max-wals=2",
         "--logger=zap",
         "--log-level=warn",
     ]
