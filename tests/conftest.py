@@ -13,6 +13,15 @@ from tests.platform_guard import require_platform
 from tests.serving import Served, prepare, served
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the project's own options."""
+    parser.addoption(
+        "--rewrite-golden",
+        action="store_true",
+        help="write the golden resource lists in tests/golden anew; review their diff",
+    )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Do not begin with what needs the platform where there is none."""

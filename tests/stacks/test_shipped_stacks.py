@@ -62,7 +62,7 @@ def test_dev_is_for_the_embedded_platform() -> None:
     assert dev.image.repository(dev.server_folder) == "localhost:5000/ft-serving/server-cpu"
     assert dev.node_requirements == ()
     assert dev.server_resources == ContainerResources(
-        cpu="1", memory="832Mi", gpus=0, shared_memory="256Mi"
+        cpu="500m", memory="832Mi", gpus=0, shared_memory="256Mi"
     )
     assert dev.hourly_cost is None
     assert not dev.storage.protect, "destroy must end without a flag"

@@ -1,0 +1,161 @@
+"""Records what a program asks Pulumi's engine for, without an engine."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pulumi
+from google.protobuf import empty_pb2
+from pulumi.runtime import mocks, rpc
+from pulumi.runtime.settings import get_root_resource
+
+STACK = "pulumi:pulumi:Stack"
+COMPONENT = "ft-serving:components:"
+DIGEST = f"sha256:{'ab' * 32}"
+URL = "http://served.example.com"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """One resource, as the program registered it.
+
+    Attributes:
+        type: Its type token.
+        name: Its logical name.
+        inputs: Its properties, secrets in plain text.
+        parent: The name of the component that it is part of; empty for none.
+        dependencies: The names of all that it waits for.
+        request: All that was said.
+        read: Whether it was read and not made.
+    """
+
+    type: str
+    name: str
+    inputs: Mapping[str, Any]
+    parent: str
+    dependencies: frozenset[str]
+    request: Any = field(repr=False)
+    read: bool = False
+
+
+@dataclass(kw_only=True)
+class Recording:
+    """Everything that a program did.
+
+    Attributes:
+        resources: In the order of registration.
+        outputs: What each component registered, by its name.
+        exports: The stack's outputs.
+    """
+
+    resources: list[Registered] = field(default_factory=list)
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    exports: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, type_end: str) -> list[Registered]:
+        """The resources whose type ends so."""
+        return [each for each in self.resources if each.type.endswith(type_end)]
+
+    def component(self, name: str) -> Registered:
+        """The component of that name."""
+        return next(it for it in self.of("") if it.name == name and it.type.startswith(COMPONENT))
+
+    def one(self, type_end: str, name: str | None = None) -> Registered:
+        """The only such resource."""
+        found = [each for each in self.of(type_end) if name in (None, each.name)]
+        assert len(found) == 1, f"{type_end} {name}: {found}"
+        return found[0]
+
+
+class _Engine(mocks.Mocks):
+    """Answers as the cluster and the registry would."""
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        state = dict(args.inputs)
+        if args.typ == "docker:index/image:Image":
+            state["repoDigest"] = f"{state['imageName'].rpartition(':')[0]}@{DIGEST}"
+        if args.typ.endswith(":InferenceService"):
+            metadata = state.get("metadata") or {}
+            state["metadata"] = {**metadata, "uid": "uid-1"}
+            state["status"] = {"url": URL}
+        name = (state.get("metadata") or {}).get("name") or args.name
+        if "metadata" in state:
+            state["metadata"] = {**state["metadata"], "name": name}
+        return str(args.resource_id or f"namespace/{name}"), state
+
+    def call(self, args: mocks.MockCallArgs) -> Any:
+        raise AssertionError(f"the program calls {args.token}")
+
+
+class Recorder(mocks.MockMonitor):
+    """Keeps the requests, of which mocks are told a part alone."""
+
+    def __init__(self) -> None:
+        super().__init__(_Engine())
+        self.recording = Recording()
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        if request.type != STACK:
+            self._record(
+                request, list(request.dependencies), rpc.deserialize_properties(request.object)
+            )
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call] # pulumi's
+
+    def ReadResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        self._record(request, list(request.dependencies), {"id": request.id}, read=True)
+        return super().ReadResource(request)  # type: ignore[no-untyped-call] # pulumi's
+
+    def RegisterResourceOutputs(self, request: Any) -> empty_pb2.Empty:  # noqa: N802 - gRPC's name
+        self.recording.outputs[_name(request.urn)] = rpc.deserialize_properties(request.outputs)
+        return empty_pb2.Empty()
+
+    def _record(
+        self, request: Any, dependencies: list[str], inputs: Any, *, read: bool = False
+    ) -> None:
+        parent = "" if _type(request.parent) in ("", STACK) else _name(request.parent)
+        self.recording.resources.append(
+            Registered(
+                type=request.type,
+                name=request.name,
+                inputs=inputs,
+                parent=parent,
+                dependencies=frozenset(map(_name, dependencies)),
+                request=request,
+                read=read,
+            )
+        )
+
+
+def record(
+    program: Callable[[], object], *, stack: str = "dev", config: Mapping[str, str] | None = None
+) -> Recording:
+    """Run a program to its end and return what it did.
+
+    It is run as by `up`: in a preview values are unknown, and a test that looks at one in an
+    `apply` would look at nothing.
+    """
+    recorder = Recorder()
+    pulumi.runtime.set_mocks(
+        recorder.mocks, project="ft-serving", stack=stack, preview=False, monitor=recorder
+    )
+    pulumi.runtime.set_all_config(dict(config or {}))
+    exports: dict[str, Any] = {}
+
+    def run() -> None:
+        program()
+        root = get_root_resource()
+        for name, value in (getattr(root, "outputs", None) or {}).items():
+            pulumi.Output.from_input(value).apply(partial(exports.__setitem__, name))
+
+    pulumi.runtime.test(run)()  # type: ignore[no-untyped-call] # pulumi's
+    recorder.recording.exports = exports
+    return recorder.recording
+
+
+def _type(urn: str) -> str:
+    return urn.split("::")[2].rpartition("$")[2] if urn else ""
+
+
+def _name(urn: str) -> str:
+    return urn.rpartition("::")[2]

@@ -1,0 +1,129 @@
+"""The tag of an image: another one whenever the image could be another, and only then."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.build_context import content_tag
+from components.errors import BuildContextError
+from tests.images.context import context_files
+from tests.stacks.documents import ROOT
+
+PLATFORM = "linux/amd64"
+IGNORE = "**\n!code\ncode/private\n!LICENSE\n**/__pycache__\n"
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    for path, text in {
+        "Dockerfile": "FROM scratch\n",
+        "Dockerfile.dockerignore": IGNORE,
+        "LICENSE": "free",
+        "README": "not in it",
+        "code/a.py": "1",
+        "code/deep/b.py": "2",
+        "code/private/c.py": "3",
+        "code/deep/__pycache__/b.pyc": "4",
+    }.items():
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return tmp_path
+
+
+def tag(context: Path, args: dict[str, str] | None = None, platform: str = PLATFORM) -> str:
+    return content_tag(context, context / "Dockerfile", args or {}, platform)
+
+
+def test_a_tag_is_the_same_on_every_machine(context: Path) -> None:
+    for file in context.rglob("*"):
+        file.chmod(0o755 if file.is_dir() else 0o644)
+    assert tag(context, {"BASE_IMAGE": "base"}) == "277a3b67331d9375"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda it: (it / "code/a.py").write_text("other"),
+        lambda it: (it / "code/a.py").rename(it / "code/z.py"),
+        lambda it: (it / "code/a.py").chmod(0o755),
+        lambda it: (it / "code/new.py").write_text(""),
+        lambda it: (it / "LICENSE").unlink() or (it / "LICENSE").symlink_to("README"),
+        lambda it: (it / "Dockerfile").write_text("FROM scratch AS other\n"),
+    ],
+    ids=["content", "name", "mode", "new file", "link", "Dockerfile"],
+)
+def test_what_decides_the_image_decides_the_tag(
+    context: Path, change: Callable[[Path], object]
+) -> None:
+    before = tag(context)
+    change(context)
+    assert tag(context) != before
+
+
+def test_build_arguments_and_platform_decide_the_tag(context: Path) -> None:
+    tags = {
+        tag(context),
+        tag(context, {"A": "1"}),
+        tag(context, {"A": "2"}),
+        tag(context, {"B": "1"}),
+        tag(context, platform="linux/arm64"),
+    }
+    assert len(tags) == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda it: os.utime(it / "code/a.py", (0, 0)),
+        lambda it: (it / "README").write_text("other"),
+        lambda it: (it / "code/private/c.py").write_text("other"),
+        lambda it: (it / "code/deep/__pycache__/b.pyc").write_text("other"),
+    ],
+    ids=["time", "outside", "ignored folder", "ignored everywhere"],
+)
+def test_what_is_not_in_the_image_does_not_decide_the_tag(
+    context: Path, change: Callable[[Path], object]
+) -> None:
+    before = tag(context)
+    change(context)
+    assert tag(context) == before
+
+
+@pytest.mark.parametrize("name", ["client", "server", "server-cpu", "weights"])
+def test_a_tag_covers_the_files_that_docker_gets(name: str, tmp_path: Path) -> None:
+    """Of the real images, one file more or less is another tag."""
+    for file in [*context_files(name), Path(f"images/{name}/Dockerfile.dockerignore")]:
+        copy = tmp_path / file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes((ROOT / file).read_bytes())
+        copy.chmod((ROOT / file).stat().st_mode)
+    dockerfile = Path(f"images/{name}/Dockerfile")
+    (tmp_path / dockerfile).write_bytes((ROOT / dockerfile).read_bytes())
+    tags = {content_tag(it, it / dockerfile, {}, PLATFORM) for it in (ROOT, tmp_path)}
+    assert len(tags) == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("!code\n", "its first line must be \\*\\*"),
+        ("**\n!code/*.py\n", "'!code/\\*.py' is not understood"),
+        ("**\n!**/a.py\n", "'!\\*\\*/a.py' is not understood"),
+        ("**\n!misspelt\n", "lets in misspelt: no such file"),
+    ],
+)
+def test_lines_that_docker_may_read_otherwise_are_refused(
+    context: Path, lines: str, message: str
+) -> None:
+    (context / "Dockerfile.dockerignore").write_text(lines)
+    with pytest.raises(BuildContextError, match=message):
+        tag(context)
+
+
+def test_without_an_ignore_file_nothing_is_guessed(context: Path) -> None:
+    (context / "Dockerfile.dockerignore").unlink()
+    with pytest.raises(BuildContextError, match="is missing: without it the whole folder"):
+        tag(context)
