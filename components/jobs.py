@@ -24,7 +24,8 @@ RETRIES = 3
 """Attempts after the first one: for what passes by itself, such as a node that is drained."""
 
 GRACE_SECONDS = 60
-"""What Pulumi waits beyond a Job's own deadline, so that the Job's message comes first."""
+"""Between the end of a command's patience, its Job's and Pulumi's: the one that knows most is to
+speak first."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import pulumi_kubernetes as k8s
 
 from components.jobs import (
     ANNOTATIONS,
+    GRACE_SECONDS,
     Identity,
     JobPod,
     job_spec,
@@ -81,7 +82,7 @@ class SmokeTest(pulumi.ComponentResource):
                 ),
                 # It has waited as long as is worth it, and a wrong answer stays wrong.
                 final_exit_codes=[1, 2],
-                deadline_seconds=timeouts.gate_job,
+                deadline_seconds=timeouts.gate + GRACE_SECONDS,
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,

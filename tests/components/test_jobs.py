@@ -1,0 +1,116 @@
+"""The two Jobs: the model download and the smoke test."""
+
+from typing import Any
+
+from tests.components.program import CPU_STACK, made
+from tests.components.recorder import URL, Registered
+from tests.stacks.documents import COMMIT, CPU, config
+
+
+def download(changes: dict[str, Any] | None = None) -> Registered:
+    return made("ModelDownload", config(CPU, changes)).one(":Job")
+
+
+def smoke_test(changes: dict[str, Any] | None = None) -> Registered:
+    return made("SmokeTest", config(CPU, changes)).one(":Job")
+
+
+def container(job: Registered) -> dict[str, Any]:
+    (only,) = job.inputs["spec"]["template"]["spec"]["containers"]
+    return dict(only)
+
+
+def name(job: Registered) -> str:
+    return str(job.inputs["metadata"]["name"])
+
+
+def test_a_download_says_all_that_decides_the_release() -> None:
+    assert container(download({"serving.streaming": True}))["args"] == [
+        "prepare",
+        "--repository=tiny-gptj",
+        f"--revision={COMMIT}",
+        "--storage=/mnt/models",
+        "--dtype=fp32",
+        "--compute-dtype=fp32",
+        "--tensor-parallel=1",
+        "--pipeline-parallel=1",
+        "--streaming",
+    ]
+
+
+def test_another_release_is_another_job() -> None:
+    names = {
+        name(download(it)) for it in ({}, {"model.revision": "f" * 40}, {"model.dtype": "fp16"})
+    }
+    assert len(names) == 3
+    assert name(download({"replicas": {"max": 4}})) in names, "nothing else makes a new Job"
+
+
+def test_a_job_that_failed_is_run_again_by_the_next_up() -> None:
+    for job in (download(), smoke_test()):
+        annotations = job.inputs["metadata"]["annotations"]
+        assert annotations["pulumi.com/replaceUnready"] == "true"
+
+
+def test_pulumi_waits_longer_than_the_job_may_take() -> None:
+    for job in (download(), smoke_test()):
+        deadline = job.inputs["spec"]["activeDeadlineSeconds"]
+        timeout = job.request.customTimeouts.create
+        assert int(timeout.removesuffix("s")) > deadline, "the Job's own message has to come first"
+
+
+def test_what_cannot_pass_by_itself_is_not_repeated() -> None:
+    def final(job: Registered) -> list[int]:
+        (rule,) = job.inputs["spec"]["podFailurePolicy"]["rules"]
+        assert rule["action"] == "FailJob"
+        assert rule["onExitCodes"]["containerName"] == container(job)["name"]
+        return list(rule["onExitCodes"]["values"])
+
+    assert final(download()) == [2], "wrong usage"
+    assert final(smoke_test()) == [1, 2], "a wrong answer stays wrong"
+    assert download().inputs["spec"]["backoffLimit"] == 3
+
+
+def test_the_hub_is_in_the_environment_and_its_token_in_a_secret() -> None:
+    changes = {"hub": {"endpoint": "http://mirror"}}
+    for job in (download(changes), smoke_test(changes)):
+        assert container(job)["env"] == [{"name": "HF_ENDPOINT", "value": "http://mirror"}]
+
+
+def test_the_volume_is_writable_for_the_download_alone() -> None:
+    mounts = {it["mountPath"]: it for it in container(download())["volumeMounts"]}
+    assert not mounts["/mnt/models"].get("readOnly")
+    assert "/mnt/models" not in {it["mountPath"] for it in container(smoke_test())["volumeMounts"]}
+
+
+def test_the_smoke_test_asks_the_golden_question() -> None:
+    golden = CPU_STACK.golden_question
+    assert container(smoke_test())["command"] == ["ft-serving", "gate"]
+    assert container(smoke_test())["args"] == [
+        "--inference-service=it",
+        "--namespace=models",
+        f"--timeout={CPU_STACK.timeouts.gate}",
+        f"--tokenizer=tiny-gptj@{COMMIT}",
+        "--prompt=Mary has a little lamb.",
+        "--output-length=38",
+        f"--expect-token-ids={','.join(map(str, golden.expected_token_ids or ()))}",
+    ]
+
+
+def test_words_are_expected_where_tokens_are_not_known() -> None:
+    golden = {"prompt": "Monday,", "outputLength": 8, "expectedWords": ["Tuesday", "Wednesday"]}
+    assert container(smoke_test({"golden": golden}))["args"][-2:] == [
+        "--expect-words=Tuesday",
+        "--expect-words=Wednesday",
+    ]
+
+
+def test_each_state_of_the_service_is_tested_once() -> None:
+    assert name(smoke_test()) == "smoke-test-abc123"
+
+
+def test_the_address_is_read_once_the_service_has_answered() -> None:
+    recording = made("SmokeTest")
+    (read,) = [it for it in recording.resources if it.read]
+    assert read.inputs == {"id": "models/it"}
+    assert recording.outputs["it"] == {"url": URL}
