@@ -70,7 +70,10 @@ def _show_places() -> None:
     table = Table("what", "where", box=None, pad_edge=False, header_style="bold")
     for what, where in (
         ("Kubernetes API", f"https://127.0.0.1:{API_PORT}, kubeconfig {KUBECONFIG}"),
-        ("ingress", f"http://127.0.0.1:{INGRESS_PORT}, hosts NAME.NAMESPACE.{INGRESS_DOMAIN}"),
+        (
+            "ingress",
+            f"http://127.0.0.1:{INGRESS_PORT}, hosts below {INGRESS_DOMAIN} as `.status.url` says",
+        ),
         ("image registry", REGISTRY),
         ("Docker engine", f"unix://{DOCKER_SOCKET}"),
         ("model hub mirror", f"http://127.0.0.1:{HUB_PORT}, in pods {HUB_URL}"),

@@ -40,7 +40,9 @@ from local_platform.settings import (
     SERVICE_NETWORK,
 )
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
+_CODE = Path(__file__).resolve().parents[1]
+
+MODELS = _CODE.parent / "models"
 """What the model hub mirror serves."""
 
 # Plain: the address is the node's own loopback, which no pod and no user of the machine reaches.
@@ -75,6 +77,13 @@ def services(tool: Callable[[str], Path]) -> list[Service]:
     ]
 
 
+def _sources(*patterns: str) -> tuple[Path, ...]:
+    """Files of the platform's own code, so that a part runs what the checkout has."""
+    return tuple(
+        file for pattern in ("settings.py", *patterns) for file in sorted(_CODE.glob(pattern))
+    )
+
+
 def _python(module: str, *arguments: str) -> list[str]:
     # The platform's modules come from the checkout that is installed beside this interpreter.
     return [sys.executable, "-m", module, *arguments]
@@ -84,6 +93,7 @@ def _uplink() -> Service:
     return Service(
         name="uplink",
         command=["nsenter", f"--net={HOST_NETWORK}", "--", *_python("local_platform.node.uplink")],
+        files=_sources("node/uplink.py"),
         probe=["sh", "-c", f"ip -4 address show dev tap0 | grep --quiet {NODE_ADDRESS}/"],
     )
 
@@ -151,6 +161,7 @@ def _hub() -> Service:
         command=_python(
             "local_platform.hub", f"--root={MODELS}", "--host=0.0.0.0", f"--port={HUB_PORT}"
         ),
+        files=_sources("hub/*.py"),
         probe=[*_ASK, f"http://127.0.0.1:{HUB_PORT}/"],
     )
 
@@ -256,5 +267,5 @@ def _volumes() -> Service:
     return Service(
         name="volumes",
         command=_python("local_platform.node.volumes", f"--kubeconfig={path_of(VOLUMES)}"),
-        files=(path_of(VOLUMES),),
+        files=(path_of(VOLUMES), *_sources("node/volumes.py")),
     )

@@ -57,3 +57,18 @@ def test_the_api_server_checks_whoever_asks() -> None:
 def test_no_two_parts_have_a_probe_that_says_nothing() -> None:
     silent = [one.name for one in services(Path) if tuple(one.probe) == ("true",)]
     assert silent == ["volumes"], "it only watches: nobody can ask it anything"
+
+
+def test_parts_of_our_own_start_again_when_their_code_changes() -> None:
+    own = {
+        "uplink": "uplink.py",
+        "hub": "server.py",
+        "volumes": "volumes.py",
+    }
+    for one in services(lambda name: Path("/tools") / name):
+        names = {path.name for path in one.files}
+        if one.name in own:
+            assert {own[one.name], "settings.py"} <= names
+            assert all(path.exists() for path in one.files if path.suffix == ".py")
+        else:
+            assert "settings.py" not in names
