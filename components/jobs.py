@@ -21,7 +21,11 @@ RESERVED_CPU = "100m"
 starting beside a server."""
 
 RETRIES = 3
-"""Attempts after the first one: for what passes by itself, such as a node that is drained."""
+"""Attempts after the first one, for pods that say nothing: their node went, or memory ran out."""
+
+FINAL_EXIT_CODES = [1, 2]
+"""An error with a message, and wrong usage: the commands themselves repeat what may pass, and what
+they give up would only be said later."""
 
 GRACE_SECONDS = 60
 """Between the end of a command's patience, its Job's and Pulumi's: the one that knows most is to
@@ -72,14 +76,11 @@ class JobPod:
     mount: str = ""
 
 
-def job_spec(
-    pod: JobPod, *, final_exit_codes: Sequence[int], deadline_seconds: int
-) -> k8s.batch.v1.JobSpecArgs:
+def job_spec(pod: JobPod, *, deadline_seconds: int) -> k8s.batch.v1.JobSpecArgs:
     """Return the spec of a Job that runs a pod.
 
     Args:
         pod: The pod.
-        final_exit_codes: Exit codes that another attempt would end with, too.
         deadline_seconds: When the Job fails, whatever it is doing, and waiting to start counts.
     """
     return k8s.batch.v1.JobSpecArgs(
@@ -89,7 +90,7 @@ def job_spec(
                 k8s.batch.v1.PodFailurePolicyRuleArgs(
                     action="FailJob",
                     on_exit_codes=k8s.batch.v1.PodFailurePolicyOnExitCodesRequirementArgs(
-                        container_name=pod.part, operator="In", values=list(final_exit_codes)
+                        container_name=pod.part, operator="In", values=FINAL_EXIT_CODES
                     ),
                 )
             ]

@@ -74,8 +74,6 @@ class ModelDownload(pulumi.ComponentResource):
                     claim=args.claim,
                     mount=MOUNT,
                 ),
-                # Wrong usage; a download that failed goes on where it ended.
-                final_exit_codes=[2],
                 deadline_seconds=deadline,
             ),
             opts=pulumi.ResourceOptions(

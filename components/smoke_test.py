@@ -80,8 +80,6 @@ class SmokeTest(pulumi.ComponentResource):
                     hub=args.config.hub.endpoint,
                     resources=_RESOURCES,
                 ),
-                # It has waited as long as is worth it, and a wrong answer stays wrong.
-                final_exit_codes=[1, 2],
                 deadline_seconds=timeouts.gate + GRACE_SECONDS,
             ),
             opts=pulumi.ResourceOptions(
