@@ -1,6 +1,6 @@
-# Targets: install (into .venv), check (no platform, two minutes), platform (the embedded platform, up),
-# test (everything, on the platform too), benchmark-convert, benchmark-generate, benchmark-platform,
-# images (container images), lock (refresh the pins).
+# Targets: demo (the platform, the stack `dev` on it, and an answer), install (into .venv), check (no
+# platform, two minutes), platform (the embedded platform, up), test (everything, on the platform too),
+# benchmark-convert, benchmark-generate, benchmark-platform, images, lock (refresh the pins).
 PYTHON ?= python3
 PYTHON310 ?= python3.10
 DOCKER ?= docker
@@ -8,19 +8,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install check platform test lint format lock images clean
+.PHONY: demo install check platform test lint format lock images clean
 .PHONY: benchmark-convert benchmark-generate benchmark-platform
 
 install: $(STAMP)
 
 check: lint
-	$(BIN)/pytest -m "not slow and not platform"
+	$(BIN)/pytest --numprocesses 2 -m "not slow and not platform"
 
 platform: $(STAMP)
 	$(BIN)/python -m local_platform up
 
-test: lint platform
-	$(BIN)/pytest
+test: check platform
+	$(BIN)/pytest -m "slow or platform"
+
+# Pulumi writes a stack's salt into its configuration: into a copy, since this checkout's is everyone's.
+DEMO := /var/lib/ft-serving/demo
+demo: platform
+	. /var/lib/ft-serving/env && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
+	mkdir -p $(DEMO) && cp Pulumi.yaml Pulumi.dev.yaml $(DEMO) && \
+	{ pulumi stack --stack dev >/dev/null 2>&1 || pulumi --cwd $(DEMO) stack init --no-select dev; } && \
+	pulumi up --stack dev --config-file $(DEMO)/Pulumi.dev.yaml --yes --skip-preview && \
+	call="$$(pulumi stack output --stack dev call)" && printf '\n$$ %s\n' "$$call" && sh -c "$$call"
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
