@@ -13,6 +13,7 @@ import typer
 
 from ft_serving.commands.benchmark import benchmark
 from ft_serving.commands.gate import gate
+from ft_serving.commands.gate_job import gate_job
 from ft_serving.commands.generate import generate
 from ft_serving.commands.serve import serve
 from ft_serving.commands.weights import app as weights
@@ -29,6 +30,7 @@ app.command()(serve)
 app.command()(generate)
 app.command()(benchmark)
 app.command()(gate)
+app.command()(gate_job)
 
 
 def main() -> None:

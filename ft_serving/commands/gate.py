@@ -14,6 +14,20 @@ from ft_serving.errors import FtServingError
 # Kubernetes' default for terminationMessagePath.
 TERMINATION_LOG = Path("/dev/termination-log")
 
+NamespaceOption = Annotated[
+    str | None, typer.Option(help="By default the pod's own, or that of the context.")
+]
+ContextOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A context of the kubeconfig; by default the pod's service account, outside of a "
+        "cluster the current context."
+    ),
+]
+TerminationLogOption = Annotated[
+    Path, typer.Option(help="Where Kubernetes reads why a container failed; if it is there.")
+]
+
 # A request gets at least this long, however late the service became ready.
 LEAST_REQUEST_S = 30.0
 
@@ -36,16 +50,8 @@ def gate(
     output_length: Annotated[
         int | None, typer.Option(help="Most tokens to generate; 64 if not given.")
     ] = None,
-    namespace: Annotated[
-        str | None, typer.Option(help="By default the pod's own, or that of the context.")
-    ] = None,
-    context: Annotated[
-        str | None,
-        typer.Option(
-            help="A context of the kubeconfig; by default the pod's service account, outside of a "
-            "cluster the current context."
-        ),
-    ] = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds in which it has to be ready and has answered.")
     ] = 600.0,
@@ -58,9 +64,7 @@ def gate(
     tokenizer: connection.TokenizerOption = None,
     host_header: connection.HostHeaderOption = None,
     ca_file: connection.CaFileOption = None,
-    termination_log: Annotated[
-        Path, typer.Option(help="Where Kubernetes reads why a container failed; if it is there.")
-    ] = TERMINATION_LOG,
+    termination_log: TerminationLogOption = TERMINATION_LOG,
 ) -> None:
     """Wait until a deployment is ready, ask it, and fail with the root cause if it is not right."""
     if [expect_text, expect_token_ids, expect_words or None].count(None) != 2:

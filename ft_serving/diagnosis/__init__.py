@@ -1,11 +1,22 @@
-"""Why a deployed InferenceService does not become ready, in words.
+"""Why a deployed InferenceService does not become ready, or a Job does not succeed, in words.
 
-`diagnose` is a pure function of API documents; `ft_serving.diagnosis.cluster` reads them, which
-needs the extra `cluster`.
+`diagnose` and `diagnose_job` are pure functions of API documents; `ft_serving.diagnosis.cluster`
+reads them, which needs the extra `cluster`.
 """
 
-from ft_serving.diagnosis.diagnose import diagnose
+from ft_serving.diagnosis.diagnose import diagnose, diagnose_job
+from ft_serving.diagnosis.job_snapshot import JobSnapshot
 from ft_serving.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.diagnosis.verdict import Cause, Finding, State, Verdict
 
-__all__ = ["Cause", "Finding", "Kind", "Snapshot", "State", "Verdict", "diagnose"]
+__all__ = [
+    "Cause",
+    "Finding",
+    "JobSnapshot",
+    "Kind",
+    "Snapshot",
+    "State",
+    "Verdict",
+    "diagnose",
+    "diagnose_job",
+]

@@ -7,7 +7,7 @@ their fields, and building them takes longer than the request.
 import dataclasses
 import http.client
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,7 @@ from ft_serving.diagnosis.errors import (
     ClusterRefusalError,
     ClusterUnavailableError,
 )
+from ft_serving.diagnosis.job_snapshot import JobSnapshot
 from ft_serving.diagnosis.snapshot import Kind, Snapshot
 
 _GROUPS: Final = {
@@ -37,6 +38,7 @@ _GROUPS: Final = {
     Kind.JOBS: "apis/batch/v1",
     Kind.EVENTS: "api/v1",
 }
+_OF_JOBS: Final = (Kind.JOBS, Kind.PODS, Kind.CLAIMS, Kind.EVENTS)
 # Triton says why a model does not load some sixty lines before its last.
 _LOG_LINES: Final = 200
 # Seconds to connect and to wait.
@@ -74,12 +76,8 @@ class Cluster:
         Args:
             service: The InferenceService's name.
         """
-        objects: dict[Kind, list[Document]] = {kind: self._list(kind) for kind in _GROUPS}
-        nodes = self._nodes()
-        if nodes is not None:
-            objects[Kind.NODES] = nodes
         snapshot = Snapshot(
-            namespace=self.namespace, name=service, begun=self._begun, objects=objects
+            namespace=self.namespace, name=service, begun=self._begun, objects=self._all(_GROUPS)
         )
         logs = {
             (name(pod), status["name"]): self._log(name(pod), status)
@@ -89,6 +87,21 @@ class Cluster:
             if "running" in status["state"] or bad_end(status)
         }
         return dataclasses.replace(snapshot, logs=logs)
+
+    def job_snapshot(self, job: str) -> JobSnapshot:
+        """What of it is about a Job.
+
+        Args:
+            job: The Job's name.
+        """
+        return JobSnapshot(
+            namespace=self.namespace, name=job, begun=self._begun, objects=self._all(_OF_JOBS)
+        )
+
+    def _all(self, kinds: Iterable[Kind]) -> dict[Kind, list[Document]]:
+        objects = {kind: self._list(kind) for kind in kinds}
+        nodes = self._nodes()
+        return objects if nodes is None else {**objects, Kind.NODES: nodes}
 
     def _list(self, kind: Kind) -> list[Document]:
         resource = kind.partition(".")[0]

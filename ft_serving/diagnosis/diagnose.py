@@ -1,10 +1,11 @@
 """From a snapshot to a verdict."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from ft_serving.diagnosis.causes import RULES
+from ft_serving.diagnosis.causes import JOB_RULES, RULES
 from ft_serving.diagnosis.documents import Document, condition, container_statuses, name
+from ft_serving.diagnosis.job_snapshot import JobSnapshot
 from ft_serving.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.diagnosis.verdict import (
     SETTLING_S,
@@ -30,19 +31,45 @@ def diagnose(snapshot: Snapshot, now: datetime) -> Verdict:
     if service is not None and _ready(snapshot, service):
         return Verdict(state=State.READY, findings=(), summary="READY", url=url)
     settled = (now - snapshot.begun).total_seconds() >= _settling_s(snapshot, service)
-    unique = {
-        (finding.cause, finding.message): finding for rule in RULES for finding in rule(snapshot)
-    }
-    findings = sorted(
-        unique.values(),
-        key=lambda each: (not each.final(now), _ROOTS_FIRST.index(each.cause)),
-    )
+    findings = _roots_first((each for rule in RULES for each in rule(snapshot)), now)
     final = [finding for finding in findings if settled and finding.final(now)]
     return Verdict(
         state=State.FAILED if final else State.PENDING,
         findings=tuple(findings),
         summary=_failure(findings, final) if final else _progress(snapshot, findings),
         url=url,
+    )
+
+
+def diagnose_job(snapshot: JobSnapshot, now: datetime) -> Verdict:
+    """Say how a Job stands: it is ready once it has succeeded.
+
+    Nothing has to settle: what is looked at is of this Job alone, and a Job's specification does
+    not change.
+
+    Args:
+        snapshot: What the API server says of it.
+        now: The time that graces are counted to.
+    """
+    job = snapshot.job()
+    if job is not None and condition(job, "Complete").get("status") == "True":
+        return Verdict(state=State.READY, findings=(), summary="done", url=None)
+    findings = _roots_first((each for rule in JOB_RULES for each in rule(snapshot)), now)
+    final = [finding for finding in findings if finding.final(now)]
+    return Verdict(
+        state=State.FAILED if final else State.PENDING,
+        findings=tuple(findings),
+        summary=_failure(findings, final) if final else _job_progress(snapshot, findings),
+        url=None,
+    )
+
+
+def _roots_first(findings: Iterable[Finding], now: datetime) -> list[Finding]:
+    """Each finding once, final ones before those that may pass."""
+    unique = {(finding.cause, finding.message): finding for finding in findings}
+    return sorted(
+        unique.values(),
+        key=lambda each: (not each.final(now), _ROOTS_FIRST.index(each.cause)),
     )
 
 
@@ -91,6 +118,13 @@ def _progress(snapshot: Snapshot, findings: list[Finding]) -> str:
         return "; ".join(pods)
     ready = condition(snapshot.service() or {}, "Ready")
     return str(ready.get("message") or "KServe has not made a pod yet")
+
+
+def _job_progress(snapshot: JobSnapshot, findings: list[Finding]) -> str:
+    if findings:
+        return findings[0].message
+    pods = [f"pod {name(pod)} is {pod['status']['phase'].lower()}" for pod in snapshot.pods()]
+    return "; ".join(pods) or "it has no pod yet"
 
 
 def _containers(pod: Document) -> Iterator[str]:

@@ -95,8 +95,13 @@ class Snapshot:
         newest = {name(each) for each in self._newest_replica_sets()}
         return [pod for pod in pods if not _owners(pod) or _owners(pod) & newest]
 
+    def specs(self) -> list[Document]:
+        """The specifications that pods are made after."""
+        service = self.service()
+        return [] if service is None else [service["spec"].get("predictor", {})]
+
     def ending(self) -> bool:
-        """Whether pods of the InferenceService are being deleted."""
+        """Whether pods of the same name's are being deleted."""
         return any("deletionTimestamp" in pod["metadata"] for pod in self.own(Kind.PODS))
 
     def events(self, kind: str, of: str, reasons: str | Sequence[str]) -> list[Document]:

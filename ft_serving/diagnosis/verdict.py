@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How a deployment stands."""
+    """How a deployment stands: a service is ready, a Job has succeeded."""
 
     READY = "ready"
     PENDING = "pending"
@@ -38,7 +38,7 @@ GRACE_S = {
     # KServe and the ReplicaSet's controller try again at once, and would have got through.
     Cause.QUOTA: 10.0,
     Cause.REFUSED: 10.0,
-    # What it was to write may be there from an earlier one: it explains others, and is not final.
+    # What it was to write for a service may be there from an earlier one: it explains others alone.
     Cause.JOB: math.inf,
     Cause.CLAIM: 15.0,
     # A cluster's autoscaler says within this time whether it adds a node.

@@ -3,11 +3,8 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
 
-from ft_serving.diagnosis.diagnose import diagnose
 from ft_serving.diagnosis.errors import ClusterUnavailableError
-from ft_serving.diagnosis.snapshot import Snapshot
 from ft_serving.diagnosis.verdict import State, Verdict
 
 # Asked for anew each time instead of watched: ten small lists, no connection to lose.
@@ -15,28 +12,20 @@ PAUSE_S = 2.0
 SAY_AGAIN_S = 30.0
 
 
-class Source(Protocol):
-    """Where snapshots come from; `ft_serving.diagnosis.cluster.Cluster` is one."""
-
-    def snapshot(self, service: str) -> Snapshot:
-        """What there is at this time."""
-        ...
-
-
 def watch(
-    source: Source,
-    service: str,
+    look: Callable[[datetime], Verdict],
+    what: str,
     budget_s: float,
     say: Callable[[str], None],
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     pause: Callable[[float], None] = time.sleep,
 ) -> Verdict:
-    """Wait until an InferenceService is ready, or will not be.
+    """Wait until a deployment is ready, or will not be.
 
     Args:
-        source: Where snapshots come from.
-        service: The InferenceService's name.
+        look: Diagnoses the deployment as it is at a time.
+        what: Its name.
         budget_s: Seconds after which waiting ends.
         say: Told what is waited for, when it changes and every half minute.
         clock: The time.
@@ -54,7 +43,7 @@ def watch(
     while True:
         verdict: Verdict | None = None
         try:
-            verdict = diagnose(source.snapshot(service), clock())
+            verdict = look(clock())
             reason = verdict.summary.partition("\n")[0]
         except ClusterUnavailableError as exc:
             # It restarts, or a connection broke: as worth waiting for as the service.
@@ -67,6 +56,6 @@ def watch(
                 raise failure
             return verdict
         if reason != said or waited - said_at >= SAY_AGAIN_S:
-            say(f"Waiting for {service} ({waited:.0f} of at most {budget_s:.0f} s): {reason}")
+            say(f"Waiting for {what} ({waited:.0f} of at most {budget_s:.0f} s): {reason}")
             said, said_at = reason, waited
         pause(PAUSE_S)

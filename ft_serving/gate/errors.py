@@ -13,3 +13,7 @@ class NotReadyError(GateError):
 
 class WrongAnswerError(GateError):
     """The service answers, but not what its model would."""
+
+
+class JobFailedError(GateError):
+    """The Job does not succeed, or did not in time; the message has the root cause."""

@@ -1,10 +1,23 @@
-"""Waiting for an InferenceService, no longer than there is hope."""
+"""Waiting for an InferenceService or a Job, no longer than there is hope."""
 
 from collections.abc import Callable
+from typing import Protocol
 
-from ft_serving.diagnosis import State
-from ft_serving.diagnosis.watch import Source, watch
-from ft_serving.gate.errors import NotReadyError
+from ft_serving.diagnosis import JobSnapshot, Snapshot, State, diagnose, diagnose_job
+from ft_serving.diagnosis.watch import watch
+from ft_serving.gate.errors import JobFailedError, NotReadyError
+
+
+class Source(Protocol):
+    """Where snapshots come from; `ft_serving.diagnosis.cluster.Cluster` is one."""
+
+    def snapshot(self, service: str) -> Snapshot:
+        """What there is of an InferenceService at this time."""
+        ...
+
+    def job_snapshot(self, job: str) -> JobSnapshot:
+        """What there is of a Job at this time."""
+        ...
 
 
 def wait_until_ready(
@@ -25,7 +38,7 @@ def wait_until_ready(
         NotReadyError: It will not become ready, or was not in time.
         DiagnosisError: Its state cannot be read.
     """
-    verdict = watch(source, service, budget_s, say)
+    verdict = watch(lambda now: diagnose(source.snapshot(service), now), service, budget_s, say)
     if verdict.state is State.FAILED:
         raise NotReadyError(f"InferenceService {service} will not become ready.\n{verdict.summary}")
     if verdict.state is State.PENDING:
@@ -39,3 +52,27 @@ def wait_until_ready(
             f"InferenceService {service} is ready, but its status has no address; give one (--url)"
         )
     return verdict.url
+
+
+def wait_until_done(source: Source, job: str, budget_s: float, say: Callable[[str], None]) -> None:
+    """Wait until a Job has succeeded.
+
+    Args:
+        source: Where its state is read.
+        job: Its name.
+        budget_s: Seconds after which waiting ends.
+        say: Told what is waited for.
+
+    Raises:
+        JobFailedError: It failed, cannot start, or has not succeeded in time.
+        DiagnosisError: Its state cannot be read.
+    """
+    verdict = watch(lambda now: diagnose_job(source.job_snapshot(job), now), job, budget_s, say)
+    if verdict.state is State.FAILED:
+        raise JobFailedError(f"Job {job} does not succeed.\n{verdict.summary}")
+    if verdict.state is State.PENDING:
+        raise JobFailedError(
+            f"Job {job} has not succeeded after {budget_s:.0f} s, though nothing says that it "
+            "never will; if it only needs longer, allow more (--timeout).\n"
+            f"{verdict.summary}"
+        )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ft_serving.diagnosis import Snapshot, State
+from ft_serving.diagnosis import State, Verdict, diagnose
 from ft_serving.diagnosis.errors import ClusterUnavailableError
 from ft_serving.diagnosis.watch import SAY_AGAIN_S, watch
 from tests.diagnosis.recorded_snapshots import recorded
@@ -19,11 +19,11 @@ class Played:
         self._begun = self.now
         self._steps = list(steps)
 
-    def snapshot(self, service: str) -> Snapshot:
+    def look(self, now: datetime) -> Verdict:
         step = self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
         if isinstance(step, Exception):
             raise step
-        return dataclasses.replace(recorded(step)[0], begun=self._begun)
+        return diagnose(dataclasses.replace(recorded(step)[0], begun=self._begun), now)
 
     def clock(self) -> datetime:
         return self.now
@@ -35,7 +35,7 @@ class Played:
 def test_a_service_that_becomes_ready_is_waited_for() -> None:
     played = Played("starting-at-first", "starting-loading", "sound")
     said: list[str] = []
-    found = watch(played, "starting", 60, said.append, clock=played.clock, pause=played.pause)
+    found = watch(played.look, "starting", 60, said.append, clock=played.clock, pause=played.pause)
     assert found.state is State.READY
     assert said[0].startswith("Waiting for starting (0 of at most 60 s): KServe has not made a pod")
     assert len(said) == 2
@@ -44,7 +44,7 @@ def test_a_service_that_becomes_ready_is_waited_for() -> None:
 def test_a_failure_ends_the_wait_within_seconds() -> None:
     played = Played("starting-at-first", "gpu")
     begin = played.now
-    found = watch(played, "gpu", 600, lambda _: None, clock=played.clock, pause=played.pause)
+    found = watch(played.look, "gpu", 600, lambda _: None, clock=played.clock, pause=played.pause)
     assert found.state is State.FAILED
     assert (played.now - begin).total_seconds() <= 12
 
@@ -52,7 +52,7 @@ def test_a_failure_ends_the_wait_within_seconds() -> None:
 def test_waiting_is_said_again_now_and_then_and_in_one_line() -> None:
     played = Played("standard-starting-loading")
     said: list[str] = []
-    found = watch(played, "starting", 100, said.append, clock=played.clock, pause=played.pause)
+    found = watch(played.look, "starting", 100, said.append, clock=played.clock, pause=played.pause)
     assert found.state is State.PENDING
     assert len(said) == 100 // SAY_AGAIN_S + 1
     assert not [line for line in said if "\n" in line]
@@ -62,7 +62,7 @@ def test_an_api_server_that_goes_away_is_waited_for() -> None:
     gone = ClusterUnavailableError("The API server does not answer")
     played = Played("starting-at-first", gone, "sound")
     said: list[str] = []
-    found = watch(played, "sound", 60, said.append, clock=played.clock, pause=played.pause)
+    found = watch(played.look, "sound", 60, said.append, clock=played.clock, pause=played.pause)
     assert found.state is State.READY
     assert said[1].endswith("The API server does not answer")
 
@@ -70,4 +70,4 @@ def test_an_api_server_that_goes_away_is_waited_for() -> None:
 def test_an_api_server_that_stays_away_is_the_error() -> None:
     played = Played(ClusterUnavailableError("The API server does not answer"))
     with pytest.raises(ClusterUnavailableError, match="does not answer"):
-        watch(played, "sound", 20, lambda _: None, clock=played.clock, pause=played.pause)
+        watch(played.look, "sound", 20, lambda _: None, clock=played.clock, pause=played.pause)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from ft_serving.diagnosis.causes.finding import found
 from ft_serving.diagnosis.documents import Document, condition, name, since
+from ft_serving.diagnosis.job_snapshot import JobSnapshot
 from ft_serving.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.diagnosis.verdict import Cause, Finding
 
@@ -40,6 +41,21 @@ def refusals(snapshot: Snapshot) -> Iterator[Finding]:
         finding = _refusal(snapshot, text, begin)
         if finding is not None:
             yield finding
+
+
+def refused_pods(snapshot: JobSnapshot) -> Iterator[Finding]:
+    """What was refused of the pods that a Job is to have, while it has none."""
+    # A Job that had this name before may have been refused for what is mended now.
+    events = [
+        event
+        for event in snapshot.events("Job", snapshot.name, "FailedCreate")
+        if event["involvedObject"].get("uid") == snapshot.uid()
+    ]
+    if not events or snapshot.pods():
+        return
+    finding = _refusal(snapshot, str(events[-1]["message"]), snapshot.happened(events[0])[0])
+    if finding is not None:
+        yield finding
 
 
 def _messages(snapshot: Snapshot, service: Document) -> Iterator[tuple[str, datetime]]:
@@ -89,7 +105,7 @@ def _refusal(snapshot: Snapshot, text: str, begin: datetime) -> Finding | None:
             if "must not set the field" in said
             else ""
         )
-        message = f"Admission webhook {match[1]} refuses what the InferenceService asks for: {said}"
+        message = f"Admission webhook {match[1]} refuses what is asked for: {said}"
         return found(snapshot, Cause.REFUSED, message + flags, since=begin)
     if match := _REFUSED.search(text):
         return found(snapshot, Cause.REFUSED, f"The API server refuses it: {match[0]}", since=begin)

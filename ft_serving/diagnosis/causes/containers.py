@@ -37,6 +37,15 @@ def broken_containers(snapshot: Snapshot) -> Iterator[Finding]:
         yield from findings or _unready(snapshot, pod)
 
 
+def unstarted_containers(snapshot: Snapshot) -> Iterator[Finding]:
+    """Containers that cannot be created."""
+    for pod in snapshot.pods():
+        for status in container_statuses(pod):
+            finding = _unstarted(snapshot, pod, status)
+            if finding is not None:
+                yield finding
+
+
 def bad_end(status: Document) -> Document | None:
     """How a container that is not ready ended last; None where it has not ended.
 

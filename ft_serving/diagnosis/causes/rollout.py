@@ -1,9 +1,9 @@
-"""What controllers have given up: rollouts past their deadline, failed revisions and jobs."""
+"""What controllers have given up: rollouts past their deadline, and failed revisions."""
 
 from collections.abc import Iterator
 
 from ft_serving.diagnosis.causes.finding import found
-from ft_serving.diagnosis.documents import Document, claim_names, condition, label, name, since
+from ft_serving.diagnosis.documents import condition, name, since
 from ft_serving.diagnosis.log import telling_lines
 from ft_serving.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.diagnosis.verdict import Cause, Finding
@@ -59,47 +59,3 @@ def _last_warning(snapshot: Snapshot, revision: str) -> str:
         return ""
     last = max(warnings, key=lambda event: snapshot.happened(event)[1])
     return f"\nThe last warning about its pods: {last['message'].strip()}"
-
-
-def failed_jobs(snapshot: Snapshot) -> Iterator[Finding]:
-    """Jobs that should have written what the service reads, and failed.
-
-    Told by the claims that both mount; a later job that got through makes up for one that failed.
-    """
-    service = snapshot.service()
-    if service is None:
-        return
-    claims = claim_names(service["spec"].get("predictor", {}))
-    jobs = [
-        job
-        for job in snapshot.all(Kind.JOBS)
-        if claim_names(job["spec"]["template"]["spec"]) & claims
-    ]
-    jobs.sort(key=lambda job: str(job["metadata"]["creationTimestamp"]))
-    if not jobs:
-        return
-    failed = condition(jobs[-1], "Failed")
-    if failed.get("status") == "True":
-        yield found(
-            snapshot,
-            Cause.JOB,
-            f"Job {name(jobs[-1])}, which writes what the service reads, failed "
-            f"({failed.get('reason')}): {_last_words(snapshot, jobs[-1]) or failed.get('message')}",
-            since=since(failed, snapshot.begun),
-        )
-
-
-def _last_words(snapshot: Snapshot, job: Document) -> str:
-    """The termination message of the job's last pod."""
-    pods = [
-        pod
-        for pod in snapshot.all(Kind.PODS)
-        if label(pod, "batch.kubernetes.io/job-name") == name(job)
-    ]
-    pods.sort(key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
-    for pod in pods:
-        for status in pod.get("status", {}).get("containerStatuses") or ():
-            message = status["state"].get("terminated", {}).get("message")
-            if message:
-                return str(message).strip()
-    return ""

@@ -22,11 +22,8 @@ _FOR_GOOD = ("not found", "no storage class is set", "no persistent volumes avai
 
 def unbound_claims(snapshot: Snapshot) -> Iterator[Finding]:
     """Claims that pods mount and that do not exist, are lost, or get no volume."""
-    specs = [pod["spec"] for pod in snapshot.pods()]
-    service = snapshot.service()
-    if service is not None:
-        # While the claim is missing there may be no pod that names it.
-        specs.append(service["spec"].get("predictor", {}))
+    # While the claim is missing there may be no pod that names it.
+    specs = [*(pod["spec"] for pod in snapshot.pods()), *snapshot.specs()]
     claims = {name(claim): claim for claim in snapshot.all(Kind.CLAIMS)}
     for wanted in sorted({claim for spec in specs for claim in claim_names(spec)}):
         finding = (
@@ -51,7 +48,13 @@ def _unbound(snapshot: Snapshot, claim: Document) -> Finding | None:
     )
     if phase == "Lost":
         return found(snapshot, Cause.CLAIM, f"{about} has lost its volume {spec.get('volumeName')}")
-    events = snapshot.events("PersistentVolumeClaim", name(claim), _UNBOUND_EVENTS)
+    created = time(claim["metadata"]["creationTimestamp"])
+    events = [
+        event
+        for event in snapshot.events("PersistentVolumeClaim", name(claim), _UNBOUND_EVENTS)
+        # Events outlive a claim of that name that was of another class.
+        if snapshot.happened(event)[1] >= created
+    ]
     if phase != "Pending" or not events:
         # A claim may wait for its pod to be scheduled (WaitForFirstConsumer).
         return None
@@ -61,7 +64,7 @@ def _unbound(snapshot: Snapshot, claim: Document) -> Finding | None:
         snapshot,
         Cause.CLAIM,
         f"{about} has no volume: {reason}. `kubectl get storageclass` shows the classes there are",
-        since=time(claim["metadata"]["creationTimestamp"]),
+        since=created,
         grace_s=GRACE_S[Cause.CLAIM] if for_good else UNREACHABLE_GRACE_S,
     )
 
