@@ -102,4 +102,6 @@ def prepare(namespace: Namespace, image: str) -> str:
     manifest = pod("weights", weights, claim="models")
     weights["volumeMounts"] = [{"name": "data", "mountPath": "/mnt/models"}, *SCRATCH_MOUNTS]
     manifest["spec"]["volumes"] += SCRATCH
-    return namespace.run(manifest).splitlines()[-1].strip()
+    # A container's log has both streams, in whichever order the runtime read them.
+    (release,) = [line for line in namespace.run(manifest).splitlines() if line.startswith("/")]
+    return release
