@@ -85,8 +85,8 @@ def _sources(*patterns: str) -> tuple[Path, ...]:
 
 
 def _python(module: str, *arguments: str) -> list[str]:
-    # The platform's modules come from the checkout that is installed beside this interpreter.
-    return [sys.executable, "-m", module, *arguments]
+    # The checkout's own interpreter, by one name: a virtual environment has several.
+    return [str(Path(sys.prefix, "bin", "python")), "-m", module, *arguments]
 
 
 def _uplink() -> Service:

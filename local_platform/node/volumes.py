@@ -47,6 +47,7 @@ class Provisioner:
 
     def __init__(self, api: DynamicClient, folder: Path = VOLUMES) -> None:
         """Use the API server behind `api`, and `folder` for the volumes."""
+        self._api = api
         self.claims = api.resources.get(api_version="v1", kind="PersistentVolumeClaim")
         self.volumes = api.resources.get(api_version="v1", kind="PersistentVolume")
         self._folder = folder
@@ -124,9 +125,9 @@ class Provisioner:
         self.volumes.patch(
             name=spec["volumeName"], body={"spec": capacity}, content_type=_MERGE_PATCH
         )
-        self.claims.status.patch(
-            name=meta["name"],
-            namespace=meta["namespace"],
+        self._api.request(
+            "patch",
+            f"/api/v1/namespaces/{meta['namespace']}/persistentvolumeclaims/{meta['name']}/status",
             body={"status": {**capacity, "conditions": None}},
             content_type=_MERGE_PATCH,
         )

@@ -3,7 +3,6 @@
 import queue
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -26,7 +25,6 @@ class FakeResource:
     def __init__(self) -> None:
         self.calls: list[tuple[str, Document]] = []
         self.refusal: Exception | None = None
-        self.status = SimpleNamespace(patch=lambda **given: self._call("status.patch", given))
 
     def _call(self, action: str, given: Document) -> None:
         self.calls.append((action, given))
@@ -50,6 +48,10 @@ class FakeApi:
         self.claims = FakeResource()
         self.volumes = FakeResource()
         self.resources = self
+        self.requests: list[tuple[str, str, Document]] = []
+
+    def request(self, method: str, path: str, **given: Any) -> None:
+        self.requests.append((method, path, given))
 
     def get(self, *, api_version: str, kind: str) -> FakeResource:
         assert api_version == "v1"
@@ -181,9 +183,10 @@ def test_a_bound_claim_that_asks_for_more_gets_more_in_volume_and_status(
         {"name": "pvc-1", "body": {"spec": {"capacity": {"storage": "2Gi"}}},
          "content_type": MERGE},
     )]  # fmt: skip
-    assert api.claims.calls == [(
-        "status.patch",
-        {"name": "weights", "namespace": "models", "content_type": MERGE,
+    assert api.requests == [(
+        "patch",
+        "/api/v1/namespaces/models/persistentvolumeclaims/weights/status",
+        {"content_type": MERGE,
          "body": {"status": {"capacity": {"storage": "2Gi"}, "conditions": None}}},
     )]  # fmt: skip
 
