@@ -20,7 +20,6 @@ from local_platform.addons.registry import Registry
 
 _SUITE: Final = "bookworm"
 _PACKAGES: Final = ("ca-certificates", "libpython3.11", "python3", "python3-venv")
-_DEFAULT_MIRROR: Final = "http://deb.debian.org/debian"
 _REPOSITORY: Final = "platform/debian"
 
 # What a container does not use, and what would differ between two runs.
@@ -109,14 +108,23 @@ def _debootstrap(root: Path, report: Callable[[str], None]) -> None:
 
 
 def _mirror() -> str:
-    """The mirror that this machine's apt takes the suite from: it is known to be reachable."""
+    """The mirror that this machine's apt takes the suite from: it is known to be reachable.
+
+    Raises:
+        BaseImageError: apt takes the suite from nowhere.
+    """
     asked = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)",
          "Created-By: Packages", f"Codename: {_SUITE}"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     named = [uri for uri in asked.stdout.split() if uri.startswith(("http://", "https://"))]
-    return named[0] if named else _DEFAULT_MIRROR
+    if not named:
+        raise BaseImageError(
+            f"this machine's apt has no source for Debian {_SUITE}, of which the base image is made; "
+            "add one to /etc/apt/sources.list and run `apt-get update`"
+        )
+    return named[0]
 
 
 def _archive(root: Path, writer: LayerWriter) -> None:
