@@ -1,6 +1,6 @@
 """What is put into the cluster: DNS, ingress, Knative Serving, KServe, and images for them."""
 
-from local_platform.addons.base_image import base_image
+from local_platform.addons.debian import base_image
 from local_platform.addons.install import install, status
 from local_platform.addons.readiness import PartStatus
 from local_platform.addons.wheels import wheels_image

@@ -10,9 +10,9 @@ from typing import Final
 
 from local_platform.addons import certificate, knative, kserve, manifests, readiness
 from local_platform.addons.apply import apply_all
-from local_platform.addons.base_image import base_image
 from local_platform.addons.certificate import Certificate
 from local_platform.addons.cluster import Cluster
+from local_platform.addons.debian import base_image
 from local_platform.addons.images import ProgramImage, push_all
 from local_platform.addons.manifests import Identity, Manifest
 from local_platform.addons.wheels import wheels_image

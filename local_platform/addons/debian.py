@@ -121,8 +121,8 @@ def _mirror() -> str:
     named = [uri for uri in asked.stdout.split() if uri.startswith(("http://", "https://"))]
     if not named:
         raise BaseImageError(
-            f"this machine's apt has no source for Debian {_SUITE}, of which the base image is made; "
-            "add one to /etc/apt/sources.list and run `apt-get update`"
+            f"this machine's apt has no source for Debian {_SUITE}, of which the base image is "
+            "made; add one to /etc/apt/sources.list and run `apt-get update`"
         )
     return named[0]
 
