@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from local_platform import environment, settings
-from local_platform.addons.base_image import base_image
+from local_platform.addons.debian import base_image
 from tests.conformance import registry
 from tests.conformance.stack import Stack, Step
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from local_platform import settings
-from local_platform.addons.base_image import base_image
+from local_platform.addons.debian import base_image
 from tests.conformance.cluster import Namespace
 from tests.conformance.stack import Stack
 
