@@ -32,7 +32,8 @@ access = Access("access", access_args, cluster)
 storage_args = ModelStorageArgs(namespace=access.namespace, settings=config.storage)
 storage = ModelStorage("storage", storage_args, cluster)
 
-download_args = ModelDownloadArgs(
+gated = partial(ModelDownloadArgs, gate_identity=access.gate, gate_image=client.reference)
+download_args = gated(
     config=config, identity=access.weights, image=weights.reference, claim=storage.claim
 )
 download = ModelDownload("model-download", download_args, cluster)

@@ -20,7 +20,7 @@ _READABLE = {
     "serving.knative.dev": ["revisions", "services"],
     "serving.kserve.io": ["inferenceservices"],
 }
-"""What the smoke test reads to tell why a service is not ready, by API group."""
+"""What the gates read to tell why a deployment does not come about, by API group."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Access(pulumi.ComponentResource):
         namespace: The namespace's name.
         weights: Who the model download is.
         server: Who the server is.
-        gate: Who the smoke test is, which may read the namespace.
+        gate: Who waits for the download and tests the service, and may read the namespace.
     """
 
     namespace: pulumi.Output[str]

@@ -16,6 +16,10 @@ ANNOTATIONS = {"pulumi.com/replaceUnready": "true"}
 """A Job that failed is run again by the next `up`, though nothing about it changed: what it failed
 of, such as a hub that was down, lies outside the stack."""
 
+NOT_AWAITED = {"pulumi.com/waitFor": "jsonpath={.metadata.uid}"}
+"""For what a gate waits for instead of Pulumi: ready once it exists. Its deletion is waited for, as
+`skipAwait` would not have it, before another of its name is made."""
+
 RESERVED_CPU = "100m"
 """Jobs take the cores that are idle: a reservation of all that they can use would keep them from
 starting beside a server."""
@@ -26,6 +30,9 @@ RETRIES = 3
 FINAL_EXIT_CODES = [1, 2]
 """An error with a message, and wrong usage: the commands themselves repeat what may pass, and what
 they give up would only be said later."""
+
+GATE_RESOURCES = ContainerResources(cpu="1", memory="512Mi", gpus=0, shared_memory=None)
+"""Of the Jobs that only wait, look and ask."""
 
 GRACE_SECONDS = 60
 """Between the end of a command's patience, its Job's and Pulumi's: the one that knows most is to

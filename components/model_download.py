@@ -1,4 +1,4 @@
-"""The Job that makes sure that a release of weights is on the volume."""
+"""The Job that makes sure that a release of weights is on the volume, and one that says why not."""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ import pulumi_kubernetes as k8s
 
 from components.jobs import (
     ANNOTATIONS,
+    GATE_RESOURCES,
     GRACE_SECONDS,
+    NOT_AWAITED,
     Identity,
     JobPod,
     job_spec,
@@ -28,18 +30,25 @@ class ModelDownloadArgs:
         identity: Who the Job is.
         image: The weights image, by digest.
         claim: The claim of the volume.
+        gate_identity: Who waits for the Job; may read the namespace.
+        gate_image: The client's image, by digest.
     """
 
     config: StackConfig
     identity: Identity
     image: pulumi.Input[str]
     claim: pulumi.Input[str]
+    gate_identity: Identity
+    gate_image: pulumi.Input[str]
 
 
 class ModelDownload(pulumi.ComponentResource):
     """Downloads, verifies and converts a checkpoint; nothing to do is done in seconds.
 
     A release that is being served is never touched: another one is made beside it.
+
+    Pulumi does not wait for the Job: of a pod that cannot start it would say that it is not ready,
+    at the end of a timeout, and not why. A second Job waits, and says why within seconds.
 
     Attributes:
         job: The Job's name. When it is known, the release is valid and on the volume.
@@ -53,7 +62,6 @@ class ModelDownload(pulumi.ComponentResource):
         super().__init__("ft-serving:components:ModelDownload", name, None, opts)
         config = args.config
         release, deadline = config.release.name, config.job_deadline_s
-        longest = f"{deadline + GRACE_SECONDS}s"
         job = k8s.batch.v1.Job(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(
@@ -61,7 +69,7 @@ class ModelDownload(pulumi.ComponentResource):
                 name=f"model-download-{hashlib.sha256(release.encode()).hexdigest()[:12]}",
                 namespace=args.identity.namespace,
                 labels=labels("weights"),
-                annotations={**ANNOTATIONS, "ft-serving.dev/release": release},
+                annotations={**ANNOTATIONS, **NOT_AWAITED, "ft-serving.dev/release": release},
             ),
             spec=job_spec(
                 JobPod(
@@ -76,13 +84,46 @@ class ModelDownload(pulumi.ComponentResource):
                 ),
                 deadline_seconds=deadline,
             ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        gate = self._gate(f"{name}-gate", job, args)
+        made = job.metadata.apply(lambda metadata: str(metadata.name))
+        self.job = pulumi.Output.all(made, gate.id).apply(lambda known: str(known[0]))
+        self.register_outputs({"job": self.job})
+
+    def _gate(self, name: str, job: k8s.batch.v1.Job, args: ModelDownloadArgs) -> k8s.batch.v1.Job:
+        """The Job that waits for another one, made anew with it."""
+        patience = args.config.job_deadline_s + GRACE_SECONDS
+        return k8s.batch.v1.Job(
+            name,
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=job.metadata.apply(lambda metadata: f"model-download-gate-{metadata.uid}"),
+                namespace=args.gate_identity.namespace,
+                labels=labels("gate"),
+                annotations=ANNOTATIONS,
+            ),
+            spec=job_spec(
+                JobPod(
+                    part="gate",
+                    image=args.gate_image,
+                    command=["ft-serving", "gate-job"],
+                    arguments=[
+                        job.metadata.apply(lambda metadata: f"--job={metadata.name}"),
+                        pulumi.Output.concat("--namespace=", args.gate_identity.namespace),
+                        f"--timeout={patience}",
+                    ],
+                    identity=args.gate_identity,
+                    with_token=True,
+                    hub=args.config.hub.endpoint,
+                    resources=GATE_RESOURCES,
+                ),
+                deadline_seconds=patience + GRACE_SECONDS,
+            ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                custom_timeouts=pulumi.CustomTimeouts(create=longest, update=longest),
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{patience + 2 * GRACE_SECONDS}s"),
             ),
         )
-        self.job = job.metadata.apply(lambda metadata: str(metadata.name))
-        self.register_outputs({"job": self.job})
 
 
 def _arguments(spec: ReleaseSpec) -> list[str]:

@@ -45,7 +45,7 @@ def weights_policy(hub: str) -> k8s.networking.v1.NetworkPolicySpecArgs:
 
 
 def gate_policy(hub: str, callers: Sequence[str]) -> k8s.networking.v1.NetworkPolicySpecArgs:
-    """Let the smoke test out to names, the hub, the API and the service, and nobody in."""
+    """Let the gates out to names, the hub, the API and the service, and nobody in."""
     return k8s.networking.v1.NetworkPolicySpecArgs(
         pod_selector=_pods("gate"),
         policy_types=["Ingress", "Egress"],

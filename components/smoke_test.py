@@ -7,6 +7,7 @@ import pulumi_kubernetes as k8s
 
 from components.jobs import (
     ANNOTATIONS,
+    GATE_RESOURCES,
     GRACE_SECONDS,
     Identity,
     JobPod,
@@ -15,10 +16,7 @@ from components.jobs import (
 from components.kserve_object import InferenceServiceObject
 from components.labels import labels
 from stacks.config import StackConfig
-from stacks.resolved import ContainerResources
 from stacks.sections import Golden
-
-_RESOURCES = ContainerResources(cpu="1", memory="512Mi", gpus=0, shared_memory=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +76,7 @@ class SmokeTest(pulumi.ComponentResource):
                     identity=args.identity,
                     with_token=True,
                     hub=args.config.hub.endpoint,
-                    resources=_RESOURCES,
+                    resources=GATE_RESOURCES,
                 ),
                 deadline_seconds=timeouts.gate + GRACE_SECONDS,
             ),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.jobs import NOT_AWAITED
 from components.labels import labels
 from stacks.sections import Storage
 
@@ -48,7 +49,12 @@ class ModelStorage(pulumi.ComponentResource):
         claim = k8s.core.v1.PersistentVolumeClaim(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=CLAIM, namespace=args.namespace, labels=labels("storage")
+                name=CLAIM,
+                namespace=args.namespace,
+                labels=labels("storage"),
+                # The download's gate says why a claim is not bound, and within seconds. Some are
+                # bound only once a pod wants them.
+                annotations=NOT_AWAITED,
             ),
             spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
                 access_modes=[settings.access_mode.value],

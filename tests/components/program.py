@@ -48,7 +48,15 @@ COMPONENTS: Mapping[str, Make] = {
         name, InferenceServiceArgs(config=stack, identity=IDENTITY, image=IMAGE, claim="claim")
     ),
     "ModelDownload": lambda name, stack: ModelDownload(
-        name, ModelDownloadArgs(config=stack, identity=IDENTITY, image=IMAGE, claim="claim")
+        name,
+        ModelDownloadArgs(
+            config=stack,
+            identity=IDENTITY,
+            image=IMAGE,
+            claim="claim",
+            gate_identity=IDENTITY,
+            gate_image=IMAGE,
+        ),
     ),
     "ModelStorage": lambda name, stack: ModelStorage(
         name, ModelStorageArgs(namespace="models", settings=stack.storage)

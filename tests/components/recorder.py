@@ -76,12 +76,10 @@ class _Engine(mocks.Mocks):
         if args.typ == "docker:index/image:Image":
             state["repoDigest"] = f"{state['imageName'].rpartition(':')[0]}@{DIGEST}"
         if args.typ.endswith(":InferenceService"):
-            metadata = state.get("metadata") or {}
-            state["metadata"] = {**metadata, "uid": "uid-1"}
             state["status"] = {"url": URL}
         name = (state.get("metadata") or {}).get("name") or args.name
         if "metadata" in state:
-            state["metadata"] = {**state["metadata"], "name": name}
+            state["metadata"] = {**state["metadata"], "name": name, "uid": "uid-1"}
         return str(args.resource_id or f"namespace/{name}"), state
 
     def call(self, args: mocks.MockCallArgs) -> Any:

@@ -122,12 +122,12 @@ def test_every_pod_complies_with_the_restricted_level(stack: str) -> None:
 
 
 @pytest.mark.parametrize("stack", SHIPPED)
-def test_only_the_smoke_test_has_a_token(stack: str) -> None:
+def test_only_the_gates_have_a_token(stack: str) -> None:
     recording = program(stack)
     for account in recording.of(":ServiceAccount"):
         assert account.inputs["automountServiceAccountToken"] is False
     with_token = [it for it in pods(stack) if it["automountServiceAccountToken"]]
-    assert [it["serviceAccountName"] for it in with_token] == ["ft-serving-gate"]
+    assert [it["serviceAccountName"] for it in with_token] == ["ft-serving-gate"] * 2
 
 
 def in_cluster(stack: str) -> list[Registered]:

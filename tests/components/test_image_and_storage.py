@@ -77,3 +77,9 @@ def test_the_weights_are_protected_and_kept_unless_told_otherwise() -> None:
     gone = claim({"storage.protect": False, "storage.deleteWeightsOnDestroy": True}).request
     assert not gone.protect
     assert not gone.retainOnDelete
+
+
+def test_pulumi_does_not_wait_for_a_claim_that_waits_for_its_first_pod() -> None:
+    assert claim().inputs["metadata"]["annotations"] == {
+        "pulumi.com/waitFor": "jsonpath={.metadata.uid}"
+    }

@@ -1,4 +1,4 @@
-"""The two Jobs: the model download and the smoke test."""
+"""The Jobs: the model download, the gate that waits for it, and the smoke test."""
 
 from typing import Any
 
@@ -8,7 +8,11 @@ from tests.stacks.documents import COMMIT, CPU, config
 
 
 def download(changes: dict[str, Any] | None = None) -> Registered:
-    return made("ModelDownload", config(CPU, changes)).one(":Job")
+    return made("ModelDownload", config(CPU, changes)).one(":Job", "it")
+
+
+def download_gate(changes: dict[str, Any] | None = None) -> Registered:
+    return made("ModelDownload", config(CPU, changes)).one(":Job", "it-gate")
 
 
 def smoke_test(changes: dict[str, Any] | None = None) -> Registered:
@@ -47,20 +51,48 @@ def test_another_release_is_another_job() -> None:
 
 
 def test_a_job_that_failed_is_run_again_by_the_next_up() -> None:
-    for job in (download(), smoke_test()):
+    for job in (download(), download_gate(), smoke_test()):
         annotations = job.inputs["metadata"]["annotations"]
         assert annotations["pulumi.com/replaceUnready"] == "true"
 
 
+def test_pulumi_does_not_wait_for_a_download_whose_gate_says_more() -> None:
+    annotations = download().inputs["metadata"]["annotations"]
+    assert annotations["pulumi.com/waitFor"] == "jsonpath={.metadata.uid}"
+    assert "pulumi.com/skipAwait" not in annotations, "its successor has the same name"
+    for job in (download_gate(), smoke_test()):
+        assert "pulumi.com/waitFor" not in job.inputs["metadata"]["annotations"]
+
+
+def test_a_download_that_is_run_again_is_waited_for_again() -> None:
+    assert container(download_gate())["command"] == ["ft-serving", "gate-job"]
+    assert name(download_gate()) == "model-download-gate-uid-1", "its name is the download's uid"
+    assert container(download_gate())["args"] == [
+        f"--job={name(download())}",
+        "--namespace=models",
+        f"--timeout={CPU_STACK.job_deadline_s + 60}",
+    ]
+
+
+def test_the_download_is_known_once_its_gate_has_seen_it_succeed() -> None:
+    assert made("ModelDownload").outputs["it"] == {"job": name(download())}
+
+
+def test_each_end_comes_before_that_of_who_waits_for_it() -> None:
+    ends = [it.inputs["spec"]["activeDeadlineSeconds"] for it in (download(), download_gate())]
+    patience = CPU_STACK.job_deadline_s + 60
+    assert ends[0] < patience < ends[1], "whoever knows most has to speak first"
+
+
 def test_pulumi_waits_longer_than_the_job_may_take() -> None:
-    for job in (download(), smoke_test()):
+    for job in (download_gate(), smoke_test()):
         deadline = job.inputs["spec"]["activeDeadlineSeconds"]
         timeout = job.request.customTimeouts.create
         assert int(timeout.removesuffix("s")) > deadline, "the Job's own message has to come first"
 
 
 def test_a_pod_that_says_why_it_failed_is_not_repeated() -> None:
-    for job in (download(), smoke_test()):
+    for job in (download(), download_gate(), smoke_test()):
         spec = job.inputs["spec"]
         (rule,) = spec["podFailurePolicy"]["rules"]
         assert rule["action"] == "FailJob"
