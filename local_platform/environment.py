@@ -4,6 +4,7 @@ import secrets
 import shlex
 from pathlib import Path
 
+from local_platform.files import write_whole
 from local_platform.settings import DATA, DOCKER_SOCKET, HUB_PORT, KUBECONFIG, STACKS
 from local_platform.toolchain import Toolchain
 
@@ -48,9 +49,6 @@ def write(toolchain: Toolchain) -> None:
             link.symlink_to(target)
     if not PASSPHRASE.exists():
         # Whole or not at all: stacks encrypted with half of it could never be read with another.
-        new = PASSPHRASE.with_name(f".{PASSPHRASE.name}")
-        new.touch(mode=0o600)
-        new.write_text(secrets.token_urlsafe(24))
-        new.rename(PASSPHRASE)
+        write_whole(PASSPHRASE, secrets.token_urlsafe(24).encode(), mode=0o600)
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables().items()]
     FILE.write_text(f'export PATH={shlex.quote(str(BIN))}:"$PATH"\n{"".join(lines)}')

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from local_platform.files import write_whole
 from local_platform.settings import CLUSTER_DOMAIN, DATA, KUBERNETES_SERVICE, NODE, NODE_ADDRESS
 
 FOLDER = DATA / "certificates"
@@ -238,10 +239,7 @@ def _write(
         (identity.key, private),
         (identity.certificate, certificate.public_bytes(serialization.Encoding.PEM)),
     ):
-        new = path.with_name(f".{path.name}")
-        new.touch(mode=0o600)
-        new.write_bytes(content)
-        new.rename(path)
+        write_whole(path, content, mode=0o600)
 
 
 def _now() -> datetime.datetime:

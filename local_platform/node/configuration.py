@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from local_platform.files import write_whole
 from local_platform.node.certificates import AUTHORITY, KUBELET, PROXY
 from local_platform.node.kubeconfig import path_of
 from local_platform.node.namespace import BUILD_NETWORK, CONTROL_GROUP, RESOLV_CONF
@@ -47,14 +48,7 @@ def write_all() -> None:
     ):
         # kube-proxy watches its file, and ends when it is written, were it with the same text.
         if not path.exists() or path.read_text() != text:
-            _write(path, text)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}")
-    new.write_text(text)
-    new.rename(path)
+            write_whole(path, text.encode(), mode=0o644)
 
 
 def _containerd() -> str:

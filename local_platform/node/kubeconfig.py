@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from local_platform.files import write_whole
 from local_platform.node.certificates import (
     ADMINISTRATOR,
     AUTHORITY,
@@ -59,13 +60,8 @@ def _write(path: Path, identity: Identity) -> None:
         "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": NAME}}],
     }
     text = yaml.safe_dump(document, sort_keys=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.read_text() == text:
-        return
-    new = path.with_name(f".{path.name}")
-    new.touch(mode=0o600)
-    new.write_text(text)
-    new.rename(path)
+    if not path.exists() or path.read_text() != text:
+        write_whole(path, text.encode(), mode=0o600)
 
 
 def _encoded(path: Path) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_platform.errors import PlatformError
+from local_platform.files import write_whole
 from local_platform.node.namespace import SERVICES
 from local_platform.settings import LOGS
 
@@ -105,12 +106,8 @@ def _write_log_service(service: Service) -> None:
 
 
 def _write_script(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(".new")
-    new.write_text(text)
-    new.chmod(0o755)
     # runsvdir may look at any moment, and must never find half a script.
-    new.rename(path)
+    write_whole(path, text.encode(), mode=0o755)
 
 
 def stop(name: str) -> None:
