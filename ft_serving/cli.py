@@ -12,6 +12,7 @@ from typing import NoReturn
 import typer
 
 from ft_serving.commands.benchmark import benchmark
+from ft_serving.commands.checkout import add_checkout_commands
 from ft_serving.commands.gate import gate
 from ft_serving.commands.gate_job import gate_job
 from ft_serving.commands.generate import generate
@@ -31,6 +32,7 @@ app.command()(generate)
 app.command()(benchmark)
 app.command()(gate)
 app.command()(gate_job)
+add_checkout_commands(app)
 
 
 def main() -> None:

@@ -50,9 +50,10 @@ def load_stack() -> Stack:
         if key.startswith(prefix)
     }
     secret = frozenset(name for name in raw if is_config_secret(f"{prefix}{name}"))
-    if misplaced := [_misplaced(name) for name in raw if (name in SECRETS) != (name in secret)]:
-        # Nothing else is said: it would show values of sections that hold secrets.
-        raise pulumi.RunError(_refusal(ConfigError(misplaced)))
+    try:
+        check_secrets(frozenset(raw), secret)
+    except ConfigError as exc:
+        raise pulumi.RunError(_refusal(exc)) from exc
     sections = {name: _plain(value) for name, value in raw.items() if name not in SECRETS}
     try:
         config = parse_config(sections, frozenset(SECRETS) & raw.keys())
@@ -65,6 +66,24 @@ def load_stack() -> Stack:
         hub_token=values.get_secret(HUB_TOKEN),
         registry_password=values.get_secret(REGISTRY_PASSWORD),
     )
+
+
+def check_secrets(names: frozenset[str], secret: frozenset[str]) -> None:
+    """Check that secrets are where secrets belong, and nowhere else.
+
+    Args:
+        names: The sections and secrets that are set.
+        secret: Those of them that are, or hold, a value that Pulumi encrypts.
+
+    Raises:
+        ConfigError: Some are not; nothing else should be said of the configuration then, because
+            that would show values of sections that hold secrets.
+    """
+    misplaced = [
+        _misplaced(name) for name in sorted(names) if (name in SECRETS) != (name in secret)
+    ]
+    if misplaced:
+        raise ConfigError(misplaced)
 
 
 def _refusal(error: ConfigError) -> str:

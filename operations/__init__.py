@@ -1,0 +1,4 @@
+"""What operates a stack from a checkout of the project: commands that need its configuration.
+
+One package a topic. `ft_serving` is installed into images and on users' machines without them.
+"""

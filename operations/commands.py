@@ -1,0 +1,9 @@
+"""The commands of `ft-serving` that a checkout adds.
+
+What a command needs is imported when it runs: `--help` should not wait for it.
+"""
+
+from collections.abc import Callable
+
+COMMANDS: tuple[Callable[..., None], ...] = ()
+"""Functions with typer's annotations, named as the commands are."""
