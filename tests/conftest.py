@@ -3,8 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from kubernetes.dynamic import DynamicClient
 
 # Many small matrix products on busy cores are several times as slow with more threads than one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -27,6 +31,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Do not begin with what needs the platform where there is none."""
     if item.get_closest_marker("platform"):
         require_platform()
+
+
+@pytest.fixture(scope="session")
+def api() -> "DynamicClient":
+    """An administrator's client of the platform's API server."""
+    # Not above: most runs need no cluster, and loading the library takes a second.
+    from kubernetes import config
+    from kubernetes.dynamic import DynamicClient
+
+    from local_platform.plugins.kubernetes.kinds import Kinds
+    from local_platform.settings import KUBECONFIG
+
+    return DynamicClient(config.new_client_from_config(str(KUBECONFIG)), discoverer=Kinds)
 
 
 @pytest.fixture(scope="session")

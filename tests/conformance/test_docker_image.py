@@ -13,7 +13,8 @@ import pytest
 from local_platform import environment, settings
 from local_platform.addons.debian import base_image
 from tests.conformance import registry
-from tests.conformance.stack import Stack, Step
+from tests.conformance.stack import Stack
+from tests.pulumi_cli import Step
 
 pytestmark = [pytest.mark.platform, pytest.mark.slow]
 

@@ -4,12 +4,9 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-from kubernetes import config
 from kubernetes.dynamic import DynamicClient
 
 from local_platform import addons
-from local_platform.plugins.kubernetes.kinds import Kinds
-from local_platform.settings import KUBECONFIG
 from tests.platform.cluster import Namespace
 
 
@@ -17,12 +14,6 @@ from tests.platform.cluster import Namespace
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave to the very end of a session what takes the platform down."""
     items.sort(key=lambda item: item.path.name == "test_lifecycle.py")
-
-
-@pytest.fixture(scope="session")
-def api() -> DynamicClient:
-    """An administrator's client of the platform's API server."""
-    return DynamicClient(config.new_client_from_config(str(KUBECONFIG)), discoverer=Kinds)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,138 @@
+"""The project's program on a stack of its own, through Pulumi's command line."""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ft_serving.client import Generation, GenerationClient
+from local_platform.settings import INGRESS_PORT
+from tests.pulumi_cli import PulumiCli, Report, platform_variables, resource
+from tests.stacks.documents import PROJECT, ROOT, Document, changed, shipped
+
+_PROJECT_NAME = PROJECT.removesuffix(":")
+_YES = ("--yes", "--skip-preview")
+
+
+class Deployment:
+    """A stack of the program whose configuration and state are beside the checkout's.
+
+    Attributes:
+        stack: The stack's name.
+        settings: The sections of its configuration, as in YAML.
+    """
+
+    def __init__(self, folder: Path, stack: str, settings: Mapping[str, Any]) -> None:
+        """Creates the stack.
+
+        Args:
+            folder: An empty folder.
+            stack: The stack's name.
+            settings: The sections of its configuration, as in YAML.
+        """
+        self.stack = stack
+        self.settings: Document = dict(settings)
+        self.cli = PulumiCli(
+            folder=folder / "pulumi", passphrase="deployment", variables=platform_variables()
+        )
+        # Pulumi writes a stack's salt into its configuration: not into the checkout's.
+        self._folder = folder / "project"
+        self._folder.mkdir()
+        (self._folder / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
+        self.cli.ask(self._folder, "stack", "init", stack)
+        self._write()
+
+    @property
+    def namespace(self) -> str:
+        """The Kubernetes namespace that the stack is in."""
+        return str(self.settings.get("cluster", {}).get("namespace", "ft-serving"))
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Set values at paths such as `gpu.type`; `documents.MISSING` takes one out."""
+        self.settings = changed(self.settings, changes)
+        self._write()
+
+    def set_secret(self, name: str, value: str) -> None:
+        """Set a secret such as `registryPassword`, as `pulumi config set --secret` does."""
+        self.cli.ask(
+            self._folder, "config", "set", "--stack", self.stack, "--secret", f"{PROJECT}{name}",
+            value,
+        )  # fmt: skip
+
+    def preview(self, *options: str) -> Report:
+        """`pulumi preview --diff`: its steps, and what it shows."""
+        return self.cli.report(ROOT, "preview", "--diff", *self._stack, *options)
+
+    def up(self, *options: str) -> Report:
+        """`pulumi up`."""
+        return self.cli.report(ROOT, "up", *_YES, *self._stack, *options)
+
+    def start_up(self) -> "subprocess.Popen[bytes]":
+        """`pulumi up` that is not waited for; its output is thrown away."""
+        return self.cli.start(ROOT, "up", *_YES, *self._stack)
+
+    def refresh(self) -> Report:
+        """`pulumi refresh`."""
+        return self.cli.report(ROOT, "refresh", *_YES, *self._stack)
+
+    def destroy(self, *options: str) -> Report:
+        """`pulumi destroy`."""
+        return self.cli.report(ROOT, "destroy", *_YES, *self._stack, *options)
+
+    def cancel(self) -> None:
+        """`pulumi cancel`: take away the lock of a command that was killed."""
+        self.cli.ask(ROOT, "cancel", "--yes", "--stack", self.stack)
+
+    def state(self) -> str:
+        """The state as it is stored: JSON, secrets encrypted."""
+        return self.cli.state(_PROJECT_NAME, self.stack)
+
+    def outputs(self) -> Mapping[str, Any]:
+        """The stack's outputs; secrets are encrypted."""
+        return dict(resource(self.state(), f"{_PROJECT_NAME}-{self.stack}")["outputs"])
+
+    def client(self) -> GenerationClient:
+        """A client of the deployed endpoint, through the ingress on 127.0.0.1."""
+        url = str(self.outputs()["url"])
+        return GenerationClient(
+            f"http://127.0.0.1:{INGRESS_PORT}",
+            host_header=url.removeprefix("http://").partition("/")[0].partition(":")[0],
+            tokenizer=str(ROOT / "models/tiny-gptj/tokenizer.json"),
+        )
+
+    def ask(self, prompt: str, output_length: int) -> Generation:
+        """The endpoint's greedy answer to a prompt."""
+        with self.client() as client:
+            (answer,) = client.generate([prompt], output_length=output_length)
+        return answer
+
+    @property
+    def _stack(self) -> tuple[str, ...]:
+        return ("--stack", self.stack, "--config-file", str(self._file))
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / f"Pulumi.{self.stack}.yaml"
+
+    def _write(self) -> None:
+        document = yaml.safe_load(self._file.read_text()) if self._file.exists() else {}
+        kept = {
+            name: value
+            for name, value in (document.get("config") or {}).items()
+            if isinstance(value, Mapping) and "secure" in value
+        }
+        sections = {f"{PROJECT}{name}": value for name, value in self.settings.items()}
+        self._file.write_text(yaml.safe_dump({**document, "config": {**kept, **sections}}))
+
+
+def platform_settings(namespace: str, changes: Mapping[str, Any] | None = None) -> Document:
+    """The stack `dev` in another namespace, asking for little enough that several fit.
+
+    Args:
+        namespace: The Kubernetes namespace; the program makes it.
+        changes: Other values, at paths such as `gpu.type`.
+    """
+    own = {"cluster.namespace": namespace, "resources.cpu": "100m"}
+    return changed(shipped("dev"), {**own, **(changes or {})})

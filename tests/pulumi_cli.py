@@ -1,0 +1,199 @@
+"""Pulumi's own command line, and what its engine says that it did."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local_platform import environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What the engine did, or in a preview would do, with one resource.
+
+    Attributes:
+        operation: As Pulumi names it: "create", "update", "same", "replace", "delete"…
+        type: The resource's type token.
+        name: The resource's name.
+        diffs: The names of the properties that changed.
+        outputs: Its new outputs.
+    """
+
+    operation: str
+    type: str
+    name: str
+    diffs: list[str]
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What one command of Pulumi did.
+
+    Attributes:
+        succeeded: Whether it ended well.
+        seconds: How long it took.
+        steps: In the order in which they began, without the stack and its providers.
+        messages: All that was shown, also what did not stay on the screen.
+    """
+
+    succeeded: bool
+    seconds: float
+    steps: list[Step]
+    messages: str
+
+    def step(self, name: str) -> Step:
+        """The last step of a resource."""
+        return [step for step in self.steps if step.name == name][-1]
+
+    def operations(self, name: str) -> list[str]:
+        """What was done with a resource, in order."""
+        return [step.operation for step in self.steps if step.name == name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PulumiCli:
+    """Runs commands of Pulumi with a file backend and a home of their own.
+
+    Attributes:
+        folder: An empty folder, for the backend, the home and the log of events.
+        passphrase: Of the stacks' secrets.
+        variables: What Pulumi gets besides this process's variables.
+    """
+
+    folder: Path
+    passphrase: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._home.mkdir(parents=True)
+        self._backend.mkdir()
+        installed = Path(os.environ.get("PULUMI_HOME", "~/.pulumi")).expanduser() / "plugins"
+        if installed.is_dir():
+            (self._home / "plugins").symlink_to(installed)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that Pulumi runs with."""
+        return {
+            **os.environ,
+            "PULUMI_BACKEND_URL": self._backend.as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": self.passphrase,
+            # Otherwise each command spends seconds on finding no newer plugins.
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            # The option --event-log is shown and taken only with it.
+            "PULUMI_DEBUG_COMMANDS": "true",
+            "PULUMI_HOME": str(self._home),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            **self.variables,
+        }
+
+    def state(self, project: str, stack: str) -> str:
+        """A stack's state as it is stored: JSON, secrets encrypted."""
+        # Asking the command line would take a second each time.
+        return (self._backend / f".pulumi/stacks/{project}/{stack}.json").read_text()
+
+    def start(self, program: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Begin a command in a program's folder and throw its output away."""
+        return subprocess.Popen(
+            ["pulumi", *arguments, "--non-interactive"],
+            cwd=program,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def ask(self, program: Path, *arguments: str) -> str:
+        """Run a command that has to succeed; return what it wrote."""
+        done = self._run(program, arguments)
+        assert done.returncode == 0, f"pulumi {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def report(self, program: Path, *arguments: str) -> Report:
+        """Run a command that shows its steps."""
+        events = self.folder / "events"
+        events.unlink(missing_ok=True)
+        began = time.monotonic()
+        done = self._run(program, (*arguments, "--event-log", str(events)))
+        lines = events.read_text().splitlines() if events.exists() else []
+        return Report(
+            succeeded=done.returncode == 0,
+            seconds=time.monotonic() - began,
+            steps=_steps(json.loads(line) for line in lines),
+            messages=done.stdout + done.stderr,
+        )
+
+    def _run(self, program: Path, arguments: Iterable[str]) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["pulumi", *arguments, "--non-interactive"],
+            cwd=program,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def _home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def _backend(self) -> Path:
+        return self.folder / "backend"
+
+
+def platform_variables() -> dict[str, str]:
+    """The variables of a user of the embedded platform."""
+    variables = environment.variables()
+    # The language host runs programs with the first Python on PATH.
+    path = (str(environment.BIN), str(Path(sys.executable).parent), os.environ["PATH"])
+    return {
+        "PATH": os.pathsep.join(path),
+        **{name: variables[name] for name in ("DOCKER_HOST", "KUBECONFIG")},
+    }
+
+
+def resource(state: str, name: str) -> Mapping[str, Any]:
+    """A resource of a state.
+
+    Raises:
+        KeyError: The state has none of that name.
+    """
+    latest = json.loads(state)["checkpoint"]["latest"] or {}
+    for each in latest.get("resources", []):
+        if _name(each["urn"]) == name:
+            return dict(each)
+    raise KeyError(name)
+
+
+def _name(urn: str) -> str:
+    return urn.rpartition("::")[2]
+
+
+def _steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
+    """A step begins with one event and has its outputs only in a later one."""
+    steps: dict[tuple[str, str], Step] = {}
+    for event in events:
+        for kind in ("resourcePreEvent", "resOutputsEvent"):
+            if kind not in event:
+                continue
+            metadata = event[kind]["metadata"]
+            if metadata["type"].startswith("pulumi:"):
+                continue
+            operation, urn = metadata["op"], metadata["urn"]
+            steps[operation, urn] = Step(
+                operation=operation,
+                type=metadata["type"],
+                name=_name(urn),
+                diffs=metadata.get("diffs") or [],
+                outputs=(metadata.get("new") or {}).get("outputs") or {},
+            )
+    return list(steps.values())
