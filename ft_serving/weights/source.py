@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ft_serving.errors import IntegrityError
+from ft_serving.files import flush
 from ft_serving.hub.client import Hub, Snapshot
 from ft_serving.hub.download import download, missing_bytes
 from ft_serving.hub.errors import HubError
@@ -54,10 +55,11 @@ class Source(ABC):
 
     @abstractmethod
     def files(self) -> tuple[SourceFile, ...]:
-        """Return the files that were fetched.
+        """Return the files that were fetched, once it is sure that they were read as they are.
 
         Raises:
             IntegrityError: One has changed since.
+            OSError: One cannot be kept by the disk.
         """
 
 
@@ -152,7 +154,13 @@ class HubSource(Source):
             yield self._folder
 
     def files(self) -> tuple[SourceFile, ...]:
-        """Return the files with the hub's own digests."""
+        """Return the files with the hub's own digests, once they are on the disk.
+
+        A write that fails late loses bytes that were verified in memory; what was made of the file
+        afterwards may be of others.
+        """
+        for name in self._names:
+            flush(self._folder / name)
         return tuple(
             SourceFile(
                 name=file.name,

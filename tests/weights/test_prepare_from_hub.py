@@ -1,5 +1,8 @@
 """The whole way from a hub: the mirror of the embedded platform serves it."""
 
+import errno
+import io
+import os
 import random
 import signal
 import subprocess
@@ -10,11 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ft_serving.errors import StorageError
+from ft_serving.hub.client import Hub
+from ft_serving.progress import Progress
+from ft_serving.weights import source
 from ft_serving.weights.manifest import MANIFEST_PATH, read_manifest
+from ft_serving.weights.prepare import prepare as prepare_release
+from ft_serving.weights.source import HubSource
+from ft_serving.weights.storage import Storage
 from ft_serving.weights.verify import check_sizes
 from local_platform.hub.server import HubServer
 from tests.weights.models import random_checkpoint
 from tests.weights.test_commands import LARGER, command, ft_serving, releases
+from tests.weights.test_prepare import SETTINGS
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -93,6 +104,22 @@ def test_a_download_that_was_altered_is_fetched_again(hub: str, volume: Path) ->
     assert np.fromfile(second / "fastertransformer/1/model.wte.bin", "<f4").size == 1024 * 128
     content[-1] ^= 1
     assert weights.read_bytes() == bytes(content)
+
+
+def test_a_release_is_made_only_of_what_the_disk_has_kept(
+    hub: str, volume: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(path: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(source, "flush", lost)
+    storage = Storage(volume)
+    storage.create()
+    progress = Progress(io.StringIO())
+    weights = HubSource(Hub(hub, None), "tiny-gptj", "main", storage, progress)
+    with pytest.raises(StorageError, match="Input/output error"):
+        prepare_release(weights, SETTINGS, storage, progress)
+    assert list(releases(volume)) == []
 
 
 @pytest.mark.parametrize(
