@@ -13,6 +13,7 @@ import typer
 
 from ft_serving.commands.benchmark import benchmark
 from ft_serving.commands.checkout import add_checkout_commands
+from ft_serving.commands.diagnose import diagnose
 from ft_serving.commands.gate import gate
 from ft_serving.commands.gate_job import gate_job
 from ft_serving.commands.generate import generate
@@ -32,6 +33,7 @@ app.command()(generate)
 app.command()(benchmark)
 app.command()(gate)
 app.command()(gate_job)
+app.command()(diagnose)
 add_checkout_commands(app)
 
 

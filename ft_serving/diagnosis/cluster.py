@@ -18,13 +18,13 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.config.config_exception import ConfigException
 
 from ft_serving.diagnosis.causes.containers import bad_end
-from ft_serving.diagnosis.documents import Document, condition, container_statuses, name
+from ft_serving.diagnosis.documents import Document, condition, container_statuses, label, name
 from ft_serving.diagnosis.errors import (
     ClusterConfigError,
     ClusterRefusalError,
     ClusterUnavailableError,
 )
-from ft_serving.diagnosis.job_snapshot import JobSnapshot
+from ft_serving.diagnosis.job_snapshot import JOB_LABEL, JobSnapshot
 from ft_serving.diagnosis.snapshot import Kind, Snapshot
 
 _GROUPS: Final = {
@@ -87,6 +87,22 @@ class Cluster:
             if "running" in status["state"] or bad_end(status)
         }
         return dataclasses.replace(snapshot, logs=logs)
+
+    def overview(self, service: str) -> Snapshot:
+        """A snapshot that has the last lines of its Jobs, too.
+
+        Args:
+            service: The InferenceService's name.
+        """
+        snapshot = self.snapshot(service)
+        logs = {
+            (name(pod), status["name"]): self._log(name(pod), status)
+            for pod in snapshot.all(Kind.PODS)
+            if label(pod, JOB_LABEL)
+            for status in container_statuses(pod)
+            if "waiting" not in status["state"]
+        }
+        return dataclasses.replace(snapshot, logs={**snapshot.logs, **logs})
 
     def job_snapshot(self, job: str) -> JobSnapshot:
         """What of it is about a Job.

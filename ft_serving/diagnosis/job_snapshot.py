@@ -4,7 +4,7 @@ from ft_serving.diagnosis.documents import Document, label, name
 from ft_serving.diagnosis.snapshot import Kind, Snapshot
 
 # The Job controller's labels of its pods: https://kubernetes.io/docs/reference/labels-annotations-taints/.
-_JOB_LABEL = "batch.kubernetes.io/job-name"
+JOB_LABEL = "batch.kubernetes.io/job-name"
 _UID_LABEL = "batch.kubernetes.io/controller-uid"
 
 
@@ -24,7 +24,7 @@ class JobSnapshot(Snapshot):
 
     def own(self, kind: Kind) -> list[Document]:
         """The pods of all Jobs that had this name; of other kinds there are none."""
-        return [each for each in self.all(kind) if label(each, _JOB_LABEL) == self.name]
+        return [each for each in self.all(kind) if label(each, JOB_LABEL) == self.name]
 
     def pods(self) -> list[Document]:
         """The Job's pods, without those of one that had its name before."""

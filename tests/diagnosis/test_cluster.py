@@ -1,5 +1,6 @@
 """Reading a namespace, and what an API server may answer instead."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,3 +106,18 @@ def test_no_kubeconfig_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(DEFAULT, str(tmp_path / "none"))
     with pytest.raises(ClusterConfigError, match="Set KUBECONFIG"):
         Cluster()
+
+
+def test_an_overview_has_what_jobs_wrote_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot, _ = recorded("job")
+    wrote = {**snapshot.logs, ("weights-sh8nl", "it"): "weights  1 GiB of 23 GiB  4%"}
+    with fake_api(dataclasses.replace(snapshot, logs=wrote)) as api:
+        monkeypatch.setattr(DEFAULT, str(api.kubeconfig(tmp_path)))
+        status = {"name": "it", "ready": False, "state": {"running": {}}, "restartCount": 0}
+        for pod in api.snapshot.all(Kind.PODS):
+            if pod["metadata"]["name"] == "weights-sh8nl":
+                pod["status"]["containerStatuses"] = [status]
+        assert Cluster().overview(snapshot.name).logs == wrote
+        assert ("weights-sh8nl", "it") not in Cluster().snapshot(snapshot.name).logs

@@ -1,0 +1,64 @@
+"""A report fits one screen, and a log."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from ft_serving.diagnosis.report import report
+from ft_serving.diagnosis.report.screen import WIDTH, show
+from tests.diagnosis.recorded_snapshots import names, recorded
+from tests.diagnosis.test_report import COMPLETE, DOWNLOAD, PREPARE, job, smoke_test, with_jobs
+
+LINES = 40
+
+
+def screen(name: str) -> str:
+    snapshot, now = recorded(name)
+    out = io.StringIO()
+    show(report(snapshot, now), Console(file=out))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_recorded_state_fits_one_screen(name: str) -> None:
+    lines = screen(name).splitlines()
+    assert len(lines) <= LINES
+    steps = next(index for index, line in enumerate(lines) if line.startswith("next "))
+    assert max(map(len, lines[:steps])) <= WIDTH
+    assert not any(line != line.rstrip() for line in lines), "a log keeps what nobody sees"
+    assert "\x1b" not in "".join(lines), "a log is no terminal"
+
+
+def test_the_first_line_says_how_it_stands() -> None:
+    assert screen("sound").splitlines()[0] == "gate-sound/sound  READY"
+    assert screen("gpu").splitlines()[0] == "gate-bad/gpu  FAILED (unschedulable)"
+    assert screen("starting-rollout").splitlines()[0] == (
+        "gate-sound/starting  FAILED (unschedulable); what was ready before still answers"
+    )
+
+
+def test_a_command_is_not_broken_into_lines() -> None:
+    lines = screen("weights-altered").splitlines()
+    (command,) = [line for line in lines if "kubectl" in line]
+    assert command.endswith("--container kserve-container --previous")
+
+
+def test_a_terminal_gets_colours_and_no_more_columns_than_it_has() -> None:
+    snapshot, now = recorded("gpu")
+    out = io.StringIO()
+    show(report(snapshot, now), Console(file=out, force_terminal=True, width=70))
+    assert "\x1b[1;31mFAILED" in out.getvalue()
+
+
+def test_jobs_are_told_in_the_order_in_which_they_run() -> None:
+    snapshot, now = with_jobs(
+        "sound",
+        smoke_test(condition=COMPLETE),
+        job(DOWNLOAD, arguments=PREPARE, condition=COMPLETE),
+    )
+    out = io.StringIO()
+    show(report(snapshot, now), Console(file=out))
+    shown = [line for line in out.getvalue().splitlines() if " old: succeeded" in line]
+    assert f"model download {DOWNLOAD}, " in shown[0]
+    assert "smoke test smoke-test-0, " in shown[1]
