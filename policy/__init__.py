@@ -1,0 +1,1 @@
+"""Rules over the resources of a stack: a CrossGuard pack, and without one `ft-serving policy`."""

@@ -1,0 +1,40 @@
+"""Runs all rules over all resources."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from policy.resource import Resource
+from policy.rules import RULES, STACK_RULES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """A rule that a resource breaks.
+
+    Attributes:
+        rule: The rule's name.
+        resource: The resource that breaks it.
+        message: Where and how.
+    """
+
+    rule: str
+    resource: Resource
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.resource.kind} {self.resource.name}: {self.message}"
+
+
+def check(resources: Sequence[Resource]) -> list[Violation]:
+    """Return everything that breaks a rule, by rule."""
+    return list(_violations(resources))
+
+
+def _violations(resources: Sequence[Resource]) -> Iterator[Violation]:
+    for rule in RULES:
+        for resource in resources:
+            for message in rule.check(resource):
+                yield Violation(rule=rule.name, resource=resource, message=message)
+    for stack_rule in STACK_RULES:
+        for resource, message in stack_rule.check(resources):
+            yield Violation(rule=stack_rule.name, resource=resource, message=message)
