@@ -20,7 +20,8 @@ platform: $(STAMP)
 	$(BIN)/python -m local_platform up
 
 test: check platform
-	$(BIN)/pytest -m "slow or platform"
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "(slow or platform) and not exclusive"
+	$(BIN)/pytest -m exclusive
 
 # Pulumi writes a stack's salt into its configuration: into a copy, since this checkout's is everyone's.
 DEMO := /var/lib/ft-serving/demo

@@ -10,12 +10,6 @@ from local_platform import addons
 from tests.platform.cluster import Namespace
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to the very end of a session what takes the platform down."""
-    items.sort(key=lambda item: item.path.name == "test_lifecycle.py")
-
-
 @pytest.fixture(scope="module")
 def namespace(api: DynamicClient) -> Iterator[Namespace]:
     """A namespace that nothing is in, deleted after the module."""

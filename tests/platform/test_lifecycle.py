@@ -1,7 +1,4 @@
-"""The platform is mended, goes away without a trace, and comes back with what it had.
-
-These are the last tests of a session (conftest.py), and leave the platform up.
-"""
+"""The platform is mended, goes away without a trace, and comes back with what it had."""
 
 import subprocess
 import sys
@@ -21,7 +18,7 @@ from tests.platform.ingress import ask
 from tests.platform.manifests import claim, knative_service, pod, python, web_server
 from tests.platform.waiting import wait_until
 
-pytestmark = [pytest.mark.platform, pytest.mark.slow]
+pytestmark = [pytest.mark.platform, pytest.mark.exclusive]
 
 UP_SECONDS = 90
 NOTHING_TO_DO_SECONDS = 20
