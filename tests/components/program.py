@@ -14,9 +14,9 @@ from components.jobs import Identity
 from components.model_download import ModelDownload, ModelDownloadArgs
 from components.smoke_test import SmokeTest, SmokeTestArgs
 from components.storage import ModelStorage, ModelStorageArgs
+from operations.recording.recorder import DIGEST, Recording, record
 from stacks.config import StackConfig
 from stacks.sections import ImageSource
-from tests.components.recorder import DIGEST, Recording, record
 from tests.stacks.documents import CPU, GPU, ROOT, config, shipped
 
 IMAGE = f"registry.example.com/image@{DIGEST}"

@@ -7,8 +7,8 @@ from typing import Any
 from google.protobuf import json_format
 
 from components.calling import command
+from operations.recording.recorder import Recording
 from tests.components.program import SECRET, made
-from tests.components.recorder import Recording
 from tests.stacks.documents import CPU, config
 
 # Pulumi's mark of a secret value, in sdk/go/common/resource/sig.

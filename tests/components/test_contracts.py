@@ -9,8 +9,8 @@ import pulumi
 import pytest
 
 import components
+from operations.recording.recorder import COMPONENT, Registered
 from tests.components.program import COMPONENTS, CPU_STACK, GPU_STACK, made, program
-from tests.components.recorder import COMPONENT, Registered
 from tests.stacks.documents import SHIPPED
 
 FROZEN_TOKENS = {

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from operations.recording.recorder import Recording, Registered
 from tests.components.program import program
-from tests.components.recorder import Recording, Registered
 from tests.stacks.documents import ROOT, SHIPPED
 
 GOLDEN = ROOT / "tests" / "golden"

@@ -7,9 +7,9 @@ from google.protobuf import json_format
 
 from components.build_context import content_tag
 from components.image import CONTEXT, Image, ImageArgs, Registry
+from operations.recording.recorder import DIGEST, Registered, record
 from stacks.sections import ImageSource
 from tests.components.program import IMAGE, SECRET, made
-from tests.components.recorder import DIGEST, Registered, record
 from tests.components.test_access import MARK
 from tests.stacks.documents import CPU, config
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from operations.recording.recorder import URL, Registered
 from tests.components.program import CPU_STACK, made
-from tests.components.recorder import URL, Registered
 from tests.stacks.documents import COMMIT, CPU, config
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from components.inference_service import InferenceService, InferenceServiceArgs
+from operations.recording.recorder import Registered, record
 from tests.components.program import COMPONENTS, IDENTITY, IMAGE, made
-from tests.components.recorder import Registered, record
 from tests.stacks.documents import CPU, GPU, Document, config
 
 

@@ -1,13 +1,14 @@
 """Records what a program asks Pulumi's engine for, without an engine."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import pulumi
 from google.protobuf import empty_pb2
 from pulumi.runtime import mocks, rpc
+from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import get_root_resource
 
 STACK = "pulumi:pulumi:Stack"
@@ -62,19 +63,28 @@ class Recording:
         return next(it for it in self.of("") if it.name == name and it.type.startswith(COMPONENT))
 
     def one(self, type_end: str, name: str | None = None) -> Registered:
-        """The only such resource."""
+        """The only such resource.
+
+        Raises:
+            LookupError: There is none, or several.
+        """
         found = [each for each in self.of(type_end) if name in (None, each.name)]
-        assert len(found) == 1, f"{type_end} {name}: {found}"
+        if len(found) != 1:
+            raise LookupError(f"{type_end} {name}: {found}")
         return found[0]
 
 
 class _Engine(mocks.Mocks):
     """Answers as the cluster and the registry would."""
 
+    def __init__(self, digest_of: Callable[[str], str]) -> None:
+        self._digest_of = digest_of
+
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         state = dict(args.inputs)
         if args.typ == "docker:index/image:Image":
-            state["repoDigest"] = f"{state['imageName'].rpartition(':')[0]}@{DIGEST}"
+            name = state["imageName"]
+            state["repoDigest"] = f"{name.rpartition(':')[0]}@{self._digest_of(name)}"
         if args.typ.endswith(":InferenceService"):
             state["status"] = {"url": URL}
         name = (state.get("metadata") or {}).get("name") or args.name
@@ -82,62 +92,73 @@ class _Engine(mocks.Mocks):
             state["metadata"] = {**state["metadata"], "name": name, "uid": "uid-1"}
         return str(args.resource_id or f"namespace/{name}"), state
 
-    def call(self, args: mocks.MockCallArgs) -> Any:
-        raise AssertionError(f"the program calls {args.token}")
+    def call(self, args: mocks.MockCallArgs) -> NoReturn:
+        raise NotImplementedError(f"the program calls {args.token}, which nothing answers here")
 
 
 class Recorder(mocks.MockMonitor):
-    """Keeps the requests, of which mocks are told a part alone."""
+    """Keeps the requests, of which mocks are told a part alone; its methods are Pulumi's own."""
 
-    def __init__(self) -> None:
-        super().__init__(_Engine())
+    def __init__(self, digest_of: Callable[[str], str]) -> None:
+        super().__init__(_Engine(digest_of))
         self.recording = Recording()
 
-    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+    def RegisterResource(  # noqa: D102, N802 - gRPC's name
+        self, request: resource_pb2.RegisterResourceRequest
+    ) -> object:
         if request.type != STACK:
-            self._record(
-                request, list(request.dependencies), rpc.deserialize_properties(request.object)
-            )
+            self._record(request, rpc.deserialize_properties(request.object))
         return super().RegisterResource(request)  # type: ignore[no-untyped-call] # pulumi's
 
-    def ReadResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
-        self._record(request, list(request.dependencies), {"id": request.id}, read=True)
+    def ReadResource(  # noqa: D102, N802 - gRPC's name
+        self, request: resource_pb2.ReadResourceRequest
+    ) -> object:
+        self._record(request, {"id": request.id})
         return super().ReadResource(request)  # type: ignore[no-untyped-call] # pulumi's
 
-    def RegisterResourceOutputs(self, request: Any) -> empty_pb2.Empty:  # noqa: N802 - gRPC's name
+    def RegisterResourceOutputs(  # noqa: D102, N802 - gRPC's name
+        self, request: resource_pb2.RegisterResourceOutputsRequest
+    ) -> empty_pb2.Empty:
         self.recording.outputs[_name(request.urn)] = rpc.deserialize_properties(request.outputs)
         return empty_pb2.Empty()
 
     def _record(
-        self, request: Any, dependencies: list[str], inputs: Any, *, read: bool = False
+        self,
+        request: resource_pb2.RegisterResourceRequest | resource_pb2.ReadResourceRequest,
+        inputs: Mapping[str, object],
     ) -> None:
         parent = "" if _type(request.parent) in ("", STACK) else _name(request.parent)
         self.recording.resources.append(
             Registered(
                 type=request.type,
                 name=request.name,
-                inputs=_plain(inputs),
+                inputs={name: _plain(value) for name, value in inputs.items()},
                 parent=parent,
-                dependencies=frozenset(map(_name, dependencies)),
+                dependencies=frozenset(map(_name, request.dependencies)),
                 request=request,
-                read=read,
+                read=isinstance(request, resource_pb2.ReadResourceRequest),
             )
         )
 
 
 def record(
-    program: Callable[[], object], *, stack: str = "dev", config: Mapping[str, str] | None = None
+    program: Callable[[], object],
+    *,
+    stack: str = "dev",
+    config: Mapping[str, str] | None = None,
+    secret_keys: Iterable[str] = (),
+    digest_of: Callable[[str], str] = lambda _image: DIGEST,
 ) -> Recording:
     """Run a program to its end and return what it did.
 
     It is run as by `up`: in a preview values are unknown, and a test that looks at one in an
     `apply` would look at nothing.
     """
-    recorder = Recorder()
+    recorder = Recorder(digest_of)
     pulumi.runtime.set_mocks(
         recorder.mocks, project="ft-serving", stack=stack, preview=False, monitor=recorder
     )
-    pulumi.runtime.set_all_config(dict(config or {}))
+    pulumi.runtime.set_all_config(dict(config or {}), list(secret_keys))
     exports: dict[str, Any] = {}
 
     def run() -> None:
@@ -151,7 +172,7 @@ def record(
     return recorder.recording
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Undo what the wire does: a secret is a mark and a value, and no number is whole."""
     if isinstance(value, dict) and rpc._special_sig_key in value:
         return _plain(value["value"])

@@ -1,0 +1,1 @@
+"""What the program asks Pulumi's engine for, without an engine, credentials or a cluster."""
