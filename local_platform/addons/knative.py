@@ -52,6 +52,11 @@ _CONFIG: Final[dict[str, dict[str, str]]] = {
     "config-network": {
         "ingress-class": "traefik.ingress.networking.knative.dev",
     },
+    # As docs/monitoring.md asks of a cluster: nothing but a scraper asks for them.
+    "config-observability": {
+        "metrics-protocol": "prometheus",
+        "request-metrics-protocol": "prometheus",
+    },
 }
 
 # Soft limits in MiB of each program's heap, above what it was seen to need.

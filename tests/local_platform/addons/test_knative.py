@@ -50,13 +50,13 @@ def _deployment(program: str) -> Manifest:
     }
 
 
+_CONFIG_MAPS = ("autoscaler", "deployment", "domain", "features", "logging", "observability")
+
+
 def _lay_out(folder: Path, *more: Manifest) -> Path:
     """Modules' folders as the toolchain keeps them."""
     core: list[Manifest] = [
-        *(
-            _config_map(f"config-{name}")
-            for name in ("autoscaler", "deployment", "domain", "features", "logging")
-        ),
+        *(_config_map(f"config-{name}") for name in _CONFIG_MAPS),
         *(_deployment(name) for name in knative.PROGRAMS if name != "queue"),
         {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "activator"}},
         {"kind": "PodDisruptionBudget", "metadata": {"name": "activator-pdb"}},
@@ -121,6 +121,10 @@ def test_the_configuration_says_what_the_platform_needs(tmp_path: Path) -> None:
     assert data["config-deployment"]["queue-sidecar-image"] == "registry/queue@sha256:1"
     assert "localhost:5000" in data["config-deployment"]["registries-skipping-tag-resolving"]
     assert data["config-features"]["kubernetes.podspec-persistent-volume-claim"] == "enabled"
+    assert data["config-observability"] == {
+        "metrics-protocol": "prometheus",
+        "request-metrics-protocol": "prometheus",
+    }
     assert data["config-logging"] == {}, "the webhook refuses an example that is not upstream's"
 
 
