@@ -11,7 +11,10 @@ import pulumi_kubernetes as k8s
 
 from components.labels import PART
 
-_DNS_PORT = 53
+_DNS_PORTS = (53, 1053, 5353)
+"""Where DNS servers listen, behind their Service: those without root above 1024, as OpenShift's
+and the embedded platform's."""
+
 _API_PORTS = (443, 6443)
 """Where API servers listen, behind their Service and on their nodes."""
 
@@ -67,7 +70,8 @@ def _port(address: str) -> int:
 def _names() -> k8s.networking.v1.NetworkPolicyEgressRuleArgs:
     return k8s.networking.v1.NetworkPolicyEgressRuleArgs(
         ports=[
-            k8s.networking.v1.NetworkPolicyPortArgs(port=_DNS_PORT, protocol=protocol)
+            k8s.networking.v1.NetworkPolicyPortArgs(port=port, protocol=protocol)
+            for port in _DNS_PORTS
             for protocol in ("UDP", "TCP")
         ]
     )

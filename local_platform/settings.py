@@ -53,7 +53,7 @@ STORAGE_CLASS = "ft-serving-shared"
 NAMESPACE = "ft-serving-platform"
 """Where the platform's own pods and services live, those of Knative and KServe excepted."""
 
-HUB_URL = f"http://model-hub.{NAMESPACE}"
+HUB_URL = f"http://model-hub.{NAMESPACE}:{HUB_PORT}"
 """The model hub mirror, for pods."""
 
 

@@ -95,7 +95,7 @@ def test_the_download_is_let_out_to_names_and_the_hub() -> None:
     weights = policy("weights")
     assert weights["ingress"] == []
     names, hub = weights["egress"]
-    assert {it["port"] for it in names["ports"]} == {53}
+    assert {it["port"] for it in names["ports"]} == {53, 1053, 5353}
     assert hub == {"ports": [{"port": 443, "protocol": "TCP"}]}
 
 

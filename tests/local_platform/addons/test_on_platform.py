@@ -115,9 +115,7 @@ def test_a_served_model_answers_through_the_ingress(cluster: Cluster, served: No
             f"http://hello-predictor.{NAMESPACE}.svc.cluster.local/", "200", id="its name inside"
         ),
         pytest.param(f"http://{HOST}/", "200", id="its name outside"),
-        pytest.param(
-            f"http://model-hub.{settings.NAMESPACE}/api/models/tiny-gptj", "200", id="the hub"
-        ),
+        pytest.param(f"{settings.HUB_URL}/api/models/tiny-gptj", "200", id="the hub"),
     ],
 )
 def test_a_pod_reaches(served: None, url: str, answer: str) -> None:
