@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.access import Access, AccessArgs
-from components.calling import command
+from components.calling import address, command, host
 from components.image import Image, ImageArgs, Registry
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.model_download import ModelDownload, ModelDownloadArgs
@@ -18,7 +18,11 @@ stack = load_stack()
 config, images = stack.config, stack.config.image
 registry = Registry(settings=images, password=stack.registry_password)
 kubernetes = k8s.Provider(
-    "kubernetes", kubeconfig=config.cluster.kubeconfig, context=config.cluster.context
+    "kubernetes",
+    kubeconfig=config.cluster.kubeconfig,
+    context=config.cluster.context,
+    # The weights that a destroyed stack left, and what an interrupted `up` made, are taken over.
+    upsert_existing_objects=True,
 )
 cluster = pulumi.ResourceOptions(providers=[kubernetes])
 
@@ -48,7 +52,8 @@ service = InferenceService(
 test_args = partial(SmokeTestArgs, config=config, identity=access.gate, image=client.reference)
 test = SmokeTest("smoke-test", test_args(service=service.id, state=service.state), cluster)
 
-pulumi.export("url", test.url)
+pulumi.export("url", test.url.apply(lambda url: address(url, config)))
+pulumi.export("host", test.url.apply(host))
 pulumi.export("release", config.release.name)
 pulumi.export("serverImage", server.reference)
 pulumi.export("weightsImage", weights.reference)

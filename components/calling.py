@@ -7,6 +7,21 @@ from stacks.config import StackConfig
 from stacks.sections import Protocol
 
 
+def address(url: str, config: StackConfig) -> str:
+    """Return where requests go to: the ingress, where the service's own name does not lead there.
+
+    Args:
+        url: The service's address.
+        config: The stack's configuration.
+    """
+    return config.cluster.ingress_address or url
+
+
+def host(url: str) -> str:
+    """Return the Host header by which the ingress finds the service with this address."""
+    return urlsplit(url).netloc
+
+
 def command(url: str, config: StackConfig) -> str:
     """Return the command that asks a stack's service its golden question.
 
@@ -14,10 +29,9 @@ def command(url: str, config: StackConfig) -> str:
         url: The service's address.
         config: The stack's configuration.
     """
-    ingress = config.cluster.ingress_address
-    words = ["ft-serving", "generate", "--url", ingress or url]
-    if ingress is not None:
-        words += ["--host-header", urlsplit(url).netloc]
+    words = ["ft-serving", "generate", "--url", address(url, config)]
+    if config.cluster.ingress_address is not None:
+        words += ["--host-header", host(url)]
     if config.serving.protocol is Protocol.GRPC:
         words += ["--protocol", "grpc"]
     words += ["--tokenizer", config.tokenizer_source, "--prompt", config.golden_question.prompt]

@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from components.calling import command
+from components.calling import address, command, host
 from operations.recording.recorder import Recording
 from tests.components.program import SECRET, made
 from tests.stacks.documents import CPU, config
@@ -109,3 +109,11 @@ def test_the_command_to_call_is_what_a_shell_takes() -> None:
     assert command("https://it.example.com", config(CPU, {"serving.protocol": "grpc"})).startswith(
         "ft-serving generate --url https://it.example.com --protocol grpc --tokenizer"
     )
+
+
+def test_a_script_needs_the_address_and_the_host_alone() -> None:
+    stack = config(CPU, {"cluster": {"ingressAddress": "http://127.0.0.1:8080"}})
+    assert address("http://it.models.localhost", stack) == "http://127.0.0.1:8080"
+    assert host("http://it.models.localhost") == "it.models.localhost"
+    assert address("https://it.example.com:8443", config(CPU)) == "https://it.example.com:8443"
+    assert host("https://it.example.com:8443") == "it.example.com:8443"

@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 
 from ft_serving.client import Generation, GenerationClient
-from local_platform.settings import INGRESS_PORT
 from tests.pulumi_cli import PulumiCli, Report, platform_variables, resource
 from tests.stacks.documents import PROJECT, ROOT, Document, changed, shipped
 
@@ -95,10 +94,10 @@ class Deployment:
 
     def client(self) -> GenerationClient:
         """A client of the deployed endpoint, through the ingress on 127.0.0.1."""
-        url = str(self.outputs()["url"])
+        outputs = self.outputs()
         return GenerationClient(
-            f"http://127.0.0.1:{INGRESS_PORT}",
-            host_header=url.removeprefix("http://").partition("/")[0].partition(":")[0],
+            str(outputs["url"]),
+            host_header=str(outputs["host"]),
             tokenizer=str(ROOT / "models/tiny-gptj/tokenizer.json"),
         )
 

@@ -200,8 +200,8 @@ class Objects:
     def _require_absence(self, manifest: Object) -> None:
         if not self._settings.upsert and self._exists(manifest):
             raise ClusterError(
-                "it exists already, and the provider's `upsertExistingObjects` is false; import "
-                "it, or set that to true"
+                "it exists already; import it, or have the provider take over what exists "
+                "(`upsertExistingObjects`)"
             )
 
     def _exists(self, manifest: Object) -> bool:

@@ -45,7 +45,7 @@ class Settings:
     context: str | None = None
     namespace: str | None = None
     patch_force: bool = False
-    upsert: bool = True
+    upsert: bool = False
     config_map_mutable: bool = False
     secret_mutable: bool = False
     delete_unreachable: bool = False
@@ -58,7 +58,7 @@ class Settings:
             context=values.get("context") or None,
             namespace=values.get("namespace") or None,
             patch_force=_flag(values, "enablePatchForce", "ENABLE_PATCH_FORCE", default=False),
-            upsert=_flag(values, "upsertExistingObjects", "UPSERT_EXISTING_OBJECTS", default=True),
+            upsert=_flag(values, "upsertExistingObjects", "UPSERT_EXISTING_OBJECTS", default=False),
             config_map_mutable=_flag(
                 values, "enableConfigMapMutable", "ENABLE_CONFIGMAP_MUTABLE", default=False
             ),

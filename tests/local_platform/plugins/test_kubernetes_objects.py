@@ -143,7 +143,9 @@ def test_an_object_that_is_not_ready_comes_with_its_state() -> None:
     broken = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}
     live = {**job, "status": {"conditions": [broken]}, "token": "x"}
     with pytest.raises(ResourceInitError) as caught:
-        objects(Applying([job], gets=(live,))).create({**job, "token": Secret("x")}, timeout=0)
+        objects(Applying([job], gets=(live,)), Settings(upsert=True)).create(
+            {**job, "token": Secret("x")}, timeout=0
+        )
     assert caught.value.resource_id == "default/it"
     assert caught.value.outputs["status"] == live["status"]
     assert caught.value.outputs["token"] == Secret("x")
@@ -185,11 +187,12 @@ def test_others_fields_are_taken_over_only_when_asked() -> None:
         assert cluster.forced == [forced]
 
 
-def test_an_object_that_exists_is_an_error_where_the_provider_says_so() -> None:
+def test_an_object_that_exists_is_taken_over_only_when_asked() -> None:
     cluster = Applying([thing()], gets=(thing(),))
     with pytest.raises(PluginError, match="it exists already"):
-        objects(cluster, Settings(upsert=False)).create(thing(), timeout=0)
+        objects(cluster).create(thing(), timeout=0)
     assert not cluster.forced, "nothing was applied"
+    assert objects(cluster, Settings(upsert=True)).create(thing(), timeout=0) == thing()
 
 
 def test_values_not_known_yet_are_foretold_without_asking() -> None:

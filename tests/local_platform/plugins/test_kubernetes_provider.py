@@ -62,10 +62,11 @@ def test_a_kubeconfig_that_is_none_is_refused(text: str) -> None:
 
 def test_flags_come_as_text_or_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_K8S_ENABLE_SECRET_MUTABLE", "true")
-    settings = Settings.of({"enablePatchForce": "true", "upsertExistingObjects": False})
+    settings = Settings.of({"enablePatchForce": "true"})
     assert settings.patch_force
     assert settings.secret_mutable
-    assert not settings.upsert
+    assert not settings.upsert, "as the real plugin 4.34"
+    assert Settings.of({"upsertExistingObjects": "true"}).upsert
     assert not settings.config_map_mutable
 
 
