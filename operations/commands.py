@@ -5,5 +5,7 @@ What a command needs is imported when it runs: `--help` should not wait for it.
 
 from collections.abc import Callable
 
-COMMANDS: tuple[Callable[..., None], ...] = ()
+from operations.preview.command import preview
+
+COMMANDS: tuple[Callable[..., None], ...] = (preview,)
 """Functions with typer's annotations, named as the commands are."""

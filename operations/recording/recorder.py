@@ -132,7 +132,7 @@ class Recorder(mocks.MockMonitor):
             Registered(
                 type=request.type,
                 name=request.name,
-                inputs={name: _plain(value) for name, value in inputs.items()},
+                inputs={name: plain(value) for name, value in inputs.items()},
                 parent=parent,
                 dependencies=frozenset(map(_name, request.dependencies)),
                 request=request,
@@ -172,14 +172,17 @@ def record(
     return recorder.recording
 
 
-def _plain(value: object) -> object:
-    """Undo what the wire does: a secret is a mark and a value, and no number is whole."""
+def plain(value: object) -> object:
+    """Return a value as the program gave it.
+
+    On the wire a secret is a mark and a value, and no number is whole.
+    """
     if isinstance(value, dict) and rpc._special_sig_key in value:
-        return _plain(value["value"])
+        return plain(value["value"])
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

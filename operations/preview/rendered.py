@@ -1,0 +1,137 @@
+"""Resources as the program would make them, without credentials: of this checkout, or another."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ft_serving.commands.checkout import ROOT
+from operations.preview.changes import Resource
+from operations.preview.errors import PreviewError
+
+_COMPONENT = "ft-serving:components:"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """What the program makes of a stack.
+
+    Attributes:
+        resources: Everything that exists outside of Pulumi; nothing where the stack has no file.
+        refused: Why it makes nothing: what is wrong with the stack's settings.
+    """
+
+    resources: tuple[Resource, ...] = ()
+    refused: str = ""
+
+
+@contextmanager
+def checkout(project: Path, base: str) -> Iterator[Path]:
+    """Give the folder of another state of the project.
+
+    Args:
+        project: The folder of the checkout.
+        base: A folder with another checkout, or a commit as git names it.
+
+    Raises:
+        PreviewError: It is neither.
+    """
+    if (Path(base) / "Pulumi.yaml").is_file():
+        yield Path(base)
+        return
+    commit = _git(project, "rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}")
+    with TemporaryDirectory(prefix="ft-serving-base-") as scratch:
+        folder = Path(scratch) / "project"
+        # An index of its own, so that the checkout's stays as it is; and files with the modes that
+        # the checkout's have, because those decide the tags of images.
+        index = {"GIT_INDEX_FILE": f"{scratch}/index"}
+        _git(project, "read-tree", commit.strip(), variables=index)
+        _git(project, "checkout-index", "--all", f"--prefix={folder}/", variables=index)
+        if not (folder / "Pulumi.yaml").is_file():
+            raise PreviewError(f"{base} is a commit without this project: it has no Pulumi.yaml")
+        yield folder
+
+
+def render(folder: Path, stacks: Sequence[str]) -> dict[str, Rendered]:
+    """Render stacks by the program that lies in a folder.
+
+    Raises:
+        PreviewError: The program fails, other than by refusing a stack's settings.
+    """
+    there = [stack for stack in stacks if (folder / f"Pulumi.{stack}.yaml").is_file()]
+    listed = _listed(folder, there) if there else {}
+    return {stack: _rendered(listed.get(stack, {})) for stack in stacks}
+
+
+def _rendered(listed: Mapping[str, Any]) -> Rendered:
+    return Rendered(
+        resources=tuple(
+            Resource(
+                type=it["type"],
+                name=it["name"],
+                inputs=it["inputs"],
+                protect=it["options"].get("protect", False),
+                retain=it["options"].get("retainOnDelete", False),
+                replaced_on=tuple(
+                    tuple(path.split(".")) for path in it["options"].get("replaceOnChanges", ())
+                ),
+            )
+            for it in listed.get("resources", ())
+            if not it["read"] and not it["type"].startswith(_COMPONENT)
+        ),
+        refused=listed.get("refused", ""),
+    )
+
+
+def _listed(folder: Path, stacks: Sequence[str]) -> dict[str, Any]:
+    # What the shell says of clusters and settings is no part of a stack.
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("KUBECONFIG", "PYTHONPATH") and not name.startswith("PULUMI_")
+    }
+    with TemporaryDirectory(prefix="ft-serving-list-") as scratch:
+        output = Path(scratch) / "resources.json"
+        done = subprocess.run(
+            [sys.executable, "-m", "operations.recording", str(folder), str(output), *stacks],
+            cwd=ROOT,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            said = [line for line in done.stderr.splitlines() if line.strip()]
+            raise PreviewError(
+                f"The program in {folder} fails: {said[-1] if said else done.returncode}"
+            )
+        listed: dict[str, Any] = json.loads(output.read_text())
+        return listed
+
+
+def _git(project: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=project,
+            env={**os.environ, **(variables or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError as exc:
+        raise PreviewError("git is not installed; --base also takes a folder") from exc
+    if done.returncode != 0:
+        raise PreviewError(
+            f"--base must be a folder with a Pulumi.yaml or a commit; git says: "
+            f"{done.stderr.strip() or done.returncode}"
+        )
+    return done.stdout

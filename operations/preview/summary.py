@@ -1,0 +1,188 @@
+"""Puts together what there is to say about each stack, whatever it is compared with."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ft_serving.errors import FtServingError
+from operations.preview.capacity import Capacity, capacity_of
+from operations.preview.changes import Action, Change, Resource
+from operations.preview.compare import compare
+from operations.preview.errors import PreviewError
+from operations.preview.live import preview_live
+from operations.preview.rendered import Rendered, checkout, render
+from operations.preview.warnings import warnings
+from operations.preview.words import quoted
+from stacks.sections.cluster import Cost
+from stacks.stack_file import read_stack_file, stack_names
+
+_FILE_GOES = (
+    "The stack's file would be deleted. What it deployed stays, and costs, until `pulumi destroy` "
+    "is run, which needs the file."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StackSummary:
+    """What there is to say about a stack.
+
+    Attributes:
+        stack: Its name.
+        changes: What would be done, the gravest first.
+        warnings: What someone should know before; names are between backticks.
+        before: The GPUs that it has.
+        after: The GPUs that it would have.
+        prices: What GPUs cost, by the settings that it would have.
+        refused: Why it cannot be deployed; nothing else is known then.
+        note: Why it is not compared.
+    """
+
+    stack: str
+    changes: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()
+    before: Capacity = field(default_factory=Capacity)
+    after: Capacity = field(default_factory=Capacity)
+    prices: Cost = field(default_factory=Cost)
+    refused: str = ""
+    note: str = ""
+
+    def count(self, action: Action) -> int:
+        """How many resources something is done with."""
+        return sum(change.action is action for change in self.changes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """What there is to say about stacks.
+
+    Attributes:
+        against: What they are compared with, in words.
+        stacks: One summary each.
+    """
+
+    against: str
+    stacks: tuple[StackSummary, ...]
+
+
+def summarise_rendered(project: Path, stacks: Sequence[str], base: str) -> Summary:
+    """Compare what the checkout makes with what another state of it makes.
+
+    Args:
+        project: The checkout's folder.
+        stacks: Names of stacks; all that either state has, if empty.
+        base: The other state: a folder or a commit.
+
+    Raises:
+        PreviewError: There is no such stack or state, or the checkout's program fails.
+    """
+    with ExitStack() as context:
+        folder = context.enter_context(checkout(project, base))
+        known = sorted({*stack_names(project), *stack_names(folder)})
+        if unknown := [quoted(it) for it in stacks if it not in known]:
+            raise PreviewError(f"There is no stack {', '.join(unknown)}. There are {known}")
+        wanted = list(dict.fromkeys(stacks)) or known
+        head = render(project, wanted)
+        try:
+            other, failure = render(folder, wanted), ""
+        except PreviewError as exc:
+            other, failure = {}, str(exc)
+        removed = set(wanted) - set(stack_names(project))
+        summaries = [
+            _removed(stack, other.get(stack, Rendered()), folder)
+            if stack in removed
+            else _compared(stack, other.get(stack, Rendered(refused=failure)), head[stack], project)
+            for stack in wanted
+        ]
+    return Summary(against=f"{quoted(base)}, both rendered", stacks=tuple(summaries))
+
+
+def summarise_live(project: Path, stacks: Sequence[str]) -> Summary:
+    """Have Pulumi compare what the checkout makes with what is deployed.
+
+    Args:
+        project: The checkout's folder.
+        stacks: Names of stacks, as Pulumi takes them; all of the checkout's, if empty.
+
+    Raises:
+        PreviewError: Pulumi cannot be run, or a stack has no file.
+    """
+    return Summary(
+        against="the live state",
+        stacks=tuple(
+            live_summary(project, stack, project / f"Pulumi.{_short(stack)}.yaml")
+            for stack in dict.fromkeys(stacks or stack_names(project))
+        ),
+    )
+
+
+def live_summary(project: Path, stack: str, settings: Path) -> StackSummary:
+    """Have Pulumi preview one stack.
+
+    Args:
+        project: The program's folder.
+        stack: The stack's name, as Pulumi takes it.
+        settings: The stack's file.
+    """
+    live = preview_live(project, stack, settings)
+    if live.refused:
+        return StackSummary(stack=stack, refused=live.refused)
+    return _summary(
+        stack, live.changes, (live.before, live.after), (settings.parent, _short(stack))
+    )
+
+
+def _short(stack: str) -> str:
+    """The last part of ORGANISATION/PROJECT/STACK, which the stack's file is named by."""
+    return stack.rpartition("/")[2]
+
+
+def _compared(stack: str, base: Rendered, head: Rendered, project: Path) -> StackSummary:
+    if head.refused:
+        return StackSummary(stack=stack, refused=head.refused)
+    if base.refused:
+        note = f"The base cannot be rendered, so that nothing is compared: {base.refused}"
+        after = _summary(stack, (), (head.resources, head.resources), (project, stack))
+        return StackSummary(
+            stack=stack, before=after.after, after=after.after, prices=after.prices, note=note
+        )
+    changes = compare(base.resources, head.resources)
+    return _summary(stack, changes, (base.resources, head.resources), (project, stack))
+
+
+def _removed(stack: str, base: Rendered, folder: Path) -> StackSummary:
+    summary = _summary(stack, compare(base.resources, ()), (base.resources, ()), (folder, stack))
+    return StackSummary(
+        stack=stack,
+        changes=summary.changes,
+        warnings=(_FILE_GOES,),
+        before=summary.before,
+        prices=summary.prices,
+    )
+
+
+def _summary(
+    stack: str,
+    changes: tuple[Change, ...],
+    states: tuple[Sequence[Resource], Sequence[Resource]],
+    settings: tuple[Path, str],
+) -> StackSummary:
+    gpu, prices = _settings(*settings)
+    return StackSummary(
+        stack=stack,
+        changes=changes,
+        warnings=warnings(changes),
+        before=capacity_of(states[0], gpu),
+        after=capacity_of(states[1], gpu),
+        prices=prices,
+    )
+
+
+def _settings(folder: Path, stack: str) -> tuple[str, Cost]:
+    """The type of GPU and the prices that a stack's file has."""
+    try:
+        config = read_stack_file(folder, stack)
+    except FtServingError:
+        # Of a removed stack whose settings are of another time: its GPUs are counted all the same.
+        return "", Cost()
+    return config.gpu.type, config.cost

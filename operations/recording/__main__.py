@@ -1,0 +1,65 @@
+"""Lists what the program of a folder makes of its stacks: `python -m operations.recording`.
+
+The folder is this checkout, or another state of it. Each has modules of the same names, so that
+each is listed by a process of its own.
+"""
+
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+
+from operations.recording.listing import listing
+from operations.recording.recorder import record
+
+
+def main(folder: str, output: str, *stacks: str) -> None:
+    """Write what is made, by stack, to a file as JSON.
+
+    A stack has `resources`, or in `refused` the message by which the program refuses its settings.
+    """
+    for name in [name for name in sys.modules if name.split(".")[0] == "operations"]:
+        # The recorder is this checkout's. What the program imports is its own folder's.
+        del sys.modules[name]
+    os.chdir(folder)
+    sys.path[0] = str(Path.cwd())
+    Path(output).write_text(json.dumps({stack: _listed(stack) for stack in stacks}))
+
+
+def _listed(stack: str) -> dict[str, Any]:
+    document = yaml.safe_load(Path(f"Pulumi.{stack}.yaml").read_text())
+    config = document["config"]
+    try:
+        recording = record(
+            lambda: runpy.run_path("__main__.py"),
+            stack=stack,
+            config={key: _encoded(value) for key, value in config.items()},
+            secret_keys=[key for key, value in config.items() if _is_secret(value)],
+            digest_of=lambda image: f"(digest of :{image.rpartition(':')[2]})",
+        )
+    except pulumi.RunError as exc:
+        return {"refused": str(exc)}
+    return {"resources": listing(recording)}
+
+
+def _encoded(value: object) -> str:
+    """Encode a setting as Pulumi hands it to programs; a secret stays encrypted."""
+    if isinstance(value, dict) and set(value) == {"secure"}:
+        return str(value["secure"])
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _is_secret(value: object) -> bool:
+    """Whether a setting is, or holds, what Pulumi writes for an encrypted one."""
+    if isinstance(value, dict):
+        return "secure" in value or any(map(_is_secret, value.values()))
+    return isinstance(value, list) and any(map(_is_secret, value))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
