@@ -1,7 +1,7 @@
 """What network policies let through, for networks that enforce none.
 
-As of https://kubernetes.io/docs/concepts/services-networking/network-policies/: they are applied when
-a Service's address has been replaced by that of a pod or of a node, and what comes from a pod's own
+As of https://kubernetes.io/docs/concepts/services-networking/network-policies/: they apply when a
+Service's address has been replaced by that of a pod or of a node, and what comes from a pod's own
 node, as kubelet's probes do, always passes.
 """
 
