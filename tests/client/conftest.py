@@ -1,9 +1,12 @@
 """What the client's tests share."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.client.fake_triton import FakeTriton
 
 CERTIFIED = "ft.example.test"
 """The name in the certificate; not an address that anything here listens on."""
@@ -31,3 +34,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let waits for a model be short."""
     monkeypatch.setattr("ft_serving.client.patience.FIRST_DELAY_S", 0.01)
+
+
+@pytest.fixture
+def triton() -> Iterator[FakeTriton]:
+    """A server that answers as Triton does, and has faults when told so."""
+    with FakeTriton() as triton:
+        yield triton

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,6 @@ from tests.client.fake_triton import FakeTriton, Fault, answer, config
 from tests.serving import TINY_GPTJ, ft_serving
 
 TOKENIZER = str(TINY_GPTJ / "tokenizer.json")
-
-
-@pytest.fixture
-def triton() -> Iterator[FakeTriton]:
-    with FakeTriton() as triton:
-        yield triton
 
 
 def generate(url: str, *options: str) -> subprocess.CompletedProcess[str]:

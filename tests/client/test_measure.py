@@ -1,18 +1,8 @@
 """Measurements, figure by figure."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from ft_serving.client import GenerationClient, Parameters
 from ft_serving.client.measure import Level, Sample, measure
 from tests.client.fake_triton import FakeTriton, Fault
-
-
-@pytest.fixture
-def triton() -> Iterator[FakeTriton]:
-    with FakeTriton() as triton:
-        yield triton
 
 
 def test_a_token_of_a_stream_takes_the_time_behind_the_first() -> None:

@@ -15,6 +15,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 REPOSITORY = "some/model"
+TOKEN = "hf_verySecretToken"
+FILES = {"config.json": b"{}\n", "model.bin": b"0123456789", "sub folder/a+b.txt": b""}
 COMMIT = "1234567890123456789012345678901234567890"
 
 

@@ -1,0 +1,1 @@
+"""The downloader: parts, journals, kills, lies and a full disk."""
