@@ -130,10 +130,11 @@ def test_what_was_changed_a_moment_ago_is_given_time() -> None:
     snapshot, now = recorded("gpu")
     service: Any = copy.deepcopy(snapshot.service())
     stamp = (now - timedelta(seconds=2)).isoformat()
-    service["metadata"]["managedFields"] = [{"time": stamp, "manager": "pulumi"}]
+    written = {"time": stamp, "manager": "pulumi", "fieldsV1": {"f:spec": {}}}
+    service["metadata"]["managedFields"] = [written]
     found = report(changed(snapshot, inference_services=[service]), now)
     assert found.standing is Standing.ON_ITS_WAY, "it may be about the state before the change"
-    service["metadata"]["managedFields"][0]["subresource"] = "status"
+    written |= {"subresource": "status", "fieldsV1": {"f:status": {}}}
     found = report(changed(snapshot, inference_services=[service]), now)
     assert found.standing is Standing.FAILED, "a status changes all the time"
 

@@ -115,7 +115,8 @@ def _changed(service: Document | None) -> datetime:
     stamps = [
         each["time"]
         for each in metadata.get("managedFields") or ()
-        if "time" in each and each.get("subresource") != "status"
+        # Others write finalizers and annotations.
+        if "time" in each and "f:spec" in each.get("fieldsV1", {})
     ]
     return max(map(time, [metadata["creationTimestamp"], *stamps]))
 

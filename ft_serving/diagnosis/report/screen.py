@@ -31,6 +31,7 @@ _STYLES = {
     Standing.ON_ITS_WAY: "bold yellow",
     Standing.FAILED: "bold red",
 }
+_SOUND = (Standing.READY, Standing.SCALED_TO_ZERO)
 _DIGEST_DIGITS = 12
 _TITLE_WIDTH = 8
 _POD_ID = 5
@@ -45,10 +46,11 @@ def show(report: Report, console: Console) -> None:
         report: What to print.
         console: Where.
     """
-    width = min(WIDTH, console.width) if console.is_terminal else WIDTH
+    # What is no terminal has 80, which no log asks for.
+    console.width = min(WIDTH, console.width) if console.is_terminal else WIDTH
     with console.capture() as capture:
         for part in _parts(report):
-            console.print(part, width=width, markup=False, highlight=False)
+            console.print(part, markup=False, highlight=False)
         for count, step in enumerate(report.next_steps):
             title = Text("" if count else "next", style="bold")
             title.pad_right(_TITLE_WIDTH + 2 - len(title))

@@ -1,0 +1,144 @@
+"""What the files in `monitoring/` say of each other, and of what the program makes."""
+
+import re
+
+import pytest
+
+from components import inference_service, kserve, storage
+from components.labels import PART, labels
+from tests.monitoring.files import (
+    FOLDER,
+    GPU,
+    KNATIVE,
+    KUBELET,
+    OF_GPUS,
+    OF_KUBE_STATE_METRICS,
+    OF_PROMETHEUS,
+    TRITON,
+    Document,
+    alerts,
+    dashboard,
+    documents,
+    expressions,
+    metrics,
+    metrics_in,
+)
+
+PORTS = {8002, 9091}
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def test_metrics_are_told_from_all_else_in_an_expression() -> None:
+    expression = (
+        'sum by (a, b) (rate(one_total{c="d and e"}[5m])) / on (f) group_left two > 1e6 '
+        "and histogram_quantile(0.95, sum by (le) (three_bucket)) unless up == 0"
+    )
+    assert metrics_in(expression) == {"one_total", "two", "three_bucket", "up"}
+
+
+def test_every_metric_is_of_a_known_source() -> None:
+    unknown = metrics() - OF_KUBE_STATE_METRICS - OF_GPUS - OF_PROMETHEUS
+    assert {name for name in unknown if not name.startswith((TRITON, KNATIVE, KUBELET))} == set()
+    assert {name for name in unknown if name.startswith(GPU)} == set()
+    assert not (OF_KUBE_STATE_METRICS | OF_GPUS) - metrics(), (
+        "a metric that nothing names is not to be listed"
+    )
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: str(alert["alert"]))
+def test_an_alert_says_what_is_wrong_and_what_to_do(alert: Document) -> None:
+    assert alert["alert"].startswith("FtServing")
+    assert alert["labels"]["severity"] in {"critical", "warning"}
+    assert len(alert["annotations"]["summary"]) > 20
+    assert len(alert["annotations"]["description"]) > 80
+    window = re.search(r"\[(\d+)([smh])\]", alert["expr"])
+    held = re.fullmatch(r"(\d+)([smh])", alert.get("for", "0s"))
+    assert held
+    at_once = int(held[1]) == 0
+    assert not at_once or (window and int(window[1]) * SECONDS[window[2]] >= 1800), (
+        "a moment's state wakes nobody: it holds for a while, or is about half an hour"
+    )
+
+
+def test_alerts_have_names_of_their_own() -> None:
+    names = [alert["alert"] for alert in alerts()]
+    assert len(set(names)) == len(names)
+
+
+def test_names_are_those_that_the_program_gives() -> None:
+    text = "\n".join(expression for _, expression in expressions())
+    assert set(re.findall(r'container="([^"]+)"', text)) == {kserve.CONTAINER}
+    assert set(re.findall(r'persistentvolumeclaim="([^"]+)"', text)) == {storage.CLAIM}
+    predictor = f"{inference_service.NAME}-predictor"
+    for name in re.findall(r'(?:deployment|pod|kn_service_name)=~"([^"]+)"', text):
+        assert predictor in name
+
+
+def relabelings(monitor: Document) -> list[tuple[str, list[Document]]]:
+    """The jobs of a PodMonitor, in the words of a scrape configuration."""
+    found = []
+    for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+        steps = [
+            {
+                re.sub("([A-Z])", lambda m: f"_{m[1].lower()}", key): value
+                for key, value in it.items()
+            }
+            for it in endpoint["relabelings"]
+        ]
+        (job,) = (it["replacement"] for it in steps if it.get("target_label") == "job")
+        found.append((job, [it for it in steps if it.get("target_label") != "job"]))
+    return found
+
+
+def test_the_operator_scrapes_what_prometheus_does() -> None:
+    (plain,) = documents("prometheus.yaml")
+    jobs = {job["job_name"]: job["relabel_configs"] for job in plain["scrape_configs"]}
+    monitors = [it for monitor in documents("pod-monitor.yaml") for it in relabelings(monitor)]
+    assert [name for name, _ in monitors] == list(jobs)
+    # The operator itself selects pods by labels and ports by names, and labels namespace and pod.
+    done_by_it = re.compile(
+        r"_pod_label_app|_container_port_name|_meta_kubernetes_namespace|_pod_name"
+    )
+    for name, steps in monitors:
+        ours = [it for it in jobs[name] if not done_by_it.search(" ".join(it["source_labels"]))]
+        assert steps == ours, name
+
+
+def test_the_selectors_are_the_labels_of_the_servers_pods() -> None:
+    server = labels("server")[PART]
+    (policy,) = documents("network-policy.yaml")
+    assert policy["spec"]["podSelector"]["matchLabels"] == {PART: server}
+    monitor = documents("pod-monitor.yaml")[0]
+    assert monitor["spec"]["selector"]["matchLabels"] == {PART: server}
+
+
+def test_the_network_policy_opens_the_ports_that_are_scraped_and_no_other() -> None:
+    (policy,) = documents("network-policy.yaml")
+    (rule,) = policy["spec"]["ingress"]
+    assert {it["port"] for it in rule["ports"]} == PORTS
+    assert len(rule["from"]) == 1, "to nobody but Prometheus"
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+
+
+def test_kustomize_takes_every_file_that_is_for_a_cluster() -> None:
+    (kustomization,) = documents("kustomization.yaml")
+    listed = set(kustomization["resources"])
+    listed |= {name for it in kustomization["configMapGenerator"] for name in it["files"]}
+    others = {"kustomization.yaml", "prometheus.yaml"}
+    assert listed == {path.name for path in FOLDER.iterdir()} - others
+
+
+def test_the_dashboards_panels_have_room_and_a_text() -> None:
+    panels = dashboard()["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        at = panel["gridPos"]
+        room = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not room & taken, panel["title"]
+        taken |= room
+        assert at["x"] + at["w"] <= 24
+        assert panel["description"]
+        assert panel["datasource"]["uid"] == "${datasource}", (
+            "a dashboard of one installation alone"
+        )
