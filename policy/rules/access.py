@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from policy.pods import pods
-from policy.resource import Resource, items_of, mapping_at, mappings_of
+from policy.resource import UNKNOWN, Resource, items_of, mapping_at, mappings_of
 from policy.rules.base import Rule
 
 ACCOUNTS_WITH_TOKENS = frozenset({"ft-serving-gate"})
@@ -20,7 +20,7 @@ def _tokens(resource: Resource) -> Iterator[str]:
     ):
         yield f"{rule}; a pod that needs a token says so itself"
     for pod in pods(resource):
-        allowed = pod.spec.get("serviceAccountName") in ACCOUNTS_WITH_TOKENS
+        allowed = pod.spec.get("serviceAccountName") in {*ACCOUNTS_WITH_TOKENS, UNKNOWN}
         if pod.spec.get("automountServiceAccountToken") is not False and not allowed:
             yield f"{pod.path}.{rule}"
 
