@@ -44,7 +44,7 @@ def watch(
         verdict: Verdict | None = None
         try:
             verdict = look(clock())
-            reason = verdict.summary.partition("\n")[0]
+            reason = verdict.summary.partition("\n")[0].removesuffix(". Its last lines:")
         except ClusterUnavailableError as exc:
             # It restarts, or a connection broke: as worth waiting for as the service.
             failure, reason = exc, str(exc)

@@ -142,7 +142,17 @@ def test_pods_of_a_job_of_that_name_before_are_not_this_ones() -> None:
 def test_a_job_that_failed_is_told_in_its_commands_words() -> None:
     found = diagnose_job(*snapshot("job", job("models", FAILED)))
     assert found.state is State.FAILED
-    assert found.summary == f"It failed (PodFailurePolicy): {SAID}"
+    assert found.summary == f"It failed: {SAID}"
+
+
+def test_a_job_that_failed_is_told_without_its_attempts() -> None:
+    taken, now = snapshot("job", job("models", FAILED))
+    pods: Any = taken.all(Kind.PODS)
+    for pod in pods:
+        message = f"it: cannot reach it; trying again in 0.3 s\n{SAID}\nTry another."
+        ended = {"reason": "Error", "exitCode": 1, "message": message}
+        pod["status"]["containerStatuses"][0]["state"] = {"terminated": ended}
+    assert diagnose_job(taken, now).summary == f"It failed: {SAID}\nTry another."
 
 
 def test_a_job_whose_pod_ran_out_of_memory_says_so() -> None:

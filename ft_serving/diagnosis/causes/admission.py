@@ -37,10 +37,14 @@ def refusals(snapshot: Snapshot) -> Iterator[Finding]:
             f"which has: {others}",
         )
         return
+    # A quota refuses Knative's trial and then the pod itself, which has a proxy besides: one cause.
+    by_quota: dict[str, Finding] = {}
     for text, begin in _messages(snapshot, service):
         finding = _refusal(snapshot, text, begin)
+        match = _EXCEEDED.search(text)
         if finding is not None:
-            yield finding
+            by_quota[match["quota"] if match else text] = finding
+    yield from by_quota.values()
 
 
 def refused_pods(snapshot: JobSnapshot) -> Iterator[Finding]:

@@ -8,6 +8,9 @@ from ft_serving.diagnosis.job_snapshot import JobSnapshot
 from ft_serving.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.diagnosis.verdict import Cause, Finding
 
+_ERROR = "Error: "
+"""What the commands begin their one error with."""
+
 
 def failed_jobs(snapshot: Snapshot) -> Iterator[Finding]:
     """Jobs that should have written what the service reads, and failed.
@@ -28,7 +31,7 @@ def failed_jobs(snapshot: Snapshot) -> Iterator[Finding]:
         yield found(
             snapshot,
             Cause.JOB,
-            f"Job {name(jobs[-1])}, which writes what the service reads, failed "
+            f"Job {name(jobs[-1])}, which writes what the service reads, failed"
             f"{_why(snapshot, jobs[-1], failed)}",
             since=since(failed, snapshot.begun),
         )
@@ -49,15 +52,16 @@ def failed_job(snapshot: JobSnapshot) -> Iterator[Finding]:
         yield found(
             snapshot,
             Cause.JOB,
-            f"It failed {_why(snapshot, job, failed)}",
+            f"It failed{_why(snapshot, job, failed)}",
             since=since(failed, snapshot.begun),
             grace_s=0.0,
         )
 
 
 def _why(snapshot: Snapshot, job: Document, failed: Document) -> str:
-    said = _last_words(snapshot, job) or failed.get("message")
-    return f"({failed.get('reason')}): {said}"
+    reason, said = failed.get("reason"), _last_words(snapshot, job) or failed.get("message")
+    # The policy that ends a Job at its command's own error is no reason of its own.
+    return f": {said}" if reason == "PodFailurePolicy" else f" ({reason}): {said}"
 
 
 def _last_words(snapshot: Snapshot, job: Document) -> str:
@@ -71,7 +75,9 @@ def _last_words(snapshot: Snapshot, job: Document) -> str:
     for pod in pods:
         for status in pod.get("status", {}).get("containerStatuses") or ():
             ended = status["state"].get("terminated", {})
-            message = str(ended.get("message", "")).strip()
+            # Without a message of its own it is the log's end; the error is the last that is said.
+            _, error, last = str(ended.get("message", "")).rpartition(_ERROR)
+            message = f"{error}{last}".strip()
             if ended.get("reason") == "OOMKilled":
                 return f"it was killed for its memory (OOMKilled); raise its limit. {message}"
             if message:

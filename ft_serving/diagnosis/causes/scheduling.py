@@ -21,6 +21,7 @@ _ASIDE = re.compile(r"\.? *(no new claims to deallocate|preemption: ).*", re.DOT
 _INSUFFICIENT = re.compile(r"(\d+) Insufficient ([\w./-]+)")
 _AFFINITY = "didn't match Pod's node affinity/selector"
 _MOST_NODES = 5
+_REMEDY = ". Ask for what a node has (`kubectl describe nodes` shows it), or add one that has it"
 
 
 def unschedulable_pods(snapshot: Snapshot) -> Iterator[Finding]:
@@ -33,7 +34,8 @@ def unschedulable_pods(snapshot: Snapshot) -> Iterator[Finding]:
         yield found(
             snapshot,
             Cause.UNSCHEDULABLE,
-            f"Pod {name(pod)} fits on no node: {_reasons(snapshot, pod, said)}{_held(snapshot)}",
+            f"Pod {name(pod)} fits on no node: {_reasons(snapshot, pod, said)}"
+            f"{_held(snapshot) or _REMEDY}",
             since=since(scheduled, snapshot.begun),
             grace_s=_grace_s(snapshot, pod),
         )

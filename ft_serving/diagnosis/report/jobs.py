@@ -12,7 +12,7 @@ from ft_serving.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.diagnosis.verdict import State
 
 # How `diagnose_job` begins: the phase says as much.
-_FAILED = re.compile(r"^It failed \(\w*\): ")
+_FAILED = re.compile(r"^It failed(?: \(\w*\))?: ")
 
 _PHASES = {
     State.READY: JobPhase.SUCCEEDED,

@@ -53,6 +53,7 @@ class Waiter:
         self._cancelled = cancelled
         self._timeout = timeout
         self._message = ""
+        self._said = ""
 
     def until_ready(self, thing: Object, check: Check) -> Object:
         """Waits until a check is content, and returns the object as it is then.
@@ -117,9 +118,11 @@ class Waiter:
 
     def _say(self, message: str, problems: tuple[str, ...] = ()) -> None:
         """Reports what is new: where there is no terminal, every report is a line that stays."""
-        if message != self._message:
-            self._message = message
-            self._report("; ".join((message, *problems)))
+        self._message = message
+        told = "; ".join((message, *problems))
+        if told != self._said:
+            self._said = told
+            self._report(told)
 
     def _ended(self) -> str:
         if self._cancelled.is_set():

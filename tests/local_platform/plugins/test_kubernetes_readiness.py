@@ -66,14 +66,13 @@ def test_a_failed_job_tells_its_pods_last_words_though_they_are_deleted() -> Non
     assert state.phase is Phase.FAILED
     assert state.problems == (
         "[Pod it]: [Error] ROOT CAUSE: x",
-        "[Pod it]: last log lines of container main:\none\ntwo",
         "[BackoffLimitExceeded] Job has reached the specified backoff limit",
     )
 
 
-def test_a_log_that_says_what_the_message_says_is_not_repeated() -> None:
-    state = check_pod(PodErrors(), failed_pod("same"), ScriptedCluster(logs="same\n"))
-    assert state.problems == ("[Pod it]: [Error] same",)
+def test_a_log_is_told_where_there_is_no_message() -> None:
+    state = check_pod(PodErrors(), failed_pod(), ScriptedCluster(logs="one\ntwo\n"))
+    assert state.problems[1:] == ("[Pod it]: last log lines of container main:\none\ntwo",)
 
 
 def test_a_container_without_a_message_tells_its_exit_code() -> None:

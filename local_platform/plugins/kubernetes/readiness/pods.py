@@ -55,18 +55,17 @@ class PodErrors:
             f"[Pod {name}]: [{ended.get('reason', 'Error')}] "
             + (message or f"container {container['name']} exited with code {ended['exitCode']}")
         )
-        log = self._last_lines(pod, container["name"], str(ended.get("containerID")), cluster)
-        if log and log != message:
+        # A message is what the container wants to have told; its log would bury that.
+        log = "" if message else self._last_lines(pod, container, ended, cluster)
+        if log:
             yield f"[Pod {name}]: last log lines of container {container['name']}:\n{log}"
 
-    def _last_lines(self, pod: Object, container: str, run: str, cluster: Cluster) -> str:
-        metadata = pod["metadata"]
-        key = (metadata["uid"], f"{container} {run}")
+    def _last_lines(self, pod: Object, container: Object, ended: Object, cluster: Cluster) -> str:
+        metadata, name = pod["metadata"], container["name"]
+        key = (metadata["uid"], f"{name} {ended.get('containerID')}")
         if key not in self._logs:
             try:
-                text = cluster.log(
-                    metadata["namespace"], metadata["name"], container, lines=_LOG_LINES
-                )
+                text = cluster.log(metadata["namespace"], metadata["name"], name, lines=_LOG_LINES)
             except ClusterError:
                 # The node may be gone, or the log cleared; the exit code is still worth telling.
                 return ""
