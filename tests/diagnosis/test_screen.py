@@ -1,5 +1,6 @@
 """A report fits one screen, and a log."""
 
+import dataclasses
 import io
 
 import pytest
@@ -62,3 +63,14 @@ def test_jobs_are_told_in_the_order_in_which_they_run() -> None:
     shown = [line for line in out.getvalue().splitlines() if " old: succeeded" in line]
     assert f"model download {DOWNLOAD}, " in shown[0]
     assert "smoke test smoke-test-0, " in shown[1]
+
+
+def test_digests_are_shortened_but_for_programs() -> None:
+    snapshot, now = recorded("image-digest-host")
+    digest = "0123456789ab" + "c" * 52
+    told = dataclasses.replace(
+        report(snapshot, now), reason=f"Image host/it@sha256:{digest} cannot be pulled"
+    )
+    out = io.StringIO()
+    show(told, Console(file=out))
+    assert "  Image host/it@sha256:0123456789ab… cannot be pulled\n" in out.getvalue()

@@ -1,5 +1,6 @@
 """A report on one screen, on a terminal or in a log."""
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -32,7 +33,7 @@ _STYLES = {
     Standing.FAILED: "bold red",
 }
 _SOUND = (Standing.READY, Standing.SCALED_TO_ZERO)
-_DIGEST_DIGITS = 12
+_DIGEST = re.compile(r"(@sha256:[0-9a-f]{12})[0-9a-f]{52}")
 _TITLE_WIDTH = 8
 _POD_ID = 5
 _WRAPPING = 30
@@ -99,7 +100,7 @@ def _facts(report: Report) -> Table:
     if report.release:
         table.add_row("release", _release(report.release))
     if report.image:
-        table.add_row("image", _short_digest(report.image))
+        table.add_row("image", _short_digests(report.image))
     if report.replicas:
         fewest, most = report.replicas
         table.add_row("replicas", f"{fewest} to {most}, mode {report.mode or 'not chosen yet'}")
@@ -158,7 +159,8 @@ def _warning(warning: Warnings, now: datetime) -> str:
     # Of a pod's name the end tells it from others; `pods` above has the whole.
     about = f"{kind} …{name[-_POD_ID:]}" if kind == "Pod" else f"{kind} {name}"
     how_often = f"{warning.count} times, last {_age(warning.last, now)} ago"
-    return _shortened(f"{about} {warning.reason} ({how_often}): {warning.message}", 2)
+    message = _short_digests(warning.message)
+    return _shortened(f"{about} {warning.reason} ({how_often}): {message}", 2)
 
 
 def _few(lines: list[str], most: int) -> list[str]:
@@ -190,7 +192,7 @@ def _table(*columns: str) -> Table:
 
 
 def _cut(reason: str) -> str:
-    first, *rest = reason.splitlines()
+    first, *rest = _short_digests(reason).splitlines()
     # What follows a sentence are lines of a log or a list: their beginnings tell enough here.
     lines = [first, *(line if len(line) <= _ROOM else f"{line[:_ROOM]}…" for line in rest)]
     if len(lines) > _MOST_REASON_LINES:
@@ -198,9 +200,8 @@ def _cut(reason: str) -> str:
     return "\n".join(lines)
 
 
-def _short_digest(image: str) -> str:
-    name, at, digest = image.partition("@sha256:")
-    return f"{name}{at}{digest[:_DIGEST_DIGITS]}" + ("…" if digest else "")
+def _short_digests(text: str) -> str:
+    return _DIGEST.sub(r"\1…", text)
 
 
 def _age(since: datetime, now: datetime) -> str:
