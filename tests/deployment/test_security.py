@@ -5,6 +5,7 @@ the pods that run, and for the ports that they listen on.
 """
 
 import json
+import secrets
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -14,9 +15,11 @@ from kubernetes import client, config
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ForbiddenError
 
-from local_platform.settings import KUBECONFIG, NAMESPACE
+from local_platform.settings import HUB_URL, KUBECONFIG, NAMESPACE
 from tests.deployment.program import Deployment
 from tests.platform.cluster import Namespace
+from tests.platform.manifests import SCRATCH, SCRATCH_MOUNTS, container, pod
+from tests.policy import token_proxy
 from tests.policy.flows import Peer, allowed
 
 pytestmark = [pytest.mark.platform, pytest.mark.slow]
@@ -38,7 +41,7 @@ Document = dict[str, Any]
 @pytest.fixture(scope="module")
 def pods(cluster: Namespace) -> dict[str, Document]:
     """A pod of each part of the stack, that of the last Job where there are several."""
-    return {it["metadata"]["labels"][PART]: it for it in cluster.items("v1/Pod")}
+    return {it["metadata"]["labels"][PART]: it for it in cluster.items("v1/Pod", PART)}
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +84,16 @@ def test_the_pods_of_a_deployment_are_all_admitted_as_restricted(
 def test_a_plain_pod_is_refused(
     api: DynamicClient, deployment: Deployment, spec: Document, reason: str
 ) -> None:
-    container = {"name": "plain", "image": "registry.example.com/plain:1"}
-    pod = {
+    plain = {
         "metadata": {"generateName": "plain-"},
-        "spec": {"containers": [container], **spec},
+        "spec": {
+            "containers": [{"name": "plain", "image": "registry.example.com/plain:1"}],
+            **spec,
+        },
     }
     with pytest.raises(ForbiddenError) as caught:
         api.resources.get(api_version="v1", kind="Pod").create(
-            namespace=deployment.namespace, body=pod
+            namespace=deployment.namespace, body=plain
         )
     message = json.loads(str(caught.value.body))["message"]
     assert 'violates PodSecurity "restricted' in message
@@ -97,23 +102,23 @@ def test_a_plain_pod_is_refused(
 
 def test_only_the_gate_has_a_token(cluster: Namespace) -> None:
     with_token = {
-        pod["metadata"]["labels"][PART]
-        for pod in cluster.items("v1/Pod")
-        for volume in pod["spec"]["volumes"]
+        found["metadata"]["labels"][PART]
+        for found in cluster.items("v1/Pod", PART)
+        for volume in found["spec"]["volumes"]
         for source in volume.get("projected", {}).get("sources", ())
         if "serviceAccountToken" in source
     }
     assert with_token == {"gate"}
-    secrets = {it["type"] for it in cluster.items("v1/Secret")}
-    assert "kubernetes.io/service-account-token" not in secrets, "such a token never expires"
+    kinds = {it["type"] for it in cluster.items("v1/Secret")}
+    assert "kubernetes.io/service-account-token" not in kinds, "such a token never expires"
 
 
 def test_what_runs_in_containers_that_others_add_is_restricted_too(pods: Document) -> None:
     """Knative's queue-proxy is beside the server, with a security context of Knative's."""
     added = [it for it in pods["server"]["spec"]["containers"] if it["name"] == "queue-proxy"]
     assert added, "another mode of Knative's would be another test"
-    for container in added:
-        security = container["securityContext"]
+    for each in added:
+        security = each["securityContext"]
         assert security["allowPrivilegeEscalation"] is False
         assert security["capabilities"]["drop"] == ["ALL"]
         assert security["readOnlyRootFilesystem"] is True
@@ -209,19 +214,19 @@ def test_every_pod_of_the_stack_is_selected_both_ways(
     network: Network, cluster: Namespace, labels_of: dict[str, Document]
 ) -> None:
     stranger = Peer(name="a stranger", namespace=labels_of["default"], labels={})
-    for document in cluster.items("v1/Pod"):
-        pod = network.pod(document)
-        assert not network.allows(stranger, pod, {8000}), pod.name
-        assert not network.allows(pod, stranger, {8000}), pod.name
+    for document in cluster.items("v1/Pod", PART):
+        own = network.pod(document)
+        assert not network.allows(stranger, own, {8000}), own.name
+        assert not network.allows(own, stranger, {8000}), own.name
 
 
 def test_the_server_is_reached_by_those_on_a_requests_way(network: Network, pods: Document) -> None:
     server = network.pod(pods["server"])
     queue = {
         port["containerPort"]
-        for container in pods["server"]["spec"]["containers"]
-        if container["name"] == "queue-proxy"
-        for port in container["ports"]
+        for each in pods["server"]["spec"]["containers"]
+        if each["name"] == "queue-proxy"
+        for port in each["ports"]
     }
     for namespace, app in ((NAMESPACE, "traefik"), (KNATIVE, "activator"), (KNATIVE, "autoscaler")):
         assert network.allows(network.app(namespace, app), server, queue), app
@@ -280,3 +285,61 @@ def test_with_a_hub_outside_the_policies_open_its_port_alone(
 ) -> None:
     """The stack's own hub is plain HTTP in the cluster, so nothing goes to HTTPS anywhere."""
     assert not network.allows(network.pod(pods["weights"]), NODE, {80, 443})
+
+
+@pytest.fixture(scope="module")
+def token(api: DynamicClient, cluster: Namespace) -> str:
+    """The token of the documentation's proxy, which is in front of the service."""
+    (traefik,) = Namespace(api, NAMESPACE).items("v1/Pod", "app=traefik")
+    image = traefik["spec"]["containers"][0]["image"]
+    token = secrets.token_urlsafe()
+    for manifest in token_proxy.manifests(namespace=cluster.name, image=image, token=token):
+        cluster.create(manifest)
+    cluster.wait(
+        "apps/v1/Deployment", "token-proxy", lambda it: it["status"].get("readyReplicas") == 1
+    )
+    return token
+
+
+@pytest.mark.parametrize("sent", [None, "another-token"])
+def test_without_its_token_the_proxy_lets_nobody_ask(
+    deployment: Deployment, cluster: Namespace, token: str, sent: str | None
+) -> None:
+    asked = cluster.create(question(deployment, sent))["metadata"]["name"]
+    ended = cluster.wait("v1/Pod", asked, has_ended_badly)
+    assert ended["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 1
+    log = cluster.log(asked)
+    assert "FT_SERVING_TOKEN" in log
+    assert "401" in log, log
+    assert "another-token" not in log
+
+
+def test_with_its_token_the_proxy_hands_the_question_on(
+    deployment: Deployment, cluster: Namespace, token: str
+) -> None:
+    assert "Its fleece is white as snow" in cluster.run(question(deployment, token))
+
+
+def has_ended_badly(pod: Document) -> bool:
+    statuses = pod["status"].get("containerStatuses", ())
+    return any("terminated" in it["state"] for it in statuses)
+
+
+def question(deployment: Deployment, token: str | None) -> Document:
+    """A pod that asks through the proxy."""
+    model = deployment.settings["model"]
+    command = (
+        "ft-serving", "generate", "--url=http://token-proxy", "--wait=60",
+        f"--tokenizer={model['repository']}@{model['revision']}",
+        "--prompt=Mary has a little lamb.",
+    )  # fmt: skip
+    variables = {"HF_ENDPOINT": HUB_URL, **({"FT_SERVING_TOKEN": token} if token else {})}
+    asking = container(
+        str(deployment.outputs()["clientImage"]),
+        *command,
+        env=[{"name": name, "value": value} for name, value in variables.items()],
+        volumeMounts=SCRATCH_MOUNTS,
+    )
+    made = pod(f"question-{secrets.token_hex(4)}", asking)
+    made["spec"]["volumes"] = SCRATCH
+    return made
