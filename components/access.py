@@ -13,7 +13,7 @@ from components.labels import labels
 from components.network import gate_policy, server_policy, weights_policy
 from stacks.config import StackConfig
 
-_READABLE = {
+READABLE = {
     "": ["events", "persistentvolumeclaims", "pods", "pods/log"],
     "apps": ["deployments", "replicasets"],
     "batch": ["jobs"],
@@ -126,7 +126,7 @@ class Access(pulumi.ComponentResource):
                 k8s.rbac.v1.PolicyRuleArgs(
                     api_groups=[group], resources=kinds, verbs=["get", "list", "watch"]
                 )
-                for group, kinds in _READABLE.items()
+                for group, kinds in READABLE.items()
             ],
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -32,6 +32,13 @@ class Stack:
     hub_token: pulumi.Output[str] | None
     registry_password: pulumi.Output[str] | None
 
+    def plain_registry_password(self) -> str | None:
+        """The password as it is, for a login before anything is made; never a resource's input."""
+        from pulumi.runtime.config import get_config
+
+        password: str | None = get_config(f"{PROJECT}:{REGISTRY_PASSWORD}")
+        return password
+
 
 def load_stack() -> Stack:
     """Read and check the stack's configuration.

@@ -123,6 +123,13 @@ class Hub(Section):
     )
 
 
+class Preflight(StrEnum):
+    """What becomes of a deployment whose cluster lacks something."""
+
+    STOP = "stop"
+    WARN = "warn"
+
+
 class Cluster(Section):
     """Where it is deployed."""
 
@@ -168,6 +175,12 @@ class Cluster(Section):
         must="be an http or https address without user, path and query",
         use="http://127.0.0.1:8080",
         pattern=r"^https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?$",
+    )
+    preflight: Preflight = setting(
+        "Whether errors that `ft-serving preflight` finds stop a deployment (docs/preflight.md). "
+        "With `warn` they are only told, as where an autoscaler adds the nodes that are missing.",
+        default=Preflight.STOP,
+        **one_of(Preflight),
     )
 
 

@@ -1,0 +1,52 @@
+"""The namespace, and what is in it under the names that the deployment takes."""
+
+from collections.abc import Iterator
+
+from ft_serving.diagnosis.documents import Document, label, name
+from ft_serving.preflight.facts import Facts, Kind
+from ft_serving.preflight.findings import Finding, error, warning
+from ft_serving.preflight.needs import Needs
+
+_ENFORCED = "pod-security.kubernetes.io/enforce"
+_RESTRICTED = "restricted"
+_ANOTHER = "or set cluster.namespace to another one"
+
+
+def namespace(needs: Needs, facts: Facts) -> Iterator[Finding]:
+    """A namespace that takes the deployment, without a service of somebody else's."""
+    for found in facts.all(Kind.NAMESPACE):
+        if found["metadata"].get("deletionTimestamp"):
+            yield error(
+                f"Namespace {name(found)}",
+                found="it being deleted",
+                needed="one that stays",
+                remedy=f"`kubectl wait --for=delete namespace/{name(found)}`, {_ANOTHER}",
+            )
+        level = label(found, _ENFORCED)
+        if level != _RESTRICTED and not is_own(needs, found):
+            yield warning(
+                f"Pod Security of namespace {name(found)}",
+                found=f"{_ENFORCED}={level}" if level else "no level enforced",
+                needed=f"{_RESTRICTED}: it is set, and refuses new pods of others that break it",
+                remedy=f"`kubectl label --dry-run=server --overwrite namespace {name(found)} "
+                f"{_ENFORCED}={_RESTRICTED}` names those, {_ANOTHER}",
+            )
+    for found in facts.all(Kind.SERVICE):
+        if not is_own(needs, found):
+            yield error(
+                f"InferenceService {name(found)} in namespace {needs.namespace}",
+                found="one that this program did not make",
+                needed="the name for its own",
+                remedy=f"`kubectl --namespace {needs.namespace} delete inferenceservice "
+                f"{name(found)}`, {_ANOTHER}",
+            )
+
+
+def is_own(needs: Needs, document: Document) -> bool:
+    """Whether an object has the labels of what this program makes."""
+    return all(label(document, key) == value for key, value in needs.own_labels.items())
+
+
+def is_own_pod(needs: Needs, pod: Document) -> bool:
+    """Whether a pod is the deployment's: what it holds is free for the one that follows."""
+    return pod["metadata"]["namespace"] == needs.namespace and is_own(needs, pod)

@@ -1,0 +1,1 @@
+"""Checks a cluster before a stack is deployed to it."""

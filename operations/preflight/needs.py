@@ -1,0 +1,120 @@
+"""From a stack's configuration to what it needs of a cluster."""
+
+from components.access import READABLE
+from components.inference_service import NAME
+from components.jobs import GATE_RESOURCES, RESERVED_CPU
+from components.kserve import Predictor, render_annotations, render_spec
+from components.labels import labels
+from components.storage import CLAIM
+from ft_serving.diagnosis.documents import Document
+from ft_serving.preflight.needs import Claim, Needs, Permission, Registry
+from stacks.config import StackConfig
+from stacks.resolved import ContainerResources
+from stacks.sections import Mode
+from stacks.versions import INFERENCE_SERVICE_API, INFERENCE_SERVICE_KIND
+
+_VERBS = ("create", "delete", "get", "list", "patch", "watch")
+"""What Pulumi's Kubernetes provider does with what it makes: server-side apply, and waiting."""
+
+_MADE = {
+    "": ("persistentvolumeclaims", "serviceaccounts"),
+    "batch": ("jobs",),
+    "networking.k8s.io": ("networkpolicies",),
+    "rbac.authorization.k8s.io": ("rolebindings", "roles"),
+    "serving.kserve.io": ("inferenceservices",),
+}
+"""The kinds that the program creates in its namespace, by API group."""
+
+_UNKNOWN_IMAGE = f"registry.invalid/server@sha256:{'0' * 64}"
+"""Stands for an image that is not built yet: webhooks ask for one by its digest."""
+
+
+def needs_of(config: StackConfig, password: str | None) -> Needs:
+    """Return what a stack needs.
+
+    Args:
+        config: Its configuration.
+        password: Of `image.username`; None where it is not known.
+    """
+    serverless = config.serving.mode is Mode.SERVERLESS
+    own = {
+        key: labels("")[key] for key in ("app.kubernetes.io/name", "app.kubernetes.io/managed-by")
+    }
+    return Needs(
+        namespace=config.cluster.namespace,
+        service=_service(config),
+        own_labels=own,
+        serverless=serverless,
+        min_replicas=config.scaling.min,
+        max_replicas=config.scaling.max,
+        spare=config.scheduling.spare_gpu,
+        node_labels={it.key: it.values for it in config.node_requirements},
+        gate=_job(GATE_RESOURCES),
+        download=_job(config.job_resources),
+        claim=Claim(
+            name=CLAIM,
+            size=config.storage.size,
+            storage_class=config.storage.storage_class,
+            access_mode=config.storage.access_mode.value,
+        ),
+        permissions=_permissions(config),
+        registry=_registry(config, password),
+    )
+
+
+def _service(config: StackConfig) -> Document:
+    """The InferenceService, as the program renders it."""
+    server = config.image.server.existing or _UNKNOWN_IMAGE
+    predictor = Predictor(config=config, account="ft-serving-server", image=server, claim=CLAIM)
+    return {
+        "apiVersion": INFERENCE_SERVICE_API,
+        "kind": INFERENCE_SERVICE_KIND,
+        "metadata": {
+            "name": NAME,
+            "labels": labels("server"),
+            "annotations": render_annotations(config.serving.mode),
+        },
+        "spec": render_spec(predictor),
+    }
+
+
+def _job(resources: ContainerResources) -> Document:
+    limits = {"cpu": resources.cpu, "memory": resources.memory}
+    return {"requests": {**limits, "cpu": RESERVED_CPU}, "limits": limits}
+
+
+def _permissions(config: StackConfig) -> tuple[Permission, ...]:
+    namespace = [
+        Permission(group="", resource="namespaces", verb=verb, namespaced=False)
+        for verb in ("create", "get", "patch")
+    ]
+    made = [
+        Permission(group=group, resource=resource, verb=verb)
+        for group, resources in _MADE.items()
+        for resource in resources
+        for verb in _VERBS
+    ]
+    # Passwords and tokens, and what Pulumi tells of pods.
+    secrets = [Permission(group="", resource="secrets", verb=verb) for verb in _VERBS]
+    # Nobody can grant the gate what they may not do themselves.
+    granted = [
+        Permission(group=group, resource=resource, verb=verb)
+        for group, resources in READABLE.items()
+        for resource in resources
+        for verb in ("get", "list", "watch")
+    ]
+    with_secrets = config.image.username is not None
+    return tuple(sorted({*namespace, *made, *(secrets if with_secrets else ()), *granted}))
+
+
+def _registry(config: StackConfig, password: str | None) -> Registry:
+    images = config.image
+    sources = (images.server, images.weights, images.client)
+    return Registry(
+        host=images.registry,
+        repository=f"{images.folder}/{config.server_folder}",
+        pushes=any(it.existing is None for it in sources),
+        username=images.username,
+        password=password,
+        existing=tuple(it.existing for it in sources if it.existing is not None),
+    )
