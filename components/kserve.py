@@ -5,6 +5,7 @@ Kubernetes's `core/v1`. Pulumi does not map the names of a custom resource's spe
 written as the API has them.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -179,19 +180,19 @@ def _resources(predictor: Predictor) -> dict[str, Any]:
 
 
 def _probes(predictor: Predictor) -> dict[str, Any]:
-    """Loading is the startup probe's time; the others begin when it has succeeded."""
-    ready = _health("ready")
+    """Nothing ends a server that has not spent the budget on loading.
+
+    For a Deployment that is a startup probe's to see to. Knative's activator asks a pod that wakes
+    up several times a second itself, but where there is a startup probe it waits for kubelet's next
+    one and the news of it (knative.dev/serving, pkg/activator/net/revision_backends.go). So there
+    the liveness probe begins late.
+    """
+    ready, timeouts = _health("ready"), predictor.config.timeouts
     # Knative asks readiness on the service's port. Triton opens the one for gRPC once the model
     # is loaded.
     grpc = predictor.config.serving.protocol is Protocol.GRPC
     asked = {"tcpSocket": {"port": GRPC_PORT}} if grpc else ready
-    return {
-        "startupProbe": {
-            **ready,
-            "periodSeconds": STARTUP_PERIOD_S,
-            "timeoutSeconds": PROBE_TIMEOUT_S,
-            "failureThreshold": predictor.config.timeouts.startup_failures,
-        },
+    probes: dict[str, Any] = {
         "readinessProbe": {
             **asked,
             "periodSeconds": READINESS_PERIOD_S,
@@ -204,6 +205,16 @@ def _probes(predictor: Predictor) -> dict[str, Any]:
             "failureThreshold": LIVENESS_FAILURES,
         },
     }
+    if predictor.config.serving.mode is Mode.SERVERLESS:
+        probes["livenessProbe"]["initialDelaySeconds"] = timeouts.loading
+    else:
+        probes["startupProbe"] = {
+            **ready,
+            "periodSeconds": STARTUP_PERIOD_S,
+            "timeoutSeconds": PROBE_TIMEOUT_S,
+            "failureThreshold": math.ceil(timeouts.loading / STARTUP_PERIOD_S),
+        }
+    return probes
 
 
 def _health(what: str) -> Mapping[str, Any]:

@@ -1,10 +1,9 @@
 """Every timeout, from one number: how long a cold start may take.
 
 Each that waits for another is longer than it, so that the one that knows the cause speaks first:
-the probe gives up before Knative, Knative before the gate, the gate before Pulumi.
+loading gives up before Knative, Knative before the gate, the gate before Pulumi.
 """
 
-import math
 from dataclasses import dataclass
 
 KNATIVE_MAX_REQUEST_S = 600
@@ -26,10 +25,10 @@ _PULUMI_S = 120
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timeouts:
-    """Seconds, unless the name says otherwise.
+    """Seconds.
 
     Attributes:
-        startup_failures: Startup probes that may fail, `STARTUP_PERIOD_S` apart.
+        loading: How long a server may take to load before anything ends it.
         progress_deadline: Knative's `serving.knative.dev/progress-deadline`, of the first replica.
         request: Knative's revision timeout. It begins when a request arrives, so it covers the cold
             start of a service that is scaled to zero; where Knative's maximum is less, clients ask
@@ -40,7 +39,7 @@ class Timeouts:
         client: How long clients wait for a model that is not ready.
     """
 
-    startup_failures: int
+    loading: int
     progress_deadline: int
     request: int
     gate: int
@@ -58,7 +57,7 @@ class Timeouts:
         progress_deadline = budget_s + _SETTLING_S
         gate = progress_deadline + _SETTLING_S
         return cls(
-            startup_failures=math.ceil(budget_s / STARTUP_PERIOD_S),
+            loading=budget_s,
             progress_deadline=progress_deadline,
             # An answer of its own takes long, too, so that short budgets do not shorten it.
             request=min(KNATIVE_MAX_REQUEST_S, max(300, budget_s + _SETTLING_S)),

@@ -89,17 +89,22 @@ def test_grpc_is_named_as_knative_wants_it_and_is_asked_by_tcp() -> None:
     grpc = container(CPU, {"serving.protocol": "grpc"})
     assert grpc["ports"] == [{"name": "h2c", "containerPort": 8001, "protocol": "TCP"}]
     assert grpc["readinessProbe"]["tcpSocket"] == {"port": 8001}
-    assert grpc["startupProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8000}
+    standard = container(CPU, {"serving.protocol": "grpc", "serving.mode": "Standard"})
+    assert standard["startupProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8000}
     http = container(CPU)
     assert http["ports"] == [{"name": "http1", "containerPort": 8000, "protocol": "TCP"}]
     assert http["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8000}
 
 
-def test_a_slow_load_is_the_startup_probes_time_alone() -> None:
-    probes = container(CPU, {"coldStart": {"budgetSeconds": 1800}})
-    startup = probes["startupProbe"]
-    assert startup["periodSeconds"] * startup["failureThreshold"] == 1800
-    assert probes["livenessProbe"] == container(CPU)["livenessProbe"]
+def test_a_slow_load_is_no_reason_to_end_a_server() -> None:
+    budget = {"coldStart": {"budgetSeconds": 500}}
+    serverless = container(CPU, budget)
+    assert serverless["livenessProbe"]["initialDelaySeconds"] == 500
+    assert "startupProbe" not in serverless, "with one, Knative's activator wakes it up slower"
+    standard = container(CPU, {**budget, "serving.mode": "Standard"})
+    startup = standard["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] == 500
+    assert "initialDelaySeconds" not in standard["livenessProbe"]
 
 
 def test_one_budget_sets_knatives_timeouts() -> None:
