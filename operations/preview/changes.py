@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from operations.preview.differences import Path, Property
+from operations.preview.differences import UNKNOWN, Path, Property
 
 INFERENCE_SERVICE = ":InferenceService"
 CLAIM = ":PersistentVolumeClaim"
@@ -46,14 +46,14 @@ class Resource:
     @property
     def kind(self) -> str:
         """The last part of its type, such as Job."""
-        return self.type.rpartition(":")[2]
+        return "Provider" if self.type == PROVIDER else self.type.rpartition(":")[2]
 
     @property
     def object_name(self) -> str:
-        """The name that it has in the cluster, else its logical one."""
+        """The name that it has in the cluster, or, if that is not known, its logical one."""
         metadata = self.inputs.get("metadata")
         name = metadata.get("name") if isinstance(metadata, Mapping) else None
-        return name if isinstance(name, str) else self.name
+        return name if isinstance(name, str) and name != UNKNOWN else self.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -53,7 +53,7 @@ def preview(
 def _require_sound(summary: "Summary", *, fail_on_warning: bool) -> None:
     refused = [it.stack for it in summary.stacks if it.refused]
     if refused:
-        raise RefusedError(f"Cannot be deployed: {', '.join(refused)}. The summary says why")
+        raise RefusedError(f"Stacks cannot be deployed: {', '.join(refused)}. The summary says why")
     warned = [it.stack for it in summary.stacks if it.warnings]
     if warned and fail_on_warning:
         raise RefusedError(f"There are warnings about {', '.join(warned)}. The summary has them")

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from operations.recording.listing import SECRET
+
 Path = tuple[str | int, ...]
 
 
@@ -14,6 +16,10 @@ class Absent(Enum):
 
 
 ABSENT = Absent.ABSENT
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""What Pulumi writes for a value that is known once something else exists
+(`UnknownStringValue` in its sdk/go/common/resource/plugin)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,13 +60,22 @@ def path_text(path: Path) -> str:
 
 def differences(old: object, new: object, path: Path = ()) -> Iterator[Property]:
     """Yield the innermost properties that differ, in the order of the old ones."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
+    if (
+        isinstance(old, Mapping)
+        and isinstance(new, Mapping)
+        and not (is_secret(old) or is_secret(new))
+    ):
         for name in dict.fromkeys([*old, *new]):
             yield from differences(old.get(name, ABSENT), new.get(name, ABSENT), (*path, name))
     elif isinstance(old, list) and isinstance(new, list):
         yield from _of_lists(old, new, path)
     elif old != new:
         yield Property(path=path, old=old, new=new)
+
+
+def is_secret(value: object) -> bool:
+    """Tell whether a value is what a recording has instead of a secret."""
+    return isinstance(value, Mapping) and set(value) == {SECRET}
 
 
 def _of_lists(old: list[object], new: list[object], path: Path) -> Iterator[Property]:

@@ -17,9 +17,8 @@ from operations.preview.differences import ABSENT, Property, differences
 from operations.preview.differences import Path as PropertyPath
 from operations.preview.errors import PreviewError
 from operations.recording.listing import SECRET
+from operations.recording.recorder import COMPONENT, STACK
 
-_COMPONENT = "ft-serving:components:"
-_STACK = "pulumi:pulumi:Stack"
 _REPLACED = {"replace", "create-replacement", "delete-replaced"}
 _ACTIONS = {"create": Action.CREATE, "update": Action.UPDATE, "delete": Action.DELETE}
 
@@ -82,7 +81,7 @@ def summarised(steps: Sequence[Mapping[str, Any]]) -> Live:
     by_urn: dict[str, list[Mapping[str, Any]]] = {}
     for step in steps:
         kind = step["urn"].split("::")[2].rpartition("$")[2]
-        if kind != _STACK and not kind.startswith(_COMPONENT) and "read" not in step["op"]:
+        if kind != STACK and not kind.startswith(COMPONENT) and "read" not in step["op"]:
             by_urn.setdefault(step["urn"], []).append(step)
     of = {urn: _Steps(urn=urn, steps=tuple(steps)) for urn, steps in by_urn.items()}
     changes = [change for each in of.values() for change in each.changes()]
@@ -189,9 +188,11 @@ def _digest(text: str) -> dict[str, Any] | None:
 
 def _reason(digest: Mapping[str, Any], shown: str) -> str:
     """What Pulumi says that is wrong: the program's errors, else all that it wrote."""
-    errors = [
-        str(it["message"]).strip()
+    errors = dict.fromkeys(
+        str(it["message"]).strip().removeprefix("error: ")
         for it in digest.get("diagnostics") or ()
         if it.get("severity") == "error"
-    ]
-    return "\n".join(dict.fromkeys(errors)) or shown.strip() or "`pulumi preview` failed"
+    )
+    # The last one says that the program failed, once it has itself said why.
+    told = [it for it in errors if not it.startswith("an unhandled error occurred")]
+    return "\n".join(told or errors) or shown.strip() or "`pulumi preview` failed"

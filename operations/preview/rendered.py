@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,7 @@ from typing import Any
 from ft_serving.commands.checkout import ROOT
 from operations.preview.changes import Resource
 from operations.preview.errors import PreviewError
-
-_COMPONENT = "ft-serving:components:"
+from operations.recording.recorder import COMPONENT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,8 +41,8 @@ def checkout(project: Path, base: str) -> Iterator[Path]:
     Raises:
         PreviewError: It is neither.
     """
-    if (Path(base) / "Pulumi.yaml").is_file():
-        yield Path(base)
+    if base and (Path(base) / "Pulumi.yaml").is_file():
+        yield Path(base).resolve()
         return
     commit = _git(project, "rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}")
     with TemporaryDirectory(prefix="ft-serving-base-") as scratch:
@@ -66,26 +65,30 @@ def render(folder: Path, stacks: Sequence[str]) -> dict[str, Rendered]:
     """
     there = [stack for stack in stacks if (folder / f"Pulumi.{stack}.yaml").is_file()]
     listed = _listed(folder, there) if there else {}
-    return {stack: _rendered(listed.get(stack, {})) for stack in stacks}
+    return {
+        stack: Rendered(
+            resources=resources_of(listed.get(stack, {}).get("resources", ())),
+            refused=listed.get(stack, {}).get("refused", ""),
+        )
+        for stack in stacks
+    }
 
 
-def _rendered(listed: Mapping[str, Any]) -> Rendered:
-    return Rendered(
-        resources=tuple(
-            Resource(
-                type=it["type"],
-                name=it["name"],
-                inputs=it["inputs"],
-                protect=it["options"].get("protect", False),
-                retain=it["options"].get("retainOnDelete", False),
-                replaced_on=tuple(
-                    tuple(path.split(".")) for path in it["options"].get("replaceOnChanges", ())
-                ),
-            )
-            for it in listed.get("resources", ())
-            if not it["read"] and not it["type"].startswith(_COMPONENT)
-        ),
-        refused=listed.get("refused", ""),
+def resources_of(listing: Iterable[Mapping[str, Any]]) -> tuple[Resource, ...]:
+    """Read what `operations.recording.listing` lists, without what exists in Pulumi alone."""
+    return tuple(
+        Resource(
+            type=it["type"],
+            name=it["name"],
+            inputs=it["inputs"],
+            protect=it["options"].get("protect", False),
+            retain=it["options"].get("retainOnDelete", False),
+            replaced_on=tuple(
+                tuple(path.split(".")) for path in it["options"].get("replaceOnChanges", ())
+            ),
+        )
+        for it in listing
+        if not it["read"] and not it["type"].startswith(COMPONENT)
     )
 
 

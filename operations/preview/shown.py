@@ -19,7 +19,7 @@ def rows(summary: Summary) -> list[tuple[str, ...]]:
 
 def _cells(stack: StackSummary) -> tuple[str, ...]:
     if stack.refused:
-        return ("cannot be deployed", *[""] * (len(COLUMNS) - 2))
+        return ("refused", *[""] * (len(COLUMNS) - 2))
     if stack.note:
         counts = ["not compared", "", "", ""]
     else:
@@ -56,7 +56,7 @@ def _span(least: str, most: str) -> str:
 def headline(stack: StackSummary) -> str:
     """Say in a few words what happens to a stack."""
     if stack.refused:
-        return "cannot be deployed"
+        return "refused"
     if stack.note:
         return "not compared"
     said = [f"{stack.count(it)} to {it}" for it in _COUNTED if stack.count(it)]

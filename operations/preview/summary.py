@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ft_serving.errors import FtServingError
@@ -14,6 +14,7 @@ from operations.preview.live import preview_live
 from operations.preview.rendered import Rendered, checkout, render
 from operations.preview.warnings import warnings
 from operations.preview.words import quoted
+from stacks.config import StackConfig
 from stacks.sections.cluster import Cost
 from stacks.stack_file import read_stack_file, stack_names
 
@@ -80,7 +81,9 @@ def summarise_rendered(project: Path, stacks: Sequence[str], base: str) -> Summa
         folder = context.enter_context(checkout(project, base))
         known = sorted({*stack_names(project), *stack_names(folder)})
         if unknown := [quoted(it) for it in stacks if it not in known]:
-            raise PreviewError(f"There is no stack {', '.join(unknown)}. There are {known}")
+            raise PreviewError(
+                f"There is no stack {', '.join(unknown)}. There are {', '.join(known)}"
+            )
         wanted = list(dict.fromkeys(stacks)) or known
         head = render(project, wanted)
         try:
@@ -123,66 +126,70 @@ def live_summary(project: Path, stack: str, settings: Path) -> StackSummary:
         project: The program's folder.
         stack: The stack's name, as Pulumi takes it.
         settings: The stack's file.
+
+    Raises:
+        PreviewError: Pulumi cannot be run, or the file cannot be read.
     """
     live = preview_live(project, stack, settings)
     if live.refused:
         return StackSummary(stack=stack, refused=live.refused)
-    return _summary(
-        stack, live.changes, (live.before, live.after), (settings.parent, _short(stack))
+    config = _config(settings.parent, _short(stack))
+    return summary_of(stack, live.changes, live.before, live.after, config)
+
+
+def summary_of(
+    stack: str,
+    changes: tuple[Change, ...],
+    before: Sequence[Resource],
+    after: Sequence[Resource],
+    config: StackConfig | None,
+) -> StackSummary:
+    """Say of a stack's changes what they mean.
+
+    Args:
+        stack: The stack's name.
+        changes: What would be done.
+        before: The resources that there are.
+        after: The resources that there would be.
+        config: The stack's settings, for prices; None where they cannot be read.
+    """
+    gpu = config.gpu.type if config else ""
+    return StackSummary(
+        stack=stack,
+        changes=changes,
+        warnings=warnings(changes),
+        before=capacity_of(before, gpu),
+        after=capacity_of(after, gpu),
+        prices=config.cost if config else Cost(),
     )
-
-
-def _short(stack: str) -> str:
-    """The last part of ORGANISATION/PROJECT/STACK, which the stack's file is named by."""
-    return stack.rpartition("/")[2]
 
 
 def _compared(stack: str, base: Rendered, head: Rendered, project: Path) -> StackSummary:
     if head.refused:
         return StackSummary(stack=stack, refused=head.refused)
+    config = _config(project, stack)
     if base.refused:
+        summary = summary_of(stack, (), head.resources, head.resources, config)
         note = f"The base cannot be rendered, so that nothing is compared: {base.refused}"
-        after = _summary(stack, (), (head.resources, head.resources), (project, stack))
-        return StackSummary(
-            stack=stack, before=after.after, after=after.after, prices=after.prices, note=note
-        )
+        return replace(summary, note=note)
     changes = compare(base.resources, head.resources)
-    return _summary(stack, changes, (base.resources, head.resources), (project, stack))
+    return summary_of(stack, changes, base.resources, head.resources, config)
 
 
 def _removed(stack: str, base: Rendered, folder: Path) -> StackSummary:
-    summary = _summary(stack, compare(base.resources, ()), (base.resources, ()), (folder, stack))
-    return StackSummary(
-        stack=stack,
-        changes=summary.changes,
-        warnings=(_FILE_GOES,),
-        before=summary.before,
-        prices=summary.prices,
-    )
+    changes = compare(base.resources, ())
+    summary = summary_of(stack, changes, base.resources, (), _config(folder, stack))
+    return replace(summary, warnings=(_FILE_GOES,))
 
 
-def _summary(
-    stack: str,
-    changes: tuple[Change, ...],
-    states: tuple[Sequence[Resource], Sequence[Resource]],
-    settings: tuple[Path, str],
-) -> StackSummary:
-    gpu, prices = _settings(*settings)
-    return StackSummary(
-        stack=stack,
-        changes=changes,
-        warnings=warnings(changes),
-        before=capacity_of(states[0], gpu),
-        after=capacity_of(states[1], gpu),
-        prices=prices,
-    )
-
-
-def _settings(folder: Path, stack: str) -> tuple[str, Cost]:
-    """The type of GPU and the prices that a stack's file has."""
+def _config(folder: Path, stack: str) -> StackConfig | None:
     try:
-        config = read_stack_file(folder, stack)
+        return read_stack_file(folder, stack)
     except FtServingError:
-        # Of a removed stack whose settings are of another time: its GPUs are counted all the same.
-        return "", Cost()
-    return config.gpu.type, config.cost
+        # Settings of another time than this checkout's: GPUs are counted, and have no prices.
+        return None
+
+
+def _short(stack: str) -> str:
+    """The last part of ORGANISATION/PROJECT/STACK, which the stack's file is named by."""
+    return stack.rpartition("/")[2]

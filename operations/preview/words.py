@@ -4,12 +4,8 @@ import json
 from collections.abc import Mapping
 from itertools import takewhile
 
-from operations.preview.differences import ABSENT, Property, path_text
+from operations.preview.differences import ABSENT, UNKNOWN, Property, is_secret, path_text
 from operations.recording.listing import SECRET
-
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""What Pulumi writes for a value that is known once something else exists
-(`UnknownStringValue` in its sdk/go/common/resource/plugin)."""
 
 _LONGEST = 160
 """Characters of a value."""
@@ -38,9 +34,9 @@ def one_line(item: Property) -> str:
 
 def masked(value: object) -> object:
     """A value with a text for each secret, for programs."""
+    if is_secret(value):
+        return SECRET
     if isinstance(value, Mapping):
-        if set(value) == {SECRET}:
-            return SECRET
         return {name: masked(item) for name, item in value.items()}
     return [masked(item) for item in value] if isinstance(value, list) else value
 
