@@ -70,6 +70,7 @@ class SmokeTest(pulumi.ComponentResource):
                         pulumi.Output.concat("--inference-service=", service),
                         pulumi.Output.concat("--namespace=", args.identity.namespace),
                         f"--timeout={timeouts.gate}",
+                        f"--protocol={args.config.serving.protocol.value}",
                         f"--tokenizer={args.config.tokenizer_source}",
                         *_question(args.config.golden_question),
                     ],

@@ -123,11 +123,17 @@ def test_the_smoke_test_asks_the_golden_question() -> None:
         "--inference-service=it",
         "--namespace=models",
         f"--timeout={CPU_STACK.timeouts.gate}",
+        "--protocol=http",
         f"--tokenizer=tiny-gptj@{COMMIT}",
         "--prompt=Mary has a little lamb.",
         "--output-length=38",
         f"--expect-token-ids={','.join(map(str, golden.expected_token_ids or ()))}",
     ]
+
+
+def test_the_smoke_test_asks_by_the_services_protocol() -> None:
+    arguments = container(smoke_test({"serving.protocol": "grpc"}))["args"]
+    assert "--protocol=grpc" in arguments, "KServe's address is http:// for both"
 
 
 def test_words_are_expected_where_tokens_are_not_known() -> None:
