@@ -33,7 +33,7 @@ class GenerationClient:
     """A client of one served model; may be shared between threads.
 
     Nothing is connected or loaded before the first request, which waits through a cold start. A
-    later request that finds the server gone waits again, and is then repeated, once.
+    later request that finds the server gone, or loses it, waits again and is repeated.
 
     Every method may raise a `ClientError` (see `ft_serving.client.errors`) that says what to do.
     """

@@ -22,6 +22,8 @@ _QUEUE_FULL = ("exceeds maximum queue size", "pending request queue full")
 # Triton's checks of a request against config.pbtxt.
 _MISMATCH = ("data-type is", "unexpected shape", "batch size", "unexpected inference input")
 _STARTING = (502, 503, 504)
+# Triton's Python backend, whose process for the model has died; the server ends a moment later.
+_DEAD = "stub process"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +60,8 @@ def error(refusal: Refusal, endpoint: Endpoint, model: str) -> ClientError:
             f"{endpoint} has no model {model!r}. Name one that it serves, as its log lists them"
         )
     # Triton knows the model and is loading it.
-    if "no available versions" in words or "not ready" in words or status in _STARTING:
+    loading = "no available versions" in words or "not ready" in words
+    if loading or _DEAD in words or status in _STARTING:
         slow = "; or the request took longer than its gateway allows" if status == 504 else ""
         return UnavailableError(f"{model!r} is not ready: {answered}{slow}")
     if status == 404:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from ft_serving.client.answer import Answer, Completion, Ending, completions
@@ -12,6 +13,9 @@ from ft_serving.client.parameters import DEFAULT_OUTPUT_LENGTH, Parameters
 from ft_serving.client.patience import wait_until_ready
 from ft_serving.client.tensors import Array, Tokens, encode
 from ft_serving.client.transport import Transport
+
+MOST_TIMES = 6
+"""How often one request is sent at most: it may be what ends the server each time."""
 
 T = TypeVar("T")
 
@@ -46,8 +50,9 @@ class _Request:
 class Session:
     """A model behind a transport, which it waits for where that helps.
 
-    A request that finds a server gone that was there before waits until it is back, and is then
-    repeated, once.
+    A request that finds a server gone that was there before, or loses it, is repeated when the
+    server is back: an answer depends on its request alone, so that asking again changes nothing.
+    A stream goes on behind the tokens that it has given.
     """
 
     def __init__(self, transport: Transport, wait_s: float, say: Callable[[str], None]) -> None:
@@ -82,15 +87,19 @@ class Session:
         """
         if not self.model().decoupled:
             request = self._request(prompts, parameters, lexicon)
-            return request.completions(
-                self._persistently(lambda: self._transport.infer(request.inputs))
-            )
+            answer = self._persistently(partial(self._transport.infer, request.inputs))
+            return request.completions(answer)
         # A decoupled model answers by streams alone; a stream's last response has everything.
         batches = [prompts]
         if len(prompts) > 1 and not self._transport.streams_batches:
             batches = [[prompt] for prompt in prompts]
         requests = [self._request(batch, parameters, lexicon) for batch in batches]
-        return [row for request in requests for row in request.completions(self._last(request))]
+        answers = [self._persistently(partial(self._last, request)) for request in requests]
+        return [
+            row
+            for request, answer in zip(requests, answers, strict=True)
+            for row in request.completions(answer)
+        ]
 
     def stream(
         self, prompt: Tokens, parameters: Parameters, lexicon: Lexicon
@@ -105,10 +114,23 @@ class Session:
                 f"{parameters['beam_width']}"
             )
         request = self._request([prompt], parameters, lexicon)
-        with closing(self._answers(request)) as answers:
-            for answer in answers:
-                [[completion]] = request.completions(answer)
-                yield completion
+        given: Completion | None = None
+        while True:
+            first, rest = self._persistently(partial(self._begin, request, given))
+            with closing(rest):
+                if first is None:
+                    return
+                given = first
+                yield given
+                try:
+                    for answer in rest:
+                        [[given]] = request.completions(answer)
+                        yield given
+                except UnavailableError:
+                    if not self._wait_s:
+                        raise
+                else:
+                    return
 
     def _request(
         self, prompts: Sequence[Tokens], parameters: Parameters, lexicon: Lexicon
@@ -124,31 +146,64 @@ class Session:
             ),
         )
 
+    def _begin(
+        self, request: _Request, given: Completion | None
+    ) -> tuple[Completion | None, Generator[Answer, None, None]]:
+        """Open a stream; return what it has behind `given`, if anything, and the rest."""
+        answers = self._transport.stream(request.inputs)
+        for answer in answers:
+            [[grown]] = request.completions(answer)
+            if given is None or _goes_on(grown, given):
+                return grown, answers
+        return None, answers
+
     def _last(self, request: _Request) -> Answer:
+        """A whole stream's last answer."""
         last = None
-        for answer in self._answers(request):
-            last = answer
+        with closing(self._transport.stream(request.inputs)) as answers:
+            for answer in answers:
+                last = answer
         if last is None:
             raise ServerError("The server ended the stream without an answer; see its log")
         return last
 
-    def _answers(self, request: _Request) -> Generator[Answer, None, None]:
-        def begin() -> tuple[Answer | None, Generator[Answer, None, None]]:
-            answers = self._transport.stream(request.inputs)
-            return next(answers, None), answers
-
-        first, rest = self._persistently(begin)
-        with closing(rest):
-            if first is not None:
-                yield first
-                yield from rest
-
     def _persistently(self, ask: Callable[[], T]) -> T:
+        """Ask; where the server is gone, wait for it and ask again."""
+        times = 1
         try:
             return ask()
         except UnavailableError:
             if not self._wait_s:
                 raise
-            self._model = None
-            self.model()
-            return ask()
+
+        def again(timeout_s: float) -> T:
+            nonlocal times
+            self._model = self._transport.describe(timeout_s)
+            times += 1
+            try:
+                return ask()
+            except UnavailableError as exc:
+                if times < MOST_TIMES:
+                    raise
+                raise ServerError(
+                    f"{exc}. The request was sent {times} times, and the server was there before "
+                    "each and gone behind it; is it the request that ends it? Its log may tell"
+                ) from exc
+
+        return wait_until_ready(again, self._wait_s, self._say)
+
+
+def _goes_on(grown: Completion, given: Completion) -> bool:
+    """Whether a repeated stream has come behind what is given.
+
+    Raises:
+        ServerError: It is another text.
+    """
+    tokens = len(given.output_ids)
+    if len(grown.output_ids) <= tokens:
+        return False
+    if grown.output_ids[:tokens] != given.output_ids:
+        raise ServerError(
+            "The stream broke off, and the server now answers with another text; ask again"
+        )
+    return True

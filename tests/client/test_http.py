@@ -15,6 +15,7 @@ from ft_serving.client.errors import (
     ServerError,
     UnavailableError,
 )
+from ft_serving.client.session import MOST_TIMES
 from tests.client.asking import MARY, client, error
 from tests.client.conftest import CERTIFIED
 from tests.client.fake_triton import TEXT, FakeTriton, Fault, config
@@ -177,14 +178,73 @@ def test_a_server_that_goes_away_later_is_waited_for_and_asked_once_more(
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_a_request_is_repeated_only_once(triton: FakeTriton) -> None:
+def test_a_request_that_a_dying_server_drops_several_times_is_answered_by_the_next(
+    triton: FakeTriton,
+) -> None:
+    configured = Fault(body=json.dumps(config()).encode())
+    dying = error(500, "Stub process 'fastertransformer_0_0' is not healthy.")
     with client(triton, wait_s=60) as asked:
         asked.model()
-        configured = Fault(body=json.dumps(config()).encode())
-        triton.faults.extend([Fault(status=503), configured, Fault(status=503)])
-        with pytest.raises(UnavailableError):
+        triton.faults.extend([Fault(raw=b""), configured, dying, configured, Fault(status=502)])
+        [[completion]] = asked.generate_ids([[5]], output_length=1)
+    assert completion.output_ids == (TEXT[0],)
+    assert triton.paths == ["config", *("infer", "config") * 3, "infer"]
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_request_that_always_ends_the_server_is_given_up(triton: FakeTriton) -> None:
+    configured = Fault(body=json.dumps(config()).encode())
+    with client(triton, wait_s=60) as asked:
+        asked.model()
+        triton.faults.extend([Fault(status=503), configured] * MOST_TIMES)
+        with pytest.raises(ServerError, match=r"sent 6 times, .* is it the request that ends it\?"):
             asked.generate_ids([[5]], output_length=1)
-    assert triton.paths == ["config", "infer", "config", "infer"]
+    assert triton.paths.count("infer") == MOST_TIMES
+
+
+BROKEN_OFF = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+
+
+def stream_that_breaks_off(*tokens: int) -> Fault:
+    """A stream of [5] with its first tokens, whose server then dies."""
+    values = {"output_ids": [5, *tokens, 1, 1], "sequence_length": 1 + len(tokens)}
+    event = f"data: {json.dumps(values)}\n\n".encode()
+    return Fault(raw=BROKEN_OFF + b"%x\r\n%s\r\n" % (len(event), event))
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_stream_that_breaks_off_goes_on_behind_what_it_gave() -> None:
+    with FakeTriton(config(decoupled=True)) as triton, client(triton, wait_s=60) as asked:
+        asked.model()
+        triton.faults.extend([stream_that_breaks_off(*TEXT[:2]), Fault(status=503)])
+        pieces = list(asked.stream_ids([5], output_length=4))
+        assert pieces == [tuple(TEXT[:2]), (TEXT[2],), (TEXT[3],)]
+        triton.faults.append(stream_that_breaks_off(*TEXT[:2]))
+        [[completion]] = asked.generate_ids([[5]], output_length=4)
+    assert completion.output_ids == tuple(TEXT), "whole answers come by streams, too"
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_stream_that_broke_off_does_not_go_on_with_another_text() -> None:
+    with FakeTriton(config(decoupled=True)) as triton, client(triton, wait_s=60) as asked:
+        asked.model()
+        triton.faults.append(stream_that_breaks_off(TEXT[0], TEXT[0] + 1))
+        pieces = asked.stream_ids([5], output_length=4)
+        assert next(pieces) == (TEXT[0], TEXT[0] + 1)
+        with pytest.raises(ServerError, match="answers with another text; ask again"):
+            next(pieces)
+
+
+def test_without_patience_a_stream_that_breaks_off_is_told() -> None:
+    with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
+        asked.model()
+        triton.faults.append(stream_that_breaks_off(TEXT[0]))
+        pieces = asked.stream_ids([5], output_length=4)
+        assert next(pieces) == (TEXT[0],)
+        with pytest.raises(UnavailableError, match="cannot reach"):
+            next(pieces)
 
 
 def test_without_patience_a_server_that_is_gone_is_told_at_once(triton: FakeTriton) -> None:
