@@ -123,10 +123,16 @@ class Access(pulumi.ComponentResource):
             f"{self._name}-gate",
             metadata=self._metadata("gate", "ft-serving-gate"),
             rules=[
+                *(
+                    k8s.rbac.v1.PolicyRuleArgs(
+                        api_groups=[group], resources=kinds, verbs=["get", "list", "watch"]
+                    )
+                    for group, kinds in READABLE.items()
+                ),
+                # Knative tries no failed revision again, and makes anew the newest one, if deleted.
                 k8s.rbac.v1.PolicyRuleArgs(
-                    api_groups=[group], resources=kinds, verbs=["get", "list", "watch"]
-                )
-                for group, kinds in READABLE.items()
+                    api_groups=["serving.knative.dev"], resources=["revisions"], verbs=["delete"]
+                ),
             ],
             opts=pulumi.ResourceOptions(parent=self),
         )

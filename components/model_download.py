@@ -84,7 +84,9 @@ class ModelDownload(pulumi.ComponentResource):
                 ),
                 deadline_seconds=deadline,
             ),
-            opts=pulumi.ResourceOptions(parent=self),
+            # Also where a user has it done again (`--replace`), for weights that were damaged: one
+            # of its name that is there would be left as it is.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
         gate = self._gate(f"{name}-gate", job, args)
         made = job.metadata.apply(lambda metadata: str(metadata.name))

@@ -80,7 +80,7 @@ def gate(
         from ft_serving.diagnosis.cluster import Cluster
         from ft_serving.gate.expectation import Expectation
         from ft_serving.gate.question import ask
-        from ft_serving.gate.readiness import wait_until_ready
+        from ft_serving.gate.readiness import try_again, wait_until_ready
 
         expectation = Expectation(
             text=_text(expect_text),
@@ -94,6 +94,7 @@ def gate(
         # Before the wait: a wrong name should not show after ten minutes.
         load_tokenizer(tokenizer or DEFAULT_TOKENIZER, os.environ, connection.say)
         cluster = Cluster(context=context, namespace=namespace)
+        try_again(cluster, inference_service, connection.say)
         address = wait_until_ready(cluster, inference_service, timeout, connection.say)
         left = max(LEAST_REQUEST_S, timeout - (time.monotonic() - begin))
         where = Connection(

@@ -49,7 +49,7 @@ Query = Sequence[tuple[str, str | int]]
 
 
 class Cluster:
-    """A namespace of a cluster, read alone.
+    """A namespace of a cluster.
 
     Every method may raise `ClusterUnavailableError` and `ClusterRefusalError`.
     """
@@ -114,6 +114,16 @@ class Cluster:
             namespace=self.namespace, name=job, begun=self._begun, objects=self._all(_OF_JOBS)
         )
 
+    def delete_revision(self, revision: str) -> None:
+        """Delete a Knative revision; the newest one is made anew by its service.
+
+        Args:
+            revision: Its name.
+        """
+        group = _GROUPS[Kind.REVISIONS]
+        path = f"/{group}/namespaces/{self.namespace}/{Kind.REVISIONS}/{revision}"
+        self._ask("DELETE", path)
+
     def _all(self, kinds: Iterable[Kind]) -> dict[Kind, list[Document]]:
         objects = {kind: self._list(kind) for kind in kinds}
         nodes = self._nodes()
@@ -157,9 +167,12 @@ class Cluster:
             return ""
 
     def _get(self, path: str, query: Query = ()) -> bytes:
+        return self._ask("GET", path, query)
+
+    def _ask(self, method: str, path: str, query: Query = ()) -> bytes:
         try:
             request = self._client.param_serialize(
-                "GET",
+                method,
                 path,
                 query_params=list(query),
                 header_params={"Accept": "application/json, */*"},

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from ft_serving.diagnosis.documents import Document, label, name, time
+from ft_serving.diagnosis.documents import Document, condition, label, name, time
 
 INFERENCE_SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 REVISION_LABEL = "serving.knative.dev/revision"
@@ -77,6 +77,17 @@ class Snapshot:
         status = (self.service() or {}).get("status", {})
         predictor = status.get("components", {}).get("predictor", {})
         return str(predictor.get("latestCreatedRevision", ""))
+
+    def abandoned_revision(self) -> str:
+        """The newest Knative revision, where it failed and never was ready; empty otherwise."""
+        newest = self.newest_revision()
+        status = (self.service() or {}).get("status", {})
+        ready = status.get("components", {}).get("predictor", {}).get("latestReadyRevision")
+        failed = any(
+            name(revision) == newest and condition(revision, "Ready").get("status") == "False"
+            for revision in self.own(Kind.REVISIONS)
+        )
+        return newest if failed and ready != newest else ""
 
     def current(self, kind: Kind) -> list[Document]:
         """The objects of a kind that belong to what is to become ready, not to older revisions."""

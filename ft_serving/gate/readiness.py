@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ft_serving.diagnosis import JobSnapshot, Snapshot, State, diagnose, diagnose_job
+from ft_serving.diagnosis.errors import DiagnosisError
 from ft_serving.diagnosis.watch import watch
 from ft_serving.gate.errors import JobFailedError, NotReadyError
 
@@ -18,6 +19,31 @@ class Source(Protocol):
     def job_snapshot(self, job: str) -> JobSnapshot:
         """What there is of a Job at this time."""
         ...
+
+    def delete_revision(self, revision: str) -> None:
+        """Delete a Knative revision."""
+        ...
+
+
+def try_again(source: Source, service: str, say: Callable[[str], None]) -> None:
+    """Have a service tried again that Knative gave up before.
+
+    Knative never tries a failed revision again, though what it failed of may be mended by now:
+    weights that were damaged, a quota, a node that was missing. The newest one is deleted, and
+    Knative makes it anew. Who may not do that is told what there is.
+
+    Args:
+        source: Where its state is read.
+        service: Its name.
+        say: Told what is done.
+    """
+    try:
+        abandoned = source.snapshot(service).abandoned_revision()
+        if abandoned:
+            source.delete_revision(abandoned)
+            say(f"Revision {abandoned} failed before; it is made anew")
+    except DiagnosisError as exc:
+        say(f"What failed before is not tried again: {exc}")
 
 
 def wait_until_ready(

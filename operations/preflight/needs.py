@@ -103,6 +103,7 @@ def _permissions(config: StackConfig) -> tuple[Permission, ...]:
         for resource in resources
         for verb in ("get", "list", "watch")
     ]
+    granted.append(Permission(group="serving.knative.dev", resource="revisions", verb="delete"))
     with_secrets = config.image.username is not None
     return tuple(sorted({*namespace, *made, *(secrets if with_secrets else ()), *granted}))
 

@@ -34,10 +34,15 @@ def test_the_namespace_stays_with_the_weights_and_goes_with_them() -> None:
     assert not access(gone).one(":Namespace").request.retainOnDelete
 
 
-def test_the_gate_may_read_and_nothing_else() -> None:
+def test_the_gate_may_read_and_have_a_failed_revision_made_anew() -> None:
     recording = access()
-    verbs = {verb for rule in recording.one(":Role").inputs["rules"] for verb in rule["verbs"]}
-    assert verbs == {"get", "list", "watch"}
+    *reading, renewing = recording.one(":Role").inputs["rules"]
+    assert {verb for rule in reading for verb in rule["verbs"]} == {"get", "list", "watch"}
+    assert renewing == {
+        "apiGroups": ["serving.knative.dev"],
+        "resources": ["revisions"],
+        "verbs": ["delete"],
+    }
     kinds = {it for rule in recording.one(":Role").inputs["rules"] for it in rule["resources"]}
     assert "secrets" not in kinds
     (subject,) = recording.one(":RoleBinding").inputs["subjects"]

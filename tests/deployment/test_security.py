@@ -151,6 +151,7 @@ def test_service_accounts_may_do_what_is_listed_and_nothing_else(deployment: Dep
     # Every account may ask who it is and what it may do.
     nobody = of("there-is-none-of-this-name")
     listed = {(group, resource, "", verb) for group, resource in READABLE for verb in READ}
+    listed.add(("serving.knative.dev", "revisions", "", "delete"))
     assert of("ft-serving-gate") - nobody == listed
     for account in ("ft-serving-server", "ft-serving-weights", "default"):
         assert of(account) == nobody, account

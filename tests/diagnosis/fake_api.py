@@ -14,6 +14,7 @@ from ft_serving.diagnosis import Kind, Snapshot
 
 TOKEN = "a-token-that-nobody-may-see"
 _LOG = re.compile(r"/api/v1/namespaces/[^/]+/pods/([^/]+)/log")
+_REVISION = re.compile(r"/apis/serving.knative.dev/v1/namespaces/[^/]+/revisions/([^/]+)")
 _LIST = re.compile(r"/apis?/(?P<group>.+?)(?:/namespaces/(?P<namespace>[^/]+))?/(?P<resource>\w+)")
 
 
@@ -27,6 +28,7 @@ class FakeApi:
         port: Where it listens.
         asked: The paths, with queries.
         tokens: What was shown to get in.
+        deleted: The revisions that were deleted.
     """
 
     snapshot: Snapshot
@@ -34,6 +36,7 @@ class FakeApi:
     port: int = 0
     asked: list[str] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
+    deleted: list[str] = field(default_factory=list)
 
     def answer(self, path: str) -> tuple[int, bytes]:
         parts = urlsplit(path)
@@ -45,6 +48,9 @@ class FakeApi:
             container = parse_qs(parts.query)["container"][0]
             log = self.snapshot.logs.get((match[1], container))
             return (200, log.encode()) if log is not None else (400, b"not available")
+        if match := _REVISION.fullmatch(parts.path):
+            self.deleted.append(match[1])
+            return 200, b"{}"
         match = _LIST.fullmatch(parts.path)
         assert match, path
         knative = (
@@ -93,6 +99,8 @@ def fake_api(snapshot: Snapshot) -> Iterator[FakeApi]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_DELETE = do_GET  # noqa: N815 - the server's name
 
         def log_message(self, *_: object) -> None:
             pass

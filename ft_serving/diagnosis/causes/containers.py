@@ -127,8 +127,8 @@ def _cause(
     said = model_failure(log)
     if said is not None:
         return Cause.MODEL, (
-            f"The model cannot be loaded: {said}\nIf its release is missing or damaged, prepare it "
-            "again"
+            f"The model cannot be loaded: {said}\nIf its release is missing or damaged, have it "
+            "prepared again: pulumi up --replace '**model-download'"
         )
     if probe:
         return Cause.PROBE, f"{who} was killed because its {probe}{wrote}"
