@@ -109,21 +109,24 @@ class Deployment:
 
     @property
     def _stack(self) -> tuple[str, ...]:
-        return ("--stack", self.stack, "--config-file", str(self._file))
+        return ("--stack", self.stack, "--config-file", str(self.settings_file))
 
     @property
-    def _file(self) -> Path:
+    def settings_file(self) -> Path:
+        """The stack's file, which Pulumi is told of."""
         return self._folder / f"Pulumi.{self.stack}.yaml"
 
     def _write(self) -> None:
-        document = yaml.safe_load(self._file.read_text()) if self._file.exists() else {}
+        document = (
+            yaml.safe_load(self.settings_file.read_text()) if self.settings_file.exists() else {}
+        )
         kept = {
             name: value
             for name, value in (document.get("config") or {}).items()
             if isinstance(value, Mapping) and "secure" in value
         }
         sections = {f"{PROJECT}{name}": value for name, value in self.settings.items()}
-        self._file.write_text(yaml.safe_dump({**document, "config": {**kept, **sections}}))
+        self.settings_file.write_text(yaml.safe_dump({**document, "config": {**kept, **sections}}))
 
 
 def platform_settings(namespace: str, changes: Mapping[str, Any] | None = None) -> Document:
