@@ -37,10 +37,6 @@ OF_KUBE_STATE_METRICS = frozenset(
 """It is not on the embedded platform; docs/metrics of
 https://github.com/kubernetes/kube-state-metrics has the names."""
 
-OF_GPUS = frozenset({"nv_gpu_memory_total_bytes", "nv_gpu_memory_used_bytes", "nv_gpu_utilization"})
-"""Triton's, where there are GPUs: docs/user_guide/metrics.md of
-https://github.com/triton-inference-server/server."""
-
 OF_PROMETHEUS = frozenset({"up"})
 
 

@@ -3,6 +3,7 @@
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from tritonclient.utils import InferenceServerException
@@ -10,8 +11,6 @@ from tritonclient.utils import InferenceServerException
 from tests.backend.asking import Tensors, ask_http, question, stream
 from tests.monitoring.files import GPU, TRITON, exposed, metrics
 from tests.serving import Served
-
-pytestmark = pytest.mark.slow
 
 NOT_A_TOKEN = (99999,)
 
@@ -45,14 +44,21 @@ def wait_for_requests(server: Served, count: float) -> None:
     assert value(server, "nv_inference_request_success") == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", ["plain_server", "streaming_server"])
 def test_every_metric_of_triton_that_is_used_is_there(
     server: str, request: pytest.FixtureRequest
 ) -> None:
-    """But for those of GPUs, which a machine without one does not have."""
     used = {name for name in metrics() if name.startswith(TRITON) and not name.startswith(GPU)}
     assert len(used) > 5
     assert used - exposed(scrape(request.getfixturevalue(server))) == set()
+
+
+def test_every_metric_of_gpus_that_is_used_was_there_with_one() -> None:
+    recorded = Path(__file__).parent / "recorded" / "triton-on-an-h200.txt"
+    used = {name for name in metrics() if name.startswith(GPU)}
+    assert len(used) == 3
+    assert used - exposed(recorded.read_text()) == set()
 
 
 def whole_stream(server: Served, tensors: Tensors) -> int:
@@ -66,6 +72,7 @@ def whole_stream(server: Served, tensors: Tensors) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_a_stream_counts_as_one_request_that_lasts_until_its_last_token(
     streaming_server: Served,
 ) -> None:
@@ -83,6 +90,7 @@ def test_a_stream_counts_as_one_request_that_lasts_until_its_last_token(
     assert computed > 0.5 * lasted, "the computing of all tokens, not of the first"
 
 
+@pytest.mark.slow
 def test_an_error_of_the_engine_for_cpus_counts_as_a_success(plain_server: Served) -> None:
     """So errors are told by Knative's queue, which sees their status."""
     successes = value(plain_server, "nv_inference_request_success")
