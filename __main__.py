@@ -12,9 +12,11 @@ from components.inference_service import InferenceService, InferenceServiceArgs
 from components.model_download import ModelDownload, ModelDownloadArgs
 from components.smoke_test import SmokeTest, SmokeTestArgs
 from components.storage import ModelStorage, ModelStorageArgs
+from operations.preflight.program import preflight
 from stacks.load import load_stack
 
 stack = load_stack()
+preflight(stack)
 config, images = stack.config, stack.config.image
 registry = Registry(settings=images, password=stack.registry_password)
 kubernetes = k8s.Provider(

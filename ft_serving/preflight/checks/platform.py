@@ -14,7 +14,7 @@ Version = tuple[int, int]
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.\d+")
 
 KUBERNETES_LEAST: Version = (1, 32)
-"""KServe 0.16's own requirement (its guide "Knative mode Installation")."""
+"""What KServe 0.16 asks for (its guide "Knative mode Installation")."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,8 +27,9 @@ class Component:
         version: The version of that API that is used.
         kind: Where its Deployments are read.
         deployments: Those of them that have to run.
-        least: The oldest version that works.
-        reason: Why older ones do not.
+        least: The oldest version that is known to work.
+        reason: Why older ones are not.
+        refused: Whether older ones are known not to.
         install: How it is had.
     """
 
@@ -39,6 +40,7 @@ class Component:
     deployments: tuple[str, ...]
     least: Version
     reason: str
+    refused: bool
     install: str
 
 
@@ -50,6 +52,7 @@ KSERVE = Component(
     deployments=("kserve-controller-manager",),
     least=(0, 16),
     reason="older ones do not know the deployment modes Knative and Standard",
+    refused=True,
     install="Install KServe 0.17: https://kserve.github.io/website/docs/admin-guide/overview",
 )
 KNATIVE = Component(
@@ -58,8 +61,9 @@ KNATIVE = Component(
     version="v1",
     kind=Kind.KNATIVE,
     deployments=("activator", "autoscaler", "controller", "webhook"),
-    least=(1, 15),
-    reason="older ones refuse startup probes",
+    least=(1, 17),
+    reason="what KServe's guide recommends for Kubernetes 1.32",
+    refused=False,
     install="Install Knative Serving (https://knative.dev/docs/install), or set serving.mode: "
     "Standard",
 )
@@ -69,7 +73,7 @@ def platform(needs: Needs, facts: Facts) -> Iterator[Finding]:
     """Versions, API groups, controllers, and webhooks that answer."""
     found = _version(facts.version)
     if found is not None and found < KUBERNETES_LEAST:
-        yield error(
+        yield warning(
             "Kubernetes",
             found=facts.version,
             needed=f"{_shown(KUBERNETES_LEAST)} or newer, which KServe 0.16 asks for",
@@ -114,7 +118,8 @@ def _controllers(component: Component, facts: Facts) -> Iterator[Finding]:
     versions = {_release(each) for each in there.values()} - {None}
     for version in sorted(each for each in versions if each is not None):
         if version < component.least:
-            yield error(
+            say = error if component.refused else warning
+            yield say(
                 component.title,
                 found=_shown(version),
                 needed=f"{_shown(component.least)} or newer: {component.reason}",

@@ -1,0 +1,144 @@
+"""Needs of the shipped stacks, and a sound cluster for each, as an API server tells it."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ft_serving.preflight import Facts, Finding, Kind, Needs, check
+from ft_serving.preflight.checks.knative import features
+from operations.preflight.needs import needs_of
+from stacks.config import StackConfig
+from tests.stacks.documents import config, shipped
+
+Document = dict[str, Any]
+OWN = {"app.kubernetes.io/name": "ft-serving", "app.kubernetes.io/managed-by": "pulumi"}
+GROUPS = {"serving.kserve.io": ("v1alpha1", "v1beta1"), "serving.knative.dev": ("v1",)}
+
+
+def stack(name: str, changes: Mapping[str, Any] | None = None) -> StackConfig:
+    """A stack that comes with the project, with other values at paths such as `gpu.type`."""
+    secrets = {"image.username"} & (changes or {}).keys() and ("registryPassword",)
+    return config(shipped(name), changes, *secrets)
+
+
+def needs(name: str, changes: Mapping[str, Any] | None = None) -> Needs:
+    """What such a stack needs."""
+    return needs_of(stack(name, changes), None)
+
+
+def node(
+    name: str = "node-1",
+    *,
+    labels: Mapping[str, str] | None = None,
+    taints: Sequence[Document] = (),
+    **allocatable: str,
+) -> Document:
+    """A node; `nvidia` is its number of GPUs."""
+    resources = {"cpu": "64", "memory": "256Gi", **allocatable}
+    if "nvidia" in resources:
+        resources["nvidia.com/gpu"] = resources.pop("nvidia")
+    return {
+        "metadata": {"name": name, "labels": dict(labels or {})},
+        "spec": {"taints": list(taints)},
+        "status": {"allocatable": resources},
+    }
+
+
+def gpu_node(name: str = "gpu-1", gpus: int = 8) -> Document:
+    """A node with RTX A5000s, as NVIDIA's GPU feature discovery and device plugin leave it."""
+    taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+    labels = {"nvidia.com/gpu.product": "NVIDIA-RTX-A5000"}
+    return node(name, labels=labels, taints=[taint], nvidia=str(gpus))
+
+
+def pod(
+    namespace: str, on: str, *, labels: Mapping[str, str] | None = None, **wanted: str
+) -> Document:
+    """A pod on a node; `nvidia` is its number of GPUs."""
+    if "nvidia" in wanted:
+        wanted["nvidia.com/gpu"] = wanted.pop("nvidia")
+    resources = {"requests": wanted, "limits": dict(wanted)}
+    return {
+        "metadata": {"name": "it", "namespace": namespace, "labels": dict(labels or {})},
+        "spec": {"nodeName": on, "containers": [{"name": "c", "resources": resources}]},
+    }
+
+
+def deployment(name: str, version: str, image: str = "host/it@sha256:00") -> Document:
+    """A Deployment that runs."""
+    labels = {"app.kubernetes.io/version": version} if version else {}
+    return {
+        "metadata": {"name": name, "namespace": "somewhere", "labels": labels},
+        "spec": {"replicas": 1, "template": {"spec": {"containers": [{"image": image}]}}},
+        "status": {"availableReplicas": 1},
+    }
+
+
+def config_map(name: str, data: Mapping[str, str] | None) -> Document:
+    """One of Knative's ConfigMaps; None for one that holds nothing."""
+    metadata = {"metadata": {"name": name}}
+    return metadata if data is None else {**metadata, "data": dict(data)}
+
+
+def storage_class(name: str = "shared", provisioner: str = "nfs.csi.k8s.io") -> Document:
+    """A default class whose volumes grow."""
+    return {
+        "metadata": {
+            "name": name,
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+        "provisioner": provisioner,
+        "allowVolumeExpansion": True,
+    }
+
+
+def sound(wanted: Needs) -> Facts:
+    """A cluster that has all of it."""
+    flags = dict.fromkeys(features(wanted.predictor), "enabled")
+    knative = ("activator", "autoscaler", "controller", "webhook")
+    objects: dict[Kind, list[Document] | None] = {
+        Kind.NODES: [
+            gpu_node("gpu-1"),
+            gpu_node("gpu-2"),
+            gpu_node("gpu-3"),
+            gpu_node("gpu-4"),
+            node(),
+        ],
+        Kind.PODS: [],
+        Kind.STORAGE_CLASSES: [storage_class(wanted.claim.storage_class or "shared")],
+        Kind.KSERVE: [deployment("kserve-controller-manager", "", "kserve/controller:v0.17.0")],
+        Kind.KNATIVE: [deployment(name, "1.21.0") for name in knative],
+        Kind.KNATIVE_CONFIG: [
+            config_map("config-features", flags),
+            config_map("config-defaults", None),
+        ],
+        Kind.NAMESPACE: [],
+        Kind.QUOTAS: [],
+        Kind.CLAIM: [],
+        Kind.SERVICE: [],
+    }
+    return Facts(version="v1.34.4", groups=GROUPS, objects=objects)
+
+
+def found(
+    wanted: Needs,
+    objects: Mapping[Kind, list[Document] | None] | None = None,
+    **facts: Any,
+) -> list[Finding]:
+    """What is found where a sound cluster is changed.
+
+    Args:
+        wanted: What is needed.
+        objects: Kinds whose objects are others.
+        facts: Other facts.
+    """
+    whole = sound(wanted)
+    return check(wanted, replace(whole, objects={**whole.objects, **(objects or {})}, **facts))
+
+
+def changed(document: Document, **metadata: Any) -> Document:
+    """A document with other metadata."""
+    copied = copy.deepcopy(document)
+    copied["metadata"].update(metadata)
+    return copied
