@@ -27,9 +27,21 @@ def diagnose(snapshot: Snapshot, now: datetime) -> Verdict:
         now: The time that graces are counted to.
     """
     service = snapshot.service()
-    url = _url(service)
     if service is not None and _ready(snapshot, service):
-        return Verdict(state=State.READY, findings=(), summary="READY", url=url)
+        return Verdict(state=State.READY, findings=(), summary="READY", url=_url(service))
+    return diagnose_replicas(snapshot, now)
+
+
+def diagnose_replicas(snapshot: Snapshot, now: datetime) -> Verdict:
+    """Say what keeps replicas from running, whatever the conditions say.
+
+    READY is about having become so: it stays when replicas break later.
+
+    Args:
+        snapshot: What the API server says of it.
+        now: The time that graces are counted to.
+    """
+    service = snapshot.service()
     settled = (now - snapshot.begun).total_seconds() >= _settling_s(snapshot, service)
     findings = _roots_first((each for rule in RULES for each in rule(snapshot)), now)
     final = [finding for finding in findings if settled and finding.final(now)]
@@ -37,7 +49,7 @@ def diagnose(snapshot: Snapshot, now: datetime) -> Verdict:
         state=State.FAILED if final else State.PENDING,
         findings=tuple(findings),
         summary=_failure(findings, final) if final else _progress(snapshot, findings),
-        url=url,
+        url=_url(service),
     )
 
 

@@ -52,7 +52,7 @@ CASES = [
     (
         "weights-missing",
         Cause.MODEL,
-        ["failed to stat file /mnt/models/triton-model-store/none", "prepare it again"],
+        ["failed to stat file /mnt/models/triton-model-store/none", "have it prepared again"],
     ),
     (
         "weights-altered",

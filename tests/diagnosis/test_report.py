@@ -154,6 +154,36 @@ def test_a_failed_rollout_says_that_the_revision_before_still_answers() -> None:
     assert [each.ready for each in found.revisions] == [0, 1]
 
 
+def said_to_be_ready(recording: str) -> tuple[Snapshot, datetime]:
+    """A recording whose conditions say that all is well, as they do when a replica breaks later."""
+    snapshot, now = recorded(recording)
+    service: Any = copy.deepcopy(snapshot.service())
+    for each in service["status"]["conditions"]:
+        each["status"] = "True"
+    predictor = service["status"]["components"]["predictor"]
+    predictor["latestReadyRevision"] = predictor["latestCreatedRevision"]
+    revisions: Any = copy.deepcopy([*snapshot.all(Kind.REVISIONS)])
+    for each in revisions[-1]["status"]["conditions"]:
+        each["status"] = "True"
+    revisions[-1]["status"]["desiredReplicas"] = 1
+    return changed(snapshot, inference_services=[service], revisions=revisions), now
+
+
+def test_a_replica_that_breaks_after_ready_is_a_failure() -> None:
+    found = report(*said_to_be_ready("weights-altered"))
+    assert (found.standing, found.cause) == (Standing.FAILED, Cause.MODEL), "READY is of yesterday"
+    assert not found.serving
+
+
+def test_replicas_that_are_added_do_not_make_a_service_less_ready() -> None:
+    snapshot, now = recorded("sound")
+    revision: Any = copy.deepcopy(snapshot.all(Kind.REVISIONS)[0])
+    revision["status"]["desiredReplicas"] = 2
+    assert report(changed(snapshot, revisions=[revision]), now).standing is Standing.READY
+    found = report(changed(snapshot, revisions=[revision], pods=[]), now)
+    assert (found.standing, found.serving) == (Standing.ON_ITS_WAY, False)
+
+
 def test_scaled_to_zero_is_sound() -> None:
     snapshot, now = recorded("sound")
     revision: Any = copy.deepcopy(snapshot.all(Kind.REVISIONS)[0])

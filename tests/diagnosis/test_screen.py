@@ -35,7 +35,7 @@ def test_the_first_line_says_how_it_stands() -> None:
     assert screen("sound").splitlines()[0] == "gate-sound/sound  READY"
     assert screen("gpu").splitlines()[0] == "gate-bad/gpu  FAILED (unschedulable)"
     assert screen("starting-rollout").splitlines()[0] == (
-        "gate-sound/starting  FAILED (unschedulable); what was ready before still answers"
+        "gate-sound/starting  FAILED (unschedulable); requests are answered all the same"
     )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ft_serving.diagnosis.diagnose import diagnose
+from ft_serving.diagnosis.diagnose import diagnose, diagnose_replicas
 from ft_serving.diagnosis.documents import Document, condition, time
 from ft_serving.diagnosis.report.advice import advice
 from ft_serving.diagnosis.report.jobs import jobs_of
@@ -68,6 +68,11 @@ def _judge(
 ) -> _Judgement:
     verdict = diagnose(snapshot, now)
     made = snapshot.service() is not None
+    lacking = [each for each in revisions if each.wanted and each.ready < each.wanted]
+    if verdict.state is State.READY and lacking:
+        broken = diagnose_replicas(snapshot, now)
+        if broken.state is State.FAILED or not any(each.ready for each in revisions):
+            verdict = broken
     if made and verdict.state is State.FAILED:
         cause = next((each.cause for each in verdict.findings if each.final(now)), None)
         return _Judgement(standing=Standing.FAILED, cause=cause, reason=verdict.summary)
@@ -123,9 +128,13 @@ def _changed(service: Document | None) -> datetime:
 
 def _serving(snapshot: Snapshot, revisions: Sequence[Revision]) -> bool:
     predictor = _predictor_status(snapshot.service())
-    known = predictor.get("latestReadyRevision")
     routed = condition(snapshot.service() or {}, "PredictorRouteReady").get("status") == "True"
-    return bool(known and routed) or any(each.ready for each in revisions)
+    # One that is idle is started by the next request.
+    idle = any(
+        each.state == "idle" and each.name == predictor.get("latestReadyRevision")
+        for each in revisions
+    )
+    return (routed and idle) or any(each.ready for each in revisions)
 
 
 def _predictor_status(service: Document | None) -> Document:

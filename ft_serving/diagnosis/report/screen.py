@@ -73,9 +73,10 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     table = _grid()
     _add(table, "pods", _few([_pod(each, report.at) for each in report.pods], _MOST_PODS))
     _add(table, "jobs", [_job(each, report.at) for each in report.jobs])
-    _add(
-        table, "warnings", [_warning(each, report.at) for each in report.warnings[:_MOST_WARNINGS]]
-    )
+    if report.standing not in _SOUND:
+        # Where all is well they are about the start, as of probes that came early.
+        last = report.warnings[:_MOST_WARNINGS]
+        _add(table, "warnings", [_warning(each, report.at) for each in last])
     yield table
 
 
@@ -90,7 +91,7 @@ def headline(report: Report) -> str:
             word = "ON ITS WAY"
         case Standing.FAILED:
             word = f"FAILED ({report.cause})" if report.cause else "FAILED"
-    return f"{word}; what was ready before still answers" if report.serving else word
+    return f"{word}; requests are answered all the same" if report.serving else word
 
 
 def _facts(report: Report) -> Table:
