@@ -1,0 +1,171 @@
+"""Models that several GPUs share: what a stack asks for, what is prepared, and what is served."""
+
+import dataclasses
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+from typer.testing import CliRunner
+
+from components.storage import MOUNT
+from ft_serving.cli import app
+from ft_serving.client import Completion, GenerationClient
+from ft_serving.release import ReleaseSpec
+from ft_serving.weights.manifest import read_manifest
+from stacks.config import StackConfig
+from tests.components.program import made
+from tests.deployment.conftest import Deploy
+from tests.serving import GOLDEN, TINY_GPTJ, prepare, served
+from tests.stacks.documents import SHIPPED, config, shipped
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as shipped": {},
+    "two GPUs": {"gpu.tensorParallel": 2, "gpu.pipelineParallel": 1},
+    "four GPUs": {"gpu.tensorParallel": 4, "gpu.pipelineParallel": 1},
+    "two groups": {"gpu.tensorParallel": 1, "gpu.pipelineParallel": 2},
+    "two groups of four": {"gpu.tensorParallel": 4, "gpu.pipelineParallel": 2},
+    "stored in fp32": {"model.dtype": "fp32"},
+    "computed in fp32": {"model.computeDtype": "fp32", "gpu.tensorParallel": 4},
+    "streaming": {"serving.streaming": True},
+    "at once": {"serving.streaming": False},
+}
+"""Changes of whatever the release, its configuration and the server's resources must agree in."""
+
+ROOMY = {
+    "gpu.type": "A100_80GB",
+    "resources.memory": "64Gi",
+    "scheduling.nodeLabels": "nvidia",
+    "storage.size": "300Gi",
+}
+"""For the changes of a stack that has GPUs: its own need not hold them."""
+
+WEIGHTS = "fastertransformer/1"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """What a Job's arguments come to."""
+
+    spec: ReleaseSpec
+    config: model_config_pb2.ModelConfig
+    ranks: int
+    stored_as: str
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        return {key: value.string_value for key, value in self.config.parameters.items()}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("stack", SHIPPED)
+def test_resources_release_and_triton_s_configuration_agree(
+    stack: str, variant: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    has_gpus = shipped(stack)["gpu"]["type"] != "none"
+    changes = VARIANTS[variant]
+    chosen = config(shipped(stack), {**ROOMY, **changes} if changes and has_gpus else changes)
+    server, job = container("InferenceService", chosen), container("ModelDownload", chosen)
+    options = dict(it.removeprefix("--").partition("=")[::2] for it in job["args"][1:])
+    told = prepared(
+        tuple(it for it in job["args"] if not re.match("--(repository|revision|storage)=", it)),
+        tmp_path_factory.getbasetemp() / "parallelism",
+    )
+    [served_from] = [it.removeprefix("--model-repository=") for it in server["args"]]
+
+    gpus = int(told.parameters["tensor_para_size"]) * int(told.parameters["pipeline_para_size"])
+    asked = int(server["resources"]["limits"].get("nvidia.com/gpu", 0))
+    assert asked == (gpus if chosen.gpu.model else 0), (
+        "the backend refuses GPUs that it cannot divide, and waits for ever for those it lacks"
+    )
+    assert told.ranks == int(told.parameters["tensor_para_size"]), "there is a file for each rank"
+    assert told.stored_as == options["dtype"]
+    assert told.parameters["data_type"] == options["compute-dtype"]
+    assert told.config.model_transaction_policy.decoupled is chosen.serving.streaming
+    whole = dataclasses.replace(
+        told.spec, repository=options["repository"], revision=options["revision"]
+    )
+    assert whole == chosen.release
+    assert served_from == f"{options['storage']}/triton-model-store/{whole.name}"
+    assert {mount(server), mount(job)} == {options["storage"]} == {MOUNT}, (
+        "the path in config.pbtxt is the Job's, and holds in the server"
+    )
+    path = Path(told.parameters["model_checkpoint_path"])
+    assert path.parts[-4:] == ("triton-model-store", told.spec.name, *WEIGHTS.split("/"))
+
+
+def container(component: str, chosen: StackConfig) -> dict[str, Any]:
+    """The first container that a component makes of a configuration."""
+    recording = made(component, chosen)
+    if component == "InferenceService":
+        spec = recording.one("v1beta1:InferenceService").inputs["spec"]["predictor"]
+    else:
+        spec = recording.one("v1:Job", "it").inputs["spec"]["template"]["spec"]
+    return dict(spec["containers"][0])
+
+
+def mount(container: dict[str, Any]) -> str:
+    """Where a container has the volume of releases."""
+    (path,) = [it["mountPath"] for it in container["volumeMounts"] if it["mountPath"] == MOUNT]
+    return str(path)
+
+
+@functools.cache
+def prepared(arguments: tuple[str, ...], storage: Path) -> Prepared:
+    """Run what a Job runs, on a model that is small enough."""
+    whole = ["weights", *arguments, "--repository", str(TINY_GPTJ), "--storage", str(storage)]
+    done = CliRunner().invoke(app, whole)
+    assert done.exit_code == 0, done.output
+    release = Path(done.stdout.splitlines()[-1])
+    weights = release / WEIGHTS
+    pattern = "model.layers.0.attention.query_key_value.weight.*.bin"
+    ini = (weights / "config.ini").read_text()
+    (stored_as,) = re.findall(r"weight_data_type *= *(\w+)", ini)
+    return Prepared(
+        spec=read_manifest(release).spec,
+        config=text_format.Parse(
+            (release / "fastertransformer/config.pbtxt").read_text(), model_config_pb2.ModelConfig()
+        ),
+        ranks=len(list(weights.glob(pattern))),
+        stored_as=stored_as,
+    )
+
+
+@pytest.mark.slow
+def test_every_tensor_parallel_size_serves_the_same(tmp_path: Path) -> None:
+    answers = {size: answer(tmp_path, size) for size in (1, 2, 4)}
+    assert list(answers[1].output_ids) == GOLDEN["output_ids"]
+    for size in (2, 4):
+        assert answers[size].output_ids == answers[1].output_ids
+        assert answers[size].log_probs == pytest.approx(answers[1].log_probs, abs=1e-4)
+
+
+def answer(storage: Path, size: int) -> Completion:
+    """The golden question's answer by a release of a tensor parallel size."""
+    release = prepare(storage, "--tensor-parallel", str(size))
+    with (
+        served(storage, release) as server,
+        GenerationClient(f"http://{server.http}", wait_s=0) as client,
+    ):
+        [[completion]] = client.generate_ids(
+            [GOLDEN["input_ids"]],
+            output_length=GOLDEN["request_output_len"],
+            log_probs=True,
+        )
+    return completion
+
+
+@pytest.mark.platform
+@pytest.mark.timeout(600)
+def test_a_stack_without_gpus_serves_releases_for_several(new_stack: Deploy) -> None:
+    deployment = new_stack({"gpu.tensorParallel": 2})
+    for size in (2, 4):
+        deployment.change({"gpu.tensorParallel": size})
+        report = deployment.up()
+        assert report.succeeded, report.messages
+        assert f"-tp{size}-" in deployment.outputs()["release"]
+        generation = deployment.ask(GOLDEN["prompt"], GOLDEN["request_output_len"])
+        assert list(generation.output_ids) == GOLDEN["output_ids"]
