@@ -1,5 +1,7 @@
 """What all Jobs of a stack have in common: one restricted pod, an end, and a reason if it fails."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,6 +83,17 @@ class JobPod:
     resources: ContainerResources
     claim: pulumi.Input[str] | None = None
     mount: str = ""
+
+
+def job_name(prefix: str, *decided_by: pulumi.Input[str | int]) -> pulumi.Output[str]:
+    """Return a name that is another one with whatever decides a Job.
+
+    A Job cannot be changed. Under a fixed name one that the stack's state does not know, because
+    an `up` was killed or the state was lost, would be in the way of the one that is wanted.
+    """
+    return pulumi.Output.all(*decided_by).apply(
+        lambda parts: f"{prefix}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]}"
+    )
 
 
 def job_spec(pod: JobPod, *, deadline_seconds: int) -> k8s.batch.v1.JobSpecArgs:

@@ -1,6 +1,5 @@
 """The Job that makes sure that a release of weights is on the volume, and one that says why not."""
 
-import hashlib
 from dataclasses import dataclass
 
 import pulumi
@@ -13,6 +12,7 @@ from components.jobs import (
     NOT_AWAITED,
     Identity,
     JobPod,
+    job_name,
     job_spec,
 )
 from components.labels import labels
@@ -62,11 +62,13 @@ class ModelDownload(pulumi.ComponentResource):
         super().__init__("ft-serving:components:ModelDownload", name, None, opts)
         config = args.config
         release, deadline = config.release.name, config.job_deadline_s
+        arguments = _arguments(config.release)
         job = k8s.batch.v1.Job(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(
-                # A release's own name can be too long for a Job's, which is a label of its pods.
-                name=f"model-download-{hashlib.sha256(release.encode()).hexdigest()[:12]}",
+                name=job_name(
+                    "model-download", args.image, config.hub.endpoint, deadline, *arguments
+                ),
                 namespace=args.identity.namespace,
                 labels=labels("weights"),
                 annotations={**ANNOTATIONS, **NOT_AWAITED, "ft-serving.dev/release": release},
@@ -75,7 +77,7 @@ class ModelDownload(pulumi.ComponentResource):
                 JobPod(
                     part="weights",
                     image=args.image,
-                    arguments=_arguments(config.release),
+                    arguments=arguments,
                     identity=args.identity,
                     hub=config.hub.endpoint,
                     resources=config.job_resources,
@@ -99,7 +101,13 @@ class ModelDownload(pulumi.ComponentResource):
         return k8s.batch.v1.Job(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=job.metadata.apply(lambda metadata: f"model-download-gate-{metadata.uid}"),
+                # By the uid: a download that is made anew is waited for anew.
+                name=job_name(
+                    "model-download-gate",
+                    args.gate_image,
+                    patience,
+                    job.metadata.apply(lambda metadata: str(metadata.uid)),
+                ),
                 namespace=args.gate_identity.namespace,
                 labels=labels("gate"),
                 annotations=ANNOTATIONS,

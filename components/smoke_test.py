@@ -11,6 +11,7 @@ from components.jobs import (
     GRACE_SECONDS,
     Identity,
     JobPod,
+    job_name,
     job_spec,
 )
 from components.kserve_object import InferenceServiceObject
@@ -53,10 +54,16 @@ class SmokeTest(pulumi.ComponentResource):
         super().__init__("ft-serving:components:SmokeTest", name, None, opts)
         service = pulumi.Output.from_input(args.service).apply(lambda it: it.rpartition("/")[2])
         timeouts = args.config.timeouts
+        arguments = [
+            f"--timeout={timeouts.gate}",
+            f"--protocol={args.config.serving.protocol.value}",
+            f"--tokenizer={args.config.tokenizer_source}",
+            *_question(args.config.golden_question),
+        ]
         job = k8s.batch.v1.Job(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=pulumi.Output.concat("smoke-test-", args.state),
+                name=job_name("smoke-test", args.image, args.state, *arguments),
                 namespace=args.identity.namespace,
                 labels=labels("gate"),
                 annotations=ANNOTATIONS,
@@ -69,10 +76,7 @@ class SmokeTest(pulumi.ComponentResource):
                     arguments=[
                         pulumi.Output.concat("--inference-service=", service),
                         pulumi.Output.concat("--namespace=", args.identity.namespace),
-                        f"--timeout={timeouts.gate}",
-                        f"--protocol={args.config.serving.protocol.value}",
-                        f"--tokenizer={args.config.tokenizer_source}",
-                        *_question(args.config.golden_question),
+                        *arguments,
                     ],
                     identity=args.identity,
                     with_token=True,

@@ -1,5 +1,6 @@
 """The Jobs: the model download, the gate that waits for it, and the smoke test."""
 
+import re
 from typing import Any
 
 from operations.recording.recorder import URL, Registered
@@ -66,7 +67,7 @@ def test_pulumi_does_not_wait_for_a_download_whose_gate_says_more() -> None:
 
 def test_a_download_that_is_run_again_is_waited_for_again() -> None:
     assert container(download_gate())["command"] == ["ft-serving", "gate-job"]
-    assert name(download_gate()) == "model-download-gate-uid-1", "its name is the download's uid"
+    assert re.fullmatch("model-download-gate-[0-9a-f]{12}", name(download_gate()))
     assert container(download_gate())["args"] == [
         f"--job={name(download())}",
         "--namespace=models",
@@ -145,7 +146,10 @@ def test_words_are_expected_where_tokens_are_not_known() -> None:
 
 
 def test_each_state_of_the_service_is_tested_once() -> None:
-    assert name(smoke_test()) == "smoke-test-abc123"
+    assert re.fullmatch("smoke-test-[0-9a-f]{12}", name(smoke_test()))
+    assert name(smoke_test()) == name(smoke_test({"replicas": {"max": 4}}))
+    other = {"prompt": "Else?", "outputLength": 1, "expectedTokenIds": [1]}
+    assert name(smoke_test()) != name(smoke_test({"golden": other}))
 
 
 def test_the_address_is_read_once_the_service_has_answered() -> None:
