@@ -85,8 +85,7 @@ def platform(needs: Needs, facts: Facts) -> Iterator[Finding]:
             yield _missing(component, served)
             continue
         yield from _controllers(component, facts)
-        if refusal := facts.refusals.get(component.title):
-            yield _refused(component, refusal)
+        yield from _refused(component, facts.refusals.get(component.title, ""))
 
 
 def _missing(component: Component, served: object) -> Finding:
@@ -140,9 +139,12 @@ def _not_running(component: Component, deployment: Document) -> Finding:
     )
 
 
-def _refused(component: Component, refusal: str) -> Finding:
+def _refused(component: Component, refusal: str) -> Iterator[Finding]:
     answered = "failed calling webhook" not in refusal
-    return error(
+    # What Knative is asked about stands for what KServe will make: that it answers is enough.
+    if not refusal or (answered and component is KNATIVE):
+        return
+    yield error(
         f"{component.title}'s webhook",
         found=f"a refusal: {refusal}" if answered else f"no answer: {refusal}",
         needed="that it takes an object of this deployment's kind, which was only tried",

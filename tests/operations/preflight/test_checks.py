@@ -106,6 +106,9 @@ def test_what_a_webhook_refuses_is_told_in_its_words() -> None:
         found(needs("dev"), refusals={"KServe": "unknown field spec.x"}), "KServe's webhook"
     )
     assert finding.found == "a refusal: unknown field spec.x"
+    assert found(needs("dev"), refusals={"Knative Serving": "no such image"}) == [], (
+        "what it was asked about is not what KServe makes"
+    )
 
 
 # Knative's settings

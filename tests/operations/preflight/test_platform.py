@@ -1,0 +1,204 @@
+"""On the platform: nothing is found where all is there, and each lack when it is made."""
+
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ft_serving.preflight import Finding, Severity, check
+from ft_serving.preflight.cluster import read_facts
+from local_platform.settings import KUBECONFIG
+from operations.preflight.needs import needs_of
+from tests.conformance.cluster import Namespace
+from tests.deployment.program import Deployment, platform_settings
+from tests.operations.preflight.cluster import stack
+from tests.stacks.documents import config
+
+pytestmark = pytest.mark.platform
+
+KNATIVE = Namespace("knative-serving")
+KSERVE = Namespace("kserve")
+FLAG = "kubernetes.podspec-persistent-volume-claim"
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[Namespace]:
+    made = Namespace(f"preflight-{secrets.token_hex(4)}")
+    made.kubectl("create", "namespace", made.name)
+    made.kubectl("label", "namespace", made.name, "pod-security.kubernetes.io/enforce=restricted")
+    yield made
+    made.kubectl("delete", "namespace", made.name, "--wait=false")
+
+
+def found(
+    namespace: str, changes: Mapping[str, Any] | None = None, kubeconfig: Path = KUBECONFIG
+) -> dict[str, Finding]:
+    """What is found for the stack `dev` in a namespace, by its subject."""
+    settings = config(platform_settings(namespace, changes))
+    needs = needs_of(settings, None)
+    facts = read_facts(needs, kubeconfig=str(kubeconfig), context=None)
+    # Other tests' stacks may take the cores of the one node meanwhile.
+    return {each.what: each for each in check(needs, facts) if each.what != "Room on nodes"}
+
+
+def test_the_platform_lacks_nothing(namespace: Namespace) -> None:
+    assert found(namespace.name) == {}
+    assert found("preflight-not-made") == {}, "the program makes the namespace"
+
+
+def test_what_the_stack_asks_for_and_the_cluster_has_not_is_found_at_once() -> None:
+    changes = {"storage.storageClass": "nosuch", "image.registry": "localhost:9"}
+    findings = found("preflight-not-made", changes)
+    assert findings.keys() == {"StorageClass nosuch", "Registry localhost:9"}
+    assert findings["StorageClass nosuch"].found == "no such class; there are: ft-serving-shared"
+    assert "refused" in findings["Registry localhost:9"].found
+
+
+def test_a_node_without_gpus_is_no_place_for_a_gpu_stack() -> None:
+    needs = needs_of(stack("coreweave"), None)
+    findings = check(needs, read_facts(needs, kubeconfig=str(KUBECONFIG), context=None))
+    (finding,) = (each for each in findings if each.what == "Node labels")
+    assert finding.found == (
+        "1 node(s), with gpu.nvidia.com/class: none; topology.kubernetes.io/region: none"
+    )
+    assert finding.severity is Severity.ERROR
+
+
+def test_an_image_that_is_not_in_the_registry_is_found(namespace: Namespace) -> None:
+    image = f"localhost:5000/ft-serving/nosuch@sha256:{'0' * 64}"
+    findings = found(namespace.name, {"image.weights": {"existing": image}})
+    assert findings.keys() == {f"Image {image}"}
+
+
+def test_a_quota_that_is_too_small_is_found(namespace: Namespace) -> None:
+    namespace.kubectl("create", "quota", "small", "--hard=requests.memory=256Mi,pods=1")
+    try:
+        namespace.kubectl(
+            "wait", "quota/small", "--for=jsonpath={.status.hard.pods}=1", "--timeout=30s"
+        )
+        (finding,) = found(namespace.name).values()
+        assert finding.what == f"Quota small of namespace {namespace.name}"
+    finally:
+        namespace.kubectl("delete", "quota", "small")
+
+
+def test_an_inference_service_made_by_hand_is_found(namespace: Namespace) -> None:
+    needs = needs_of(config(platform_settings(namespace.name)), None)
+    metadata = {"name": needs.service["metadata"]["name"]}
+    namespace.kubectl("create", "--filename=-", manifest={**needs.service, "metadata": metadata})
+    try:
+        (finding,) = found(namespace.name).values()
+        command = finding.remedy.split("`")[1]
+        assert command == (
+            f"kubectl --namespace {namespace.name} delete inferenceservice fastertransformer-triton"
+        )
+    finally:
+        namespace.kubectl("delete", "inferenceservice", metadata["name"])
+    assert found(namespace.name) == {}, "the remedy mends it"
+
+
+def test_who_may_little_is_told_what_is_missing(namespace: Namespace, tmp_path: Path) -> None:
+    namespace.kubectl("create", "serviceaccount", "narrow")
+    namespace.kubectl(
+        "create", "role", "narrow", "--verb=get,list,watch,create,delete,patch",
+        "--resource=pods,jobs.batch,persistentvolumeclaims",
+    )  # fmt: skip
+    namespace.kubectl(
+        "create", "rolebinding", "narrow", "--role=narrow",
+        f"--serviceaccount={namespace.name}:narrow",
+    )  # fmt: skip
+    token = namespace.kubectl("create", "token", "narrow").strip()
+    kubeconfig = yaml.safe_load(KUBECONFIG.read_text())
+    for user in kubeconfig["users"]:
+        user["user"] = {"token": token}
+    narrow = tmp_path / "kubeconfig"
+    narrow.write_text(yaml.safe_dump(kubeconfig))
+
+    findings = found(namespace.name, kubeconfig=narrow)
+
+    where = f"in namespace {namespace.name}"
+    denied = {what for what in findings if what.startswith("Permission for")}
+    assert f"Permission for inferenceservices.serving.kserve.io {where}" in denied
+    assert "Permission for namespaces" in denied
+    assert f"Permission for jobs.batch {where}" not in denied
+    assert findings["Reading the cluster"].severity is Severity.WARNING
+
+
+def test_a_preview_and_an_up_end_before_they_change_anything(tmp_path: Path) -> None:
+    changes = {"cluster.preflight": "stop", "storage.storageClass": "nosuch"}
+    name = f"preflight-{secrets.token_hex(4)}"
+    deployment = Deployment(tmp_path, name, platform_settings(name, changes))
+    for report in (deployment.preview(), deployment.up()):
+        assert not report.succeeded
+        assert "The cluster is not ready, and nothing was changed" in report.messages
+        assert "StorageClass nosuch: found no such class" in report.messages
+        assert "Traceback" not in report.messages
+        assert report.steps == []
+
+
+def test_without_a_cluster_a_preview_warns_and_an_up_ends(tmp_path: Path) -> None:
+    kubeconfig = yaml.safe_load(KUBECONFIG.read_text())
+    for each in kubeconfig["clusters"]:
+        each["cluster"]["server"] = "https://127.0.0.1:9"
+    nowhere = tmp_path / "kubeconfig"
+    nowhere.write_text(yaml.safe_dump(kubeconfig))
+    changes = {"cluster.preflight": "stop", "cluster.kubeconfig": str(nowhere)}
+    name = f"preflight-{secrets.token_hex(4)}"
+    deployment = Deployment(tmp_path, name, platform_settings(name, changes))
+    assert "The cluster was not checked. The API server https://127.0.0.1:9 does not answer" in (
+        deployment.preview().messages
+    )
+    report = deployment.up()
+    assert not report.succeeded
+    assert "The API server https://127.0.0.1:9 does not answer" in report.messages
+    assert report.steps == []
+
+
+@pytest.mark.exclusive
+def test_a_flag_that_knative_lacks_is_found_and_its_remedy_mends_it(namespace: Namespace) -> None:
+    with changed_map("config-features", FLAG, "disabled"):
+        (finding,) = found(namespace.name).values()
+        assert finding.what == f"Knative's {FLAG}"
+        assert finding.found == "disabled"
+        patch = finding.remedy.split("'")[1]
+        assert json.loads(patch) == {"data": {FLAG: "enabled"}}
+        KNATIVE.kubectl("patch", "configmap", "config-features", "--type=merge", f"--patch={patch}")
+        assert found(namespace.name) == {}
+
+
+@pytest.mark.exclusive
+def test_a_kserve_that_does_not_run_is_found(namespace: Namespace) -> None:
+    controller = "kserve-controller-manager"
+    try:
+        KSERVE.kubectl("scale", "deployment", controller, "--replicas=0")
+        KSERVE.kubectl(
+            "wait", "pods", f"--selector=control-plane={controller}", "--for=delete",
+            "--timeout=60s",
+        )  # fmt: skip
+        # The Service's endpoints follow the pods.
+        deadline = time.monotonic() + 30
+        while "KServe's webhook" not in (findings := found(namespace.name)):
+            assert time.monotonic() < deadline, findings
+        assert findings[f"KServe's {controller}"].found == "it scaled to 0"
+        command = findings[f"KServe's {controller}"].remedy.split("`")[1]
+        assert command.endswith(f"scale deployment {controller} --replicas 1")
+    finally:
+        KSERVE.kubectl("scale", "deployment", controller, "--replicas=1")
+        KSERVE.kubectl("rollout", "status", "deployment", controller, "--timeout=120s")
+
+
+@contextmanager
+def changed_map(name: str, key: str, value: str) -> Iterator[None]:
+    """One of Knative's ConfigMaps with another value, and as it was afterwards."""
+    was = KNATIVE.get("configmap", name)["data"].get(key)
+    KNATIVE.patch("configmap", name, {"data": {key: value}})
+    try:
+        yield
+    finally:
+        KNATIVE.patch("configmap", name, {"data": {key: was}})
