@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,20 @@ import pytest
 from kubernetes.dynamic import DynamicClient
 
 from components.inference_service import NAME
-from local_platform.settings import KUBECONFIG
+from ft_serving.client import GenerationClient
+from local_platform.settings import INGRESS_PORT, KUBECONFIG
 from tests.deployment.program import Deployment
 from tests.monitoring.files import KNATIVE, KUBELET, TRITON, documents, exposed, metrics
 from tests.monitoring.relabelling import targets
 from tests.platform.cluster import Document, Namespace
+from tests.serving import TINY_GPTJ
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
 
 SERVICE = "serving.kserve.io/v1beta1/InferenceService"
 PROMPT = "Mary has a little lamb."
+INGRESS = f"http://127.0.0.1:{INGRESS_PORT}"
+TOKENIZER = str(TINY_GPTJ / "tokenizer.json")
 
 
 def diagnose(namespace: str, *options: str) -> tuple[int, str]:
@@ -124,39 +130,39 @@ def other(api: DynamicClient, cluster: Namespace) -> Document:
     }
 
 
+BROKEN: Mapping[str, Document] = {
+    "no-gpu": {"resources": {"limits": {"nvidia.com/gpu": "4"}}},
+    "no-image": {"image": f"localhost:5000/ft-serving/server-cpu@sha256:{'0' * 64}"},
+}
+
+
+@pytest.fixture(scope="module")
+def broken(cluster: Namespace, other: Document) -> Iterator[None]:
+    """The services of `BROKEN`, which wait for their graces together."""
+    for name, change in BROKEN.items():
+        container = {**other["spec"]["predictor"]["containers"][0], **change}
+        make(cluster, other, name, {"containers": [container]})
+    yield
+    for name in BROKEN:
+        cluster.delete(SERVICE, name)
+
+
+@pytest.mark.usefixtures("broken")
 @pytest.mark.parametrize(
-    ("name", "broken", "cause", "said"),
+    ("name", "cause", "said"),
     [
-        (
-            "no-gpu",
-            {"resources": {"limits": {"nvidia.com/gpu": "4"}}},
-            "unschedulable",
-            "with too little nvidia.com/gpu (asked for: kserve-container 4",
-        ),
-        (
-            "no-image",
-            {"image": f"localhost:5000/ft-serving/server-cpu@sha256:{'0' * 64}"},
-            "image",
-            "cannot be pulled",
-        ),
+        ("no-gpu", "unschedulable", "too little nvidia.com/gpu (asked for: kserve-container 4"),
+        ("no-image", "image", "cannot be pulled"),
     ],
 )
 def test_a_broken_deployment_is_told_with_its_root_cause(
-    cluster: Namespace,
-    other: Document,
-    name: str,
-    broken: Document,
-    cause: str,
-    said: str,
+    cluster: Namespace, name: str, cause: str, said: str
 ) -> None:
-    change = {"containers": [{**other["spec"]["predictor"]["containers"][0], **broken}]}
-    make(cluster, other, name, change)
     screen = awaited(cluster, name, 1, "FAILED")
     lines = screen.splitlines()
     assert lines[0] == f"{cluster.name}/{name}  FAILED ({cause})"
     assert said in " ".join(screen.split())
     assert len(lines) <= 40
-    cluster.delete(SERVICE, name)
 
 
 def test_a_start_is_on_its_way_and_an_idle_service_is_sound(
@@ -187,6 +193,46 @@ def test_the_nodes_tell_how_full_the_volume_is(cluster: Namespace, api: DynamicC
             return
         assert time.monotonic() < deadline, missing
         time.sleep(2)
+
+
+def test_load_above_the_bounds_is_what_the_alert_of_it_asks_for(
+    cluster: Namespace, other: Document, api: DynamicClient
+) -> None:
+    one = {"maxReplicas": 1, "containerConcurrency": 1, "scaleTarget": 1}
+    make(cluster, other, "busy", one)
+    awaited(cluster, "busy", 0, "READY")
+    host = f"busy-predictor.{cluster.name}.localhost"
+    stop = threading.Event()
+
+    def load() -> None:
+        with GenerationClient(INGRESS, host_header=host, tokenizer=TOKENIZER) as client:
+            while not stop.is_set():
+                client.generate([PROMPT], output_length=100)
+
+    knative = Namespace(api, "knative-serving")
+    (target,) = targets(knative.items("v1/Pod"), jobs()["ft-serving-autoscaler"])
+    ours = (f'k8s_namespace_name="{cluster.name}"', 'kn_service_name="busy-predictor"')
+    with ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(load) for _ in range(4)]
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                lines = scrape(api, knative.name, target).splitlines()
+                pods = {
+                    line.partition("{")[0]: float(line.rpartition(" ")[2])
+                    for line in lines
+                    if line.startswith("kn_revision_pods_") and all(it in line for it in ours)
+                }
+                if pods["kn_revision_pods_desired"] > pods["kn_revision_pods_requested"]:
+                    break
+                assert time.monotonic() < deadline, pods
+                time.sleep(1)
+        finally:
+            stop.set()
+        for client in clients:
+            client.result(60)
+    assert pods["kn_revision_pods_requested"] == 1
+    cluster.delete(SERVICE, "busy")
 
 
 def make(cluster: Namespace, other: Document, name: str, change: Document) -> None:
