@@ -68,9 +68,8 @@ class GptJWeights:
 def open_weights(folder: Path, config: GptJConfig, tensor_parallel: int) -> GptJWeights:
     """Open every weight file of a folder as whole fp32 matrices.
 
-    fp32 files that hold whole matrices are mapped, not read: processes on one machine share
-    them, and a page is read when it is first needed. All others are read into memory, the
-    parts of a matrix side by side.
+    They are read into memory, the parts of a matrix side by side, and not mapped: what is served
+    is what was checked, whatever becomes of the files.
 
     Args:
         folder: Holds the *.bin files.
@@ -156,12 +155,22 @@ class _Files:
         fitting = [self._has_size(name, part) for name in names]
         if not all(fitting):
             return np.broadcast_to(np.float32(0), shape)  # takes the place; never returned
-        parts = [self._map(name, part) for name in names]
-        if len(parts) == 1 and self._dtype is DType.FP32:
-            return parts[0]
         target = np.empty(shape, np.float32)
+        if len(names) == 1 and self._dtype is DType.FP32:
+            return self._read(names[0], target)
+        parts = [self._map(name, part) for name in names]
         for source, place in zip(parts, np.split(target, len(parts), axis=axis), strict=True):
             cast(source, self._dtype, place, DType.FP32)
+        target.flags.writeable = False
+        return target
+
+    def _read(self, name: str, target: FloatArray) -> FloatArray:
+        with (self._folder / name).open("rb", buffering=0) as file:
+            left = target.data.cast("B")
+            # One call of the system reads 2 GiB at most.
+            while count := file.readinto(left):
+                left = left[count:]
+        target.flags.writeable = False
         return target
 
     def _has_size(self, name: str, shape: list[int]) -> bool:

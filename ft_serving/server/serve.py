@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-from ft_serving.backend.release import check_release
 from ft_serving.protocol import MODEL_NAME
 from ft_serving.server.errors import ReleaseChoiceError
 from ft_serving.server.installation import find_installation
 from ft_serving.server.ports import ADDRESS, Ports
 from ft_serving.server.process import TritonProcess
+from ft_serving.weights.manifest import read_manifest
 from ft_serving.weights.storage import Storage
+from ft_serving.weights.verify import check_sizes, refuse_damage
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -45,7 +46,9 @@ def serve(
     name = choose_release(storage, release)
     with _lease(storage, name):
         folder = storage.release(name)
-        manifest = check_release(folder)
+        # Contents are the server's to check, as it loads them.
+        refuse_damage(folder, check_sizes(folder))
+        manifest = read_manifest(folder)
         installation = find_installation()
         ports.check()
         with (

@@ -35,7 +35,7 @@ from ft_serving.weights.manifest import (
 from ft_serving.weights.plan import check_tensors, file_jobs, total_bytes
 from ft_serving.weights.source import Source
 from ft_serving.weights.storage import Storage
-from ft_serving.weights.verify import check_content, check_sizes
+from ft_serving.weights.verify import check_content
 
 # For config files, the manifest, and what a file system needs for itself.
 _RESERVE_BYTES = 16 << 20
@@ -105,13 +105,14 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
         streaming=settings.streaming,
     )
     folder = storage.release(spec.name)
-    if found := _found(folder):
-        return found
+    if not _problems(folder, progress):
+        return _found(folder)
     with storage.exclusive(f"release {spec.name}", progress), _explained(storage):
         # Another process may have finished it while this one waited for the lock.
-        if found := _found(folder):
-            return found
-        _clear(spec.name, storage, progress)
+        problems = _problems(folder, progress)
+        if not problems:
+            return _found(folder)
+        _clear(spec.name, problems[0], storage, progress)
         staging = storage.staging(spec.name)
         try:
             (staging / WEIGHTS_PATH).mkdir(parents=True)
@@ -127,30 +128,27 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
     return Prepared(folder=folder, manifest=manifest, outcome=outcome)
 
 
-def _found(folder: Path) -> Prepared | None:
-    if _problems(folder):
-        return None
+def _found(folder: Path) -> Prepared:
     return Prepared(folder=folder, manifest=read_manifest(folder), outcome=Outcome.FOUND)
 
 
-def _problems(folder: Path) -> list[str]:
+def _problems(folder: Path, progress: Progress) -> list[str]:
+    """What is wrong with a release, by every sha256: a server refuses it for one that differs."""
     if not folder.exists():
         return ["is not there"]
     try:
-        return check_sizes(folder)
+        return check_content(folder, progress)
     except ReleaseError as exc:
         return [str(exc)]
 
 
-def _clear(name: str, storage: Storage, progress: Progress) -> None:
+def _clear(name: str, damage: str, storage: Storage, progress: Progress) -> None:
     """Remove what stands in a new release's way: leftovers of killed processes, a damaged one."""
     for owner, leftover in storage.leftovers():
         if owner == name:
             shutil.rmtree(leftover)
-    folder = storage.release(name)
-    if not folder.exists():
+    if not storage.release(name).exists():
         return
-    damage = _problems(folder)[0]
     progress.say(f"Release {name} is damaged ({damage}); preparing it again.")
     if users := storage.delete_release(name):
         raise ReleaseError(

@@ -57,6 +57,15 @@ def test_a_short_and_a_missing_file_are_refused_by_name(release: Path) -> None:
     )
 
 
+def test_an_altered_byte_of_a_weight_is_refused_by_name(release: Path) -> None:
+    with (release / "fastertransformer/1/model.wte.bin").open("r+b") as file:
+        byte = file.read(1)[0]
+        file.seek(0)
+        file.write(bytes([byte ^ 1]))
+    with pytest.raises(ReleaseError, match=r"1/model\.wte\.bin: has sha256 \w+, must have \w+$"):
+        open_engine(backend_config(release))
+
+
 def test_weights_without_a_manifest_are_refused(release: Path) -> None:
     (release / MANIFEST_PATH).unlink()
     with pytest.raises(ReleaseError, match=r"has no fastertransformer/1/manifest\.json"):

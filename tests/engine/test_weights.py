@@ -42,12 +42,21 @@ def test_whole_matrices_come_back_from_any_split(
     np.testing.assert_array_equal(opened.norm_bias, expected["transformer.ln_f.bias"])
 
 
-def test_unsplit_fp32_files_are_mapped_and_not_copied(tmp_path: Path) -> None:
-    write_folder(tmp_path, SHAPE, WEIGHTS)
-    opened = open_folder(tmp_path, 1)
-    for matrix in (opened.embedding, opened.head, opened.layers[0].qkv, opened.layers[0].down):
-        assert not matrix.flags.owndata, "a model of 24 GB must not be in memory twice"
-        assert not matrix.flags.writeable
+@pytest.mark.parametrize(("tensor_parallel", "dtype"), [(1, DType.FP32), (2, DType.FP16)])
+def test_files_that_are_altered_or_cut_later_change_nothing(
+    tmp_path: Path, tensor_parallel: int, dtype: DType
+) -> None:
+    write_folder(tmp_path, SHAPE, WEIGHTS, tensor_parallel=tensor_parallel, dtype=dtype)
+    opened = open_folder(tmp_path, tensor_parallel)
+    before = opened.embedding.copy(), opened.layers[0].qkv.copy()
+    for file in tmp_path.glob("*.bin"):
+        with file.open("r+b") as altered:
+            altered.write(b"\x7f" * 64)
+            altered.truncate(128)
+    np.testing.assert_array_equal(opened.embedding, before[0])
+    np.testing.assert_array_equal(opened.layers[0].qkv, before[1])
+    assert not opened.embedding.flags.writeable
+    assert not opened.layers[0].qkv.flags.writeable
 
 
 def test_all_missing_and_truncated_files_are_named(tmp_path: Path) -> None:

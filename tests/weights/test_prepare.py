@@ -225,6 +225,8 @@ def test_an_altered_weight_of_the_same_size_is_noticed_by_its_hash(world: World)
     assert check_sizes(folder) == []
     (problem,) = check_content(folder, Progress(world.said))
     assert problem.startswith("fastertransformer/1/model.wte.bin: has sha256 ")
+    assert world.prepare().outcome is Outcome.CONVERTED, "a server would refuse it"
+    assert check_content(folder, Progress(world.said)) == []
 
 
 def test_missing_and_stray_files_are_named(world: World) -> None:
