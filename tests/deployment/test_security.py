@@ -6,7 +6,7 @@ the pods that run, and for the ports that they listen on.
 
 import json
 import secrets
-from collections.abc import Mapping
+import time
 from functools import partial
 from typing import Any
 
@@ -15,12 +15,15 @@ from kubernetes import client, config
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ForbiddenError
 
+from components.inference_service import NAME
 from local_platform.settings import HUB_URL, KUBECONFIG, NAMESPACE
+from tests.deployment.network import Network, ports
 from tests.deployment.program import Deployment
 from tests.platform.cluster import Namespace
+from tests.platform.ingress import ask
 from tests.platform.manifests import SCRATCH, SCRATCH_MOUNTS, container, pod
 from tests.policy import token_proxy
-from tests.policy.flows import Peer, allowed
+from tests.policy.flows import Peer
 
 pytestmark = [pytest.mark.platform, pytest.mark.slow]
 
@@ -34,6 +37,10 @@ READABLE = {
     ("serving.knative.dev", "revisions"), ("serving.knative.dev", "services"),
     ("serving.kserve.io", "inferenceservices"),
 }  # fmt: skip
+
+SERVICE = "serving.kserve.io/v1beta1/InferenceService"
+UNKNOWN_HOST = (404, b"404 page not found\n")
+"""What the ingress answers where no service has the name."""
 
 Document = dict[str, Any]
 
@@ -54,14 +61,6 @@ def labels_of(api: DynamicClient) -> dict[str, Document]:
 @pytest.fixture(scope="module")
 def policies(cluster: Namespace) -> list[Document]:
     return cluster.items("networking.k8s.io/v1/NetworkPolicy")
-
-
-def ports(api: DynamicClient, namespace: str, service: str) -> set[int]:
-    """The ports that the pods behind a service listen on."""
-    slices = Namespace(api, namespace).items(
-        "discovery.k8s.io/v1/EndpointSlice", f"kubernetes.io/service-name={service}"
-    )
-    return {port["port"] for each in slices for port in each["ports"]}
 
 
 def test_the_pods_of_a_deployment_are_all_admitted_as_restricted(
@@ -175,33 +174,6 @@ def test_the_gate_may_do_nothing_in_other_namespaces(deployment: Deployment) -> 
     assert not may(None, "nodes", "list")
     assert not may(deployment.namespace, "secrets", "get")
     assert not may(deployment.namespace, "pods", "create")
-
-
-class Network:
-    """The policies of a stack, over the pods that run."""
-
-    def __init__(
-        self, api: DynamicClient, policies: list[Document], labels_of: Mapping[str, Document]
-    ) -> None:
-        self._api, self._policies, self._labels_of = api, policies, labels_of
-
-    def pod(self, document: Document) -> Peer:
-        """A pod as policies see it."""
-        metadata = document["metadata"]
-        namespace = self._labels_of[metadata["namespace"]]
-        return Peer(name=metadata["name"], namespace=namespace, labels=metadata["labels"])
-
-    def app(self, namespace: str, name: str) -> Peer:
-        """The pod of a part of the platform."""
-        (found,) = Namespace(self._api, namespace).items("v1/Pod", f"app={name}")
-        return self.pod(found)
-
-    def allows(self, source: Peer, target: Peer, ports: set[int], protocol: str = "TCP") -> bool:
-        """Whether every port may be connected to; none has to be so where one is not."""
-        assert ports, f"{target.name} listens on no port"
-        answers = {allowed(self._policies, source, target, port, protocol) for port in ports}
-        assert len(answers) == 1, f"{source.name} to {target.name}: some of {ports}"
-        return answers.pop()
 
 
 @pytest.fixture(scope="module")
@@ -319,6 +291,23 @@ def test_with_its_token_the_proxy_hands_the_question_on(
     deployment: Deployment, cluster: Namespace, token: str
 ) -> None:
     assert "Its fleece is white as snow" in cluster.run(question(deployment, token))
+
+
+def test_a_service_that_is_made_local_is_reached_through_the_proxy_alone(
+    deployment: Deployment, cluster: Namespace, token: str
+) -> None:
+    label = "networking.knative.dev/visibility"
+    host = str(deployment.outputs()["host"])
+    assert ask(host) != UNKNOWN_HOST
+    cluster.patch(SERVICE, NAME, {"metadata": {"labels": {label: "cluster-local"}}})
+    try:
+        deadline = time.monotonic() + 30
+        while ask(host) != UNKNOWN_HOST:
+            assert time.monotonic() < deadline, "the public ingress still knows the service"
+            time.sleep(0.5)
+        assert "Its fleece is white as snow" in cluster.run(question(deployment, token))
+    finally:
+        cluster.patch(SERVICE, NAME, {"metadata": {"labels": {label: None}}})
 
 
 def has_ended_badly(pod: Document) -> bool:
