@@ -44,6 +44,9 @@ HUB_PORT = 8090
 REGISTRY = f"localhost:{REGISTRY_PORT}"
 """The first part of the names of images in the local registry, for Docker and for pods alike."""
 
+INGRESS_CLASS = "traefik"
+"""The class of Ingresses, which services in mode Standard have."""
+
 INGRESS_DOMAIN = "localhost"
 """Hosts of served models end in it: names that are this machine's by RFC 6761, with no DNS."""
 

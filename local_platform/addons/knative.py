@@ -1,6 +1,7 @@
 """Knative Serving for one small node: upstream's manifests, our images and settings."""
 
 import copy
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -59,6 +60,9 @@ _CONFIG: Final[dict[str, dict[str, str]]] = {
     },
 }
 
+# Programs open the port of their metrics when they start: a change of this has to start them again.
+_OBSERVABILITY: Final = "ft-serving.dev/observability"
+
 # Soft limits in MiB of each program's heap, above what it was seen to need.
 _MEMORY: Final = {"activator": 64, "autoscaler": 64, "controller": 96, "webhook": 64}
 
@@ -113,7 +117,10 @@ def _without_example(config: Manifest) -> Manifest:
 
 
 def _deployment(deployment: Manifest, images: Mapping[str, str]) -> Manifest:
-    pod = deployment["spec"]["template"]["spec"]
+    template = deployment["spec"]["template"]
+    annotations = template.setdefault("metadata", {}).setdefault("annotations", {})
+    annotations[_OBSERVABILITY] = json.dumps(_CONFIG["config-observability"], sort_keys=True)
+    pod = template["spec"]
     pod.pop("affinity", None)  # It spreads replicas over nodes; there is one of either.
     # The old one has nobody to lose who would wait for it: an answer of a model outlives neither
     # `down` nor a change of the platform.

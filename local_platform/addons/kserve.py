@@ -40,7 +40,11 @@ _DROPPED: Final = {
 
 _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
     "deploy": {"defaultDeploymentMode": "Knative"},
-    "ingress": {"disableIstioVirtualHost": True, "ingressDomain": settings.INGRESS_DOMAIN},
+    "ingress": {
+        "disableIstioVirtualHost": True,
+        "ingressClassName": settings.INGRESS_CLASS,
+        "ingressDomain": settings.INGRESS_DOMAIN,
+    },
     # Upstream's default requests 1 CPU and 2 GiB for a service that says nothing of its needs.
     "inferenceService": {
         "resource": {

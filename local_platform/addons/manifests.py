@@ -19,6 +19,7 @@ _VARIABLES: Final = {
     "CLUSTER_DOMAIN": settings.CLUSTER_DOMAIN,
     "HUB_PORT": str(settings.HUB_PORT),
     "INGRESS_DOMAIN": settings.INGRESS_DOMAIN,
+    "INGRESS_CLASS": settings.INGRESS_CLASS,
     "INGRESS_PORT": str(settings.INGRESS_PORT),
     "NAMESPACE": settings.NAMESPACE,
     "NODE_ADDRESS": settings.NODE_ADDRESS,

@@ -128,6 +128,17 @@ def test_the_configuration_says_what_the_platform_needs(tmp_path: Path) -> None:
     assert data["config-logging"] == {}, "the webhook refuses an example that is not upstream's"
 
 
+def test_a_change_of_how_metrics_are_told_starts_programs_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _lay_out(tmp_path)
+    before = only(knative.manifests(folder, IMAGES), AUTOSCALER)["spec"]["template"]["metadata"]
+    changed = {**knative._CONFIG, "config-observability": {"metrics-protocol": "none"}}
+    monkeypatch.setattr(knative, "_CONFIG", changed)
+    after = only(knative.manifests(folder, IMAGES), AUTOSCALER)["spec"]["template"]["metadata"]
+    assert before != after, "they open the port when they start, and look no more"
+
+
 def test_every_object_has_an_identity_of_its_own(tmp_path: Path) -> None:
     identities = [identity(one) for one in knative.manifests(_lay_out(tmp_path), IMAGES)]
     assert len(identities) == len(set(identities))

@@ -119,6 +119,7 @@ def test_the_configuration_keeps_what_it_does_not_change() -> None:
     assert data["deploy"] == {"defaultDeploymentMode": "Knative"}
     assert data["ingress"] == {
         "disableIstioVirtualHost": True,
+        "ingressClassName": "traefik",
         "ingressDomain": "localhost",
         "urlScheme": "http",
     }
