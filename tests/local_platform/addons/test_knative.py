@@ -10,6 +10,7 @@ from local_platform.addons import knative
 from local_platform.addons.errors import ManifestError
 from local_platform.addons.manifests import Identity, Manifest, identity, only
 
+AUTOSCALER = Identity("Deployment", "knative-serving", "autoscaler")
 IMAGES = {name: f"registry/{name}@sha256:1" for name in knative.PROGRAMS}
 
 
@@ -83,7 +84,7 @@ def _lay_out(folder: Path, *more: Manifest) -> Path:
 
 def test_programs_run_from_our_images_with_little_memory_and_no_election(tmp_path: Path) -> None:
     found = knative.manifests(_lay_out(tmp_path), IMAGES)
-    deployment = only(found, Identity("Deployment", "knative-serving", "autoscaler"))
+    deployment = only(found, AUTOSCALER)
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["image"] == "registry/autoscaler@sha256:1"
