@@ -38,7 +38,8 @@ def read_facts(needs: Needs, *, kubeconfig: str | None, context: str | None) -> 
         # The namespace decides what can be tried in it, and what may be asked of it.
         namespace = _read(api, f"/api/v1/namespaces/{needs.namespace}")
         made = bool(namespace)
-        home = needs.namespace if made else "default"
+        stays = any("deletionTimestamp" not in each["metadata"] for each in namespace or ())
+        home = needs.namespace if stays else "default"
         lists = {kind: pool.submit(_read, api, *where) for kind, where in _paths(needs).items()}
         answer = pool.submit(ask_registry, registry)
         images = {each: pool.submit(ask_image, registry, each) for each in registry.existing}

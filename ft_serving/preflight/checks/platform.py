@@ -17,6 +17,9 @@ KUBERNETES_LEAST: Version = (1, 32)
 """What KServe 0.16 asks for (its guide "Knative mode Installation")."""
 
 
+METRICS_GROUP = "metrics.k8s.io"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Component:
     """Something installed in a cluster.
@@ -86,6 +89,19 @@ def platform(needs: Needs, facts: Facts) -> Iterator[Finding]:
             continue
         yield from _controllers(component, facts)
         yield from _refused(component, facts.refusals.get(component.title, ""))
+    if not needs.serverless and needs.max_replicas > needs.min_replicas:
+        yield from _metrics(facts)
+
+
+def _metrics(facts: Facts) -> Iterator[Finding]:
+    """A HorizontalPodAutoscaler, which scales in mode Standard, asks for them."""
+    if METRICS_GROUP not in facts.groups:
+        yield warning(
+            "Metrics of pods",
+            found=f"no API {METRICS_GROUP}",
+            needed="it, to scale by cpu or memory: replicas stay at replicas.min",
+            remedy="Install metrics-server: https://github.com/kubernetes-sigs/metrics-server",
+        )
 
 
 def _missing(component: Component, served: object) -> Finding:

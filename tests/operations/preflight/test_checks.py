@@ -63,6 +63,13 @@ def test_a_cluster_without_knative_serves_in_mode_standard() -> None:
     assert found(needs("dev", standard), {Kind.KNATIVE_CONFIG: []}, groups=groups) == []
 
 
+def test_mode_standard_scales_only_where_pods_are_measured() -> None:
+    standard = needs("dev", {"serving.mode": "Standard", "replicas": {"max": 2}})
+    one(found(standard), "Metrics of pods", Severity.WARNING)
+    assert found(standard, groups={**GROUPS, "metrics.k8s.io": ["v1beta1"]}) == []
+    assert found(needs("dev", {"serving.mode": "Standard"})) == []
+
+
 def test_a_kserve_that_does_not_know_the_modes_is_an_error() -> None:
     old = {Kind.KSERVE: [deployment("kserve-controller-manager", "", "kserve/it:v0.15.2")]}
     finding = one(found(needs("dev"), old), "KServe")

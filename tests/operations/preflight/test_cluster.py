@@ -60,13 +60,17 @@ def test_nothing_is_created_but_reviews_and_tries(api: FakeApi, tmp_path: Path) 
     assert {query for path, query, _ in api.posted if path != REVIEWS} == {"dryRun=All"}
 
 
-def test_a_service_is_tried_where_the_namespace_is_or_else_in_the_default_one(
+def test_a_service_is_tried_where_the_namespace_stays_or_else_in_the_default_one(
     api: FakeApi, tmp_path: Path
 ) -> None:
     api.answers[f"{DEFAULT}/{SERVICES}"] = 400, {"message": "no"}
     assert read(api, tmp_path).refusals == {"KServe": "no"}
     api.answers["/api/v1/namespaces/ft-serving"] = 200, {"metadata": {"name": "ft-serving"}}
     assert read(api, tmp_path).refusals == {}
+    going = {"metadata": {"name": "ft-serving", "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    api.answers["/api/v1/namespaces/ft-serving"] = 200, going
+    assert read(api, tmp_path).refusals == {"KServe": "no"}, "nothing new is taken in it"
+    api.answers["/api/v1/namespaces/ft-serving"] = 200, {"metadata": {"name": "ft-serving"}}
     api.answers[f"{HERE}/{SERVICES}"] = 500, {"message": "failed calling webhook"}
     assert read(api, tmp_path).refusals == {"KServe": "failed calling webhook"}
 
