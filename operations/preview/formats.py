@@ -8,7 +8,7 @@ from operations.preview.changes import Change
 from operations.preview.differences import ABSENT, path_text
 from operations.preview.shown import COLUMNS, headline, lines, rows
 from operations.preview.summary import StackSummary, Summary
-from operations.preview.words import masked, quoted
+from operations.preview.words import masked, printable, quoted
 
 MARKER = "<!-- ft-serving preview -->"
 """The first line of a comment, by which the next run finds it."""
@@ -75,7 +75,7 @@ def _details(stack: StackSummary, room: int) -> list[str]:
 
 
 def _body(stack: StackSummary) -> list[str]:
-    return [*(stack.refused or stack.note).splitlines(), *lines(stack)]
+    return [*map(printable, (stack.refused or stack.note).splitlines()), *lines(stack)]
 
 
 def _bytes(written: list[str]) -> int:
@@ -93,7 +93,7 @@ def text(summary: Summary) -> str:
     for stack in summary.stacks:
         body = _body(stack)
         if stack.warnings or body:
-            written += ["", f"{stack.stack}: {headline(stack)}"]
+            written += ["", f"{printable(stack.stack)}: {headline(stack)}"]
             written += [f"  WARNING: {it}" for it in stack.warnings]
             written += [f"  {line}" for line in body]
     return "\n".join([*written, "", f"Compared with {summary.against}."]) + "\n"

@@ -16,12 +16,12 @@ _KEPT = 20
 
 def quoted(name: str) -> str:
     """A name between backticks, on one line, that nothing in it can end."""
-    return f"`{_printable(name).replace('`', chr(39)) or ' '}`"
+    return f"`{printable(name).replace('`', chr(39)) or ' '}`"
 
 
 def one_line(item: Property) -> str:
     """A property, its old and its new value; the path alone where both are the provider's own."""
-    path = _printable(path_text(item.path))
+    path = printable(path_text(item.path))
     if item.old is ABSENT and item.new is ABSENT:
         return path
     old, new = (_value(value, path) for value in (item.old, item.new))
@@ -49,7 +49,7 @@ def _value(value: object, path: str) -> str:
     if path == "kubeconfig" and isinstance(value, str) and "\n" in value:
         # The provider takes a path, or a whole kubeconfig with its credentials.
         return SECRET
-    return _printable(_json(value))
+    return printable(_json(value))
 
 
 def _json(value: object) -> str:
@@ -62,7 +62,7 @@ def _shortened(text: str, alike: int) -> str:
     return begin + (rest if len(rest) <= _LONGEST else f"{rest[:_LONGEST]}…")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Escape what would break a line, move the cursor or turn the direction of writing."""
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in text

@@ -1,6 +1,8 @@
 """What two states of a stack are, and what a preview says of them."""
 
+import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from operations.preview.changes import Resource
@@ -15,7 +17,13 @@ from tests.stacks.documents import changed, config, shipped
 
 def resources(stack: str, changes: Mapping[str, Any] | None = None) -> tuple[Resource, ...]:
     """What the program makes of a stack that comes with the project."""
-    return resources_of(listing(program(stack, changed(shipped(stack), changes or {}))))
+    return _resources(stack, json.dumps(changes or {}))
+
+
+@cache
+def _resources(stack: str, changes: str) -> tuple[Resource, ...]:
+    settings = changed(shipped(stack), json.loads(changes))
+    return resources_of(listing(program(stack, settings)))
 
 
 def previewed(

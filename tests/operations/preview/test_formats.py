@@ -111,6 +111,15 @@ def test_what_the_configuration_is_refused_with_is_shown_in_full() -> None:
     }
 
 
+@pytest.mark.parametrize("value", HOSTILE[:-1])
+def test_no_message_is_markup_and_none_moves_the_cursor(value: str) -> None:
+    refused = summary(StackSummary(stack="prod", refused=f"it: must be\n{value}"))
+    assert outside_of_fences(markdown(refused)) == outside_of_fences(
+        markdown(summary(StackSummary(stack="prod", refused="it: must be")))
+    )
+    assert "\x1b" not in text(refused)
+
+
 def test_a_comment_is_cut_to_what_github_takes_and_says_so() -> None:
     many = tuple(
         Change(action=Action.CREATE, resource=Resource(type="a:b:Job", name=f"ü{i}" * 9, inputs={}))

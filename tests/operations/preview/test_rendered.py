@@ -19,7 +19,15 @@ from tests.stacks.documents import GPU, PROJECT, ROOT, Document, changed
 
 SECRET = "v1:QkFTRTY0:notthetokenitself"
 WITH_SECRET = {"image": {**GPU["image"], "username": "me"}}
-PROGRAM = ("__main__.py", "Pulumi.yaml", "components", "ft_serving", "images", "stacks")
+PROGRAM = (
+    "__main__.py",
+    "Pulumi.yaml",
+    "components",
+    "ft_serving",
+    "images",
+    "operations",
+    "stacks",
+)
 BUILT_FROM = ("models/tiny-gptj", "pyproject.toml", "requirements", "README.md", "LICENSE")
 
 
@@ -131,6 +139,7 @@ def test_another_secret_is_a_change_and_is_not_shown(stacks: dict[str, StackSumm
     assert SECRET not in str(stacks["login"])
 
 
+@pytest.mark.slow
 def test_what_the_shell_says_is_no_part_of_a_stack(
     projects: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
