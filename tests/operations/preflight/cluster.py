@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ft_serving.preflight import Facts, Finding, Kind, Needs, check
+from ft_serving.preflight import Facts, Finding, Kind, Needs, Severity, check
 from ft_serving.preflight.checks.knative import features
 from operations.preflight.needs import needs_of
 from stacks.config import StackConfig
@@ -142,3 +142,10 @@ def changed(document: Document, **metadata: Any) -> Document:
     copied = copy.deepcopy(document)
     copied["metadata"].update(metadata)
     return copied
+
+
+def one(findings: list[Finding], what: str, severity: Severity = Severity.ERROR) -> Finding:
+    """The only finding, which is about `what`."""
+    assert [each.what for each in findings] == [what]
+    assert findings[0].severity is severity
+    return findings[0]

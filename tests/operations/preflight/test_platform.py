@@ -2,6 +2,8 @@
 
 import json
 import secrets
+import socket
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,16 +13,21 @@ from typing import Any
 import pytest
 import yaml
 
-from ft_serving.preflight import Finding, Severity, check
+from ft_serving.preflight import Finding, Registry, Severity, check
 from ft_serving.preflight.cluster import read_facts
+from ft_serving.preflight.registry import ask_registry
 from local_platform.settings import KUBECONFIG
 from operations.preflight.needs import needs_of
 from tests.conformance.cluster import Namespace
 from tests.deployment.program import Deployment, platform_settings
 from tests.operations.preflight.cluster import stack
+from tests.operations.preflight.fake_registry import PASSWORD, USER
 from tests.stacks.documents import config
 
 pytestmark = pytest.mark.platform
+
+# "a-password" by bcrypt, as `htpasswd -B` writes it.
+HASHED = "$2b$04$uRTZLbVNq6p40lIMaBtw.edci87.GpOP4mVYidvNLCfD2B2qbZ1Ha"
 
 KNATIVE = Namespace("knative-serving")
 KSERVE = Namespace("kserve")
@@ -140,6 +147,32 @@ def test_a_preview_and_an_up_end_before_they_change_anything(tmp_path: Path) -> 
         assert "StorageClass nosuch: found no such class" in report.messages
         assert "Traceback" not in report.messages
         assert report.steps == []
+    deployment.change({"storage.storageClass": "ft-serving-shared"})
+    report = deployment.preview()
+    assert report.succeeded, report.messages
+    assert report.operations("storage") == ["create"]
+
+
+def test_a_wrong_password_of_a_real_registry_ends_an_up_and_is_not_shown(tmp_path: Path) -> None:
+    wrong = "another-password"
+    with private_registry(tmp_path / "registry") as host:
+        changes = {
+            "cluster.preflight": "stop",
+            "image.registry": host,
+            "image.username": USER,
+        }
+        name = f"preflight-{secrets.token_hex(4)}"
+        deployment = Deployment(tmp_path, name, platform_settings(name, changes))
+        deployment.set_secret("registryPassword", wrong)
+        report = deployment.up()
+        assert not report.succeeded
+        assert f"Login at registry {host}: found user {USER} refused" in report.messages
+        assert wrong not in report.messages
+        settings = config(platform_settings(name, changes), None, "registryPassword")
+        for password, refused in ((wrong, True), (PASSWORD, False)):
+            answer = ask_registry(needs_of(settings, password).registry)
+            assert answer.reached
+            assert answer.refused is refused
 
 
 def test_without_a_cluster_a_preview_warns_and_an_up_ends(tmp_path: Path) -> None:
@@ -191,6 +224,35 @@ def test_a_kserve_that_does_not_run_is_found(namespace: Namespace) -> None:
     finally:
         KSERVE.kubectl("scale", "deployment", controller, "--replicas=1")
         KSERVE.kubectl("rollout", "status", "deployment", controller, "--timeout=120s")
+
+
+@contextmanager
+def private_registry(folder: Path) -> Iterator[str]:
+    """Debian's registry with a password, beside the platform's."""
+    folder.mkdir()
+    (folder / "htpasswd").write_text(f"{USER}:{HASHED}\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{free.getsockname()[1]}"
+    settings = {
+        "version": 0.1,
+        "log": {"accesslog": {"disabled": True}, "level": "error"},
+        "storage": {"filesystem": {"rootdirectory": str(folder)}},
+        "http": {"addr": host},
+        "auth": {"htpasswd": {"realm": "it", "path": str(folder / "htpasswd")}},
+    }
+    (folder / "config.yml").write_text(yaml.safe_dump(settings))
+    registry = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")])
+    try:
+        deadline = time.monotonic() + 20
+        asked = Registry(host=host, repository="it", pushes=True)
+        while not ask_registry(asked).reached:
+            assert time.monotonic() < deadline, "the registry does not start"
+            time.sleep(0.1)
+        yield host
+    finally:
+        registry.terminate()
+        registry.wait()
 
 
 @contextmanager
