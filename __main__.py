@@ -10,6 +10,7 @@ from components.calling import address, command, host
 from components.image import Image, ImageArgs, Registry
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.model_download import ModelDownload, ModelDownloadArgs
+from components.release_collection import ReleaseCollection, ReleaseCollectionArgs
 from components.smoke_test import SmokeTest, SmokeTestArgs
 from components.storage import ModelStorage, ModelStorageArgs
 from operations.preflight.program import preflight
@@ -53,6 +54,13 @@ service = InferenceService(
 
 test_args = partial(SmokeTestArgs, config=config, identity=access.gate, image=client.reference)
 test = SmokeTest("smoke-test", test_args(service=service.id, state=service.state), cluster)
+
+collection_args = partial(ReleaseCollectionArgs, config=config, identity=access.weights)
+ReleaseCollection(
+    "release-collection",
+    collection_args(image=weights.reference, claim=storage.claim, after=(test,)),
+    cluster,
+)
 
 pulumi.export("url", test.url.apply(lambda url: address(url, config)))
 pulumi.export("host", test.url.apply(host))

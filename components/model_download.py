@@ -147,5 +147,7 @@ def _arguments(spec: ReleaseSpec) -> list[str]:
         f"--compute-dtype={spec.compute_dtype}",
         f"--tensor-parallel={spec.tensor_parallel}",
         f"--pipeline-parallel={spec.pipeline_parallel}",
+        # The volume is sized for one download, and the next revision has its own.
+        "--drop-source",
         *(["--streaming"] if spec.streaming else []),
     ]

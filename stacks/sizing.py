@@ -89,9 +89,15 @@ def source_bytes(dimensions: Dimensions) -> int:
     return release_bytes(dimensions, DType.FP32) + masks
 
 
-def storage_bytes(dimensions: Dimensions, dtype: DType) -> int:
-    """Return the volume that a change of release needs: the download, and two releases."""
-    wanted = source_bytes(dimensions) + 2 * release_bytes(dimensions, dtype)
+def storage_bytes(dimensions: Dimensions, dtype: DType, releases: int) -> int:
+    """Return the volume that a change of release needs.
+
+    Args:
+        dimensions: The model's.
+        dtype: The format of the stored weights.
+        releases: How many are there at once, the new one included; beside them is the download.
+    """
+    wanted = source_bytes(dimensions) + releases * release_bytes(dimensions, dtype)
     return math.ceil(wanted * 1.02) + 64 * MIB
 
 

@@ -121,7 +121,8 @@ def prune(
         list[str] | None, typer.Option(help="Name of a release to keep; may be repeated.")
     ] = None,
     newest: Annotated[
-        int | None, typer.Option(min=0, help="Keep so many of the newest valid releases.")
+        int | None,
+        typer.Option(min=0, help="Keep so many of the newest valid releases, besides those named."),
     ] = None,
 ) -> None:
     """Delete releases but those named, the newest, and those in use."""

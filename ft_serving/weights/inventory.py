@@ -42,14 +42,14 @@ def list_releases(storage: Storage) -> list[Entry]:
 
 
 def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Decision]:
-    """Delete releases but those named, the newest valid ones, and those in use.
+    """Delete releases but those named, the newest valid others, and those in use.
 
     What killed processes left behind goes too. Yields a decision when it has been carried out.
 
     Args:
         storage: The storage; its folders must exist.
         keep: Names of releases to keep.
-        newest: How many of the newest valid releases to keep.
+        newest: How many of the newest valid releases to keep besides.
 
     Raises:
         ReleaseError: A name to keep is not in the storage; nothing has been deleted.
@@ -61,11 +61,11 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
             f"{storage.root}: has no release {', '.join(unknown)}; nothing was deleted. "
             "`ft-serving weights list` shows those there are."
         )
-    valid = [entry.name for entry in entries if not entry.problems]
+    others = [entry.name for entry in entries if not entry.problems and entry.name not in keep]
     for entry in entries:
         if entry.name in keep:
             yield Decision(entry=entry, kept_because="named")
-        elif entry.name in valid[:newest]:
+        elif entry.name in others[:newest]:
             yield Decision(entry=entry, kept_because=f"among the newest {newest}")
         else:
             yield Decision(entry=entry, kept_because=_delete(storage, entry.name))

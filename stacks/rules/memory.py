@@ -60,13 +60,15 @@ def _volume_size(model: Model, storage: Storage) -> Problems:
     dimensions = dimensions_of(model)
     if dimensions is None:
         return
-    needed = sizing.storage_bytes(dimensions, model.dtype)
+    # The new one is made before the oldest goes.
+    releases = storage.keep_releases + 1
+    needed = sizing.storage_bytes(dimensions, model.dtype, releases)
     if parse_bytes(storage.size) < needed:
         yield Problem(
             path="storage.size",
             rule="must hold the download "
-            f"({in_gib(sizing.source_bytes(dimensions))}) and, while one replaces the other, two "
-            f"releases in {model.dtype} "
+            f"({in_gib(sizing.source_bytes(dimensions))}) and, while one replaces another, "
+            f"{releases} releases in {model.dtype} "
             f"({in_gib(sizing.release_bytes(dimensions, model.dtype))} each)",
             got=storage.size,
             use=f"{quantity(needed)} or more",

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from stacks.gpus import NodeLabels
-from stacks.sections.base import FLAG, SIZE, Section, one_of, setting
+from stacks.sections.base import FLAG, SIZE, Section, one_of, setting, whole
 
 _LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
@@ -32,6 +32,13 @@ class Storage(Section):
     )
     access_mode: AccessMode = setting(
         "How many nodes may mount it.", default=AccessMode.READ_WRITE_MANY, **one_of(AccessMode)
+    )
+    keep_releases: int = setting(
+        "Releases to keep: the served one and the newest others, which one can go back to without "
+        "a download. Older ones are deleted once an answer was right; not from a volume that one "
+        "node alone can mount.",
+        default=2,
+        **whole(2, 100),
     )
     protect: bool = setting(
         "Have Pulumi refuse to delete or replace the claim.",

@@ -12,6 +12,7 @@ from components.image import Image, ImageArgs, Registry
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.jobs import Identity
 from components.model_download import ModelDownload, ModelDownloadArgs
+from components.release_collection import ReleaseCollection, ReleaseCollectionArgs
 from components.smoke_test import SmokeTest, SmokeTestArgs
 from components.storage import ModelStorage, ModelStorageArgs
 from operations.recording.recorder import DIGEST, Recording, record
@@ -60,6 +61,10 @@ COMPONENTS: Mapping[str, Make] = {
     ),
     "ModelStorage": lambda name, stack: ModelStorage(
         name, ModelStorageArgs(namespace="models", settings=stack.storage)
+    ),
+    "ReleaseCollection": lambda name, stack: ReleaseCollection(
+        name,
+        ReleaseCollectionArgs(config=stack, identity=IDENTITY, image=IMAGE, claim="claim"),
     ),
     "SmokeTest": lambda name, stack: SmokeTest(
         name,

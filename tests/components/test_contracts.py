@@ -19,6 +19,7 @@ FROZEN_TOKENS = {
     "ft-serving:components:InferenceService",
     "ft-serving:components:ModelDownload",
     "ft-serving:components:ModelStorage",
+    "ft-serving:components:ReleaseCollection",
     "ft-serving:components:SmokeTest",
 }
 """A token is in every stack's state: another name is another resource, unless it has an alias."""

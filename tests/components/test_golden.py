@@ -39,4 +39,6 @@ def normalised(recording: Recording) -> str:
     )
     # A tag changes with every file of the image, and with it nothing that is reviewed here.
     text = re.sub(r"(imageName: \S+):[0-9a-f]{16}\b", r"\1:CONTENT", text)
-    return re.sub(r"((smoke-test|model-download(-gate)?)-)[0-9a-f]{12}\b", r"\1HASH", text)
+    return re.sub(
+        r"((smoke-test|model-download(-gate)?|release-collection)-)[0-9a-f]{12}\b", r"\1HASH", text
+    )

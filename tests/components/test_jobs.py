@@ -39,6 +39,7 @@ def test_a_download_says_all_that_decides_the_release() -> None:
         "--compute-dtype=fp32",
         "--tensor-parallel=1",
         "--pipeline-parallel=1",
+        "--drop-source",
         "--streaming",
     ]
 
@@ -157,3 +158,23 @@ def test_the_address_is_read_once_the_service_has_answered() -> None:
     (read,) = [it for it in recording.resources if it.read]
     assert read.inputs == {"id": "models/it"}
     assert recording.outputs["it"] == {"url": URL}
+
+
+def collection(changes: dict[str, Any] | None = None) -> list[Registered]:
+    return made("ReleaseCollection", config(CPU, changes)).of(":Job")
+
+
+def test_the_served_release_and_the_newest_others_are_kept() -> None:
+    (job,) = collection({"storage.keepReleases": 5})
+    release = config(CPU).release.name
+    assert container(job)["args"] == [
+        "prune",
+        "--storage=/mnt/models",
+        f"--keep={release}",
+        "--newest=4",
+    ]
+
+
+def test_nothing_is_collected_from_a_volume_that_the_server_has_to_itself() -> None:
+    alone = {"storage.accessMode": "ReadWriteOnce", "scheduling.spareGpu": False}
+    assert collection(alone) == []

@@ -93,6 +93,11 @@ def test_a_named_release_is_kept_even_if_it_is_old(storage: Storage) -> None:
     assert ranks_left(storage) == [1]
 
 
+def test_named_releases_do_not_count_among_the_newest(storage: Storage) -> None:
+    newest = "among the newest 1"
+    assert run(storage, name_of(storage, 4), newest=1) == {4: "named", 2: newest, 1: None}
+
+
 def test_a_release_in_use_is_kept(storage: Storage) -> None:
     with storage.lease(name_of(storage, 2)):
         decisions = run(storage, newest=1)
