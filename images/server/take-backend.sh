@@ -28,4 +28,5 @@ if ((${#problems[@]})); then
   exit 1
 fi
 install -D /scripts/as_child.py /layer/opt/ft-serving/bin/as-child
+install -D /scripts/server/check_release.py /layer/opt/ft-serving/bin/check-release
 find /layer -exec touch --no-dereference --date=@0 {} +
