@@ -1,0 +1,158 @@
+"""What waking a service from zero replicas takes, by stage.
+
+Deploys the stack `dev` with `replicas.min: 0` in a namespace of its own on the embedded platform,
+waits until nothing runs, asks for one token, and breaks down the time until it is there; several
+times with the server's image on the node, and once without. Then all of it is removed.
+
+Run: make benchmark-coldstart
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+from kubernetes import config
+from kubernetes.dynamic import DynamicClient
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.wakeup import STAGES, Observer
+from local_platform.plugins.kubernetes.kinds import Kinds
+from local_platform.settings import CONTAINERD_SOCKET, KUBECONFIG
+from tests.deployment.program import Deployment, platform_settings
+from tests.platform.waiting import wait_until
+
+NAMESPACE = "benchmark-coldstart"
+PROMPT = (690, 513, 260, 331, 448, 15)
+"""Token ids, so that no tokenizer is loaded."""
+
+Round = dict[str, float]
+
+
+def main() -> None:
+    """Measure, and print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cpu", default="500m", help="`resources.cpu` of the server")
+    parser.add_argument("--json", type=Path, help="write every round to this file, too")
+    parser.add_argument("--plot", type=Path, help="draw the medians in this PNG")
+    options = parser.parse_args()
+    api = DynamicClient(config.new_client_from_config(str(KUBECONFIG)), discoverer=Kinds)
+    changes = {
+        "replicas.min": 0,
+        "resources.cpu": options.cpu,
+        "storage.deleteWeightsOnDestroy": True,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        settings = platform_settings(NAMESPACE, changes)
+        deployment = Deployment(Path(folder), NAMESPACE, settings)
+        try:
+            report = deployment.up()
+            if not report.succeeded:
+                raise SystemExit(report.messages)
+            rounds = [wake_up(api, deployment) for _ in range(options.rounds)]
+            remove_image(str(deployment.outputs()["serverImage"]))
+            pulling = wake_up(api, deployment)
+        finally:
+            deployment.destroy()
+    show(rounds, pulling)
+    if options.json:
+        document = {"cpu": options.cpu, "rounds": rounds, "image pulled": pulling}
+        options.json.write_text(json.dumps(document, indent=2) + "\n")
+    if options.plot:
+        draw({"image on the node": medians(rounds), "image pulled": pulling}, options.plot)
+
+
+def wake_up(api: DynamicClient, deployment: Deployment) -> Round:
+    """Wait until no pod is left, wake the service, and return the seconds of each stage."""
+    observer = Observer(api, deployment.namespace)
+    wait_until(lambda: not observer.pods(), "The service still has pods", seconds=120)
+    with observer.watching(), deployment.client() as client:
+        asked = time.time()
+        client.model()
+        routed = time.time()
+        client.generate_ids([PROMPT], output_length=1)
+        answered = time.time()
+        # The pod's last news are on their way.
+        time.sleep(1)
+        stages = observer.stages(asked, routed, answered)
+    print("  ".join(f"{name} {seconds:.2f}" for name, seconds in stages.items()), flush=True)
+    return stages
+
+
+def remove_image(image: str) -> None:
+    """Take an image from the node, so that the next pod pulls it."""
+    with grpc.insecure_channel(f"unix://{CONTAINERD_SOCKET}") as channel:
+        remove: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            "/runtime.v1.ImageService/RemoveImage"
+        )
+        # RemoveImageRequest{image: ImageSpec{image: …}} of the Container Runtime Interface.
+        remove(_message(_message(image.encode())))
+
+
+def _message(content: bytes) -> bytes:
+    """A protobuf message whose only field is its first, with that content."""
+    size, rest = len(content), bytearray()
+    while size > 0x7F:
+        rest.append(size & 0x7F | 0x80)
+        size >>= 7
+    return b"\x0a" + bytes(rest) + bytes([size]) + content
+
+
+def medians(rounds: Sequence[Round]) -> Round:
+    """The median of each stage."""
+    return {stage: statistics.median(each[stage] for each in rounds) for stage in STAGES}
+
+
+def show(rounds: Sequence[Round], pulling: Round) -> None:
+    """Print a table: a row a stage, and the whole."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("STAGE")
+    for heading in ("SECONDS\nmedian", "\nsmallest", "\nlargest", "PULLED\nonce"):
+        table.add_column(heading, justify="right")
+    table.add_column("WHAT HAPPENS")
+    for stage, meaning in STAGES.items():
+        found = [each[stage] for each in rounds]
+        table.add_row(stage, *_shown(found, pulling[stage]), meaning)
+    wholes = [sum(each.values()) for each in rounds]
+    table.add_row("all", *_shown(wholes, sum(pulling.values())), "")
+    Console().print(table)
+
+
+def _shown(found: Sequence[float], once: float) -> list[str]:
+    numbers = (statistics.median(found), min(found), max(found), once)
+    return [f"{number:.2f}" for number in numbers]
+
+
+def draw(bars: dict[str, Round], file: Path) -> None:
+    """Draw a bar a case, of its stages one after the other.
+
+    Args:
+        bars: Seconds of each stage, by the case's name.
+        file: The PNG to write.
+    """
+    # Without pyplot, which would look for a screen.
+    figure = Figure(figsize=(10, 1.5 + 0.7 * len(bars)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    ends = [0.0] * len(bars)
+    for stage in STAGES:
+        widths = [each[stage] for each in bars.values()]
+        axes.barh(list(bars), widths, left=ends, label=stage)
+        ends = [end + width for end, width in zip(ends, widths, strict=True)]
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds from the request")
+    axes.grid(visible=True, axis="x", alpha=0.3)
+    axes.legend(ncols=len(STAGES) // 2, loc="lower center", bbox_to_anchor=(0.5, 1))
+    figure.savefig(file, dpi=150, format="png")
+
+
+if __name__ == "__main__":
+    main()

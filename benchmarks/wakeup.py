@@ -1,0 +1,144 @@
+"""What happens between a request to a service that is scaled to zero and its first token.
+
+Kubernetes stamps most of what it does in whole seconds. So the cluster is watched, and what counts
+is when the news comes; for the server itself it is the time at which its log was written, by the
+node's clock, which on the embedded platform is the client's.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from kubernetes import client, watch
+from kubernetes.dynamic import DynamicClient
+from urllib3.exceptions import HTTPError
+
+from ft_serving.diagnosis.documents import Document, condition
+from tests.platform.cluster import Namespace
+
+CONTAINER = "kserve-container"
+_SELECTOR = "serving.kserve.io/inferenceservice"
+
+MARKS: Mapping[str, str] = {
+    "pod": "activation",
+    "scheduled": "scheduling",
+    "pulled": "image",
+    "started": "container",
+    "loading": "Triton",
+    "serving": "model",
+    "routed": "readiness",
+    "answered": "first token",
+}
+"""The moments of a wake-up, in their order, each with the stage that it ends."""
+
+STAGES: Mapping[str, str] = {
+    "activation": "Knative has a pod made",
+    "scheduling": "it gets a node",
+    "image": "the node pulls the server's image",
+    "container": "sandbox, network, volumes",
+    "Triton": "the server starts",
+    "model": "the model is loaded",
+    "readiness": "requests that wait get there",
+    "first token": "a request is answered",
+}
+
+# Triton's log, of which the second line is its last before it answers.
+_LOADING = re.compile(r'"loading: \w+:\d+"')
+_SERVING = re.compile(r'"Started HTTPService at')
+
+
+class Observer:
+    """Notes what happens to the pods of a service."""
+
+    def __init__(self, api: DynamicClient, namespace: str) -> None:
+        self._core = client.CoreV1Api(api.client)
+        self._namespace = Namespace(api, namespace)
+        self._watches: list[watch.Watch] = []
+        self._seen: dict[str, dict[str, float]] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch until the end of the context."""
+        for listing, note in (
+            (self._core.list_namespaced_pod, self._note_pod),
+            (self._core.list_namespaced_event, self._note_event),
+        ):
+            self._start(listing, note)
+        try:
+            yield
+        finally:
+            for each in self._watches:
+                each.stop()
+
+    def pods(self) -> list[str]:
+        """The service's pods that are there, also those that are ending."""
+        return [pod["metadata"]["name"] for pod in self._namespace.items("v1/Pod", _SELECTOR)]
+
+    def stages(self, asked: float, routed: float, answered: float) -> dict[str, float]:
+        """Seconds of each stage between a request and its answer.
+
+        Args:
+            asked: When the server was first asked for something; seconds since 1970.
+            routed: When it had answered that.
+            answered: When the first token was there.
+        """
+        (pod,) = [name for name in self.pods() if self._seen[name]["pod"] >= asked]
+        seen = {**self._seen[pod], **self._logged(pod), "routed": routed, "answered": answered}
+        # An image that is there is no stage.
+        seen.setdefault("pulling", seen["pulled"])
+        stages, before = {}, asked
+        for mark, stage in MARKS.items():
+            # News may come in another order than what they tell of.
+            now = max(before, seen[mark])
+            stages[stage] = now - before
+            before = now
+        # Between its node and the pull, the pod got its sandbox.
+        waited = max(0.0, min(stages["image"], seen["pulling"] - seen["scheduled"]))
+        stages["image"] -= waited
+        stages["container"] += waited
+        return stages
+
+    def _start(self, listing: Callable[..., Any], note: Callable[[Any, float], None]) -> None:
+        version = listing(self._namespace.name).metadata.resource_version
+        watching = watch.Watch()
+        self._watches.append(watching)
+
+        def follow() -> None:
+            # A watch that is stopped ends in an error.
+            with suppress(HTTPError):
+                for event in watching.stream(
+                    listing, self._namespace.name, resource_version=version, timeout_seconds=600
+                ):
+                    note(event["raw_object"], time.time())
+
+        threading.Thread(target=follow, daemon=True).start()
+
+    def _note_pod(self, pod: Document, now: float) -> None:
+        seen = self._seen.setdefault(pod["metadata"]["name"], {"pod": now})
+        if condition(pod, "PodScheduled").get("status") == "True":
+            seen.setdefault("scheduled", now)
+
+    def _note_event(self, event: Document, now: float) -> None:
+        concerned = event["involvedObject"]
+        if concerned.get("fieldPath") == f"spec.containers{{{CONTAINER}}}":
+            seen = self._seen.setdefault(concerned["name"], {"pod": now})
+            seen.setdefault(event["reason"].lower(), now)
+
+    def _logged(self, pod: str) -> dict[str, float]:
+        text = self._namespace.log(pod, container=CONTAINER, timestamps=True)
+        found = {}
+        for line in text.splitlines():
+            written, _, said = line.partition(" ")
+            for mark, pattern in (("loading", _LOADING), ("serving", _SERVING)):
+                if pattern.search(said):
+                    found[mark] = _seconds(written)
+        return found
+
+
+def _seconds(written: str) -> float:
+    """Seconds since 1970 of a log's time, which has more digits than Python reads."""
+    return datetime.fromisoformat(written[:26]).replace(tzinfo=UTC).timestamp()
