@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ft_serving.client import Generation, GenerationClient
+from ft_serving.client import Generation, GenerationClient, Protocol
 from tests.pulumi_cli import PulumiCli, Report, platform_variables, resource
 from tests.stacks.documents import PROJECT, ROOT, Document, changed, shipped
 
@@ -53,6 +53,11 @@ class Deployment:
         self.settings = changed(self.settings, changes)
         self._write()
 
+    def replace(self, settings: Mapping[str, Any]) -> None:
+        """Set all sections anew, as they were before a change."""
+        self.settings = dict(settings)
+        self._write()
+
     def set_secret(self, name: str, value: str) -> None:
         """Set a secret such as `registryPassword`, as `pulumi config set --secret` does."""
         self.cli.ask(
@@ -71,6 +76,10 @@ class Deployment:
     def start_up(self) -> "subprocess.Popen[bytes]":
         """`pulumi up` that is not waited for; its output is thrown away."""
         return self.cli.start(ROOT, "up", *_YES, *self._stack)
+
+    def under_way(self) -> set[str]:
+        """The names of the resources that `start_up` works on now."""
+        return self.cli.under_way()
 
     def refresh(self) -> Report:
         """`pulumi refresh`."""
@@ -97,6 +106,7 @@ class Deployment:
         outputs = self.outputs()
         return GenerationClient(
             str(outputs["url"]),
+            protocol=Protocol(self.settings["serving"].get("protocol", "http")),
             host_header=str(outputs["host"]),
             tokenizer=str(ROOT / "models/tiny-gptj/tokenizer.json"),
         )
