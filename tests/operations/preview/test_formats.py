@@ -74,7 +74,7 @@ def test_a_comment_is_a_table_then_dangers_then_details() -> None:
     assert "<summary>dev" not in comment, "nothing is said of a stack that stays"
 
 
-@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda it: ascii(it)[:20])
 def test_no_value_ends_what_it_stands_in(value: str) -> None:
     changes = compare([claim("models", "old")], [claim("models", value)])
     comment = markdown(summary(of(changes)))
@@ -87,7 +87,7 @@ def test_no_value_ends_what_it_stands_in(value: str) -> None:
     assert "\u2028" not in comment
 
 
-@pytest.mark.parametrize("name", HOSTILE[:-1])
+@pytest.mark.parametrize("name", HOSTILE[:-1], ids=lambda it: ascii(it)[:20])
 def test_no_name_is_markup(name: str) -> None:
     changes = compare([claim(name, "old")], [claim(name, "new")])
     comment = outside_of_fences(markdown(summary(of(changes, stack=name))))
@@ -111,7 +111,7 @@ def test_what_the_configuration_is_refused_with_is_shown_in_full() -> None:
     }
 
 
-@pytest.mark.parametrize("value", HOSTILE[:-1])
+@pytest.mark.parametrize("value", HOSTILE[:-1], ids=lambda it: ascii(it)[:20])
 def test_no_message_is_markup_and_none_moves_the_cursor(value: str) -> None:
     refused = summary(StackSummary(stack="prod", refused=f"it: must be\n{value}"))
     assert outside_of_fences(markdown(refused)) == outside_of_fences(
