@@ -44,6 +44,8 @@ def list_releases(storage: Storage) -> list[Entry]:
 def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Decision]:
     """Delete releases but those named, the newest valid others, and those in use.
 
+    A release that `prepare` found is as new as one that it made: it was asked for again.
+
     What killed processes left behind goes too. Yields a decision when it has been carried out.
 
     Args:
@@ -62,6 +64,7 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
             "`ft-serving weights list` shows those there are."
         )
     others = [entry.name for entry in entries if not entry.problems and entry.name not in keep]
+    others.sort(key=lambda name: storage.release(name).stat().st_mtime_ns, reverse=True)
     for entry in entries:
         if entry.name in keep:
             yield Decision(entry=entry, kept_because="named")

@@ -129,6 +129,8 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
 
 
 def _found(folder: Path) -> Prepared:
+    # Its age, for pruning, is that of the last time it was asked for.
+    os.utime(folder)
     return Prepared(folder=folder, manifest=read_manifest(folder), outcome=Outcome.FOUND)
 
 

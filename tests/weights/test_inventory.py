@@ -1,6 +1,7 @@
 """Listing and pruning."""
 
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def storage(tmp_path: Path) -> Storage:
         folder = prepare(source, settings, storage, progress).folder
         dated = replace(read_manifest(folder), created=f"{year}-01-01T00:00:00+00:00")
         (folder / MANIFEST_PATH).write_text(dated.to_json())
+        os.utime(folder, (year, year))
     return storage
 
 
@@ -91,6 +93,11 @@ def test_a_damaged_release_does_not_count_among_the_newest(storage: Storage) -> 
 def test_a_named_release_is_kept_even_if_it_is_old(storage: Storage) -> None:
     assert run(storage, name_of(storage, 1)) == {4: None, 2: None, 1: "named"}
     assert ranks_left(storage) == [1]
+
+
+def test_a_release_that_was_asked_for_again_is_the_newest(storage: Storage) -> None:
+    os.utime(storage.release(name_of(storage, 1)))
+    assert run(storage, newest=1) == {4: None, 2: None, 1: "among the newest 1"}
 
 
 def test_named_releases_do_not_count_among_the_newest(storage: Storage) -> None:
