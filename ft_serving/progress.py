@@ -5,11 +5,10 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
-import rich.progress
-from rich.console import Console
-from rich.text import Text
+if TYPE_CHECKING:
+    from ft_serving.progress_bars import Bars
 
 
 def format_bytes(count: float) -> str:
@@ -66,16 +65,12 @@ class Progress:
         self._interval_s = interval_s
         self._clock = clock
         self._lock = threading.Lock()
-        console = Console(file=self._stream)
-        self._bars: rich.progress.Progress | None = None
-        if console.is_terminal and not console.is_dumb_terminal:
-            self._bars = rich.progress.Progress(
-                rich.progress.TextColumn("{task.description}"),
-                rich.progress.BarColumn(),
-                rich.progress.TaskProgressColumn(),
-                _Facts(),
-                console=console,
-            )
+        self._bars: Bars | None = None
+        if self._stream.isatty():
+            # Here, because a server has no terminal, and its cold start no time for rich's import.
+            from ft_serving.progress_bars import open_bars
+
+            self._bars = open_bars(self._stream)
 
     def __enter__(self) -> "Progress":
         if self._bars:
@@ -94,38 +89,17 @@ class Progress:
     def task(self, label: str, total: int, done: int = 0) -> Task:
         """Begin a task of `total` bytes, of which `done` were there before and count no time."""
         if self._bars:
-            return _BarTask(self._bars, label, total, done)
+            return self._bars.task(label, total, done)
         return _LineTask(self.say, self._clock, self._interval_s, label, total, done)
 
     def say(self, line: str) -> None:
         """Print one line; may be called from any thread."""
         if self._bars:
-            self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bars.say(line)
             return
         with self._lock:
             self._stream.write(f"{line}\n")
             self._stream.flush()
-
-
-class _Facts(rich.progress.ProgressColumn):
-    """Bytes, rate and time left, in the same words as the plain lines."""
-
-    def render(self, task: rich.progress.Task) -> Text:
-        return Text(_facts(int(task.completed), int(task.total or 0), task.speed or 0.0))
-
-
-class _BarTask:
-    def __init__(self, bars: rich.progress.Progress, label: str, total: int, done: int) -> None:
-        self._bars = bars
-        # rich takes a total of 0 for work of unknown length and would never end the bar.
-        self._id = bars.add_task(label, total=total or 1, completed=done if total else 1)
-
-    def advance(self, nbytes: int) -> None:
-        self._bars.advance(self._id, nbytes)
-
-    def finish(self) -> None:
-        self._bars.stop_task(self._id)
-        self._bars.refresh()
 
 
 class _LineTask:
@@ -149,7 +123,7 @@ class _LineTask:
         self._started = clock()
         self._last_time = self._started
         self._last_done = done
-        say(f"{label}  {_facts(done, total, 0.0)}")
+        say(f"{label}  {facts(done, total, 0.0)}")
 
     def advance(self, nbytes: int) -> None:
         with self._lock:
@@ -160,7 +134,7 @@ class _LineTask:
                 return
             rate = (self._done - self._last_done) / elapsed if elapsed else 0.0
             self._last_time, self._last_done = now, self._done
-            line = f"{self._label}  {_facts(self._done, self._total, rate)}"
+            line = f"{self._label}  {facts(self._done, self._total, rate)}"
         self._say(line)
 
     def finish(self) -> None:
@@ -175,12 +149,13 @@ class _LineTask:
         self._say(f"{self._label}  {format_bytes(moved)} in {format_duration(seconds)}{rate}{kept}")
 
 
-def _facts(done: int, total: int, rate: float) -> str:
+def facts(done: int, total: int, rate: float) -> str:
+    """How far work has come: bytes of all, percent, and with a rate in bytes a second, that too."""
     # Rounded down: 100% means that nothing is left.
     percent = 100 * done // total if total else 100
-    facts = f"{format_bytes(done)} of {format_bytes(total)}  {percent}%"
+    words = f"{format_bytes(done)} of {format_bytes(total)}  {percent}%"
     if rate:
-        facts += f"  {format_bytes(rate)}/s"
+        words += f"  {format_bytes(rate)}/s"
         if done < total:
-            facts += f"  {format_duration((total - done) / rate)} left"
-    return facts
+            words += f"  {format_duration((total - done) / rate)} left"
+    return words
