@@ -1,0 +1,88 @@
+"""A second registry on the platform's node, which asks for a password."""
+
+import base64
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+import yaml
+
+from local_platform.node import namespace
+from local_platform.settings import DOCKER_SOCKET
+
+PORT = 5055
+ADDRESS = f"localhost:{PORT}"
+"""As the node's Docker and containerd reach it: in the clear, because it is the node's loopback."""
+
+USER = "someone"
+PASSWORD = "registry-password-7d1f0c52"
+# htpasswd -nbBC 5; any other form than bcrypt is refused by the registry.
+_HTPASSWD = f"{USER}:$2b$05$itJ0QFuNhva2UpSnXNnmBuo14ODHl5sjPyDpx/0L0yUUD4EJkSq4S\n"
+LOGIN = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+
+@contextmanager
+def private_registry(folder: Path) -> Iterator[None]:
+    """Serve from an empty folder."""
+    (folder / "htpasswd").write_text(_HTPASSWD)
+    configuration = {
+        "version": 0.1,
+        "log": {"level": "error"},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "images")}},
+        "auth": {"htpasswd": {"realm": "private", "path": str(folder / "htpasswd")}},
+        "http": {"addr": f"127.0.0.1:{PORT}"},
+    }
+    (folder / "registry.yaml").write_text(yaml.safe_dump(configuration))
+    serving = subprocess.Popen(_in_node("docker-registry", "serve", str(folder / "registry.yaml")))
+    try:
+        _wait()
+        yield
+    finally:
+        serving.kill()
+        serving.wait()
+
+
+def push(source: str, repository: str, folder: Path) -> str:
+    """Copy an image of the platform's registry to this one; return its name by its digest."""
+    (folder / "config.json").write_text(json.dumps({"auths": {ADDRESS: {"auth": LOGIN}}}))
+    name = f"{ADDRESS}/{repository}:1"
+    docker("pull", "--quiet", source)
+    docker("tag", source, name)
+    docker("--config", str(folder), "push", "--quiet", name)
+    listed = json.loads(docker("image", "inspect", name))[0]["RepoDigests"]
+    return str(next(each for each in listed if each.startswith(f"{ADDRESS}/")))
+
+
+def docker(*arguments: str) -> str:
+    """Run the Docker command line against the platform's engine."""
+    environment = {**os.environ, "DOCKER_HOST": f"unix://{DOCKER_SOCKET}"}
+    return subprocess.run(
+        ["/usr/bin/docker", *arguments], env=environment, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def _in_node(*command: str) -> list[str]:
+    node = namespace.find()
+    assert node is not None, "the platform is not up"
+    # The network alone: with the namespace of processes, killing what started it would not end it.
+    return ["nsenter", f"--target={node.pid}", "--net", "--", *command]
+
+
+def _wait() -> None:
+    ask = _in_node(
+        "curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}",
+        f"http://{ADDRESS}/v2/",
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while _status(ask) != str(int(HTTPStatus.UNAUTHORIZED)):
+        assert time.monotonic() < deadline, "the registry does not ask for a password"
+        time.sleep(0.1)
+
+
+def _status(ask: Sequence[str]) -> str:
+    return subprocess.run(ask, capture_output=True, text=True, check=False).stdout
