@@ -22,6 +22,7 @@ class Step:
         type: The resource's type token.
         name: The resource's name.
         diffs: The names of the properties that changed.
+        paths: Where in them, such as `spec.predictor.minReplicas`.
         outputs: Its new outputs.
     """
 
@@ -29,6 +30,7 @@ class Step:
     type: str
     name: str
     diffs: list[str]
+    paths: list[str]
     outputs: Mapping[str, Any]
 
 
@@ -102,13 +104,23 @@ class PulumiCli:
     def start(self, program: Path, *arguments: str) -> "subprocess.Popen[bytes]":
         """Begin a command in a program's folder and throw its output away."""
         return subprocess.Popen(
-            ["pulumi", *arguments, "--non-interactive"],
+            ["pulumi", *arguments, "--non-interactive", *self._logged()],
             cwd=program,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+    def under_way(self) -> set[str]:
+        """The names of the resources that the command which `start` began works on now."""
+        begun: set[str] = set()
+        for event in self._events():
+            if "resourcePreEvent" in event:
+                begun.add(_name(event["resourcePreEvent"]["metadata"]["urn"]))
+            if "resOutputsEvent" in event:
+                begun.discard(_name(event["resOutputsEvent"]["metadata"]["urn"]))
+        return begun
 
     def ask(self, program: Path, *arguments: str) -> str:
         """Run a command that has to succeed; return what it wrote."""
@@ -118,17 +130,25 @@ class PulumiCli:
 
     def report(self, program: Path, *arguments: str) -> Report:
         """Run a command that shows its steps."""
-        events = self.folder / "events"
-        events.unlink(missing_ok=True)
         began = time.monotonic()
-        done = self._run(program, (*arguments, "--event-log", str(events)))
-        lines = events.read_text().splitlines() if events.exists() else []
+        done = self._run(program, (*arguments, *self._logged()))
         return Report(
             succeeded=done.returncode == 0,
             seconds=time.monotonic() - began,
-            steps=_steps(json.loads(line) for line in lines),
+            steps=_steps(self._events()),
             messages=done.stdout + done.stderr,
         )
+
+    def _logged(self) -> tuple[str, str]:
+        """The options by which a command writes its events to a file of its own."""
+        self._log.unlink(missing_ok=True)
+        return "--event-log", str(self._log)
+
+    def _events(self) -> list[dict[str, Any]]:
+        """The events of the last command; the last one may be half written."""
+        text = self._log.read_text() if self._log.exists() else ""
+        whole, _, _ = text.rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def _run(self, program: Path, arguments: Iterable[str]) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -140,6 +160,10 @@ class PulumiCli:
             text=True,
             check=False,
         )
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "events"
 
     @property
     def _home(self) -> Path:
@@ -194,6 +218,7 @@ def _steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
                 type=metadata["type"],
                 name=_name(urn),
                 diffs=metadata.get("diffs") or [],
+                paths=sorted(metadata.get("detailedDiff") or {}),
                 outputs=(metadata.get("new") or {}).get("outputs") or {},
             )
     return list(steps.values())

@@ -81,9 +81,9 @@ class Deployment:
         """The names of the resources that `start_up` works on now."""
         return self.cli.under_way()
 
-    def refresh(self) -> Report:
+    def refresh(self, *options: str) -> Report:
         """`pulumi refresh`."""
-        return self.cli.report(ROOT, "refresh", *_YES, *self._stack)
+        return self.cli.report(ROOT, "refresh", *_YES, *self._stack, *options)
 
     def destroy(self, *options: str) -> Report:
         """`pulumi destroy`."""
