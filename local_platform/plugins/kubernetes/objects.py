@@ -84,12 +84,10 @@ class Objects:
             planned = self._cluster.apply(manifest, force=self._forces(manifest), dry_run=True)
         except (NotFoundError, UnknownKindError):
             return expected(inputs, inputs)
-        except InvalidError as exc:
-            if not exists and self._exists(manifest):
+        except ClusterError as exc:
+            if not exists and _of_old_object(exc) and self._exists(manifest):
                 # It is replaced: until then the old object forbids what the new one may have.
                 return expected(inputs, inputs)
-            raise _refusal(inputs, "updated" if exists else "created", exc) from exc
-        except ClusterError as exc:
             raise _refusal(inputs, "updated" if exists else "created", exc) from exc
         return outputs(planned, inputs) if exists else expected(planned, inputs)
 
@@ -211,6 +209,11 @@ class Objects:
         except NotFoundError:
             return False
         return True
+
+
+def _of_old_object(exc: ClusterError) -> bool:
+    """Whether a refusal may be about what the object is now: the API server's own, or a webhook's."""
+    return isinstance(exc, InvalidError) or "admission webhook" in str(exc)
 
 
 def _init_error(inputs: Mapping[str, Any], exc: NotReadyError) -> ResourceInitError:

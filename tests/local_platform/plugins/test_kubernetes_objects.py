@@ -215,8 +215,14 @@ def test_what_the_server_would_refuse_fails_the_preview() -> None:
         ).foretell(thing())
 
 
-def test_a_replacement_is_foretold_though_the_old_object_forbids_it() -> None:
-    refusal = InvalidError("field is immutable")
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        InvalidError("field is immutable"),
+        ClusterError('admission webhook "validator" denied the request: field is immutable'),
+    ],
+)
+def test_a_replacement_is_foretold_though_the_old_object_forbids_it(refusal: ClusterError) -> None:
     told = objects(ScriptedCluster(gets=[thing()], planned=refusal)).foretell(thing(spec=2))
     assert told["spec"] == 2
     with pytest.raises(PluginError, match="field is immutable"):
