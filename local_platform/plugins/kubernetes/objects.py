@@ -212,7 +212,7 @@ class Objects:
 
 
 def _of_old_object(exc: ClusterError) -> bool:
-    """Whether a refusal may be about what the object is now: the API server's own, or a webhook's."""
+    """Whether a refusal, of the API server or of a webhook, may be about what the object is."""
     return isinstance(exc, InvalidError) or "admission webhook" in str(exc)
 
 
