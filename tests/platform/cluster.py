@@ -63,11 +63,16 @@ class Namespace:
 
     def delete(self, kind: str, name: str, seconds: float = 60) -> None:
         """Delete an object and wait until it is gone."""
-        self._ask("delete", kind, name=name)
+        self.begin_deletion(kind, name)
         deadline = time.monotonic() + seconds
         while self.find(kind, name) is not None:
             assert time.monotonic() < deadline, f"{kind} {name} is still there after {seconds} s"
             time.sleep(_PAUSE_S)
+
+    def begin_deletion(self, kind: str, name: str, grace_seconds: int | None = None) -> None:
+        """Delete an object, by force where it gets no time, and do not wait."""
+        options = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
+        self._ask("delete", kind, name=name, body=options)
 
     def wait(
         self, kind: str, name: str, condition: Callable[[Document], object], seconds: float = 60

@@ -1,14 +1,15 @@
 """What can be seen of the platform from the machine that it runs on."""
 
 import subprocess
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from local_platform.node import namespace
+from local_platform.node.namespace import SERVICES
 from local_platform.settings import RUNTIME
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -109,3 +110,27 @@ def leftovers() -> list[Path]:
     places = [RUNTIME, Path("/var/lib/kubelet"), Path("/var/lib/cni"), *_CGROUPS.glob("ft-serving"),
               *_CGROUPS.glob("*/ft-serving")]  # fmt: skip
     return [place for place in places if place.exists()]
+
+
+def processes_of(pod_uid: str) -> list[psutil.Process]:
+    """The processes in a pod's containers."""
+    found = []
+    for process in init().children(recursive=True):
+        with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+            if pod_uid in Path(f"/proc/{process.pid}/cgroup").read_text():
+                found.append(process)
+    return found
+
+
+@contextmanager
+def without(part: str) -> Iterator[None]:
+    """Keep a part of the node stopped while the context is open."""
+    try:
+        _sv("force-stop", part)
+        yield
+    finally:
+        _sv("start", part)
+
+
+def _sv(action: str, part: str) -> None:
+    subprocess.run(["sv", "-w", "20", action, str(SERVICES / part)], check=True)
