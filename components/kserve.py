@@ -38,6 +38,14 @@ GRPC_PORT = 8001
 _MODES = {Mode.SERVERLESS: "Knative", Mode.STANDARD: "Standard"}
 """What KServe's webhook makes of the older names; another value would be drift."""
 
+_UNTIL_UNROUTED_S = 5
+"""Until every node and the ingress know that a pod gets no more requests."""
+
+_TRITONS_END_S = 30
+"""How long Triton lets requests end that it has when it is told to stop: its default."""
+
+_SETTLING_S = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
@@ -94,8 +102,10 @@ def render_spec(predictor: Predictor) -> dict[str, Any]:
         rendered["annotations"] = _knative_annotations(scaling, predictor.config.timeouts)
         rendered["containerConcurrency"] = scaling.container_concurrency
         rendered["timeout"] = predictor.config.timeouts.request
-    elif not scheduling.spare_gpu:
-        rendered["deploymentStrategy"] = {"type": "Recreate"}
+    else:
+        rendered["terminationGracePeriodSeconds"] = _UNTIL_UNROUTED_S + _TRITONS_END_S + _SETTLING_S
+        if not scheduling.spare_gpu:
+            rendered["deploymentStrategy"] = {"type": "Recreate"}
     if config.node_requirements:
         rendered["affinity"] = _affinity(config.node_requirements)
     if scheduling.tolerations:
@@ -140,7 +150,19 @@ def _container(predictor: Predictor) -> dict[str, Any]:
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 (the container's own)
         ],
         **_probes(predictor),
+        **_end(predictor),
     }
+
+
+def _end(predictor: Predictor) -> dict[str, Any]:
+    """What a deleted pod does before it is told to stop.
+
+    Knative has a hook of its own, which waits for the requests under way, and allows no other.
+    """
+    if predictor.config.serving.mode is Mode.SERVERLESS:
+        return {}
+    wait = {"exec": {"command": ["sleep", str(_UNTIL_UNROUTED_S)]}}
+    return {"lifecycle": {"preStop": wait}}
 
 
 def _environment(predictor: Predictor) -> list[dict[str, str]]:

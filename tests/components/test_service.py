@@ -135,6 +135,15 @@ def test_standard_mode_has_nothing_of_knative() -> None:
     assert found.keys().isdisjoint({"annotations", "timeout", "containerConcurrency"})
 
 
+def test_a_deleted_pod_of_a_deployment_answers_until_nobody_sends_it_requests() -> None:
+    standard = {"serving.mode": "Standard"}
+    assert container(CPU, standard)["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
+    # And then Triton's own 30 s for the requests that it has.
+    assert predictor(CPU, standard)["terminationGracePeriodSeconds"] > 5 + 30
+    assert "lifecycle" not in container(CPU), "Knative refuses it, and has a hook of its own"
+    assert "terminationGracePeriodSeconds" not in predictor(CPU)
+
+
 def test_without_a_spare_gpu_the_old_replica_ends_first() -> None:
     spare: dict[str, Any] = {}
     none = {"scheduling": {"spareGpu": False}}
