@@ -43,6 +43,9 @@ ROOMY = {
 }
 """For the changes of a stack that has GPUs: its own need not hold them."""
 
+ELSEWHERE = "--(repository|revision|storage|drop-source)"
+"""Options of the Job that say where it reads and writes, and not what."""
+
 WEIGHTS = "fastertransformer/1"
 
 
@@ -71,7 +74,7 @@ def test_resources_release_and_triton_s_configuration_agree(
     server, job = container("InferenceService", chosen), container("ModelDownload", chosen)
     options = dict(it.removeprefix("--").partition("=")[::2] for it in job["args"][1:])
     told = prepared(
-        tuple(it for it in job["args"] if not re.match("--(repository|revision|storage)=", it)),
+        tuple(it for it in job["args"] if not re.match(ELSEWHERE, it)),
         tmp_path_factory.getbasetemp() / "parallelism",
     )
     [served_from] = [it.removeprefix("--model-repository=") for it in server["args"]]
