@@ -33,6 +33,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         require_platform()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests measured: their property `figures`, which docs/reliability.md quotes."""
+    measured = [
+        (report.nodeid.rpartition("::")[2], value)
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call"
+        for name, value in report.user_properties
+        if name == "figures"
+    ]
+    if measured:
+        terminalreporter.section("figures")
+        for test, value in measured:
+            terminalreporter.line(f"{test}: {value}")
+
+
 @pytest.fixture(scope="session")
 def api() -> "DynamicClient":
     """An administrator's client of the platform's API server."""
