@@ -86,8 +86,8 @@ class Deployment:
         return self.cli.report(ROOT, "refresh", *_YES, *self._stack, *options)
 
     def destroy(self, *options: str) -> Report:
-        """`pulumi destroy`."""
-        return self.cli.report(ROOT, "destroy", *_YES, *self._stack, *options)
+        """`pulumi destroy`, which looks first whether it may."""
+        return self.cli.report(ROOT, "destroy", "--yes", *self._stack, *options)
 
     def cancel(self) -> None:
         """`pulumi cancel`: take away the lock of a command that was killed."""
