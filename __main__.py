@@ -26,6 +26,8 @@ kubernetes = k8s.Provider(
     context=config.cluster.context,
     # The weights that a destroyed stack left, and what an interrupted `up` made, are taken over.
     upsert_existing_objects=True,
+    # A field that was changed by hand has another owner: `up` takes it back.
+    enable_patch_force=True,
 )
 cluster = pulumi.ResourceOptions(providers=[kubernetes])
 
