@@ -141,6 +141,9 @@ class GrpcTransport:
             return self._error(Refusal(status=404, said="", from_triton=False))
         if code is grpc.StatusCode.UNAVAILABLE:
             return self._unavailable(said)
+        if "RST_STREAM" in said:
+            # How a proxy says that the server behind it has broken off; Triton never does.
+            return unreachable(self._endpoint, "the stream was reset")
         return self._error(Refusal(status=_STATUS.get(code, 500), said=said, from_triton=True))
 
     def _unavailable(self, said: str) -> ClientError:

@@ -133,6 +133,16 @@ def test_a_server_that_goes_away_later_is_waited_for_and_asked_once_more() -> No
         ]
 
 
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize("code", [Code.UNKNOWN, Code.INTERNAL])
+def test_a_stream_that_a_proxy_resets_is_asked_for_again(code: Code) -> None:
+    with FakeGrpc(config(decoupled=True)) as triton, client(triton, wait_s=60) as asked:
+        asked.model()
+        said = "Stream removed (RST_STREAM (Received RST_STREAM with error code 2))"
+        triton.faults.append((code, said))
+        assert list(asked.stream_ids([5], output_length=1)) == [(TEXT[0],)]
+
+
 def test_a_server_that_does_not_listen_is_told(triton: FakeGrpc) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
