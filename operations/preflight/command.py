@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ft_serving.commands.checkout import ROOT
-from ft_serving.preflight.errors import NotReadyError
 
 if TYPE_CHECKING:
     from ft_serving.preflight import Facts, Finding
@@ -33,6 +32,7 @@ def preflight(
     """
     from ft_serving.preflight import Severity, check
     from ft_serving.preflight.cluster import read_facts
+    from ft_serving.preflight.errors import NotReadyError
     from operations.preflight.needs import needs_of
     from stacks.stack_file import read_stack_file
 

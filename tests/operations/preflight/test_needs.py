@@ -34,8 +34,7 @@ def test_the_jobs_request_what_is_counted(stack: str) -> None:
     wanted = needs(stack)
     for job in program(stack).of("batch/v1:Job"):
         resources = job.inputs["spec"]["template"]["spec"]["containers"][0]["resources"]
-        part = job.inputs["metadata"]["labels"]["app.kubernetes.io/component"]
-        assert resources == (wanted.download if part == "weights" else wanted.gate)
+        assert resources == (wanted.download if job.name == "model-download" else wanted.gate)
 
 
 def test_secrets_are_asked_for_where_there_is_a_login() -> None:
