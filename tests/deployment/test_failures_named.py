@@ -90,7 +90,7 @@ FAILURES: Mapping[str, Failure] = {
         ),
     ),
     "quota": Failure(
-        # More than the quota alone: whether the gate's pod or the server's came first must not matter.
+        # More than the quota alone: it must not matter whose pod comes first.
         changes={"resources.memory": "2Gi"},
         words=(
             "Quota team of namespace ",
