@@ -1,6 +1,7 @@
 # Targets: demo (the platform, the stack `dev` on it, and an answer), install (into .venv), check (no
 # platform, two minutes), platform (the embedded platform, up), test (everything, on the platform too),
-# benchmark-convert, benchmark-generate, benchmark-platform, images, lock (refresh the pins).
+# benchmark-convert, benchmark-generate, benchmark-platform, benchmark-coldstart (docs say what each
+# compares), images, lock (refresh the pins).
 PYTHON ?= python3
 PYTHON310 ?= python3.10
 DOCKER ?= docker
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .PHONY: demo install check platform test lint format lock images clean
-.PHONY: benchmark-convert benchmark-generate benchmark-platform
+.PHONY: benchmark-convert benchmark-generate benchmark-platform benchmark-coldstart
 
 install: $(STAMP)
 
@@ -76,6 +77,9 @@ benchmark-generate: $(STAMP)
 
 benchmark-platform: $(STAMP)
 	$(BIN)/python -m benchmarks.platform
+
+benchmark-coldstart: platform
+	$(BIN)/python -m benchmarks.coldstart
 
 # Needs Docker with BuildKit. BUILD_FLAGS passes a base image, wheels or secrets: docs/images.md. The
 # image `server` is not among them: it takes two images that only its user can name.
