@@ -3,10 +3,10 @@
 from functools import partial
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from components.access import Access, AccessArgs
 from components.calling import address, command, host
+from components.cluster import provider
 from components.image import Image, ImageArgs, Registry
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.model_download import ModelDownload, ModelDownloadArgs
@@ -20,16 +20,7 @@ stack = load_stack()
 preflight(stack)
 config, images = stack.config, stack.config.image
 registry = Registry(settings=images, password=stack.registry_password)
-kubernetes = k8s.Provider(
-    "kubernetes",
-    kubeconfig=config.cluster.kubeconfig,
-    context=config.cluster.context,
-    # The weights that a destroyed stack left, and what an interrupted `up` made, are taken over.
-    upsert_existing_objects=True,
-    # A field that was changed by hand has another owner: `up` takes it back.
-    enable_patch_force=True,
-)
-cluster = pulumi.ResourceOptions(providers=[kubernetes])
+cluster = pulumi.ResourceOptions(providers=[provider(config)])
 
 image_args = partial(ImageArgs, registry=registry)
 weights = Image("weights", image_args(folder="weights", source=images.weights))
@@ -42,9 +33,8 @@ storage_args = ModelStorageArgs(namespace=access.namespace, settings=config.stor
 storage = ModelStorage("storage", storage_args, cluster)
 
 gated = partial(ModelDownloadArgs, gate_identity=access.gate, gate_image=client.reference)
-download_args = gated(
-    config=config, identity=access.weights, image=weights.reference, claim=storage.claim
-)
+on_volume = partial(gated, config=config, identity=access.weights, claim=storage.claim)
+download_args = on_volume(image=weights.reference)
 download = ModelDownload("model-download", download_args, cluster)
 
 service_args = partial(InferenceServiceArgs, config=config, identity=access.server)
@@ -57,12 +47,8 @@ service = InferenceService(
 test_args = partial(SmokeTestArgs, config=config, identity=access.gate, image=client.reference)
 test = SmokeTest("smoke-test", test_args(service=service.id, state=service.state), cluster)
 
-collection_args = partial(ReleaseCollectionArgs, config=config, identity=access.weights)
-ReleaseCollection(
-    "release-collection",
-    collection_args(image=weights.reference, claim=storage.claim, after=(test,)),
-    cluster,
-)
+collection_args = ReleaseCollectionArgs(download=download_args, after=(test,))
+ReleaseCollection("release-collection", collection_args, cluster)
 
 pulumi.export("url", test.url.apply(lambda url: address(url, config)))
 pulumi.export("host", test.url.apply(host))

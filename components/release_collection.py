@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.jobs import ANNOTATIONS, GATE_RESOURCES, Identity, JobPod, job_name, job_spec
+from components.jobs import ANNOTATIONS, GATE_RESOURCES, JobPod, job_name, job_spec
 from components.labels import labels
+from components.model_download import ModelDownloadArgs
 from components.storage import MOUNT
-from stacks.config import StackConfig
 from stacks.sections import AccessMode
 
 _DEADLINE_S = 300
@@ -20,18 +20,13 @@ class ReleaseCollectionArgs:
     """What is kept, and where.
 
     Attributes:
-        config: The release that is served, and how many are kept.
-        identity: Who the Job is.
-        image: The weights image, by digest.
-        claim: The claim of the volume.
+        download: What prepared the release that is served; of its configuration also how many are
+            kept.
         after: What must be done before: the test of the service, after which the release of the
             configuration, and no other, is the one that is served.
     """
 
-    config: StackConfig
-    identity: Identity
-    image: pulumi.Input[str]
-    claim: pulumi.Input[str]
+    download: ModelDownloadArgs
     after: tuple[pulumi.Resource, ...] = ()
 
 
@@ -46,7 +41,7 @@ class ReleaseCollection(pulumi.ComponentResource):
         self, name: str, args: ReleaseCollectionArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("ft-serving:components:ReleaseCollection", name, None, opts)
-        config = args.config
+        download, config = args.download, args.download.config
         if config.storage.access_mode is AccessMode.READ_WRITE_MANY:
             arguments = [
                 "prune",
@@ -57,20 +52,20 @@ class ReleaseCollection(pulumi.ComponentResource):
             k8s.batch.v1.Job(
                 name,
                 metadata=k8s.meta.v1.ObjectMetaArgs(
-                    name=job_name("release-collection", args.image, *arguments),
-                    namespace=args.identity.namespace,
+                    name=job_name("release-collection", download.image, *arguments),
+                    namespace=download.identity.namespace,
                     labels=labels("weights"),
                     annotations=ANNOTATIONS,
                 ),
                 spec=job_spec(
                     JobPod(
                         part="weights",
-                        image=args.image,
+                        image=download.image,
                         arguments=arguments,
-                        identity=args.identity,
+                        identity=download.identity,
                         hub=config.hub.endpoint,
                         resources=GATE_RESOURCES,
-                        claim=args.claim,
+                        claim=download.claim,
                         mount=MOUNT,
                     ),
                     deadline_seconds=_DEADLINE_S,

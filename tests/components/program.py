@@ -26,6 +26,18 @@ CPU_STACK = config(CPU)
 GPU_STACK = config(GPU)
 SECRET = "the-password-of-a-user"
 
+
+def download_args(stack: StackConfig) -> ModelDownloadArgs:
+    return ModelDownloadArgs(
+        config=stack,
+        identity=IDENTITY,
+        image=IMAGE,
+        claim="claim",
+        gate_identity=IDENTITY,
+        gate_image=IMAGE,
+    )
+
+
 Make = Callable[[str, StackConfig], pulumi.ComponentResource]
 
 COMPONENTS: Mapping[str, Make] = {
@@ -48,23 +60,12 @@ COMPONENTS: Mapping[str, Make] = {
     "InferenceService": lambda name, stack: InferenceService(
         name, InferenceServiceArgs(config=stack, identity=IDENTITY, image=IMAGE, claim="claim")
     ),
-    "ModelDownload": lambda name, stack: ModelDownload(
-        name,
-        ModelDownloadArgs(
-            config=stack,
-            identity=IDENTITY,
-            image=IMAGE,
-            claim="claim",
-            gate_identity=IDENTITY,
-            gate_image=IMAGE,
-        ),
-    ),
+    "ModelDownload": lambda name, stack: ModelDownload(name, download_args(stack)),
     "ModelStorage": lambda name, stack: ModelStorage(
         name, ModelStorageArgs(namespace="models", settings=stack.storage)
     ),
     "ReleaseCollection": lambda name, stack: ReleaseCollection(
-        name,
-        ReleaseCollectionArgs(config=stack, identity=IDENTITY, image=IMAGE, claim="claim"),
+        name, ReleaseCollectionArgs(download=download_args(stack))
     ),
     "SmokeTest": lambda name, stack: SmokeTest(
         name,

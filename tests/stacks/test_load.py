@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pulumi
@@ -54,7 +55,9 @@ def _load(
                 found[name] = (await output.future(), await output.is_secret())
         return stack
 
-    return asyncio.run(run()), found
+    # Not asyncio.run: it leaves the thread without the loop that Pulumi's mocks look for.
+    with closing(asyncio.new_event_loop()) as loop:
+        return loop.run_until_complete(run()), found
 
 
 def test_sections_and_secrets_are_read() -> None:

@@ -129,6 +129,7 @@ def test_an_idle_model_goes_to_zero_and_wakes_for_a_request(cluster: Cluster, se
     assert time.monotonic() - begun < 20
 
 
+@pytest.mark.exclusive
 def test_what_was_deleted_comes_back(cluster: Cluster) -> None:
     _delete("service", settings.NAMESPACE, "coredns")
     _delete("deployment", "knative-serving", "webhook")
@@ -141,6 +142,7 @@ def test_what_was_deleted_comes_back(cluster: Cluster) -> None:
     assert service["spec"]["clusterIP"] == settings.CLUSTER_DNS
 
 
+@pytest.mark.exclusive
 def test_an_install_without_changes_replaces_no_pod(cluster: Cluster) -> None:
     def running() -> set[str]:
         ours = "app in (coredns,traefik,activator,autoscaler,controller,webhook)"
