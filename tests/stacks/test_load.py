@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pulumi
@@ -56,8 +55,8 @@ def _load(
         return stack
 
     # Not asyncio.run: it leaves the thread without the loop that Pulumi's mocks look for.
-    with closing(asyncio.new_event_loop()) as loop:
-        return loop.run_until_complete(run()), found
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(run()), found
 
 
 def test_sections_and_secrets_are_read() -> None:
