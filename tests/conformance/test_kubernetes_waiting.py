@@ -77,7 +77,7 @@ DEPLOYMENT = """
             }},
         }})
     k.core.v1.Service(
-        "web",
+        "address",
         metadata={{"name": "web", "namespace": "{namespace}"}},
         spec={{"selector": labels, "ports": [{{"port": 80}}]}})
     pulumi.export("available", web.status["available_replicas"])
@@ -334,13 +334,17 @@ def test_a_custom_resource_is_awaited_as_its_annotation_says(
 
     def controller() -> None:
         wait_until(lambda: namespace.find("crd", f"gadgets.{group}"), "the kind")
-        namespace.kubectl("wait", "--for=condition=Established", f"crd/gadgets.{group}")
-        wait_until(lambda: namespace.find("gadgets", "gadget"), "the object")
+        # Established is not yet told to who asks for the kinds there are.
+        kinds = ("api-resources", f"--api-group={group}", "--output=name")
+        wait_until(lambda: namespace.kubectl(*kinds), "the kind among all kinds")
+        wait_until(lambda: namespace.find(f"gadgets.{group}", "gadget"), "the object")
         for ready in ("Unknown", "True"):
             time.sleep(2)
             condition = {"type": "Ready", "status": ready}
             status = {"conditions": [condition], "url": "http://gadget"}
-            namespace.patch("gadgets", "gadget", {"status": status}, "--subresource=status")
+            namespace.patch(
+                f"gadgets.{group}", "gadget", {"status": status}, "--subresource=status"
+            )
 
     thread = threading.Thread(target=controller)
     thread.start()

@@ -39,9 +39,11 @@ http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 SERVICE = Identity("InferenceService", NAMESPACE, "hello")
 
 
-def _delete(kind: str, namespace: str, name: str) -> None:
+def _delete(kind: str, namespace: str, name: str, *options: str) -> None:
     kubectl = [str(find().tool("kubectl")), f"--kubeconfig={settings.KUBECONFIG}"]
-    subprocess.run([*kubectl, f"--namespace={namespace}", "delete", kind, name], check=True)
+    subprocess.run(
+        [*kubectl, f"--namespace={namespace}", "delete", kind, name, *options], check=True
+    )
 
 
 def _wait(what: str, seconds: float, done: Callable[[], bool]) -> None:
@@ -100,6 +102,8 @@ def served(cluster: Cluster) -> Iterator[None]:
         _wait("READY", 90, lambda: _is_ready(_service(cluster)))
         yield
     finally:
+        # First what would make new pods: a namespace's end waits for half of their grace.
+        _delete("inferenceservice", NAMESPACE, "hello", "--cascade=foreground")
         _delete("namespace", NAMESPACE, NAMESPACE)
 
 
