@@ -15,7 +15,19 @@ from tests.platform.manifests import pod, python, service, web_server
 
 pytestmark = pytest.mark.platform
 
-FETCH = "import urllib.request; print(urllib.request.urlopen({url!r}, timeout=10).read().decode())"
+# The node learns of a Service's pod a moment after the pod is ready, and refuses until then.
+FETCH = """
+import time, urllib.request
+deadline = time.monotonic() + 20
+while True:
+    try:
+        print(urllib.request.urlopen({url!r}, timeout=10).read().decode())
+        break
+    except OSError:
+        if time.monotonic() > deadline:
+            raise
+        time.sleep(0.2)
+"""
 
 
 def test_a_pod_reaches_another_by_the_name_of_its_service(
