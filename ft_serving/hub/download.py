@@ -153,8 +153,8 @@ def _digest(item: _Item, workers: "_Workers", checking: Task | None) -> str:
     hasher = item.partial.file.hasher()
     for index in range(item.partial.count):
         workers.wait_for(item, index)
-        for piece in item.partial.read(index):
-            hasher.update(piece)
+        with item.partial.content(index) as content:
+            hasher.update(content)
         if checking and index in item.kept:
             checking.advance(item.partial.size_of(index))
     return hasher.hexdigest()
