@@ -20,8 +20,9 @@ check: lint
 platform: $(STAMP)
 	$(BIN)/python -m local_platform up
 
+# Three, because these tests wait for the platform most of the time.
 test: check platform
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "(slow or platform) and not exclusive"
+	$(BIN)/pytest --numprocesses 3 --dist loadfile -m "(slow or platform) and not exclusive"
 	$(BIN)/pytest -m exclusive
 
 # Pulumi writes a stack's salt into its configuration: into a copy, since this checkout's is everyone's.
