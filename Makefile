@@ -32,7 +32,11 @@ demo: platform
 	mkdir -p $(DEMO) && cp Pulumi.yaml Pulumi.dev.yaml $(DEMO) && \
 	{ pulumi stack --stack dev >/dev/null 2>&1 || pulumi --cwd $(DEMO) stack init --no-select dev; } && \
 	pulumi up --stack dev --config-file $(DEMO)/Pulumi.dev.yaml --yes --skip-preview && \
-	call="$$(pulumi stack output --stack dev call)" && printf '\n$$ %s\n' "$$call" && sh -c "$$call"
+	call="$$(pulumi stack output --stack dev call)" && printf '\n$$ %s\n' "$$call" && sh -c "$$call" && \
+	printf '%s\n' '' 'Next:' "  . /var/lib/ft-serving/env; . .venv/bin/activate" \
+		"  ft-serving diagnose                   # what runs, on one screen" \
+		"  pulumi stack output --stack dev       # the URL, and how to call it" \
+		"  pulumi destroy --stack dev            # everything but the weights"
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
