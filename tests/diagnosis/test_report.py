@@ -276,6 +276,21 @@ def test_the_newest_job_of_a_role_counts() -> None:
     )
 
 
+def test_a_collection_of_releases_is_no_download() -> None:
+    download = job(DOWNLOAD, arguments=PREPARE, condition=COMPLETE)
+    collection = job(
+        "release-collection-0",
+        "2026-11-23T16:41:00Z",
+        arguments=["prune", "--storage=/mnt/models", f"--keep={RELEASE}", "--newest=1"],
+        condition=COMPLETE,
+    )
+    found = told("sound", collection, download)
+    assert [(each.role, each.name) for each in found.jobs] == [
+        (Role.DOWNLOAD, DOWNLOAD),
+        (Role.COLLECTION, "release-collection-0"),
+    ]
+
+
 def test_a_gate_of_a_download_before_tells_nothing() -> None:
     gate = job("gate", command=["ft-serving", "gate-job"], condition=FAILED)
     again = job(DOWNLOAD, "2026-11-23T16:41:00Z", arguments=PREPARE, condition=COMPLETE)

@@ -106,7 +106,7 @@ def _current(job: Job, jobs: Sequence[Job], snapshot: Snapshot) -> bool:
 
 
 def _job_cause(job: Job) -> Cause | None:
-    # What a smoke test says is about the answer; of the other two, about the weights.
+    # What a smoke test says is about the answer; of the others, about the weights.
     if job.role is Role.SMOKE_TEST:
         return None
     return job.cause

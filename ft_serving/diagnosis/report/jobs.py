@@ -1,4 +1,4 @@
-"""The Jobs of a stack: the model download, the gate that waits for it, and the smoke test."""
+"""The Jobs of a stack: the model download, its gate, the smoke test, the release collection."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -79,6 +79,9 @@ def _role(snapshot: Snapshot, job: Document) -> Role | None:
     if command == ["ft-serving", "gate"]:
         ours = options.get("--inference-service") == snapshot.name
         return Role.SMOKE_TEST if ours else None
+    prunes = any((each.get("args") or [""])[0] == "prune" for each in _containers(job))
+    if prunes and "--storage" in options:
+        return Role.COLLECTION
     mounted = {claim for each in snapshot.specs() for claim in claim_names(each)}
     writes = claim_names(job["spec"]["template"]["spec"]) & mounted
     return Role.DOWNLOAD if writes or options.keys() >= {"--repository", "--dtype"} else None

@@ -22,6 +22,7 @@ class Role(StrEnum):
     DOWNLOAD = "model download"
     DOWNLOAD_GATE = "its gate"
     SMOKE_TEST = "smoke test"
+    COLLECTION = "release collection"
 
 
 class JobPhase(StrEnum):
