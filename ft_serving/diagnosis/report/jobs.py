@@ -1,7 +1,7 @@
 """The Jobs of a stack: the model download, its gate, the smoke test, the release collection."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 
 from ft_serving.diagnosis.diagnose import diagnose_job
@@ -49,8 +49,7 @@ def job_snapshot(snapshot: Snapshot, job: str) -> JobSnapshot:
 
 def arguments(job: Document) -> dict[str, str]:
     """The options of a Job's command, as `{"--dtype": "fp16"}`; those without a value are empty."""
-    words = [word for each in _containers(job) for word in each.get("args") or ()]
-    parts = (word.partition("=") for word in words if word.startswith("--"))
+    parts = (word.partition("=") for word in _words(job, "args") if word.startswith("--"))
     return {option: value for option, _, value in parts}
 
 
@@ -72,23 +71,24 @@ def _job(snapshot: Snapshot, role: Role, job: Document, now: datetime) -> Job:
 
 def _role(snapshot: Snapshot, job: Document) -> Role | None:
     """What a Job is for; None where it is none of the stack's."""
-    command = [word for each in _containers(job) for word in each.get("command") or ()][:2]
+    command = _words(job, "command")[:2]
     options = arguments(job)
     if command == ["ft-serving", "gate-job"]:
         return Role.DOWNLOAD_GATE
     if command == ["ft-serving", "gate"]:
         ours = options.get("--inference-service") == snapshot.name
         return Role.SMOKE_TEST if ours else None
-    prunes = any((each.get("args") or [""])[0] == "prune" for each in _containers(job))
-    if prunes and "--storage" in options:
+    if _words(job, "args")[:1] == ["prune"] and "--storage" in options:
         return Role.COLLECTION
     mounted = {claim for each in snapshot.specs() for claim in claim_names(each)}
     writes = claim_names(job["spec"]["template"]["spec"]) & mounted
     return Role.DOWNLOAD if writes or options.keys() >= {"--repository", "--dtype"} else None
 
 
-def _containers(job: Document) -> Sequence[Document]:
-    return job["spec"]["template"]["spec"].get("containers") or ()
+def _words(job: Document, key: str) -> list[str]:
+    """The words of a Job's `command` or `args`."""
+    containers = job["spec"]["template"]["spec"].get("containers") or ()
+    return [word for each in containers for word in each.get(key) or ()]
 
 
 def _created(job: Document) -> datetime:
