@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from local_platform.node import namespace
-from local_platform.settings import DOCKER_SOCKET
+from tests.platform.images import by_digest, docker
 
 PORT = 5055
 ADDRESS = f"localhost:{PORT}"
@@ -50,21 +49,11 @@ def private_registry(folder: Path) -> Iterator[None]:
 def push(source: str, repository: str, folder: Path) -> str:
     """Copy an image of the platform's registry to this one; return its name by its digest."""
     (folder / "config.json").write_text(json.dumps({"auths": {ADDRESS: {"auth": LOGIN}}}))
-    name = f"{ADDRESS}/{repository}"
+    tag = f"{ADDRESS}/{repository}:1"
     docker("pull", "--quiet", source)
-    docker("tag", source, f"{name}:1")
-    docker("--config", str(folder), "push", "--quiet", f"{name}:1")
-    # An engine that ran these tests before knows the image by other names of this registry too.
-    listed = json.loads(docker("image", "inspect", f"{name}:1"))[0]["RepoDigests"]
-    return str(next(each for each in listed if each.startswith(f"{name}@")))
-
-
-def docker(*arguments: str) -> str:
-    """Run the Docker command line against the platform's engine."""
-    environment = {**os.environ, "DOCKER_HOST": f"unix://{DOCKER_SOCKET}"}
-    return subprocess.run(
-        ["/usr/bin/docker", *arguments], env=environment, check=True, capture_output=True, text=True
-    ).stdout
+    docker("tag", source, tag)
+    docker("--config", str(folder), "push", "--quiet", tag)
+    return by_digest(tag)
 
 
 def _in_node(*command: str) -> list[str]:

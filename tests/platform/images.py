@@ -34,6 +34,12 @@ def build_and_push(name: str, *options: str, stdin: str | None = None) -> str:
     tag = f"{settings.REGISTRY}/test/{name}:1"
     docker("build", "--quiet", "--tag", tag, *options, stdin=stdin)
     docker("push", "--quiet", tag)
+    return by_digest(tag)
+
+
+def by_digest(tag: str) -> str:
+    """The name by digest of an image that was pushed as `tag`."""
+    # An engine may know it by other names, too, in the same registry.
     digests = docker("image", "inspect", '--format={{join .RepoDigests " "}}', tag).split()
-    (digest,) = (one for one in digests if one.startswith(f"{settings.REGISTRY}/test/{name}@"))
+    (digest,) = (one for one in digests if one.startswith(f"{tag.rpartition(':')[0]}@"))
     return digest
