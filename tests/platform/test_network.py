@@ -15,13 +15,15 @@ from tests.platform.manifests import pod, python, service, web_server
 
 pytestmark = pytest.mark.platform
 
+FETCH = "import urllib.request; print(urllib.request.urlopen({url!r}, timeout=10).read().decode())"
+
 # The node learns of a Service's pod a moment after the pod is ready, and refuses until then.
-FETCH = """
-import time, urllib.request
+CONNECT = """
+import socket, time
 deadline = time.monotonic() + 20
 while True:
     try:
-        print(urllib.request.urlopen({url!r}, timeout=10).read().decode())
+        socket.create_connection(({host!r}, 80), timeout=10).close()
         break
     except OSError:
         if time.monotonic() > deadline:
@@ -36,7 +38,8 @@ def test_a_pod_reaches_another_by_the_name_of_its_service(
     namespace.create(pod("web", web_server(base_image, "from the other pod")))
     namespace.create(service("web"))
     namespace.wait("v1/Pod", "web", ready)
-    fetch = FETCH.format(url=f"http://web.{namespace.name}.svc.cluster.local/answer")
+    host = f"web.{namespace.name}.svc.cluster.local"
+    fetch = CONNECT.format(host=host) + FETCH.format(url=f"http://{host}/answer")
 
     assert namespace.run(pod("by-full-name", python(base_image, fetch))) == "from the other pod\n"
     fetch = FETCH.format(url="http://web/answer")
