@@ -333,18 +333,17 @@ def test_a_custom_resource_is_awaited_as_its_annotation_says(
     assert stack.preview(program).succeeded, "the kind is not served before `up`"
 
     def controller() -> None:
-        wait_until(lambda: namespace.find("crd", f"gadgets.{group}"), "the kind")
+        kind = f"gadgets.{group}"
+        wait_until(lambda: namespace.find("crd", kind), "the kind")
         # Established is not yet told to who asks for the kinds there are.
         kinds = ("api-resources", f"--api-group={group}", "--output=name")
         wait_until(lambda: namespace.kubectl(*kinds), "the kind among all kinds")
-        wait_until(lambda: namespace.find(f"gadgets.{group}", "gadget"), "the object")
+        wait_until(lambda: namespace.find(kind, "gadget"), "the object")
         for ready in ("Unknown", "True"):
             time.sleep(2)
             condition = {"type": "Ready", "status": ready}
             status = {"conditions": [condition], "url": "http://gadget"}
-            namespace.patch(
-                f"gadgets.{group}", "gadget", {"status": status}, "--subresource=status"
-            )
+            namespace.patch(kind, "gadget", {"status": status}, "--subresource=status")
 
     thread = threading.Thread(target=controller)
     thread.start()

@@ -58,6 +58,8 @@ def test_a_sound_deployment_is_told_on_one_screen(deployment: Deployment) -> Non
     model = deployment.settings["model"]
     assert f"{model['repository']}@{model['revision']}" in screen
     assert "fp32 weights, computed in fp32, tensor parallel 1" in screen
+    assert screen.count(": succeeded") == 4, "all Jobs that the report names below"
+
     report = json.loads(diagnose(deployment.namespace, "--json")[1])
     assert [(job["role"], job["phase"]) for job in report["jobs"]] == [
         ("model download", "succeeded"),

@@ -158,3 +158,4 @@ def test_an_install_without_changes_replaces_no_pod(cluster: Cluster) -> None:
     before = running()
     addons.install(find(), settings.KUBECONFIG, print)
     assert running() == before
+    assert len(before) == 6
