@@ -1,6 +1,7 @@
 """Runs the requests that Triton hands over together, and answers each on its own."""
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -73,7 +74,7 @@ class _Task:
         self.failure: DeliveryError | None = None
         self._call = call
         self._is_cancelled = False
-        self._polled = 0.0
+        self._polled = -math.inf
 
     def request(self) -> GenerationRequest:
         return to_request(self._call.tensors())
