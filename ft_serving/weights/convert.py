@@ -76,7 +76,9 @@ def convert(
         ]
         try:
             for future in as_completed(futures):
-                future.result()
+                # What a failure kept from being written is not what failed.
+                if not isinstance(future.exception(), CancelledError):
+                    future.result()
         except BaseException:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -93,6 +95,24 @@ def _position(checkpoint: Checkpoint, job: TensorJob) -> tuple[Path, int]:
 
 
 def _write(
+    checkpoint: Checkpoint,
+    job: TensorJob,
+    dtype: DType,
+    folder: Path,
+    task: Task,
+    stop: Event,
+) -> WrittenFile:
+    """Write a job's file, unless another's failure has stopped all; a failure here stops them."""
+    if stop.is_set():
+        raise CancelledError
+    try:
+        return _stream(checkpoint, job, dtype, folder, task, stop)
+    except BaseException:
+        stop.set()
+        raise
+
+
+def _stream(
     checkpoint: Checkpoint,
     job: TensorJob,
     dtype: DType,
