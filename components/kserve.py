@@ -209,25 +209,29 @@ def _probes(predictor: Predictor) -> dict[str, Any]:
     one and the news of it (knative.dev/serving, pkg/activator/net/revision_backends.go). So there
     the liveness probe begins late.
     """
-    ready, timeouts = _health("ready"), predictor.config.timeouts
-    # Knative asks readiness on the service's port. Triton opens the one for gRPC once the model
-    # is loaded.
-    grpc = predictor.config.serving.protocol is Protocol.GRPC
-    asked = {"tcpSocket": {"port": GRPC_PORT}} if grpc else ready
+    ready, live, timeouts = _health("ready"), _health("live"), predictor.config.timeouts
+    serverless = predictor.config.serving.mode is Mode.SERVERLESS
+    readiness, liveness = ready, live
+    if predictor.config.serving.protocol is Protocol.GRPC:
+        # Triton opens this port once the model is loaded.
+        readiness = {"tcpSocket": {"port": GRPC_PORT}}
+        # Knative sends every probe to the service's port, whatever port it names
+        # (knative.dev/serving, pkg/reconciler/revision/resources/deploy.go).
+        liveness = readiness if serverless else live
     probes: dict[str, Any] = {
         "readinessProbe": {
-            **asked,
+            **readiness,
             "periodSeconds": READINESS_PERIOD_S,
             "timeoutSeconds": PROBE_TIMEOUT_S,
         },
         "livenessProbe": {
-            **_health("live"),
+            **liveness,
             "periodSeconds": LIVENESS_PERIOD_S,
             "timeoutSeconds": PROBE_TIMEOUT_S,
             "failureThreshold": LIVENESS_FAILURES,
         },
     }
-    if predictor.config.serving.mode is Mode.SERVERLESS:
+    if serverless:
         probes["livenessProbe"]["initialDelaySeconds"] = timeouts.loading
     else:
         probes["startupProbe"] = {

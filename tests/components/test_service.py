@@ -96,6 +96,16 @@ def test_grpc_is_named_as_knative_wants_it_and_is_asked_by_tcp() -> None:
     assert http["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8000}
 
 
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_knative_is_given_no_probe_of_another_port(protocol: str) -> None:
+    found = container(CPU, {"serving.protocol": protocol})
+    (port,) = found["ports"]
+    for probe in (found["readinessProbe"], found["livenessProbe"]):
+        ((kind, asked),) = [it for it in probe.items() if it[0] in ("httpGet", "tcpSocket")]
+        assert asked["port"] == port["containerPort"], "Knative asks the service's port all the same"
+        assert kind == {"http": "httpGet", "grpc": "tcpSocket"}[protocol]
+
+
 def test_a_slow_load_is_no_reason_to_end_a_server() -> None:
     budget = {"coldStart": {"budgetSeconds": 500}}
     serverless = container(CPU, budget)
