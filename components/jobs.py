@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.labels import labels
+from components.labels import PART, labels
+from stacks.config import StackConfig
+from stacks.gpus import NodeRequirement
 from stacks.resolved import ContainerResources
+from stacks.sections import AccessMode
 
 USER = 1000
 """User and group of the images' processes (docs/images.md)."""
@@ -67,7 +70,7 @@ class JobPod:
         arguments: Its arguments.
         identity: Who it is.
         with_token: Whether it gets its service account's token.
-        hub: The model hub's address.
+        config: The model hub's address, and the nodes to run on.
         resources: CPU and memory at most; memory is reserved.
         claim: A claim to mount, writable.
         mount: Where that is mounted.
@@ -79,7 +82,7 @@ class JobPod:
     arguments: Sequence[pulumi.Input[str]] = ()
     identity: Identity
     with_token: bool = False
-    hub: str
+    config: StackConfig
     resources: ContainerResources
     claim: pulumi.Input[str] | None = None
     mount: str = ""
@@ -166,11 +169,54 @@ def _pod_spec(pod: JobPod) -> k8s.core.v1.PodSpecArgs:
             )
         ],
         volumes=volumes,
+        affinity=_affinity(pod),
+        tolerations=[
+            k8s.core.v1.TolerationArgs(**it.model_dump(mode="json", exclude_none=True))
+            for it in pod.config.scheduling.tolerations
+        ]
+        or None,
+    )
+
+
+def _affinity(pod: JobPod) -> k8s.core.v1.AffinityArgs | None:
+    """Keep to the stack's region, and to the server's node where no other can mount the volume."""
+    requirements = pod.config.region_requirements
+    one_node = pod.config.storage.access_mode is AccessMode.READ_WRITE_ONCE
+    node_affinity = _nodes(requirements) if requirements else None
+    pod_affinity = _beside("server") if one_node and pod.claim is not None else None
+    if not node_affinity and not pod_affinity:
+        return None
+    return k8s.core.v1.AffinityArgs(node_affinity=node_affinity, pod_affinity=pod_affinity)
+
+
+def _nodes(requirements: Sequence[NodeRequirement]) -> k8s.core.v1.NodeAffinityArgs:
+    expressions = [
+        k8s.core.v1.NodeSelectorRequirementArgs(key=it.key, operator="In", values=list(it.values))
+        for it in requirements
+    ]
+    term = k8s.core.v1.NodeSelectorTermArgs(match_expressions=expressions)
+    return k8s.core.v1.NodeAffinityArgs(
+        required_during_scheduling_ignored_during_execution=k8s.core.v1.NodeSelectorArgs(
+            node_selector_terms=[term]
+        )
+    )
+
+
+def _beside(part: str) -> k8s.core.v1.PodAffinityArgs:
+    """The node of another part, if that runs; a first download has none to be beside."""
+    term = k8s.core.v1.PodAffinityTermArgs(
+        label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels={PART: part}),
+        topology_key="kubernetes.io/hostname",
+    )
+    return k8s.core.v1.PodAffinityArgs(
+        preferred_during_scheduling_ignored_during_execution=[
+            k8s.core.v1.WeightedPodAffinityTermArgs(weight=100, pod_affinity_term=term)
+        ]
     )
 
 
 def _environment(pod: JobPod) -> list[k8s.core.v1.EnvVarArgs]:
-    variables = [k8s.core.v1.EnvVarArgs(name="HF_ENDPOINT", value=pod.hub)]
+    variables = [k8s.core.v1.EnvVarArgs(name="HF_ENDPOINT", value=pod.config.hub.endpoint)]
     if pod.identity.hub_secret is not None:
         token = k8s.core.v1.SecretKeySelectorArgs(name=pod.identity.hub_secret, key="token")
         source = k8s.core.v1.EnvVarSourceArgs(secret_key_ref=token)

@@ -63,7 +63,7 @@ class ReleaseCollection(pulumi.ComponentResource):
                         image=download.image,
                         arguments=arguments,
                         identity=download.identity,
-                        hub=config.hub.endpoint,
+                        config=config,
                         resources=GATE_RESOURCES,
                         claim=download.claim,
                         mount=MOUNT,

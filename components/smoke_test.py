@@ -80,7 +80,7 @@ class SmokeTest(pulumi.ComponentResource):
                     ],
                     identity=args.identity,
                     with_token=True,
-                    hub=args.config.hub.endpoint,
+                    config=args.config,
                     resources=GATE_RESOURCES,
                 ),
                 deadline_seconds=timeouts.gate + GRACE_SECONDS,

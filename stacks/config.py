@@ -106,13 +106,15 @@ class StackConfig(BaseModel):
     @cached_property
     def node_requirements(self) -> tuple[NodeRequirement, ...]:
         """Labels of the nodes that the server may run on; all of them must match."""
-        found = []
         gpu = self.gpu.model
-        if gpu and (by_gpu := gpu.node_requirement(self.scheduling.node_labels)):
-            found.append(by_gpu)
-        if self.scheduling.region is not None:
-            found.append(NodeRequirement(key=REGION_LABEL, values=(self.scheduling.region,)))
-        return tuple(found)
+        by_gpu = gpu and gpu.node_requirement(self.scheduling.node_labels)
+        return (by_gpu, *self.region_requirements) if by_gpu else self.region_requirements
+
+    @cached_property
+    def region_requirements(self) -> tuple[NodeRequirement, ...]:
+        """Labels of the nodes that any pod may run on: the volume may be of one region."""
+        region = self.scheduling.region
+        return () if region is None else (NodeRequirement(key=REGION_LABEL, values=(region,)),)
 
     @cached_property
     def scaling(self) -> Scaling:

@@ -118,6 +118,49 @@ def test_the_volume_is_writable_for_the_download_alone() -> None:
     assert "/mnt/models" not in {it["mountPath"] for it in container(smoke_test())["volumeMounts"]}
 
 
+def pod(job: Registered) -> dict[str, Any]:
+    return dict(job.inputs["spec"]["template"]["spec"])
+
+
+def test_jobs_run_where_the_volume_is_and_tolerate_what_the_server_does() -> None:
+    scheduling = {"region": "LAS1", "tolerations": [{"key": "gpu", "effect": "NoSchedule"}]}
+    changes = {"scheduling": scheduling}
+    for job in (download(changes), download_gate(changes), smoke_test(changes)):
+        assert pod(job)["affinity"] == {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [
+                        {
+                            "matchExpressions": [
+                                {
+                                    "key": "topology.kubernetes.io/region",
+                                    "operator": "In",
+                                    "values": ["LAS1"],
+                                }
+                            ]
+                        }
+                    ]
+                }
+            }
+        }
+        assert pod(job)["tolerations"] == [
+            {"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}
+        ]
+    assert pod(download()).keys().isdisjoint({"affinity", "tolerations"})
+
+
+def test_a_download_goes_to_the_node_that_has_the_volume_if_no_other_can_mount_it() -> None:
+    alone = {"storage.accessMode": "ReadWriteOnce", "scheduling.spareGpu": False}
+    (wish,) = pod(download(alone))["affinity"]["podAffinity"][
+        "preferredDuringSchedulingIgnoredDuringExecution"
+    ]
+    assert wish["podAffinityTerm"] == {
+        "labelSelector": {"matchLabels": {"app.kubernetes.io/component": "server"}},
+        "topologyKey": "kubernetes.io/hostname",
+    }
+    assert "affinity" not in pod(smoke_test(alone)), "it mounts nothing"
+
+
 def test_the_smoke_test_asks_the_golden_question() -> None:
     golden = CPU_STACK.golden_question
     assert container(smoke_test())["command"] == ["ft-serving", "gate"]

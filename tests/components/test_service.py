@@ -102,7 +102,9 @@ def test_knative_is_given_no_probe_of_another_port(protocol: str) -> None:
     (port,) = found["ports"]
     for probe in (found["readinessProbe"], found["livenessProbe"]):
         ((kind, asked),) = [it for it in probe.items() if it[0] in ("httpGet", "tcpSocket")]
-        assert asked["port"] == port["containerPort"], "Knative asks the service's port all the same"
+        assert asked["port"] == port["containerPort"], (
+            "Knative asks the service's port all the same"
+        )
         assert kind == {"http": "httpGet", "grpc": "tcpSocket"}[protocol]
 
 
