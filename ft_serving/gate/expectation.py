@@ -13,7 +13,7 @@ class Expectation:
     Attributes:
         text: The whole text behind the prompt; None where it is not known.
         token_ids: The tokens of that text, exactly; None where they are not known.
-        words: What the text has to contain, in any order; upper and lower case are the same.
+        words: What the text has to contain, in this order; upper and lower case are the same.
     """
 
     text: str | None = None
@@ -38,11 +38,15 @@ class Expectation:
             raise WrongAnswerError(
                 _wrong(prompt, f"the tokens {_listed(self.token_ids)}", answer, got)
             )
-        missing = [word for word in self.words if word.casefold() not in answer.casefold()]
-        if missing:
-            wanted = f"a text with {', '.join(map(repr, self.words))}"
-            lacking = f"; it lacks {', '.join(map(repr, missing))}"
-            raise WrongAnswerError(_wrong(prompt, wanted, answer, lacking))
+        rest, behind = answer.casefold(), ""
+        for word in self.words:
+            _, found, rest = rest.partition(word.casefold())
+            if not found:
+                wanted = f"a text with {', then '.join(map(repr, self.words))}"
+                raise WrongAnswerError(
+                    _wrong(prompt, wanted, answer, f"; it lacks {word!r}{behind}")
+                )
+            behind = f" behind {word!r}"
 
 
 def _wrong(prompt: str, expected: str, answer: str, more: str = "") -> str:

@@ -32,13 +32,19 @@ def test_other_tokens_are_wrong(tokens: tuple[int, ...]) -> None:
 
 
 def test_words_are_found_anywhere_and_in_any_case() -> None:
-    Expectation(words=["SNOW", "fleece"]).check(PROMPT, TEXT, TOKENS)
+    Expectation(words=["FLEECE", "snow"]).check(PROMPT, TEXT, TOKENS)
+
+
+def test_words_are_wanted_in_their_order() -> None:
+    days = ["Friday", "Saturday", "Sunday"]
+    with pytest.raises(WrongAnswerError, match="it lacks 'Sunday' behind 'Saturday'"):
+        Expectation(words=days).check("Thursday,", " Sunday, Friday, Saturday", TOKENS)
 
 
 def test_noise_does_not_have_the_words() -> None:
-    with pytest.raises(WrongAnswerError, match="it lacks 'snow', 'school'") as caught:
+    with pytest.raises(WrongAnswerError, match="it lacks 'snow' behind 'fleece'") as caught:
         Expectation(words=["fleece", "snow", "school"]).check(PROMPT, " fleece the the oft", TOKENS)
-    assert "Expected: a text with 'fleece', 'snow', 'school'" in str(caught.value)
+    assert "Expected: a text with 'fleece', then 'snow', then 'school'" in str(caught.value)
 
 
 def test_text_that_is_no_plain_text_is_shown_escaped() -> None:
