@@ -34,5 +34,6 @@ def command(url: str, config: StackConfig) -> str:
         words += ["--host-header", host(url)]
     if config.serving.protocol is Protocol.GRPC:
         words += ["--protocol", "grpc"]
+    words += ["--wait", str(config.timeouts.client)]
     words += ["--tokenizer", config.tokenizer_source, "--prompt", config.golden_question.prompt]
     return shlex.join(words)

@@ -108,11 +108,11 @@ def test_the_command_to_call_is_what_a_shell_takes() -> None:
     stack = config(CPU, {"cluster": {"ingressAddress": "http://127.0.0.1:8080"}})
     assert command("http://it.models.localhost", stack) == (
         "ft-serving generate --url http://127.0.0.1:8080 --host-header it.models.localhost "
-        "--tokenizer tiny-gptj@47e169305d2e8376be1d31e765533382721b2cc1 "
+        "--wait 660 --tokenizer tiny-gptj@47e169305d2e8376be1d31e765533382721b2cc1 "
         "--prompt 'Mary has a little lamb.'"
     )
     assert command("https://it.example.com", config(CPU, {"serving.protocol": "grpc"})).startswith(
-        "ft-serving generate --url https://it.example.com --protocol grpc --tokenizer"
+        "ft-serving generate --url https://it.example.com --protocol grpc --wait 660 --tokenizer"
     )
 
 
