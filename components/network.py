@@ -15,8 +15,9 @@ _DNS_PORTS = (53, 1053, 5353)
 """Where DNS servers listen, behind their Service: those without root above 1024, as OpenShift's
 and the embedded platform's."""
 
-_API_PORTS = (443, 6443)
-"""Where API servers listen, behind their Service and on their nodes."""
+_API_PORTS = (443, 6443, 8443, 16443)
+"""Where API servers listen, behind their Service and on their nodes: managed ones, those of kubeadm
+and k3s, minikube's, MicroK8s's."""
 
 _Peers = list[k8s.networking.v1.NetworkPolicyPeerArgs]
 
