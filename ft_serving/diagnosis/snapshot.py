@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from ft_serving.diagnosis.documents import Document, condition, label, name, time
+from ft_serving.diagnosis.documents import Document, claim_names, condition, label, name, time
 
 INFERENCE_SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 REVISION_LABEL = "serving.knative.dev/revision"
@@ -110,6 +110,21 @@ class Snapshot:
         """The specifications that pods are made after."""
         service = self.service()
         return [] if service is None else [service["spec"].get("predictor", {})]
+
+    def writers(self) -> list[Document]:
+        """The Jobs that mount a claim which the service reads, oldest first."""
+        claims = {claim for spec in self.specs() for claim in claim_names(spec)}
+        jobs = [
+            job
+            for job in self.all(Kind.JOBS)
+            if claim_names(job["spec"]["template"]["spec"]) & claims
+        ]
+        return sorted(jobs, key=lambda job: str(job["metadata"]["creationTimestamp"]))
+
+    def written_after(self, moment: datetime) -> bool:
+        """Whether a Job has got through since, that may have mended what the service reads."""
+        ends = (job.get("status", {}).get("completionTime") for job in self.writers())
+        return any(time(end) > moment for end in ends if end)
 
     def ending(self) -> bool:
         """Whether pods of the same name's are being deleted."""

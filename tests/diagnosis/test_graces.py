@@ -146,3 +146,29 @@ def test_a_mount_that_fails_is_given_time_and_then_told() -> None:
     found = diagnose(snapshot, since + timedelta(seconds=120))
     assert (found.state, found.findings[0].cause) == (State.FAILED, Cause.MOUNT)
     assert said in found.summary
+
+
+def test_weights_that_a_job_has_mended_are_judged_at_the_next_start() -> None:
+    snapshot, now = recorded("weights-altered")
+    assert diagnose(snapshot, now).state is State.FAILED
+    (pod,) = snapshot.pods()
+    (end,) = (
+        status["lastState"]["terminated"]["finishedAt"]
+        for status in pod["status"]["containerStatuses"]
+        if "terminated" in status.get("lastState", {})
+    )
+    volumes = pod["spec"]["volumes"]
+
+    def prepared(completed: datetime) -> Snapshot:
+        job = {
+            "metadata": {"name": "it", "creationTimestamp": "2026-11-23T16:40:00Z"},
+            "spec": {"template": {"spec": {"volumes": volumes}}},
+            "status": {"completionTime": completed.isoformat()},
+        }
+        return changed(snapshot, jobs=[job])
+
+    ended = datetime.fromisoformat(end)
+    mended = diagnose(prepared(ended + timedelta(seconds=1)), now)
+    assert mended.state is State.PENDING
+    assert "is damaged" in mended.summary, "what is waited for is told all the same"
+    assert diagnose(prepared(ended - timedelta(seconds=1)), now).state is State.FAILED

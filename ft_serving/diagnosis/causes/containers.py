@@ -86,8 +86,10 @@ def _ended(snapshot: Snapshot, pod: Document, status: Document) -> Finding | Non
     if not again and not probe.startswith("startup"):
         return None
     cause, message = _cause(snapshot, pod, status, ended, times, probe)
-    begin = time(ended["finishedAt"]) if ended.get("finishedAt") else None
-    return found(snapshot, cause, message, since=begin)
+    end = time(ended["finishedAt"]) if ended.get("finishedAt") else None
+    # What mended the release is seen at the next start, which kubelet pauses before.
+    mended = cause is Cause.MODEL and end is not None and snapshot.written_after(end)
+    return found(snapshot, cause, message, since=end, grace_s=math.inf if mended else None)
 
 
 def _unready(snapshot: Snapshot, pod: Document) -> Iterator[Finding]:

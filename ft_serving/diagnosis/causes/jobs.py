@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ft_serving.diagnosis.causes.finding import found
-from ft_serving.diagnosis.documents import Document, claim_names, condition, label, name, since
+from ft_serving.diagnosis.documents import Document, condition, label, name, since
 from ft_serving.diagnosis.job_snapshot import JobSnapshot
 from ft_serving.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.diagnosis.verdict import Cause, Finding
@@ -17,13 +17,7 @@ def failed_jobs(snapshot: Snapshot) -> Iterator[Finding]:
 
     Told by the claims that both mount; a later job that got through makes up for one that failed.
     """
-    claims = {claim for spec in snapshot.specs() for claim in claim_names(spec)}
-    jobs = [
-        job
-        for job in snapshot.all(Kind.JOBS)
-        if claim_names(job["spec"]["template"]["spec"]) & claims
-    ]
-    jobs.sort(key=lambda job: str(job["metadata"]["creationTimestamp"]))
+    jobs = snapshot.writers()
     if not jobs:
         return
     failed = condition(jobs[-1], "Failed")
