@@ -26,6 +26,7 @@ from ft_serving.diagnosis.errors import (
 )
 from ft_serving.diagnosis.job_snapshot import JOB_LABEL, JobSnapshot
 from ft_serving.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.kubeconfig import LOAD_ERRORS
 
 _GROUPS: Final = {
     Kind.INFERENCE_SERVICES: "apis/serving.kserve.io/v1beta1",
@@ -210,7 +211,7 @@ def _connect(context: str | None) -> tuple[ApiClient, str]:
     try:
         contexts, current = config.list_kube_config_contexts()
         client = config.new_client_from_config(context=context)
-    except (ConfigException, OSError) as exc:
+    except LOAD_ERRORS as exc:
         raise ClusterConfigError(
             f"No cluster can be asked: {exc}. Set KUBECONFIG to a kubeconfig, and --context to one "
             "of its contexts"

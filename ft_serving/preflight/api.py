@@ -12,10 +12,30 @@ from kubernetes.client import ApiClient
 from kubernetes.config.config_exception import ConfigException
 
 from ft_serving.diagnosis.documents import Document
+from ft_serving.kubeconfig import LOAD_ERRORS
 from ft_serving.preflight.errors import CredentialsError, UnreachableError
 
 # Seconds to connect and to wait; webhooks get 10 s by default.
 _REQUEST_TIMEOUT = (3.0, 15.0)
+
+# Dozens of requests at once are more than some API servers take. What a webhook fails of has 500.
+_BUSY = (
+    http.client.TOO_MANY_REQUESTS,
+    http.client.BAD_GATEWAY,
+    http.client.SERVICE_UNAVAILABLE,
+    http.client.GATEWAY_TIMEOUT,
+)
+_WHILE_BUSY = urllib3.Retry(
+    connect=0,
+    read=0,
+    redirect=0,
+    status=4,
+    status_forcelist=_BUSY,
+    # Nothing is changed by what is asked here.
+    allowed_methods=None,
+    backoff_factor=0.25,
+    raise_on_status=False,
+)
 
 
 class Api:
@@ -34,12 +54,12 @@ class Api:
         path = None if kubeconfig is None else str(Path(kubeconfig).expanduser())
         try:
             self._client: ApiClient = config.new_client_from_config(path, context=context)
-        except (ConfigException, OSError) as exc:
+        except LOAD_ERRORS as exc:
             raise UnreachableError(
                 f"No cluster can be asked: {exc}. Set cluster.kubeconfig or KUBECONFIG to a "
                 "kubeconfig, and cluster.context to one of its contexts"
             ) from exc
-        self._client.rest_client.pool_manager.connection_pool_kw["retries"] = False
+        self._client.rest_client.pool_manager.connection_pool_kw["retries"] = _WHILE_BUSY
 
     def get(self, path: str, **query: str) -> tuple[int, Document]:
         """What is at a path: the status, and the document or a Status object.
@@ -82,6 +102,11 @@ class Api:
             raise CredentialsError(
                 f"The API server {host} does not accept the kubeconfig's credentials. Renew them; "
                 "`kubectl auth whoami` tries them"
+            )
+        if answer.status in _BUSY:
+            raise UnreachableError(
+                f"The API server {host} is busy; it answers {answer.status}: "
+                f"{_document(content).get('message')}. Try again later"
             )
         return int(answer.status), _document(content)
 

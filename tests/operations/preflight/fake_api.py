@@ -23,17 +23,22 @@ class FakeApi:
     Attributes:
         answers: Status and document by path; 404 for others.
         denied: Resources that nobody is allowed.
+        busy_times: Requests that it answers with 429 before it answers any.
         port: Where it listens.
         posted: Paths, queries and documents of creations and reviews.
     """
 
     answers: dict[str, tuple[int, Document]] = field(default_factory=dict)
     denied: frozenset[str] = frozenset()
+    busy_times: int = 0
     port: int = 0
     posted: list[tuple[str, str, Document]] = field(default_factory=list)
 
     def answer(self, path: str, body: Document | None) -> tuple[int, Document]:
         parts = urlsplit(path)
+        if self.busy_times > 0:
+            self.busy_times -= 1
+            return 429, {"message": "slow down"}
         if body is not None:
             self.posted.append((parts.path, parts.query, body))
         if body is not None and parts.path == REVIEWS and parts.path not in self.answers:

@@ -1,9 +1,11 @@
 """What is asked of an API server, and what its answers come to."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from ft_serving.preflight import Facts, Kind
 from ft_serving.preflight.cluster import read_facts
@@ -106,3 +108,34 @@ def test_a_kubeconfig_or_context_that_is_not_there_is_told(api: FakeApi, tmp_pat
         read_facts(needs("dev"), kubeconfig=str(api.kubeconfig(tmp_path)), context="nowhere")
     with pytest.raises(UnreachableError, match=r"No cluster can be asked"):
         read_facts(needs("dev"), kubeconfig=str(tmp_path / "none"), context=None)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "just text", "[]", "clusters: 3", "current-context: nowhere"]
+)
+def test_a_kubeconfig_that_is_none_is_told(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(content)
+    with pytest.raises(UnreachableError, match=r"No cluster can be asked"):
+        read_facts(needs("dev"), kubeconfig=str(path), context=None)
+
+
+def test_certificates_that_are_no_base64_are_told(api: FakeApi, tmp_path: Path) -> None:
+    path = api.kubeconfig(tmp_path)
+    document = json.loads(path.read_text())
+    cluster = {"server": "https://127.0.0.1:9", "certificate-authority-data": "x"}
+    document["clusters"][0]["cluster"] = cluster
+    path.write_text(json.dumps(document))
+    with pytest.raises(UnreachableError, match=r"No cluster can be asked"):
+        read_facts(needs("dev"), kubeconfig=str(path), context=None)
+
+
+def test_an_api_server_that_is_busy_is_asked_again(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(urllib3.Retry, "sleep", lambda *_: None)
+    api.busy_times = 3
+    assert read(api, tmp_path).denied == []
+    api.busy_times = 100
+    with pytest.raises(UnreachableError, match="is busy; it answers 429: slow down"):
+        read(api, tmp_path)
