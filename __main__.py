@@ -27,8 +27,8 @@ weights = Image("weights", image_args(folder="weights", source=images.weights))
 server = Image("server", image_args(folder=config.server_folder, source=images.server))
 client = Image("client", image_args(folder="client", source=images.client))
 
-access_args = AccessArgs(config=config, registry=registry, hub_token=stack.hub_token)
-access = Access("access", access_args, cluster)
+access_args = partial(AccessArgs, stack=stack.name, config=config, registry=registry)
+access = Access("access", access_args(hub_token=stack.hub_token), cluster)
 storage_args = ModelStorageArgs(namespace=access.namespace, settings=config.storage)
 storage = ModelStorage("storage", storage_args, cluster)
 

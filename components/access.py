@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 
 from components.image import Registry
 from components.jobs import Identity
-from components.labels import labels
+from components.labels import STACK, labels
 from components.network import gate_policy, server_policy, weights_policy
 from stacks.config import StackConfig
 
@@ -28,12 +28,14 @@ class AccessArgs:
     """Names, credentials and neighbours.
 
     Attributes:
+        stack: The stack's name.
         config: The namespace, the hub, and the namespaces that requests come from. A hub in the
             cluster has pods that listen on the port of its Service: network policies see theirs.
         registry: Where images are pulled from.
         hub_token: The token of a gated model; None where none is needed.
     """
 
+    stack: str
     config: StackConfig
     registry: Registry
     hub_token: pulumi.Input[str] | None
@@ -68,6 +70,7 @@ class Access(pulumi.ComponentResource):
                     **labels("access"),
                     "pod-security.kubernetes.io/enforce": "restricted",
                 },
+                annotations={STACK: args.stack},
             ),
             # It goes with the weights in it, and stays with them.
             opts=pulumi.ResourceOptions(

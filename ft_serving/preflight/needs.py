@@ -69,6 +69,7 @@ class Needs:
         namespace: Its namespace.
         service: The InferenceService, as it would be created.
         own_labels: Labels of all that the deployment made.
+        stack_mark: The annotation by which its namespace names its stack, and the stack.
         serverless: Whether Knative runs it; else KServe's Standard mode does.
         min_replicas: Fewest replicas.
         max_replicas: Most replicas.
@@ -84,6 +85,7 @@ class Needs:
     namespace: str
     service: Document
     own_labels: Mapping[str, str]
+    stack_mark: tuple[str, str]
     serverless: bool
     min_replicas: int
     max_replicas: int

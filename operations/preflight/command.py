@@ -37,7 +37,7 @@ def preflight(
     from stacks.stack_file import read_stack_file
 
     config = read_stack_file(ROOT, stack)
-    needs = needs_of(config, os.environ.get(PASSWORD_VARIABLE))
+    needs = needs_of(stack, config, os.environ.get(PASSWORD_VARIABLE))
     facts = read_facts(
         needs,
         kubeconfig=kubeconfig or config.cluster.kubeconfig,

@@ -4,7 +4,7 @@ from components.access import READABLE
 from components.inference_service import NAME
 from components.jobs import GATE_RESOURCES, RESERVED_CPU
 from components.kserve import Predictor, render_annotations, render_spec
-from components.labels import labels
+from components.labels import STACK, labels
 from components.storage import CLAIM
 from ft_serving.diagnosis.documents import Document
 from ft_serving.preflight.needs import Claim, Needs, Permission, Registry
@@ -29,10 +29,11 @@ _UNKNOWN_IMAGE = f"registry.invalid/server@sha256:{'0' * 64}"
 """Stands for an image that is not built yet: webhooks ask for one by its digest."""
 
 
-def needs_of(config: StackConfig, password: str | None) -> Needs:
+def needs_of(stack: str, config: StackConfig, password: str | None) -> Needs:
     """Return what a stack needs.
 
     Args:
+        stack: Its name.
         config: Its configuration.
         password: Of `image.username`; None where it is not known.
     """
@@ -44,6 +45,7 @@ def needs_of(config: StackConfig, password: str | None) -> Needs:
         namespace=config.cluster.namespace,
         service=_service(config),
         own_labels=own,
+        stack_mark=(STACK, stack),
         serverless=serverless,
         min_replicas=config.scaling.min,
         max_replicas=config.scaling.max,

@@ -26,7 +26,7 @@ def preflight(stack: Stack) -> None:
     if isinstance(get_monitor(), MockMonitor):
         return
     cluster = stack.config.cluster
-    needs = needs_of(stack.config, stack.plain_registry_password())
+    needs = needs_of(stack.name, stack.config, stack.plain_registry_password())
     try:
         facts = read_facts(needs, kubeconfig=cluster.kubeconfig, context=cluster.context)
     except UnreachableError as exc:

@@ -44,6 +44,7 @@ COMPONENTS: Mapping[str, Make] = {
     "Access": lambda name, stack: Access(
         name,
         AccessArgs(
+            stack="test",
             config=stack,
             registry=Registry(settings=stack.image, password=pulumi.Output.secret(SECRET)),
             hub_token=pulumi.Output.secret(SECRET),

@@ -40,6 +40,23 @@ def namespace(needs: Needs, facts: Facts) -> Iterator[Finding]:
                 remedy=f"`kubectl --namespace {needs.namespace} delete inferenceservice "
                 f"{name(found)}`, {_ANOTHER}",
             )
+        elif (owner := _stack(needs, facts)) is not None:
+            yield error(
+                f"InferenceService {name(found)} in namespace {needs.namespace}",
+                found=f"that of stack {owner}",
+                needed="a namespace for each stack: two in one take each other's resources over",
+                remedy="set cluster.namespace to another one; where the stack was renamed, "
+                f"`kubectl annotate namespace {needs.namespace} {needs.stack_mark[0]}-`",
+            )
+
+
+def _stack(needs: Needs, facts: Facts) -> str | None:
+    """The other stack that the namespace says that it is of."""
+    key, own = needs.stack_mark
+    for found in facts.all(Kind.NAMESPACE):
+        marked = found["metadata"].get("annotations", {}).get(key, own)
+        return None if marked == own else str(marked)
+    return None
 
 
 def is_own(needs: Needs, document: Document) -> bool:

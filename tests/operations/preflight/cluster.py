@@ -24,7 +24,7 @@ def stack(name: str, changes: Mapping[str, Any] | None = None) -> StackConfig:
 
 def needs(name: str, changes: Mapping[str, Any] | None = None) -> Needs:
     """What such a stack needs."""
-    return needs_of(stack(name, changes), None)
+    return needs_of(name, stack(name, changes), None)
 
 
 def node(

@@ -113,6 +113,23 @@ def test_an_inference_service_made_by_hand_is_not_taken_over() -> None:
     assert found(needs("dev"), {Kind.SERVICE: [changed(by_hand, labels=OWN)]}) == []
 
 
+def test_another_stacks_service_is_not_taken_over() -> None:
+    service = {"metadata": {"name": "fastertransformer-triton", "labels": OWN}}
+    theirs = {
+        "metadata": {"name": "ft-serving", "labels": OWN}
+        | {"annotations": {"ft-serving.dev/stack": "prod"}}
+    }
+    what = "InferenceService fastertransformer-triton in namespace ft-serving"
+    finding = one(found(needs("dev"), {Kind.SERVICE: [service], Kind.NAMESPACE: [theirs]}), what)
+    assert finding.found == "that of stack prod"
+    assert "`kubectl annotate namespace ft-serving ft-serving.dev/stack-`" in finding.remedy
+    assert found(needs("dev"), {Kind.NAMESPACE: [theirs]}) == [], (
+        "weights that a destroyed stack left are anyone's"
+    )
+    ours = changed(theirs, annotations={"ft-serving.dev/stack": "dev"})
+    assert found(needs("dev"), {Kind.SERVICE: [service], Kind.NAMESPACE: [ours]}) == []
+
+
 def quota(hard: Document, used: Document) -> Document:
     return {"metadata": {"name": "q"}, "spec": {}, "status": {"hard": hard, "used": used}}
 

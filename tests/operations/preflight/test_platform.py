@@ -48,7 +48,7 @@ def found(
 ) -> dict[str, Finding]:
     """What is found for the stack `dev` in a namespace, by its subject."""
     settings = config(platform_settings(namespace, changes))
-    needs = needs_of(settings, None)
+    needs = needs_of("test", settings, None)
     facts = read_facts(needs, kubeconfig=str(kubeconfig), context=None)
     # Other tests' stacks may take the cores of the one node meanwhile.
     return {each.what: each for each in check(needs, facts) if each.what != "Room on nodes"}
@@ -68,7 +68,7 @@ def test_what_the_stack_asks_for_and_the_cluster_has_not_is_found_at_once() -> N
 
 
 def test_a_node_without_gpus_is_no_place_for_a_gpu_stack() -> None:
-    needs = needs_of(stack("coreweave"), None)
+    needs = needs_of("coreweave", stack("coreweave"), None)
     findings = check(needs, read_facts(needs, kubeconfig=str(KUBECONFIG), context=None))
     (finding,) = (each for each in findings if each.what == "Node labels")
     assert finding.found == (
@@ -96,7 +96,7 @@ def test_a_quota_that_is_too_small_is_found(namespace: Namespace) -> None:
 
 
 def test_an_inference_service_made_by_hand_is_found(namespace: Namespace) -> None:
-    needs = needs_of(config(platform_settings(namespace.name)), None)
+    needs = needs_of("test", config(platform_settings(namespace.name)), None)
     metadata = {"name": needs.service["metadata"]["name"]}
     namespace.kubectl("create", "--filename=-", manifest={**needs.service, "metadata": metadata})
     try:
@@ -170,7 +170,7 @@ def test_a_wrong_password_of_a_real_registry_ends_an_up_and_is_not_shown(tmp_pat
         assert wrong not in report.messages
         settings = config(platform_settings(name, changes), None, "registryPassword")
         for password, refused in ((wrong, True), (PASSWORD, False)):
-            answer = ask_registry(needs_of(settings, password).registry)
+            answer = ask_registry(needs_of("test", settings, password).registry)
             assert answer.reached
             assert answer.refused is refused
 
