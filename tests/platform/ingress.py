@@ -1,15 +1,27 @@
 """Requests through the ingress on 127.0.0.1."""
 
 import http.client
+from http import HTTPStatus
 
 from local_platform.settings import INGRESS_PORT
+from tests.platform.waiting import wait_until
+
+_NOT_ROUTED = (HTTPStatus.NOT_FOUND, b"404 page not found\n")
 
 
-def ask(host: str, seconds: float = 30) -> tuple[int, bytes]:
-    """Get `/` of a host behind the ingress; return status and body."""
+def wait_until_routed(host: str) -> None:
+    """Wait for the ingress to know a host.
+
+    Traefik calls a Knative Ingress ready once it has read it, and its rules follow a moment later.
+    """
+    wait_until(lambda: ask(host) != _NOT_ROUTED, f"the ingress does not know {host}")
+
+
+def ask(host: str, seconds: float = 30, path: str = "/") -> tuple[int, bytes]:
+    """Get a path of a host behind the ingress; return status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", INGRESS_PORT, timeout=seconds)
     try:
-        connection.request("GET", "/", headers={"Host": host})
+        connection.request("GET", path, headers={"Host": host})
         response = connection.getresponse()
         return response.status, response.read()
     finally:

@@ -9,6 +9,7 @@ from local_platform import addons
 from local_platform.settings import HUB_URL, INGRESS_DOMAIN, INGRESS_PORT
 from tests.platform.cluster import Namespace, ready
 from tests.platform.images import build_and_push
+from tests.platform.ingress import wait_until_routed
 from tests.platform.manifests import SCRATCH, SCRATCH_MOUNTS, Document, claim, container, pod
 from tests.serving import GOLDEN, TINY_GPTJ
 
@@ -73,6 +74,7 @@ def test_a_model_from_the_hub_becomes_ready_and_gives_the_golden_answer(
 
     host = urlsplit(url).netloc
     assert host.endswith(f".{namespace.name}.{INGRESS_DOMAIN}")
+    wait_until_routed(host)
     with GenerationClient(
         f"http://127.0.0.1:{INGRESS_PORT}",
         host_header=host,

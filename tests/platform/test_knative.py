@@ -7,7 +7,7 @@ import pytest
 
 from local_platform.settings import INGRESS_DOMAIN
 from tests.platform.cluster import Namespace, ready
-from tests.platform.ingress import ask
+from tests.platform.ingress import ask, wait_until_routed
 from tests.platform.manifests import knative_service, pod, python, web_server
 from tests.platform.waiting import wait_until
 
@@ -25,6 +25,7 @@ def test_a_service_answers_through_the_ingress_goes_to_zero_and_wakes(
 
     host = urlsplit(url).netloc
     assert host == f"hello.{namespace.name}.{INGRESS_DOMAIN}"
+    wait_until_routed(host)
     assert ask(host) == (HTTPStatus.OK, b"hello")
     assert ask("nobody.localhost")[0] == HTTPStatus.NOT_FOUND, "the ingress goes by the name"
 

@@ -14,7 +14,7 @@ from local_platform.settings import DATA, INGRESS_DOMAIN, KUBECONFIG
 from local_platform.toolchain import find
 from tests.platform import host
 from tests.platform.cluster import Namespace, ready
-from tests.platform.ingress import ask
+from tests.platform.ingress import ask, wait_until_routed
 from tests.platform.manifests import claim, knative_service, pod, python, web_server
 from tests.platform.waiting import wait_until
 
@@ -112,7 +112,9 @@ def assert_survived(namespace: Namespace, base_image: str, since: str) -> None:
     read = "import pathlib; print(pathlib.Path('/data/kept').read_text())"
     reader = pod(f"reader-{time.monotonic_ns()}", python(base_image, read), claim="kept")
     assert namespace.run(reader) == "kept\n"
-    assert ask(f"sleeper.{namespace.name}.{INGRESS_DOMAIN}", 60) == (200, b"still here")
+    sleeper = f"sleeper.{namespace.name}.{INGRESS_DOMAIN}"
+    wait_until_routed(sleeper)
+    assert ask(sleeper, 60) == (200, b"still here")
 
 
 @pytest.mark.timeout(400)

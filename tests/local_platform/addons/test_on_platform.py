@@ -1,6 +1,5 @@
 """What the cluster does for a served model, on the running platform."""
 
-import http.client
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from local_platform import addons, settings
 from local_platform.addons.cluster import Cluster
 from local_platform.addons.manifests import Identity, Manifest
 from local_platform.toolchain import find
+from tests.platform.ingress import ask, wait_until_routed
 
 pytestmark = [pytest.mark.platform, pytest.mark.slow]
 
@@ -53,16 +53,6 @@ def _wait(what: str, seconds: float, done: Callable[[], bool]) -> None:
         time.sleep(0.5)
 
 
-def _ask(path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", settings.INGRESS_PORT, timeout=30)
-    try:
-        connection.request("GET", path, headers={"Host": HOST})
-        response = connection.getresponse()
-        return response.status, response.read().decode()
-    finally:
-        connection.close()
-
-
 def _service(cluster: Cluster) -> Manifest:
     found = cluster.get("serving.kserve.io/v1beta1", SERVICE)
     assert found is not None
@@ -100,6 +90,7 @@ def served(cluster: Cluster) -> Iterator[None]:
             }
         )
         _wait("READY", 90, lambda: _is_ready(_service(cluster)))
+        wait_until_routed(HOST)
         yield
     finally:
         # First what would make new pods: a namespace's end waits for half of their grace.
@@ -109,27 +100,27 @@ def served(cluster: Cluster) -> Iterator[None]:
 
 def test_a_served_model_answers_through_the_ingress(cluster: Cluster, served: None) -> None:
     assert _service(cluster)["status"]["url"] == f"http://{HOST}"
-    assert _ask("/") == (200, "hello")
+    assert ask(HOST) == (200, b"hello")
 
 
 @pytest.mark.parametrize(
     ("url", "answer"),
     [
         pytest.param(
-            f"http://hello-predictor.{NAMESPACE}.svc.cluster.local/", "200", id="its name inside"
+            f"http://hello-predictor.{NAMESPACE}.svc.cluster.local/", b"200", id="its name inside"
         ),
-        pytest.param(f"http://{HOST}/", "200", id="its name outside"),
-        pytest.param(f"{settings.HUB_URL}/api/models/tiny-gptj", "200", id="the hub"),
+        pytest.param(f"http://{HOST}/", b"200", id="its name outside"),
+        pytest.param(f"{settings.HUB_URL}/api/models/tiny-gptj", b"200", id="the hub"),
     ],
 )
-def test_a_pod_reaches(served: None, url: str, answer: str) -> None:
-    assert _ask(f"/?{url}") == (200, answer)
+def test_a_pod_reaches(served: None, url: str, answer: bytes) -> None:
+    assert ask(HOST, path=f"/?{url}") == (200, answer)
 
 
 def test_an_idle_model_goes_to_zero_and_wakes_for_a_request(cluster: Cluster, served: None) -> None:
     _wait("going to zero", 90, lambda: not cluster.list("v1", "Pod", NAMESPACE))
     begun = time.monotonic()
-    assert _ask("/") == (200, "hello")
+    assert ask(HOST) == (200, b"hello")
     assert time.monotonic() - begun < 20
 
 
