@@ -14,7 +14,7 @@ def address(url: str, config: StackConfig) -> str:
         url: The service's address.
         config: The stack's configuration.
     """
-    return config.cluster.ingress_address or url
+    return _ingress(config) or url
 
 
 def host(url: str) -> str:
@@ -30,10 +30,15 @@ def command(url: str, config: StackConfig) -> str:
         config: The stack's configuration.
     """
     words = ["ft-serving", "generate", "--url", address(url, config)]
-    if config.cluster.ingress_address is not None:
+    if _ingress(config) is not None:
         words += ["--host-header", host(url)]
     if config.serving.protocol is Protocol.GRPC:
         words += ["--protocol", "grpc"]
     words += ["--wait", str(config.timeouts.client)]
     words += ["--tokenizer", config.tokenizer_source, "--prompt", config.golden_question.prompt]
     return shlex.join(words)
+
+
+def _ingress(config: StackConfig) -> str | None:
+    """The ingress's address, where the service has to be reached by it."""
+    return config.cluster.ingress_address if config.serving.public else None

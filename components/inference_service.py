@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.jobs import Identity
-from components.kserve import Predictor, render_annotations, render_spec
+from components.kserve import Predictor, render_annotations, render_labels, render_spec
 from components.kserve_object import InferenceServiceObject
 from components.labels import labels
 from stacks.config import StackConfig
@@ -65,7 +65,7 @@ class InferenceService(pulumi.ComponentResource):
             metadata={
                 "name": NAME,
                 "namespace": args.identity.namespace,
-                "labels": labels("server"),
+                "labels": {**labels("server"), **render_labels(config.serving)},
                 "annotations": render_annotations(config.serving.mode),
             },
             spec=spec,

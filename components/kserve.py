@@ -17,7 +17,7 @@ from components.storage import MOUNT, RELEASES
 from stacks.config import StackConfig
 from stacks.gpus import NodeRequirement
 from stacks.resolved import ContainerResources, Scaling
-from stacks.sections import Mode, Protocol
+from stacks.sections import Mode, Protocol, Serving
 from stacks.timeouts import (
     LIVENESS_FAILURES,
     LIVENESS_PERIOD_S,
@@ -37,6 +37,13 @@ GRPC_PORT = 8001
 
 _MODES = {Mode.SERVERLESS: "Knative", Mode.STANDARD: "Standard"}
 """What KServe's webhook makes of the older names; another value would be drift."""
+
+_VISIBILITY = {
+    Mode.SERVERLESS: "networking.knative.dev/visibility",
+    Mode.STANDARD: "networking.kserve.io/visibility",
+}
+"""The labels that keep a service from the public ingress: Knative's, and KServe's for its own rules
+(kserve/kserve, pkg/constants)."""
 
 _UNTIL_UNROUTED_S = 5
 """Until every node and the ingress know that a pod gets no more requests."""
@@ -67,6 +74,11 @@ class Predictor:
 def render_annotations(mode: Mode) -> dict[str, str]:
     """Return the annotations of the InferenceService itself."""
     return {DEPLOYMENT_MODE_ANNOTATION: _MODES[mode]}
+
+
+def render_labels(serving: Serving) -> dict[str, str]:
+    """Return the labels of the InferenceService itself, beside those of every resource."""
+    return {} if serving.public else {_VISIBILITY[serving.mode]: "cluster-local"}
 
 
 def render_spec(predictor: Predictor) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from components.access import READABLE
 from components.inference_service import NAME
 from components.jobs import GATE_RESOURCES, RESERVED_CPU
-from components.kserve import Predictor, render_annotations, render_spec
+from components.kserve import Predictor, render_annotations, render_labels, render_spec
 from components.labels import STACK, labels
 from components.storage import CLAIM
 from ft_serving.diagnosis.documents import Document
@@ -73,7 +73,7 @@ def _service(config: StackConfig) -> Document:
         "kind": INFERENCE_SERVICE_KIND,
         "metadata": {
             "name": NAME,
-            "labels": labels("server"),
+            "labels": {**labels("server"), **render_labels(config.serving)},
             "annotations": render_annotations(config.serving.mode),
         },
         "spec": render_spec(predictor),

@@ -96,6 +96,12 @@ class Serving(Section):
     protocol: Protocol = setting(
         "Protocol of the service: of its one port.", default=Protocol.HTTP, **one_of(Protocol)
     )
+    public: bool = setting(
+        "Have the cluster's ingress lead to it; otherwise it is reached from within the cluster "
+        "alone, as by a proxy that asks for a token.",
+        default=True,
+        **FLAG,
+    )
     mode: Mode = setting("KServe's deployment mode.", default=Mode.SERVERLESS, **one_of(Mode))
 
 

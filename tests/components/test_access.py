@@ -116,6 +116,16 @@ def test_the_command_to_call_is_what_a_shell_takes() -> None:
     )
 
 
+def test_a_service_that_is_not_public_is_called_by_its_name_in_the_cluster() -> None:
+    stack = config(
+        CPU,
+        {"cluster": {"ingressAddress": "http://127.0.0.1:8080"}, "serving.public": False},
+    )
+    inside = "http://it.models.svc.cluster.local"
+    assert address(inside, stack) == inside
+    assert "--host-header" not in command(inside, stack)
+
+
 def test_a_script_needs_the_address_and_the_host_alone() -> None:
     stack = config(CPU, {"cluster": {"ingressAddress": "http://127.0.0.1:8080"}})
     assert address("http://it.models.localhost", stack) == "http://127.0.0.1:8080"

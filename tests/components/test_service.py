@@ -131,6 +131,18 @@ def test_a_service_that_sleeps_is_started_once_to_be_tested() -> None:
     assert key not in predictor(CPU)["annotations"]
 
 
+def test_a_service_that_is_not_public_is_kept_from_the_ingress_in_either_mode() -> None:
+    def labels(mode: str, public: bool) -> set[tuple[str, str]]:
+        changes = {"serving.mode": mode, "serving.public": public}
+        return set(service(CPU, changes).inputs["metadata"]["labels"].items())
+
+    for mode, key in (
+        ("Serverless", "networking.knative.dev/visibility"),
+        ("Standard", "networking.kserve.io/visibility"),
+    ):
+        assert labels(mode, public=False) - labels(mode, public=True) == {(key, "cluster-local")}
+
+
 def test_scaling_is_what_the_stack_says() -> None:
     replicas = {"min": 2, "max": 5, "scaleMetric": "rps", "scaleTarget": 7}
     found = predictor(CPU, {"replicas": {**replicas, "containerConcurrency": 3}})

@@ -6,7 +6,6 @@ the pods that run, and for the ports that they listen on.
 
 import json
 import secrets
-import time
 from functools import partial
 from typing import Any
 
@@ -15,13 +14,13 @@ from kubernetes import client, config
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ForbiddenError
 
-from components.inference_service import NAME
 from local_platform.settings import HUB_URL, KUBECONFIG, NAMESPACE
 from tests.deployment.network import Network, ports
 from tests.deployment.program import Deployment
 from tests.platform.cluster import Namespace
-from tests.platform.ingress import ask
+from tests.platform.ingress import UNKNOWN_HOST, ask
 from tests.platform.manifests import SCRATCH, SCRATCH_MOUNTS, container, pod
+from tests.platform.waiting import wait_until
 from tests.policy import token_proxy
 from tests.policy.flows import Peer
 
@@ -37,10 +36,6 @@ READABLE = {
     ("serving.knative.dev", "revisions"), ("serving.knative.dev", "services"),
     ("serving.kserve.io", "inferenceservices"),
 }  # fmt: skip
-
-SERVICE = "serving.kserve.io/v1beta1/InferenceService"
-UNKNOWN_HOST = (404, b"404 page not found\n")
-"""What the ingress answers where no service has the name."""
 
 Document = dict[str, Any]
 
@@ -296,18 +291,15 @@ def test_with_its_token_the_proxy_hands_the_question_on(
 def test_a_service_that_is_made_local_is_reached_through_the_proxy_alone(
     deployment: Deployment, cluster: Namespace, token: str
 ) -> None:
-    label = "networking.knative.dev/visibility"
     host = str(deployment.outputs()["host"])
     assert ask(host) != UNKNOWN_HOST
-    cluster.patch(SERVICE, NAME, {"metadata": {"labels": {label: "cluster-local"}}})
-    try:
-        deadline = time.monotonic() + 30
-        while ask(host) != UNKNOWN_HOST:
-            assert time.monotonic() < deadline, "the public ingress still knows the service"
-            time.sleep(0.5)
-        assert "Its fleece is white as snow" in cluster.run(question(deployment, token))
-    finally:
-        cluster.patch(SERVICE, NAME, {"metadata": {"labels": {label: None}}})
+    deployment.change({"serving.public": False})
+    report = deployment.up()
+    assert report.succeeded, report.messages
+    wait_until(lambda: ask(host) == UNKNOWN_HOST, "the public ingress still knows the service")
+    assert deployment.outputs()["url"] == f"http://{deployment.outputs()['host']}"
+    assert str(deployment.outputs()["host"]).endswith(".svc.cluster.local")
+    assert "Its fleece is white as snow" in cluster.run(question(deployment, token))
 
 
 def has_ended_badly(pod: Document) -> bool:

@@ -6,7 +6,8 @@ from http import HTTPStatus
 from local_platform.settings import INGRESS_PORT
 from tests.platform.waiting import wait_until
 
-_NOT_ROUTED = (HTTPStatus.NOT_FOUND, b"404 page not found\n")
+UNKNOWN_HOST = (HTTPStatus.NOT_FOUND, b"404 page not found\n")
+"""What the ingress answers where no service has the name."""
 
 
 def wait_until_routed(host: str) -> None:
@@ -14,7 +15,7 @@ def wait_until_routed(host: str) -> None:
 
     Traefik calls a Knative Ingress ready once it has read it, and its rules follow a moment later.
     """
-    wait_until(lambda: ask(host) != _NOT_ROUTED, f"the ingress does not know {host}")
+    wait_until(lambda: ask(host) != UNKNOWN_HOST, f"the ingress does not know {host}")
 
 
 def ask(host: str, seconds: float = 30, path: str = "/") -> tuple[int, bytes]:
