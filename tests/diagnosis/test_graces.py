@@ -152,8 +152,8 @@ def test_weights_that_a_job_has_mended_are_judged_at_the_next_start() -> None:
     snapshot, now = recorded("weights-altered")
     assert diagnose(snapshot, now).state is State.FAILED
     (pod,) = snapshot.pods()
-    (end,) = (
-        status["lastState"]["terminated"]["finishedAt"]
+    (start,) = (
+        status["lastState"]["terminated"]["startedAt"]
         for status in pod["status"]["containerStatuses"]
         if "terminated" in status.get("lastState", {})
     )
@@ -167,8 +167,9 @@ def test_weights_that_a_job_has_mended_are_judged_at_the_next_start() -> None:
         }
         return changed(snapshot, jobs=[job])
 
-    ended = datetime.fromisoformat(end)
-    mended = diagnose(prepared(ended + timedelta(seconds=1)), now)
+    # A container that started before the Job's end may have read the old bytes.
+    started = datetime.fromisoformat(start)
+    mended = diagnose(prepared(started + timedelta(seconds=1)), now)
     assert mended.state is State.PENDING
     assert "is damaged" in mended.summary, "what is waited for is told all the same"
-    assert diagnose(prepared(ended - timedelta(seconds=1)), now).state is State.FAILED
+    assert diagnose(prepared(started - timedelta(seconds=1)), now).state is State.FAILED

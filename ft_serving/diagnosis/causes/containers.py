@@ -88,7 +88,8 @@ def _ended(snapshot: Snapshot, pod: Document, status: Document) -> Finding | Non
     cause, message = _cause(snapshot, pod, status, ended, times, probe)
     end = time(ended["finishedAt"]) if ended.get("finishedAt") else None
     # What mended the release is seen at the next start, which kubelet pauses before.
-    mended = cause is Cause.MODEL and end is not None and snapshot.written_after(end)
+    start = ended.get("startedAt")
+    mended = cause is Cause.MODEL and start is not None and snapshot.written_after(time(start))
     return found(snapshot, cause, message, since=end, grace_s=math.inf if mended else None)
 
 
