@@ -60,12 +60,13 @@ class InferenceService(pulumi.ComponentResource):
                 config=config, account=args.identity.account, image=args.image, claim=args.claim
             )
         )
+        visibility = render_labels(config.serving)
         service = InferenceServiceObject(
             name,
             metadata={
                 "name": NAME,
                 "namespace": args.identity.namespace,
-                "labels": {**labels("server"), **render_labels(config.serving)},
+                "labels": {**labels("server"), **visibility},
                 "annotations": render_annotations(config.serving.mode),
             },
             spec=spec,
@@ -79,7 +80,8 @@ class InferenceService(pulumi.ComponentResource):
         )
         self.id = service.id
         uid = service.metadata.apply(lambda metadata: str(metadata["uid"]))
-        self.state = pulumi.Output.all(pulumi.Output.json_dumps(spec, sort_keys=True), uid).apply(
+        told = pulumi.Output.json_dumps([spec, visibility], sort_keys=True)
+        self.state = pulumi.Output.all(told, uid).apply(
             lambda parts: hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
         )
         self.register_outputs({"id": self.id, "state": self.state})

@@ -98,7 +98,11 @@ class SmokeTest(pulumi.ComponentResource):
                 id=pulumi.Output.all(args.service, job.id).apply(lambda ids: str(ids[0])),
             ),
         )
-        self.url = answered.status.apply(lambda status: str(status["url"]))
+        # Which URL is the public one KServe says a while after it is none any more.
+        public = args.config.serving.public
+        self.url = answered.status.apply(
+            lambda status: str(status["url"] if public else status["address"]["url"])
+        )
         self.register_outputs({"url": self.url})
 
 
