@@ -21,6 +21,7 @@ from tests.deployment.program import Deployment
 from tests.monitoring.files import KNATIVE, KUBELET, TRITON, documents, exposed, metrics
 from tests.monitoring.relabelling import targets
 from tests.platform.cluster import Document, Namespace
+from tests.platform.ingress import wait_until_routed
 from tests.serving import TINY_GPTJ
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
@@ -206,6 +207,7 @@ def test_load_above_the_bounds_is_what_the_alert_of_it_asks_for(
     make(cluster, other, "busy", one)
     awaited(cluster, "busy", 0, "READY")
     host = f"busy-predictor.{cluster.name}.localhost"
+    wait_until_routed(host)
     stop = threading.Event()
 
     def load() -> None:

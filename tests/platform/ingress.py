@@ -10,12 +10,20 @@ UNKNOWN_HOST = (HTTPStatus.NOT_FOUND, b"404 page not found\n")
 """What the ingress answers where no service has the name."""
 
 
-def wait_until_routed(host: str) -> None:
-    """Wait for the ingress to know a host.
+_ON_THE_WAY = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def wait_until_routed(host: str, seconds: float = 30) -> None:
+    """Wait for the ingress to know a host, and for kube-proxy to know its Service.
 
     Traefik calls a Knative Ingress ready once it has read it, and its rules follow a moment later.
     """
-    wait_until(lambda: ask(host) != UNKNOWN_HOST, f"the ingress does not know {host}")
+
+    def routed() -> bool:
+        answer = ask(host, seconds)
+        return answer != UNKNOWN_HOST and answer[0] not in _ON_THE_WAY
+
+    wait_until(routed, f"nothing leads to {host}", seconds)
 
 
 def ask(host: str, seconds: float = 30, path: str = "/") -> tuple[int, bytes]:

@@ -113,7 +113,7 @@ def assert_survived(namespace: Namespace, base_image: str, since: str) -> None:
     reader = pod(f"reader-{time.monotonic_ns()}", python(base_image, read), claim="kept")
     assert namespace.run(reader) == "kept\n"
     sleeper = f"sleeper.{namespace.name}.{INGRESS_DOMAIN}"
-    wait_until_routed(sleeper)
+    wait_until_routed(sleeper, 60)
     assert ask(sleeper, 60) == (200, b"still here")
 
 
