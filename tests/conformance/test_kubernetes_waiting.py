@@ -57,7 +57,7 @@ DEPLOYMENT = """
         metadata={{"name": "web", "namespace": "{namespace}"}},
         spec={{
             "selector": {{"matchLabels": labels}},
-            "progressDeadlineSeconds": 10,
+            "progressDeadlineSeconds": {deadline},
             "strategy": {{"type": "Recreate"}},
             "template": {{
                 "metadata": {{"labels": labels}},
@@ -304,7 +304,9 @@ def test_a_deployment_is_awaited_and_its_failure_explained(
         "image": image,
         "cpu": "0.01",
         "script": "touch /tmp/ready; sleep 600",
+        "deadline": 120,
     }
+    bad = {**good, "script": "echo BAD MODEL; exit 4", "deadline": 30}
 
     report = stack.up(DEPLOYMENT.format(**good))
 
@@ -314,7 +316,7 @@ def test_a_deployment_is_awaited_and_its_failure_explained(
         "0.01 and 10m are the same quantity"
     )
 
-    report = stack.up(DEPLOYMENT.format(**{**good, "script": "echo BAD MODEL; exit 4"}))
+    report = stack.up(DEPLOYMENT.format(**bad))
 
     assert not report.succeeded
     assert "[Pod web-" in report.messages

@@ -17,7 +17,7 @@ from tests.pulumi_cli import Report
 pytestmark = [pytest.mark.slow, pytest.mark.platform]
 
 # Deployments that fail mostly wait.
-AT_ONCE = 4
+AT_ONCE = 3
 
 # The gate would wait for 240 s, and Pulumi for 60 s more. These cases are known after 40 s at most.
 SECONDS = 150

@@ -64,7 +64,7 @@ def test_restarts_of_knative_and_kserve_lose_nothing(
 
 def is_available(deployment: Document) -> bool:
     status = deployment["status"]
-    return bool(status.get("availableReplicas") == status["replicas"] == 1)
+    return bool(status.get("availableReplicas") == status.get("replicas") == 1)
 
 
 def test_without_the_registry_pods_start_from_their_node_and_up_says_what_it_lacks(

@@ -7,6 +7,7 @@ import pytest
 from local_platform.settings import REGISTRY
 from tests.platform.cluster import Namespace, has_ended
 from tests.platform.manifests import container, pod, python
+from tests.platform.waiting import wait_until
 
 pytestmark = pytest.mark.platform
 
@@ -38,12 +39,16 @@ def test_an_image_that_is_not_in_the_registry_is_named_in_an_event(namespace: Na
 
     namespace.wait("v1/Pod", "imageless", waits_for_its_image)
 
-    messages = [
-        event["message"]
-        for event in namespace.items("v1/Event")
-        if event["involvedObject"]["name"] == "imageless" and event["reason"] == "Failed"
-    ]
-    assert any(missing in message and "not found" in message for message in messages), messages
+    def named() -> bool:
+        messages = [
+            event["message"]
+            for event in namespace.items("v1/Event")
+            if event["involvedObject"]["name"] == "imageless" and event["reason"] == "Failed"
+        ]
+        return any(missing in message and "not found" in message for message in messages)
+
+    # kubelet tells the status first.
+    wait_until(named, "no event names the image")
 
 
 def waits_for_its_image(pod: dict[str, Any]) -> bool:

@@ -30,7 +30,7 @@ def test_a_service_answers_through_the_ingress_goes_to_zero_and_wakes(
     assert ask("nobody.localhost")[0] == HTTPStatus.NOT_FOUND, "the ingress goes by the name"
 
     # Pods have the same address for it; on their own loopback nobody would answer.
-    fetch = f"import urllib.request; print(urllib.request.urlopen({url!r}, timeout=10).read())"
+    fetch = f"import urllib.request; print(urllib.request.urlopen({url!r}, timeout=60).read())"
     assert namespace.run(pod("inside", python(base_image, fetch))) == "b'hello'\n"
 
     wait_until(lambda: not namespace.items("v1/Pod", PODS), "its pod is still there", seconds=90)

@@ -19,7 +19,7 @@ MEET = """
 import pathlib, sys, time
 mine, other = (pathlib.Path("/data") / name for name in {names!r})
 mine.touch()
-deadline = time.monotonic() + 30
+deadline = time.monotonic() + 90
 while not other.exists():
     if time.monotonic() > deadline:
         sys.exit("the other pod's file did not appear")
@@ -48,7 +48,7 @@ def test_two_pods_share_a_volume_at_the_same_time(namespace: Namespace, base_ima
         program = MEET.format(names=(name, other))
         namespace.create(pod(name, python(base_image, program), claim="shared"))
 
-    ended = [namespace.wait("v1/Pod", name, has_ended) for name in ("one", "other")]
+    ended = [namespace.wait("v1/Pod", name, has_ended, seconds=120) for name in ("one", "other")]
 
     assert [one["status"]["phase"] for one in ended] == ["Succeeded", "Succeeded"]
 

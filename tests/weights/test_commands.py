@@ -197,10 +197,17 @@ def test_two_processes_at_once_make_one_release(tmp_path: Path, volume: Path) ->
 def test_a_kill_at_any_moment_leaves_nothing_that_looks_valid(tmp_path: Path, volume: Path) -> None:
     model = random_checkpoint(tmp_path / "larger", LARGER)
     arguments = command("prepare", "--repository", model, "--storage", volume)
-    began = time.monotonic()
-    subprocess.run(arguments, capture_output=True, check=True)
-    whole = time.monotonic() - began
+
+    def timed() -> float:
+        began = time.monotonic()
+        subprocess.run(arguments, capture_output=True, check=True)
+        return time.monotonic() - began
+
+    first = timed()
     (release,) = releases(volume)
+    (release / MANIFEST_PATH).unlink()
+    # Of a machine that is busy now and idle later the shorter one has the moments that count.
+    whole = min(first, timed())
     moments = 30
     unfinished = 0
     for moment in range(moments):

@@ -36,11 +36,17 @@ def test_an_interrupt_ends_at_once_and_keeps_the_parts(
     assert tree(case.folder) == {"model.bin": LARGE}
 
 
-def test_an_interrupt_during_a_long_wait_ends_at_once(case: Case, faulty: FaultyHub) -> None:
-    faulty.always = Fault(status=429, headers={"Retry-After": "60"})
+def _interrupt_at_first(count: int) -> None:
+    """Interrupt the main thread a moment after the first request for content."""
     main = threading.main_thread().ident
     assert main
-    threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
+    if count == 1:
+        threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
+
+
+def test_an_interrupt_during_a_long_wait_ends_at_once(case: Case, faulty: FaultyHub) -> None:
+    faulty.always = Fault(status=429, headers={"Retry-After": "60"})
+    faulty.on_content = _interrupt_at_first
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         case.run()
@@ -65,13 +71,11 @@ def test_an_abort_while_connecting_ends_the_read_that_follows(
 def test_an_interrupt_does_not_wait_for_a_server_that_says_nothing(
     case: Case, faulty: FaultyHub
 ) -> None:
-    def say_nothing(_: int) -> None:
+    def say_nothing(count: int) -> None:
+        _interrupt_at_first(count)
         faulty.ended.wait()
 
     faulty.on_content = say_nothing
-    main = threading.main_thread().ident
-    assert main
-    threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         case.run()

@@ -22,6 +22,7 @@ from tests.conformance.cluster import Namespace
 from tests.deployment.program import Deployment, platform_settings
 from tests.operations.preflight.cluster import stack
 from tests.operations.preflight.fake_registry import PASSWORD, USER
+from tests.platform.waiting import wait_until
 from tests.stacks.documents import config
 
 pytestmark = pytest.mark.platform
@@ -120,6 +121,15 @@ def test_who_may_little_is_told_what_is_missing(namespace: Namespace, tmp_path: 
         "create", "rolebinding", "narrow", "--role=narrow",
         f"--serviceaccount={namespace.name}:narrow",
     )  # fmt: skip
+
+    def may() -> bool:
+        account = f"--as=system:serviceaccount:{namespace.name}:narrow"
+        try:
+            return bool(namespace.kubectl("auth", "can-i", "create", "jobs.batch", account))
+        except subprocess.CalledProcessError:
+            return False
+
+    wait_until(may, "the binding is not in force")
     token = namespace.kubectl("create", "token", "narrow").strip()
     kubeconfig = yaml.safe_load(KUBECONFIG.read_text())
     for user in kubeconfig["users"]:
