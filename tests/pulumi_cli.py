@@ -113,14 +113,17 @@ class PulumiCli:
         )
 
     def under_way(self) -> set[str]:
-        """The names of the resources that the command which `start` began works on now."""
+        """The names of the resources that the command which `start` began works on now.
+
+        Without components, which begin before what they are made of, under the same names.
+        """
         begun: set[str] = set()
         for event in self._events():
             if "resourcePreEvent" in event:
-                begun.add(_name(event["resourcePreEvent"]["metadata"]["urn"]))
+                begun.add(event["resourcePreEvent"]["metadata"]["urn"])
             if "resOutputsEvent" in event:
-                begun.discard(_name(event["resOutputsEvent"]["metadata"]["urn"]))
-        return begun
+                begun.discard(event["resOutputsEvent"]["metadata"]["urn"])
+        return {_name(urn) for urn in begun if not _is_component(urn)}
 
     def ask(self, program: Path, *arguments: str) -> str:
         """Run a command that has to succeed; return what it wrote."""
@@ -200,6 +203,11 @@ def resource(state: str, name: str) -> Mapping[str, Any]:
 
 def _name(urn: str) -> str:
     return urn.rpartition("::")[2]
+
+
+def _is_component(urn: str) -> bool:
+    """Whether the last of the types, from the outermost parent's on, is a component's."""
+    return urn.split("::")[2].rpartition("$")[2].startswith("ft-serving:components:")
 
 
 def _steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:

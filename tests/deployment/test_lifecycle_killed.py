@@ -3,6 +3,7 @@
 import json
 import secrets
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -60,5 +61,7 @@ def kill_in(stack: Deployment, phase: str) -> None:
         time.sleep(0.05)
     group = psutil.Process(process.pid)
     for each in (group, *group.children(recursive=True)):
-        each.kill()
+        # A command of Docker's may have ended by itself.
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
     process.wait()
