@@ -4,8 +4,6 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -39,8 +37,6 @@ from ft_serving.weights.verify import check_content
 
 # For config files, the manifest, and what a file system needs for itself.
 _RESERVE_BYTES = 16 << 20
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 # What a volume answers to a hard link that it cannot make: then the weights are converted anew.
 _NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
@@ -107,7 +103,7 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
     folder = storage.release(spec.name)
     if not _problems(folder, progress):
         return _found(folder)
-    with storage.exclusive(f"release {spec.name}", progress), _explained(storage):
+    with storage.explained(), storage.exclusive(f"release {spec.name}", progress):
         # Another process may have finished it while this one waited for the lock.
         problems = _problems(folder, progress)
         if not problems:
@@ -284,21 +280,3 @@ def _write_text(release: Path, path: PurePosixPath, text: str) -> ReleaseFile:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@contextmanager
-def _explained(storage: Storage) -> Iterator[None]:
-    """Turn what the operating system says of the storage into what a user can act on."""
-    try:
-        yield
-    except OSError as exc:
-        path = exc.filename or storage.root
-        if exc.errno in _FULL:
-            raise StorageError(
-                f"{storage.root}: is full, {format_bytes(storage.free_bytes())} are left. What was "
-                "downloaded is kept. Grow the volume or prune old releases, then prepare again."
-            ) from exc
-        raise StorageError(
-            f"{path}: {exc.strerror or exc}. Check the volume and its permissions, then prepare "
-            "again."
-        ) from exc

@@ -9,6 +9,7 @@ known to lie. Their age is measured on the observer's clock alone. They tell who
 what makes a release safe is that it is built aside and appears whole by one rename.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -21,11 +22,14 @@ from secrets import token_hex
 from filelock import SoftFileLease, Timeout
 
 from ft_serving.errors import StorageError
-from ft_serving.progress import Progress
+from ft_serving.progress import Progress, format_bytes
 
 LEASE_SECONDS = 60.0
 """After so long without a heartbeat, a holder counts as gone. A dead process of this machine, or
 of this container, is noticed at once."""
+
+# What a volume or a quota without room answers.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 # Names that begin with a dot are no releases: what is being built, and what is being deleted.
 _HIDDEN = re.compile(r"\.(?:staging|trash)-(?P<name>.+)-[0-9a-f]{8}")
@@ -76,28 +80,67 @@ class Storage:
             ) from exc
 
     @contextmanager
-    def exclusive(self, what: str, progress: Progress) -> Iterator[None]:
-        """Hold the lock on a release or a source; wait for another process that holds it."""
-        with self.if_idle(what) as holder:
-            if holder is None:
-                yield
-                return
-        progress.say(f"Waiting for {holder}, which works on {what}.")
-        with self._lock(what):
+    def explained(self) -> Iterator[None]:
+        """Turn what the operating system says of the storage into what a user can act on.
+
+        Raises:
+            StorageError: For an OSError.
+        """
+        try:
             yield
+        except OSError as exc:
+            if exc.errno in _FULL:
+                raise StorageError(
+                    f"{self.root}: is full, {format_bytes(self.free_bytes())} are left. What was "
+                    "downloaded is kept. Grow the volume or prune old releases, then run this "
+                    "again."
+                ) from exc
+            raise StorageError(
+                f"{exc.filename or self.root}: {exc.strerror or exc}. Check the volume and its "
+                "permissions, then run this again."
+            ) from exc
+
+    @contextmanager
+    def exclusive(self, what: str, progress: Progress) -> Iterator[None]:
+        """Hold the lock on a release or a source; wait for another process that holds it.
+
+        Raises:
+            OSError: The volume is full, or cannot be written.
+        """
+        lock = self._lock(what)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            progress.say(f"Waiting for {_owner(lock)}, which works on {what}.")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     @contextmanager
     def if_idle(self, what: str) -> Iterator[str | None]:
-        """Hold the lock if nobody does; give None then, and otherwise who holds it."""
+        """Hold the lock if nobody does; give None then, and otherwise who holds it.
+
+        Where the volume has no room for the lock's record, go on without it: who asks wants to
+        delete, and would have to wait for room that only a deletion makes.
+
+        Raises:
+            OSError: The volume cannot be written.
+        """
         lock = self._lock(what)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             yield _owner(lock)
             return
+        except OSError as exc:
+            if exc.errno not in _FULL:
+                raise
         try:
             yield None
         finally:
+            # Does nothing where it is not held.
             lock.release()
 
     @contextmanager

@@ -276,3 +276,18 @@ def test_a_volume_that_fills_on_the_way_leaves_no_half_release(model: Path, volu
     assert "is full" in done.stderr
     assert found == [], "what was written must be given back"
     assert int(used) < 200_000
+
+
+def test_a_full_volume_is_told_by_prepare_and_emptied_by_prune(model: Path, volume: Path) -> None:
+    prepare = " ".join(command("prepare", "--repository", model, "--storage", volume))
+    prune = " ".join(command("prune", "--storage", volume, "--newest", 0))
+    fill = f"dd if=/dev/zero of={volume}/filler bs=4k"
+    done = in_a_small_volume(
+        volume, "20m", f"{prepare}; {fill}; {prepare} --streaming; echo prepared $?; {prune}"
+    )
+    assert "Traceback" not in done.stderr
+    assert f"{volume}: is full, 0 B are left" in done.stderr
+    _, prepared, pruned, exit_line, *found, _ = done.stdout.splitlines()
+    assert prepared == "prepared 1"
+    assert pruned.endswith(": deleted"), "a message that says to prune must not lie"
+    assert (exit_line, found) == ("exit 0", [])
