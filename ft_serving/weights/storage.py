@@ -28,6 +28,9 @@ LEASE_SECONDS = 60.0
 """After so long without a heartbeat, a holder counts as gone. A dead process of this machine, or
 of this container, is noticed at once."""
 
+# What a takeover may need beyond the time without a heartbeat.
+_TAKE_OVER_SECONDS = 5.0
+
 # What a volume or a quota without room answers.
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -122,23 +125,17 @@ class Storage:
     def if_idle(self, what: str) -> Iterator[str | None]:
         """Hold the lock if nobody does; give None then, and otherwise who holds it.
 
-        Where the volume has no room for the lock's record, go on without it: who asks wants to
-        delete, and would have to wait for room that only a deletion makes.
+        A holder on another machine that shows no life is watched for LEASE_SECONDS before its lock
+        is taken over. Where the volume has no room for the lock's record, go on without it: who
+        asks wants to delete, and would have to wait for room that only a deletion makes.
 
         Raises:
             OSError: The volume cannot be written.
         """
         lock = self._lock(what)
+        holder = self._holder(lock)
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            yield _owner(lock)
-            return
-        except OSError as exc:
-            if exc.errno not in _FULL:
-                raise
-        try:
-            yield None
+            yield holder
         finally:
             # Does nothing where it is not held.
             lock.release()
@@ -218,6 +215,21 @@ class Storage:
 
     def _lock(self, what: str) -> SoftFileLease:
         return _lease(self.root / ".locks" / f"{_file_name(what)}.lock")
+
+    def _holder(self, lock: SoftFileLease) -> str | None:
+        """Acquire a lock that nobody holds, if there is room for its record; say who does else."""
+        for timeout in (0, LEASE_SECONDS + _TAKE_OVER_SECONDS):
+            try:
+                lock.acquire(timeout=timeout)
+                break
+            except Timeout:
+                if self._age(Path(lock.lock_file)) < LEASE_SECONDS:
+                    return _owner(lock)
+            except OSError as exc:
+                if exc.errno not in _FULL:
+                    raise
+        # Not even a takeover succeeds without room: who shows no life then holds nothing.
+        return None
 
     def _age(self, marker: Path) -> float:
         """Return seconds since a heartbeat, by the volume's own clock."""

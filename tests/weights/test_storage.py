@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import SoftFileLease
 
 from ft_serving.errors import StorageError
 from ft_serving.progress import Progress
@@ -123,6 +124,44 @@ def test_a_held_lock_is_seen_without_waiting(storage: Storage) -> None:
         assert holder is not None
         assert f"process {process.pid} " in holder
     end(process, signal.SIGTERM)
+    with storage.if_idle("a") as holder:
+        assert holder is None
+
+
+def kill_elsewhere(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Leave a lock on "a" as a process killed on another machine does; return its marker."""
+    monkeypatch.setattr(storage_module, "LEASE_SECONDS", 1.0)
+    end(hold(storage, "lock"), signal.SIGKILL)
+    marker = storage.root / ".locks" / "a.lock"
+    host, elsewhere = os.uname().nodename.encode(), b"elsewhere"
+    content = marker.read_bytes().replace(host, elsewhere)
+    marker.write_bytes(content.replace(b"60.0", b"1.0"))
+    return marker
+
+
+def test_a_lock_of_a_process_killed_on_another_machine_is_taken_over_once_it_is_old(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = kill_elsewhere(storage, monkeypatch)
+    with storage.if_idle("a") as holder:
+        assert (holder or "").endswith(" on elsewhere"), "it may still be at work"
+    old = time.time() - 2
+    os.utime(marker, (old, old))
+    with storage.if_idle("a") as holder:
+        assert holder is None
+        assert b"elsewhere" not in marker.read_bytes(), "others must see who works now"
+    assert not marker.exists()
+
+
+def test_an_old_lock_that_no_room_is_left_to_take_over_counts_as_gone(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = kill_elsewhere(storage, monkeypatch)
+    old = time.time() - 2
+    os.utime(marker, (old, old))
+    monkeypatch.setattr(storage_module, "_TAKE_OVER_SECONDS", 0.1)
+    # filelock makes the record of a takeover here, and rides out what the volume answers.
+    monkeypatch.setattr(SoftFileLease, "_take_over", lambda *_: None)
     with storage.if_idle("a") as holder:
         assert holder is None
 
