@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ft_serving.weights.errors import ReleaseError
@@ -19,12 +20,14 @@ class Entry:
         manifest: Its manifest, unless that cannot be read.
         problems: What is wrong with it; empty for a valid one.
         users: The processes that use it.
+        asked_ns: When it was last asked for, in nanoseconds: its folder's time.
     """
 
     name: str
     manifest: Manifest | None
     problems: tuple[str, ...]
     users: tuple[str, ...]
+    asked_ns: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,31 +66,35 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
             f"{storage.root}: has no release {', '.join(unknown)}; nothing was deleted. "
             "`ft-serving weights list` shows those there are."
         )
-    others = [entry.name for entry in entries if not entry.problems and entry.name not in keep]
-    others.sort(key=lambda name: storage.release(name).stat().st_mtime_ns, reverse=True)
+    others = [entry for entry in entries if not entry.problems and entry.name not in keep]
+    others.sort(key=lambda entry: entry.asked_ns, reverse=True)
+    kept = {entry.name for entry in others[:newest]}
     for entry in entries:
         if entry.name in keep:
             yield Decision(entry=entry, kept_because="named")
-        elif entry.name in others[:newest]:
+        elif entry.name in kept:
             yield Decision(entry=entry, kept_because=f"among the newest {newest}")
         else:
-            yield Decision(entry=entry, kept_because=_delete(storage, entry.name))
+            yield Decision(entry=entry, kept_because=_delete(storage, entry))
     for name, leftover in storage.leftovers():
         with storage.if_idle(f"release {name}") as holder:
             if holder is None:
-                shutil.rmtree(leftover)
+                # Another process may be deleting it, too.
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(leftover)
 
 
-def _delete(storage: Storage, name: str) -> str | None:
+def _delete(storage: Storage, entry: Entry) -> str | None:
     """Delete a release, or say why it is kept."""
-    with storage.if_idle(f"release {name}") as holder:
+    with storage.if_idle(f"release {entry.name}") as holder:
         if holder is not None:
             return f"{holder} works on it"
-        users = storage.delete_release(name)
-        return f"in use by {', '.join(users)}" if users else None
+        return storage.delete_release(entry.name, entry.asked_ns)
 
 
 def _entry(storage: Storage, name: str) -> Entry:
+    # Before anything is read: who asks for it from here on must be noticed.
+    asked_ns = storage.asked_ns(name)
     manifest = None
     try:
         manifest = read_manifest(storage.release(name))
@@ -99,4 +106,5 @@ def _entry(storage: Storage, name: str) -> Entry:
         manifest=manifest,
         problems=tuple(problems),
         users=tuple(storage.users(name)),
+        asked_ns=asked_ns,
     )

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -101,14 +102,14 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
         streaming=settings.streaming,
     )
     folder = storage.release(spec.name)
-    if not _problems(folder, progress):
-        return _found(folder)
+    with suppress(ReleaseError):
+        return _found(folder, progress)
     with storage.explained(), storage.exclusive(f"release {spec.name}", progress):
-        # Another process may have finished it while this one waited for the lock.
-        problems = _problems(folder, progress)
-        if not problems:
-            return _found(folder)
-        _clear(spec.name, problems[0], storage, progress)
+        try:
+            # Another process may have finished it while this one waited for the lock.
+            return _found(folder, progress)
+        except ReleaseError as exc:
+            _clear(spec.name, exc, storage, progress)
         staging = storage.staging(spec.name)
         try:
             (staging / WEIGHTS_PATH).mkdir(parents=True)
@@ -124,23 +125,25 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
     return Prepared(folder=folder, manifest=manifest, outcome=outcome)
 
 
-def _found(folder: Path) -> Prepared:
-    # Its age, for pruning, is that of the last time it was asked for.
-    os.utime(folder)
-    return Prepared(folder=folder, manifest=read_manifest(folder), outcome=Outcome.FOUND)
+def _found(folder: Path, progress: Progress) -> Prepared:
+    """Return a release that is there and valid, by every sha256: a server refuses any other.
 
-
-def _problems(folder: Path, progress: Progress) -> list[str]:
-    """What is wrong with a release, by every sha256: a server refuses it for one that differs."""
-    if not folder.exists():
-        return ["is not there"]
+    Raises:
+        ReleaseError: Says what is wrong with it first of all.
+    """
+    manifest = read_manifest(folder)
+    if problems := check_content(folder, progress):
+        raise ReleaseError(problems[0])
     try:
-        return check_content(folder, progress)
-    except ReleaseError as exc:
-        return [str(exc)]
+        # Its age, for pruning, is that of the last time it was asked for. After the check: who
+        # deletes looks at it last of all.
+        os.utime(folder)
+    except FileNotFoundError as exc:
+        raise ReleaseError("was deleted while it was checked") from exc
+    return Prepared(folder=folder, manifest=manifest, outcome=Outcome.FOUND)
 
 
-def _clear(name: str, damage: str, storage: Storage, progress: Progress) -> None:
+def _clear(name: str, damage: ReleaseError, storage: Storage, progress: Progress) -> None:
     """Remove what stands in a new release's way: leftovers of killed processes, a damaged one."""
     for owner, leftover in storage.leftovers():
         if owner == name:
@@ -148,9 +151,9 @@ def _clear(name: str, damage: str, storage: Storage, progress: Progress) -> None
     if not storage.release(name).exists():
         return
     progress.say(f"Release {name} is damaged ({damage}); preparing it again.")
-    if users := storage.delete_release(name):
+    if reason := storage.delete_release(name):
         raise ReleaseError(
-            f"Release {name} is damaged ({damage}) and in use by {', '.join(users)}. "
+            f"Release {name} is damaged ({damage}) and {reason}. "
             "Stop what uses it, then prepare it again."
         )
 

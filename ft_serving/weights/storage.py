@@ -180,19 +180,39 @@ class Storage:
             folder.rename(trash)
             shutil.rmtree(trash)
 
-    def delete_release(self, name: str) -> list[str]:
-        """Delete a release, unless it is in use; return the processes that use it."""
+    def delete_release(self, name: str, asked_ns: int | None = None) -> str | None:
+        """Delete a release, unless it is in use or was asked for again.
+
+        Args:
+            name: Whose folder; one that is not there counts as deleted.
+            asked_ns: When it was last asked for, as far as who deletes it knows (`asked_ns`); no
+                matter by default.
+
+        Returns:
+            Why it was kept; None where it was deleted.
+        """
         if users := self.users(name):
-            return users
+            return _in_use(users)
         trash = self._hidden("trash", name)
-        self.release(name).rename(trash)
-        # Who uses a release takes the lease before it opens a file: one taken meanwhile shows here.
-        if users := self.users(name):
-            trash.rename(self.release(name))
-            return users
-        shutil.rmtree(trash)
-        shutil.rmtree(self._leases(name), ignore_errors=True)
-        return []
+        with suppress(FileNotFoundError):
+            self.release(name).rename(trash)
+            # Who uses a release takes the lease before it opens a file, and who reports one as
+            # valid sets its time: what was done meanwhile shows here.
+            users = self.users(name)
+            asked_again = asked_ns is not None and trash.stat().st_mtime_ns > asked_ns
+            if users or asked_again:
+                trash.rename(self.release(name))
+                return _in_use(users) if users else "asked for meanwhile"
+            shutil.rmtree(trash)
+            shutil.rmtree(self._leases(name), ignore_errors=True)
+        return None
+
+    def asked_ns(self, name: str) -> int:
+        """Return when a release was last asked for, in nanoseconds; 0 if it is not there."""
+        try:
+            return self.release(name).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def leftovers(self) -> list[tuple[str, Path]]:
         """Return what killed processes left behind: the release it was for, and the folder."""
@@ -250,6 +270,10 @@ def _lease(marker: Path) -> SoftFileLease:
 def _owner(lease: SoftFileLease) -> str:
     owner = lease.owner
     return f"process {owner.pid} on {owner.hostname}" if owner else "another process"
+
+
+def _in_use(users: list[str]) -> str:
+    return f"in use by {', '.join(users)}"
 
 
 def _file_name(what: str) -> str:

@@ -91,7 +91,11 @@ def _size_problems(release: Path, manifest: Manifest) -> dict[str, str]:
             problems[file.path] = f"has {size} bytes, must have {file.size}"
     # FasterTransformer reads by name; a stray file means that somebody else writes here.
     known = {file.path for file in manifest.files} | {str(MANIFEST_PATH)}
-    for path in (release / WEIGHTS_PATH).iterdir():
+    try:
+        paths = list((release / WEIGHTS_PATH).iterdir())
+    except OSError as exc:
+        return problems | {str(WEIGHTS_PATH): f"cannot be read: {exc.strerror}"}
+    for path in paths:
         relative = path.relative_to(release).as_posix()
         if relative not in known:
             problems[relative] = "is not in the manifest"

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,27 @@ import pytest
 
 from ft_serving.dtypes import DType
 from ft_serving.progress import Progress
+from ft_serving.weights import inventory
 from ft_serving.weights.errors import ReleaseError
-from ft_serving.weights.inventory import list_releases, prune
+from ft_serving.weights.inventory import Entry, list_releases, prune
 from ft_serving.weights.manifest import MANIFEST_PATH, read_manifest
-from ft_serving.weights.prepare import Settings, prepare
+from ft_serving.weights.prepare import Outcome, Prepared, Settings, prepare
 from ft_serving.weights.source import LocalSource
 from ft_serving.weights.storage import Storage
 from tests.weights.models import random_checkpoint
+
+
+def prepared(storage: Storage, ranks: int) -> Prepared:
+    progress = Progress(io.StringIO())
+    source = LocalSource(random_checkpoint(storage.root.with_name("model")), (), progress)
+    settings = Settings(
+        dtype=DType.FP16,
+        compute_dtype=DType.FP16,
+        tensor_parallel=ranks,
+        pipeline_parallel=1,
+        streaming=False,
+    )
+    return prepare(source, settings, storage, progress)
 
 
 @pytest.fixture
@@ -23,17 +38,8 @@ def storage(tmp_path: Path) -> Storage:
     """Three releases, named here by their tensor parallel size: 4 is the newest, then 2, then 1."""
     storage = Storage(tmp_path / "storage")
     storage.create()
-    progress = Progress(io.StringIO())
-    source = LocalSource(random_checkpoint(tmp_path / "model"), (), progress)
     for year, ranks in enumerate((1, 2, 4), start=2001):
-        settings = Settings(
-            dtype=DType.FP16,
-            compute_dtype=DType.FP16,
-            tensor_parallel=ranks,
-            pipeline_parallel=1,
-            streaming=False,
-        )
-        folder = prepare(source, settings, storage, progress).folder
+        folder = prepared(storage, ranks).folder
         dated = replace(read_manifest(folder), created=f"{year}-01-01T00:00:00+00:00")
         (folder / MANIFEST_PATH).write_text(dated.to_json())
         os.utime(folder, (year, year))
@@ -120,6 +126,36 @@ def test_a_release_that_is_being_prepared_is_kept(storage: Storage) -> None:
         assert staging.exists(), "another process is writing there"
     assert run(storage) == {2: None}
     assert not staging.exists(), "a killed process's leftovers go with the rest"
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Do something right after the next pruning has looked at the releases."""
+
+    def list_and_act(storage: Storage) -> list[Entry]:
+        entries = list_releases(storage)
+        monkeypatch.setattr(inventory, "list_releases", list_releases)
+        act()
+        return entries
+
+    monkeypatch.setattr(inventory, "list_releases", list_and_act)
+
+
+def test_a_release_that_prepare_finds_during_a_pruning_is_kept(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = []
+    meanwhile(monkeypatch, lambda: outcomes.append(prepared(storage, 2).outcome))
+    assert run(storage) == {4: None, 2: "asked for meanwhile", 1: None}
+    assert outcomes == [Outcome.FOUND]
+    assert ranks_left(storage) == [2], "prepare has just said that it is there"
+
+
+def test_two_prunings_at_once_delete_the_same_releases(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meanwhile(monkeypatch, lambda: run(storage))
+    assert run(storage, newest=1) == {4: "among the newest 1", 2: None, 1: None}
+    assert ranks_left(storage) == []
 
 
 def test_a_mistyped_name_deletes_nothing(storage: Storage) -> None:

@@ -22,7 +22,7 @@ from ft_serving.weights.errors import (
     PlanError,
     ReleaseError,
 )
-from ft_serving.weights.manifest import read_manifest
+from ft_serving.weights.manifest import Manifest, read_manifest
 from ft_serving.weights.prepare import Outcome, Prepared, Settings, prepare
 from ft_serving.weights.source import LocalSource
 from ft_serving.weights.storage import Storage
@@ -211,6 +211,21 @@ def test_a_short_file_makes_a_release_invalid_and_it_is_made_again(world: World)
     assert "model.lm_head.bias.bin: has 191 bytes, must have 192" in world.said.getvalue()
 
 
+def test_a_release_that_is_deleted_while_it_is_checked_is_made_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = world.prepare()
+
+    def check_and_delete(*args: Any) -> list[str]:
+        problems = check_content(*args)
+        world.storage.delete_release(first.manifest.spec.name)
+        return problems
+
+    monkeypatch.setattr("ft_serving.weights.prepare.check_content", check_and_delete)
+    assert world.prepare().outcome is Outcome.CONVERTED
+    assert check_content(first.folder, Progress(world.said)) == []
+
+
 @pytest.mark.parametrize("name", ["config.pbtxt", "1/config.ini"])
 def test_an_altered_config_of_the_same_size_is_noticed_at_once(world: World, name: str) -> None:
     first = world.prepare()
@@ -237,6 +252,20 @@ def test_missing_and_stray_files_are_named(world: World) -> None:
         "fastertransformer/1/model.extra.bin: is not in the manifest",
         "fastertransformer/1/model.wte.bin: cannot be read: No such file or directory",
     ]
+
+
+def test_a_release_that_goes_away_while_it_is_checked_is_one_with_problems(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = world.prepare().folder
+
+    def read_and_delete(release: Path) -> Manifest:
+        manifest = read_manifest(release)
+        shutil.rmtree(release)
+        return manifest
+
+    monkeypatch.setattr("ft_serving.weights.verify.read_manifest", read_and_delete)
+    assert "fastertransformer/1: cannot be read: No such file or directory" in check_sizes(folder)
 
 
 def test_a_damaged_release_in_use_is_not_touched(world: World) -> None:
