@@ -39,8 +39,13 @@ class Decision:
 
 
 def list_releases(storage: Storage) -> list[Entry]:
-    """Return all releases, the newest first; those without a readable manifest come last."""
-    entries = [_entry(storage, name) for name in storage.release_names()]
+    """Return all releases, the newest first; those without a readable manifest come last.
+
+    Raises:
+        StorageError: The storage cannot be read, or its leases not be looked into.
+    """
+    with storage.explained():
+        entries = [_entry(storage, name) for name in storage.release_names()]
     return sorted(entries, key=lambda e: e.manifest.created if e.manifest else "", reverse=True)
 
 
@@ -58,6 +63,7 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
 
     Raises:
         ReleaseError: A name to keep is not in the storage; nothing has been deleted.
+        StorageError: Something cannot be deleted; what was yielded has been carried out.
     """
     entries = list_releases(storage)
     unknown = sorted(set(keep) - {entry.name for entry in entries})
@@ -75,9 +81,11 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
         elif entry.name in kept:
             yield Decision(entry=entry, kept_because=f"among the newest {newest}")
         else:
-            yield Decision(entry=entry, kept_because=_delete(storage, entry))
+            with storage.explained():
+                kept_because = _delete(storage, entry)
+            yield Decision(entry=entry, kept_because=kept_because)
     for name, leftover in storage.leftovers():
-        with storage.if_idle(f"release {name}") as holder:
+        with storage.explained(), storage.if_idle(f"release {name}") as holder:
             if holder is None:
                 # Another process may be deleting it, too.
                 with suppress(FileNotFoundError):

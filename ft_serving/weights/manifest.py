@@ -1,10 +1,11 @@
 """The manifest: the file that is written last and makes a release valid."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 from ft_serving.dtypes import DType
 from ft_serving.protocol import MODEL_NAME, MODEL_VERSION
@@ -12,6 +13,8 @@ from ft_serving.release import ReleaseSpec
 from ft_serving.weights.errors import ReleaseError
 from ft_serving.weights.families import FAMILIES
 from ft_serving.weights.families.base import Architecture
+
+_T = TypeVar("_T")
 
 MANIFEST_VERSION = 1
 
@@ -109,14 +112,14 @@ def read_manifest(release: Path) -> Manifest:
             f"{MANIFEST_VERSION}. Prepare the release again with this program."
         )
     try:
-        manifest = _parse(document)
+        manifest, named = _parse(document), document["release"]
     except (KeyError, TypeError, ValueError) as exc:
         raise ReleaseError(
             f"{path}: is damaged ({type(exc).__name__}: {exc}). Prepare the release again."
         ) from exc
-    if not document["release"] == manifest.spec.name == release.absolute().name:
+    if not named == manifest.spec.name == release.absolute().name:
         raise ReleaseError(
-            f"{path}: describes release {document['release']}, its settings give "
+            f"{path}: describes release {named}, its settings give "
             f"{manifest.spec.name}, and it lies in {release.absolute().name}. "
             "Prepare the release again."
         )
@@ -127,17 +130,33 @@ def _parse(document: Mapping[str, Any]) -> Manifest:
     spec = dict(document["spec"])
     for key in ("dtype", "compute_dtype"):
         spec[key] = DType(spec[key])
-    files = tuple(ReleaseFile(**file) for file in document["files"])
+    files = tuple(_typed(ReleaseFile, file) for file in document["files"])
     for file in files:
         relative = PurePosixPath(file.path)
-        if relative.is_absolute() or ".." in relative.parts or type(file.size) is not int:
-            raise ValueError(f"impossible file {file.path!r} of {file.size!r} bytes")
+        if relative.is_absolute() or ".." in relative.parts or b"\0" in os.fsencode(file.path):
+            raise ValueError(f"impossible file {file.path!r}")
     return Manifest(
-        spec=ReleaseSpec(**spec),
+        spec=_typed(ReleaseSpec, spec),
         family=FAMILIES[document["family"]].model_type,
-        architecture=Architecture(**document["architecture"]),
-        origin=document["origin"],
-        source=tuple(SourceFile(**file) for file in document["source"]),
-        created=document["created"],
+        architecture=_typed(Architecture, document["architecture"]),
+        source=tuple(_typed(SourceFile, file) for file in document["source"]),
         files=files,
+        origin=_text(document, "origin"),
+        created=_text(document, "created"),
     )
+
+
+def _typed(kind: type[_T], values: Mapping[str, Any]) -> _T:
+    """Make a dataclass of what JSON holds, whose types nothing has checked."""
+    types = get_type_hints(kind)
+    for name, value in dict(values).items():
+        if not isinstance(value, types[name]):
+            raise TypeError(f"{name} is {value!r}")
+    return kind(**values)
+
+
+def _text(document: Mapping[str, Any], name: str) -> str:
+    value = document[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}")
+    return value

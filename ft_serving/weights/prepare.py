@@ -102,26 +102,27 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
         streaming=settings.streaming,
     )
     folder = storage.release(spec.name)
-    with suppress(ReleaseError):
-        return _found(folder, progress)
-    with storage.explained(), storage.exclusive(f"release {spec.name}", progress):
-        try:
-            # Another process may have finished it while this one waited for the lock.
+    with storage.explained():
+        with suppress(ReleaseError):
             return _found(folder, progress)
-        except ReleaseError as exc:
-            _clear(spec.name, exc, storage, progress)
-        staging = storage.staging(spec.name)
-        try:
-            (staging / WEIGHTS_PATH).mkdir(parents=True)
-            outcome = Outcome.LINKED
-            manifest = _link(spec, staging, storage, progress)
-            if manifest is None:
-                outcome = Outcome.CONVERTED
-                manifest = _convert(spec, staging, source, storage, progress)
-            manifest = _publish(manifest, staging, folder)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
+        with storage.exclusive(f"release {spec.name}", progress):
+            try:
+                # Another process may have finished it while this one waited for the lock.
+                return _found(folder, progress)
+            except ReleaseError as exc:
+                _clear(spec.name, exc, storage, progress)
+            staging = storage.staging(spec.name)
+            try:
+                (staging / WEIGHTS_PATH).mkdir(parents=True)
+                outcome = Outcome.LINKED
+                manifest = _link(spec, staging, storage, progress)
+                if manifest is None:
+                    outcome = Outcome.CONVERTED
+                    manifest = _convert(spec, staging, source, storage, progress)
+                manifest = _publish(manifest, staging, folder)
+            except BaseException:
+                shutil.rmtree(staging, ignore_errors=True)
+                raise
     return Prepared(folder=folder, manifest=manifest, outcome=outcome)
 
 

@@ -75,10 +75,16 @@ class LocalSource(Source):
             progress: Shows the hashing.
 
         Raises:
-            CheckpointError: The folder lacks a file.
+            CheckpointError: The folder lacks a file, or one cannot be read.
         """
         self._folder = folder.absolute()
-        self._files = _hash_files(self._folder, known, progress)
+        try:
+            self._files = _hash_files(self._folder, known, progress)
+        except OSError as exc:
+            raise CheckpointError(
+                f"{exc.filename or self._folder}: cannot be read: {exc.strerror}. Let the user "
+                "who runs this read every file of the checkpoint."
+            ) from exc
         self.repository = self._folder.name
         self.origin = str(self._folder)
         listing = "".join(f"{file.digest} {file.name}\n" for file in self._files)
@@ -172,8 +178,12 @@ class HubSource(Source):
         )
 
     def drop(self) -> None:
-        """Delete what was downloaded."""
-        with self._locked():
+        """Delete what was downloaded.
+
+        Raises:
+            StorageError: It cannot be deleted.
+        """
+        with self._storage.explained(), self._locked():
             self._storage.delete(self._folder)
 
     @cached_property

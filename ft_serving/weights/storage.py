@@ -142,11 +142,20 @@ class Storage:
 
     @contextmanager
     def lease(self, name: str) -> Iterator[None]:
-        """Declare that a release is in use, so that it is neither pruned nor replaced."""
+        """Declare that a release is in use, so that it is neither pruned nor replaced.
+
+        Raises:
+            StorageError: The volume is full, or cannot be written.
+        """
         folder = self._leases(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        with _lease(folder / f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"):
+        lease = _lease(folder / f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}")
+        with self.explained():
+            folder.mkdir(parents=True, exist_ok=True)
+            lease.acquire()
+        try:
             yield
+        finally:
+            lease.release()
 
     def users(self, name: str) -> list[str]:
         """Return the processes that hold a lease on a release, each as "host, process N"."""

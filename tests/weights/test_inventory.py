@@ -1,5 +1,6 @@
 """Listing and pruning."""
 
+import errno
 import io
 import os
 from collections.abc import Callable
@@ -7,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import SoftFileLease
 
 from ft_serving.dtypes import DType
+from ft_serving.errors import StorageError
 from ft_serving.progress import Progress
 from ft_serving.weights import inventory
 from ft_serving.weights.errors import ReleaseError
@@ -161,4 +164,23 @@ def test_two_prunings_at_once_delete_the_same_releases(
 def test_a_mistyped_name_deletes_nothing(storage: Storage) -> None:
     with pytest.raises(ReleaseError, match="no release tiny; nothing was deleted"):
         run(storage, "tiny")
+    assert ranks_left(storage) == [1, 2, 4]
+
+
+def test_one_damaged_manifest_hides_no_other_release(storage: Storage) -> None:
+    manifest = storage.release(name_of(storage, 2)) / MANIFEST_PATH
+    manifest.write_text(manifest.read_text().replace('"created": "', '"created": 5, "x": "'))
+    assert [len(entry.problems) for entry in list_releases(storage)] == [0, 0, 1]
+    assert run(storage, newest=2) == {4: "among the newest 2", 1: "among the newest 2", 2: None}
+
+
+def test_locks_that_may_not_be_written_are_told_with_their_path(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(lock: SoftFileLease, **_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), lock.lock_file)
+
+    monkeypatch.setattr(SoftFileLease, "acquire", forbidden)
+    with pytest.raises(StorageError, match=r"\.locks/.*: Permission denied\. Check the volume"):
+        run(storage)
     assert ranks_left(storage) == [1, 2, 4]

@@ -1,5 +1,6 @@
 """From a checkpoint to a valid release, and every way in which that may fail."""
 
+import errno
 import io
 import json
 import os
@@ -288,8 +289,19 @@ def test_a_damaged_release_in_use_is_not_touched(world: World) -> None:
         lambda text: text.replace("fastertransformer/config.pbtxt", "../../config.pbtxt"),
         lambda text: json.dumps({**json.loads(text), "release": "other"}),
         lambda text: json.dumps({**json.loads(text), "surprise": 1, "files": None}),
+        lambda text: text.replace('"release":', '"released":'),
+        lambda text: text.replace('"repository": "tiny-model"', '"repository": 5'),
+        lambda text: json.dumps({**json.loads(text), "created": 5}),
+        lambda text: text.replace("fastertransformer/config.pbtxt", "a\\u0000b"),
+        lambda text: text.replace("fastertransformer/config.pbtxt", "a\\ud800b"),
+        lambda text: json.dumps({**json.loads(text), "architecture": None}),
+        lambda text: json.dumps({**json.loads(text), "source": [None]}),
     ],
-    ids=["cut", "list", "older", "settings", "unknown-dtype", "outside", "renamed", "no-files"],
+    ids=[
+        *("cut", "list", "older", "settings", "unknown-dtype", "outside", "renamed", "no-files"),
+        *("no-release", "number-for-a-name", "number-for-a-date", "nul", "surrogate"),
+        *("no-architecture", "no-source-file"),
+    ],
 )
 def test_a_manifest_that_is_damaged_or_older_is_told_and_replaced(
     world: World, damage: Any
@@ -329,6 +341,29 @@ def test_a_broken_config_is_refused(world: World) -> None:
 def test_a_folder_without_config_is_refused(world: World) -> None:
     (world.checkpoint / "config.json").unlink()
     assert "has no config.json" in world.refused(CheckpointError)
+
+
+def test_a_checkpoint_that_may_not_be_read_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(path: Path, _advance: object) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr("ft_serving.weights.source.file_sha256", forbidden)
+    message = world.refused(CheckpointError)
+    assert f"{world.checkpoint}/config.json: cannot be read: Permission denied" in message
+
+
+def test_a_valid_release_whose_time_may_not_be_set_is_told_with_its_path(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = world.prepare().folder
+
+    def forbidden(path: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+
+    monkeypatch.setattr("ft_serving.weights.prepare.os.utime", forbidden)
+    assert f"{folder}: Operation not permitted. Check the volume" in world.refused(StorageError)
 
 
 def test_a_folder_without_weights_is_refused(world: World) -> None:

@@ -87,6 +87,21 @@ def test_dropping_the_source_leaves_the_release_alone(hub: str, volume: Path) ->
     assert check_sizes(folder) == []
 
 
+def test_a_download_that_cannot_be_dropped_is_told_with_its_path(
+    hub: str, volume: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(_: Storage, folder: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+    monkeypatch.setattr(Storage, "delete", forbidden)
+    storage = Storage(volume)
+    storage.create()
+    progress = Progress(io.StringIO())
+    weights = HubSource(Hub(hub, None), "tiny-gptj", "main", storage, progress)
+    with pytest.raises(StorageError, match=r"models/tiny-gptj/\w+: Permission denied\. Check"):
+        weights.drop()
+
+
 def test_a_download_serves_two_releases(hub: str, volume: Path) -> None:
     prepare(hub, volume)
     arguments = ("--repository", "tiny-gptj", "--revision", "main", "--storage", volume)

@@ -74,6 +74,12 @@ def test_a_lease_names_its_holder_until_it_ends(storage: Storage) -> None:
     assert storage.users("a") == []
 
 
+def test_a_lease_that_cannot_be_written_is_told_with_its_path(storage: Storage) -> None:
+    (storage.root / ".leases" / "a").write_text("")
+    with pytest.raises(StorageError, match=r"\.leases/a: File exists\. "), storage.lease("a"):
+        pass
+
+
 def test_two_processes_may_use_a_release_at_once(storage: Storage) -> None:
     other = hold(storage, "lease")
     with storage.lease("a"):
