@@ -68,6 +68,8 @@ def test_the_first_of_several_end_tokens_counts() -> None:
         ({"n_layer": 0}, "n_layer: must be an integer of at least 1; got 0"),
         ({"n_layer": True}, "n_layer: must be an integer of at least 1; got True"),
         ({"n_layer": "28"}, "n_layer: must be an integer of at least 1; got '28'"),
+        ({"n_layer": 10**9}, "n_layer: must be an integer of at most 1024; got 1000000000"),
+        ({"vocab_size": 2**31}, "vocab_size: must be an integer of at most 2147483647; got 2147"),
         ({"n_embd": 130}, "n_embd: must be a multiple of n_head 4; got 130"),
         ({"n_embd": 64}, "supports head sizes 32, 48, 64,"),
         ({"rotary_dim": 15}, "rotary_dim: must be even and at most the head size 32; got 15"),

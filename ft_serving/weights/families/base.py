@@ -10,6 +10,13 @@ from ft_serving.weights.errors import ArchitectureError
 SUPPORTED_HEAD_SIZES = (32, 48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256)
 """Sizes that FasterTransformer's decoder attention kernel is compiled for."""
 
+MOST_LAYERS = 1024
+"""Ten times those of the deepest models; each is planned for, tensor by tensor, before the
+checkpoint tells how many there are."""
+
+LARGEST_INTEGER = 2**31 - 1
+"""That of FasterTransformer's `int`, into which it reads config.ini's numbers."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture:
@@ -120,13 +127,23 @@ class ConfigReader:
         self._config = config
         self.problems: list[str] = []
 
-    def integer(self, key: str, *, default: int | None = None, minimum: int = 1) -> int:
+    def integer(
+        self,
+        key: str,
+        *,
+        default: int | None = None,
+        minimum: int = 1,
+        maximum: int = LARGEST_INTEGER,
+    ) -> int:
         """Return a required integer, or one that has a default where the key is absent."""
         value = self._config.get(key, default)
+        bound = f"at least {minimum}"
         if type(value) is int and value >= minimum:
-            return value
+            if value <= maximum:
+                return value
+            bound = f"at most {maximum}"
         given = "it is missing" if key not in self._config else f"got {value!r}"
-        self.problems.append(f"{key}: must be an integer of at least {minimum}; {given}")
+        self.problems.append(f"{key}: must be an integer of {bound}; {given}")
         return minimum
 
     def optional_integer(self, key: str, *, absent: int | None, null: int) -> int:

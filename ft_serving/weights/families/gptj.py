@@ -6,6 +6,7 @@ Face's `GPTJForCausalLM`.
 """
 
 from ft_serving.weights.families.base import (
+    MOST_LAYERS,
     SUPPORTED_HEAD_SIZES,
     Architecture,
     ConfigReader,
@@ -38,7 +39,7 @@ def _read_config(config: ConfigReader) -> Architecture:
         heads=heads,
         head_size=head_size,
         inner=config.optional_integer("n_inner", absent=None, null=4 * hidden),
-        layers=config.integer("n_layer"),
+        layers=config.integer("n_layer", maximum=MOST_LAYERS),
         vocabulary=vocabulary,
         rotary=rotary,
         start_id=config.token("bos_token_id", default=50256, vocabulary=vocabulary),
