@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 DEFAULT_ENDPOINT = "https://huggingface.co"
 LONGEST_READ_BYTES = 32 << 20
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoteFile:
@@ -145,7 +147,7 @@ class Hub:
                 break
             except TransientError as exc:
                 backoff.wait(exc)
-        return _snapshot(repository, info, self.endpoint)
+        return _snapshot(repository, revision, info, self.endpoint)
 
     def url(self, repository: str, commit: str, name: str) -> str:
         """The address of a file's content."""
@@ -243,11 +245,14 @@ class Hub:
             ) from exc
 
 
-def _snapshot(repository: str, info: "ModelInfo", endpoint: str) -> Snapshot:
+def _snapshot(repository: str, revision: str, info: "ModelInfo", endpoint: str) -> Snapshot:
     problems: list[str] = []
     commit = str(info.sha)
-    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+    if not _COMMIT.fullmatch(commit):
         problems.append(f"its commit is {commit}")
+    elif _COMMIT.fullmatch(revision) and commit != revision:
+        # What is asked for by its commit is recorded under that commit.
+        problems.append(f"its commit is {commit}, asked for was {revision}")
     if info.siblings is None:
         problems.append("it lists no files")
     files = [_remote_file(sibling, problems) for sibling in info.siblings or ()]

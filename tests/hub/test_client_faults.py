@@ -114,6 +114,13 @@ def test_incomplete_metadata_are_refused(
         Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
 
 
+def test_another_commit_than_the_one_asked_for_is_refused(faulty: FaultyHub) -> None:
+    asked = "a" * 40
+    with pytest.raises(HubError, match=f"its commit is {COMMIT}, asked for was {asked}"):
+        Hub(faulty.endpoint, None).snapshot(REPOSITORY, asked)
+    assert Hub(faulty.endpoint, None).snapshot(REPOSITORY, COMMIT).revision == COMMIT
+
+
 def test_names_that_leave_the_folder_are_all_refused_at_once(faulty: FaultyHub) -> None:
     names = ["/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/", "", "a\0b"]
     faulty.metadata["siblings"] = [
