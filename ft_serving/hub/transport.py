@@ -82,11 +82,12 @@ class Transport:
         self._origin = _origin(endpoint)
         self._token = token
         # The hub's own client takes the environment's proxies, so the files must come that way too.
-        self._proxies = {
-            scheme: _proxy(scheme, address)
-            for scheme, address in urllib.request.getproxies().items()
-            if scheme in ("http", "https")
-        }
+        proxies = urllib.request.getproxies()
+        self._proxies: dict[str, urllib3.PoolManager] = {}
+        for scheme in ("http", "https"):
+            name = scheme if proxies.get(scheme) else "all"
+            if address := proxies.get(name):
+                self._proxies[scheme] = _proxy(name, address)
         self._direct = urllib3.PoolManager(maxsize=CONNECTIONS_KEPT)
 
     def get(self, url: str, headers: Mapping[str, str]) -> tuple[urllib3.BaseHTTPResponse, str]:
@@ -140,12 +141,12 @@ class Transport:
             raise unreachable(host_of(url), exc) from exc
 
 
-def _proxy(scheme: str, address: str) -> urllib3.PoolManager:
+def _proxy(name: str, address: str) -> urllib3.PoolManager:
     parts = web_address(address if "://" in address else f"http://{address}")
     if parts is None:
         # The address itself is not shown: it may hold a password.
         raise HubError(
-            f"{scheme.upper()}_PROXY: must be the address of an HTTP proxy, such as "
+            f"{name.upper()}_PROXY: must be the address of an HTTP proxy, such as "
             "http://proxy.example:3128; what was given is not"
         )
     return urllib3.ProxyManager(

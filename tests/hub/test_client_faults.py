@@ -289,6 +289,20 @@ def test_files_go_through_the_proxies_of_the_environment(
         assert proxy.requests[0].headers["proxy-authorization"] == "Basic bWU6cEBzcw=="
 
 
+def test_files_go_through_the_proxy_for_all_that_has_none_of_its_own(
+    faulty: FaultyHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
+    with FaultyHub(FILES) as proxy:
+        monkeypatch.setenv("all_proxy", proxy.endpoint)
+        assert Hub("http://hub.test", None).read(snapshot, "model.bin") == b"0123456789"
+        assert [request.headers["host"] for request in proxy.requests] == ["hub.test"]
+        monkeypatch.setenv("all_proxy", "http://unused.test")
+        monkeypatch.setenv("http_proxy", proxy.endpoint)
+        assert Hub("http://hub.test", None).read(snapshot, "model.bin") == b"0123456789"
+        assert len(proxy.requests) == 2, "the scheme's own proxy goes first"
+
+
 @pytest.mark.parametrize(
     "address", ["socks5://me:hunter2@proxy.test", "http://me:hunter2@[", "http://"]
 )
