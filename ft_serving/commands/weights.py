@@ -92,11 +92,13 @@ def verify(
 ) -> None:
     """Compare a release with its manifest; exit with 1 and a list where they differ."""
     from ft_serving.progress import Progress
+    from ft_serving.weights.config_pbtxt import place_problems
+    from ft_serving.weights.manifest import read_manifest
     from ft_serving.weights.verify import check_content, check_sizes, refuse_damage
 
     with Progress() as progress:
         problems = check_content(release, progress) if full else check_sizes(release)
-    refuse_damage(release, problems)
+    refuse_damage(release, problems or place_problems(release, read_manifest(release)))
     typer.echo(f"{release}: every {'sha256' if full else 'size'} is as the manifest says.")
 
 

@@ -25,3 +25,7 @@ class ConversionError(WeightsError):
 
 class ReleaseError(WeightsError):
     """A release is missing, damaged, in use, or written by another version."""
+
+
+class MisplacedError(ReleaseError):
+    """A release is whole, but lies elsewhere than its config.pbtxt says."""

@@ -13,14 +13,14 @@ from pathlib import Path, PurePosixPath
 from ft_serving.dtypes import DType
 from ft_serving.errors import StorageError
 from ft_serving.files import flush
-from ft_serving.model_config import ModelConfig, render
 from ft_serving.progress import Progress, format_bytes
 from ft_serving.release import ReleaseSpec
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.config_ini import render_config_ini
+from ft_serving.weights.config_pbtxt import place_problems, render_config_pbtxt
 from ft_serving.weights.convert import convert
-from ft_serving.weights.errors import PlanError, ReleaseError
-from ft_serving.weights.families import FAMILIES, read_architecture
+from ft_serving.weights.errors import MisplacedError, PlanError, ReleaseError
+from ft_serving.weights.families import read_architecture
 from ft_serving.weights.families.base import Architecture
 from ft_serving.weights.manifest import (
     CONFIG_INI_PATH,
@@ -106,11 +106,16 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
         with suppress(ReleaseError):
             return _found(folder, progress)
         with storage.exclusive(f"release {spec.name}", progress):
+            misplaced = None
             try:
                 # Another process may have finished it while this one waited for the lock.
                 return _found(folder, progress)
+            except MisplacedError as exc:
+                # Its weights are sound: it stays until they are linked into the new one.
+                misplaced = exc
             except ReleaseError as exc:
                 _clear(spec.name, exc, storage, progress)
+            _sweep(spec.name, storage)
             staging = storage.staging(spec.name)
             try:
                 (staging / WEIGHTS_PATH).mkdir(parents=True)
@@ -119,7 +124,11 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
                 if manifest is None:
                     outcome = Outcome.CONVERTED
                     manifest = _convert(spec, staging, source, storage, progress)
-                manifest = _publish(manifest, staging, folder)
+                manifest = _complete(manifest, staging, folder)
+                if misplaced:
+                    _clear(spec.name, misplaced, storage, progress)
+                staging.rename(folder)
+                flush(folder.parent)
             except BaseException:
                 shutil.rmtree(staging, ignore_errors=True)
                 raise
@@ -130,11 +139,14 @@ def _found(folder: Path, progress: Progress) -> Prepared:
     """Return a release that is there and valid, by every sha256: a server refuses any other.
 
     Raises:
+        MisplacedError: It is whole, but its config.pbtxt is for another folder.
         ReleaseError: Says what is wrong with it first of all.
     """
     manifest = read_manifest(folder)
     if problems := check_content(folder, progress):
         raise ReleaseError(problems[0])
+    if problems := place_problems(folder, manifest):
+        raise MisplacedError(problems[0])
     try:
         # Its age, for pruning, is that of the last time it was asked for. After the check: who
         # deletes looks at it last of all.
@@ -144,11 +156,15 @@ def _found(folder: Path, progress: Progress) -> Prepared:
     return Prepared(folder=folder, manifest=manifest, outcome=Outcome.FOUND)
 
 
-def _clear(name: str, damage: ReleaseError, storage: Storage, progress: Progress) -> None:
-    """Remove what stands in a new release's way: leftovers of killed processes, a damaged one."""
+def _sweep(name: str, storage: Storage) -> None:
+    """Remove what killed processes left of a release."""
     for owner, leftover in storage.leftovers():
         if owner == name:
             shutil.rmtree(leftover)
+
+
+def _clear(name: str, damage: ReleaseError, storage: Storage, progress: Progress) -> None:
+    """Remove a release that stands in the way of a valid one, if it is there at all."""
     if not storage.release(name).exists():
         return
     progress.say(f"Release {name} is damaged ({damage}); preparing it again.")
@@ -250,24 +266,14 @@ def _check_room(download: int, converted: int, storage: Storage) -> None:
         )
 
 
-def _publish(manifest: Manifest, staging: Path, folder: Path) -> Manifest:
-    """Write config.pbtxt and, last, the manifest; then give the release its name."""
-    spec = manifest.spec
-    config = ModelConfig(
-        model_type=FAMILIES[manifest.family].triton_model_type,
-        tensor_parallel=spec.tensor_parallel,
-        pipeline_parallel=spec.pipeline_parallel,
-        compute_dtype=spec.compute_dtype,
-        checkpoint_path=str(folder / WEIGHTS_PATH),
-        streaming=spec.streaming,
-    )
-    config_pbtxt = _write_text(staging, CONFIG_PBTXT_PATH, render(config))
+def _complete(manifest: Manifest, staging: Path, folder: Path) -> Manifest:
+    """Write config.pbtxt for the release's folder and, last, the manifest; keep all on the disk."""
+    text = render_config_pbtxt(manifest.spec, manifest.family, folder)
+    config_pbtxt = _write_text(staging, CONFIG_PBTXT_PATH, text)
     manifest = replace(manifest, files=(config_pbtxt, *manifest.files))
     _write_text(staging, MANIFEST_PATH, manifest.to_json())
     for inner in (staging / WEIGHTS_PATH, (staging / WEIGHTS_PATH).parent, staging):
         flush(inner)
-    staging.rename(folder)
-    flush(folder.parent)
     return manifest
 
 

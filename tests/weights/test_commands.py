@@ -90,6 +90,18 @@ def test_verify_tells_a_sound_release_from_a_damaged_one(model: Path, volume: Pa
     assert "model.wte.bin: has sha256" in full.stderr
 
 
+def test_verify_tells_that_a_release_was_moved(model: Path, volume: Path) -> None:
+    ft_serving("prepare", "--repository", model, "--storage", volume)
+    elsewhere = volume.rename(volume.with_name("elsewhere"))
+    (release,) = releases(elsewhere)
+    for options in ((), ("--full",)):
+        done = ft_serving("verify", release, *options)
+        assert done.returncode == 1
+        assert f"config.pbtxt: is for another folder than {release}: moved" in done.stderr
+    done = ft_serving("prune", "--storage", elsewhere, "--newest", 1)
+    assert "kept, among the newest" in done.stdout, "whose volume is mounted elsewhere may prune"
+
+
 def test_verify_of_a_folder_that_is_no_release_says_what_to_name(tmp_path: Path) -> None:
     done = ft_serving("verify", tmp_path)
     assert done.returncode == 1

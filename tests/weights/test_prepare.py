@@ -315,6 +315,53 @@ def test_a_manifest_that_is_damaged_or_older_is_told_and_replaced(
     assert check_content(first.folder, Progress(world.said)) == []
 
 
+def moved(world: World, tmp_path: Path) -> Prepared:
+    """Prepare a release, and move its storage."""
+    first = world.prepare()
+    world.storage = Storage(world.storage.root.rename(tmp_path / "moved"))
+    return first
+
+
+def test_a_release_of_a_moved_storage_gets_a_config_for_its_new_path(
+    world: World, tmp_path: Path
+) -> None:
+    first = moved(world, tmp_path)
+    weights = "fastertransformer/1/model.wte.bin"
+    before = (world.storage.release(first.folder.name) / weights).stat().st_ino
+    second = world.prepare()
+    assert second.outcome is Outcome.LINKED, "sound weights are not converted again"
+    assert (second.folder / weights).stat().st_ino == before
+    pbtxt = (second.folder / "fastertransformer/config.pbtxt").read_text()
+    assert f'string_value: "{second.folder}/fastertransformer/1"' in pbtxt
+    assert check_content(second.folder, Progress(world.said)) == []
+    assert world.storage.leftovers() == []
+    assert world.prepare().outcome is Outcome.FOUND
+
+
+def test_a_moved_release_in_use_is_not_touched(world: World, tmp_path: Path) -> None:
+    first = moved(world, tmp_path)
+    folder = world.storage.release(first.folder.name)
+    with world.storage.lease(first.folder.name):
+        assert "config.pbtxt: is for another folder than" in world.refused(ReleaseError)
+    assert check_content(folder, Progress(world.said)) == []
+
+
+def test_a_mending_that_fails_leaves_the_moved_release_as_it_was(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = moved(world, tmp_path)
+
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ft_serving.weights.prepare.flush", full)
+        assert "is full" in world.refused(StorageError)
+    folder = world.storage.release(first.folder.name)
+    assert check_content(folder, Progress(world.said)) == []
+    assert world.prepare().outcome is Outcome.LINKED
+
+
 def test_a_release_under_another_name_is_refused(world: World) -> None:
     first = world.prepare()
     moved = first.folder.rename(first.folder.with_name("renamed"))
