@@ -141,6 +141,7 @@ def _found(folder: Path, progress: Progress) -> Prepared:
     Raises:
         MisplacedError: It is whole, but its config.pbtxt is for another folder.
         ReleaseError: Says what is wrong with it first of all.
+        OSError: Its time may not be set.
     """
     manifest = read_manifest(folder)
     if problems := check_content(folder, progress):
@@ -153,6 +154,9 @@ def _found(folder: Path, progress: Progress) -> Prepared:
         os.utime(folder)
     except FileNotFoundError as exc:
         raise ReleaseError("was deleted while it was checked") from exc
+    except OSError as exc:
+        # Python leaves the path out here.
+        raise OSError(exc.errno, exc.strerror, str(folder)) from exc
     return Prepared(folder=folder, manifest=manifest, outcome=Outcome.FOUND)
 
 

@@ -406,8 +406,8 @@ def test_a_valid_release_whose_time_may_not_be_set_is_told_with_its_path(
 ) -> None:
     folder = world.prepare().folder
 
-    def forbidden(path: Path) -> None:
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+    def forbidden(_: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr("ft_serving.weights.prepare.os.utime", forbidden)
     assert f"{folder}: Operation not permitted. Check the volume" in world.refused(StorageError)
