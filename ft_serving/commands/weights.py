@@ -120,14 +120,18 @@ def list_(storage: StorageOption) -> None:
 def prune(
     storage: StorageOption,
     keep: Annotated[
-        list[str] | None, typer.Option(help="Name of a release to keep; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="Name of a release to keep, such as a cluster's (stack output `release`), whose "
+            "servers hold no lease; may be repeated."
+        ),
     ] = None,
     newest: Annotated[
         int | None,
         typer.Option(min=0, help="Keep so many of the newest valid releases, besides those named."),
     ] = None,
 ) -> None:
-    """Delete releases but those named, the newest, and those in use."""
+    """Delete releases but those named, the newest, and those that a lease says are in use."""
     from ft_serving.weights.inventory import prune as run
 
     if keep is None and newest is None:

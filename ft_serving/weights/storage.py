@@ -2,7 +2,7 @@
 
     ROOT/models/REPOSITORY/REVISION/          downloaded checkpoints
     ROOT/triton-model-store/RELEASE/          a Triton model repository each
-    ROOT/.locks/  ROOT/.leases/RELEASE/       who prepares, who serves
+    ROOT/.locks/  ROOT/.leases/RELEASE/       who prepares, who uses what
 
 Locks and leases are files with a heartbeat, not flock, about which shared network volumes are
 known to lie. Their age is measured on the observer's clock alone. They tell who should be working;
