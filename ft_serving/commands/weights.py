@@ -131,14 +131,17 @@ def prune(
         typer.Option(min=0, help="Keep so many of the newest valid releases, besides those named."),
     ] = None,
 ) -> None:
-    """Delete releases but those named, the newest, and those that a lease says are in use."""
+    """Delete releases but those named, the newest, and those that a lease says are in use.
+
+    Downloads that nobody has worked on for a day go, too.
+    """
     from ft_serving.weights.inventory import prune as run
 
     if keep is None and newest is None:
         raise typer.BadParameter("say what to keep: --newest N, --keep NAME, or both")
     for decision in run(_existing(storage), keep or [], newest or 0):
         reason = decision.kept_because
-        typer.echo(f"{decision.entry.name}: " + (f"kept, {reason}" if reason else "deleted"))
+        typer.echo(f"{decision.name}: " + (f"kept, {reason}" if reason else "deleted"))
 
 
 def _open_source(

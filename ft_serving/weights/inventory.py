@@ -1,4 +1,4 @@
-"""Lists the releases of a storage, and deletes those that nobody needs."""
+"""Lists the releases of a storage, and deletes those that nobody needs, and idle downloads."""
 
 import shutil
 from collections.abc import Collection, Iterator
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from ft_serving.weights.errors import ReleaseError
 from ft_serving.weights.manifest import Manifest, read_manifest
-from ft_serving.weights.storage import Storage
+from ft_serving.weights.storage import Storage, source_name
 from ft_serving.weights.verify import check_sizes
+
+IDLE_SECONDS = 24 * 60 * 60.0
+"""So long a download stays for whoever tries again: a Job, or the next `up`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,9 +35,14 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """What pruning did with a release: why it was kept, or that it was deleted."""
+    """What pruning did with a release or a download.
 
-    entry: Entry
+    Attributes:
+        name: The release's, or the download's folder in the storage.
+        kept_because: Why it was kept; None where it was deleted.
+    """
+
+    name: str
     kept_because: str | None
 
 
@@ -54,7 +62,9 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
 
     A release that `prepare` found is as new as one that it made: it was asked for again.
 
-    What killed processes left behind goes too. Yields a decision when it has been carried out.
+    What killed processes left behind goes too, and so do downloads that nobody works on and in
+    which nothing was written for IDLE_SECONDS: those of Jobs that failed or were given up. Yields
+    a decision when it has been carried out.
 
     Args:
         storage: The storage; its folders must exist.
@@ -77,13 +87,18 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
     kept = {entry.name for entry in others[:newest]}
     for entry in entries:
         if entry.name in keep:
-            yield Decision(entry=entry, kept_because="named")
+            yield Decision(name=entry.name, kept_because="named")
         elif entry.name in kept:
-            yield Decision(entry=entry, kept_because=f"among the newest {newest}")
+            yield Decision(name=entry.name, kept_because=f"among the newest {newest}")
         else:
             with storage.explained():
                 kept_because = _delete(storage, entry)
-            yield Decision(entry=entry, kept_because=kept_because)
+            yield Decision(name=entry.name, kept_because=kept_because)
+    for repository, revision in storage.sources():
+        with storage.explained():
+            kept_because = _delete_download(storage, repository, revision)
+        name = storage.source(repository, revision).relative_to(storage.root).as_posix()
+        yield Decision(name=name, kept_because=kept_because)
     for name, leftover in storage.leftovers():
         with storage.explained(), storage.if_idle(f"release {name}") as holder:
             if holder is None:
@@ -98,6 +113,20 @@ def _delete(storage: Storage, entry: Entry) -> str | None:
         if holder is not None:
             return f"{holder} works on it"
         return storage.delete_release(entry.name, entry.asked_ns)
+
+
+def _delete_download(storage: Storage, repository: str, revision: str) -> str | None:
+    """Delete a download that is idle, or say why it is kept."""
+    folder = storage.source(repository, revision)
+    with storage.if_idle(source_name(repository, revision)) as holder:
+        if holder is not None:
+            return f"{holder} works on it"
+        # Another pruning may have deleted it.
+        with suppress(FileNotFoundError):
+            if storage.idle_seconds(folder) < IDLE_SECONDS:
+                return "written to within a day"
+            storage.delete(folder)
+        return None
 
 
 def _entry(storage: Storage, name: str) -> Entry:

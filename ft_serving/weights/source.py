@@ -17,7 +17,7 @@ from ft_serving.progress import Progress
 from ft_serving.weights.checkpoint import select_files
 from ft_serving.weights.errors import CheckpointError
 from ft_serving.weights.manifest import SourceFile
-from ft_serving.weights.storage import Storage
+from ft_serving.weights.storage import Storage, source_name
 from ft_serving.weights.verify import file_sha256
 
 CONFIG_JSON = "config.json"
@@ -206,7 +206,8 @@ class HubSource(Source):
         return self._storage.source(self.repository, self.revision)
 
     def _locked(self) -> AbstractContextManager[None]:
-        return self._storage.exclusive(f"{self.repository}@{self.revision}", self._progress)
+        what = source_name(self.repository, self.revision)
+        return self._storage.exclusive(what, self._progress)
 
 
 def _hash_files(

@@ -37,6 +37,13 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 # Names that begin with a dot are no releases: what is being built, and what is being deleted.
 _HIDDEN = re.compile(r"\.(?:staging|trash)-(?P<name>.+)-[0-9a-f]{8}")
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def source_name(repository: str, revision: str) -> str:
+    """Return what a checkpoint's download is called where it is locked."""
+    return f"{repository}@{revision}"
+
 
 class Storage:
     """A volume that holds checkpoints and releases.
@@ -54,6 +61,19 @@ class Storage:
     def source(self, repository: str, revision: str) -> Path:
         """Return the folder that a checkpoint is downloaded into."""
         return self.root / "models" / repository / revision
+
+    def sources(self) -> list[tuple[str, str]]:
+        """Return repository and commit of every download, whole or not."""
+        models = self.root / "models"
+        # A repository's name has one part or two; below a commit are its own folders.
+        paths = (*models.glob("*/*"), *models.glob("*/*/*"))
+        return sorted(
+            (path.parent.relative_to(models).as_posix(), path.name)
+            for path in paths
+            if _COMMIT.fullmatch(path.name)
+            and not _COMMIT.fullmatch(path.parent.name)
+            and path.is_dir()
+        )
 
     def release(self, name: str) -> Path:
         """Return a release's folder."""
@@ -232,6 +252,14 @@ class Storage:
         matches = [(_HIDDEN.fullmatch(entry.name), entry) for entry in entries]
         return [(match["name"], entry) for match, entry in matches if match]
 
+    def idle_seconds(self, folder: Path) -> float:
+        """Return how long ago something in a folder was last written, by the volume's own clock.
+
+        Raises:
+            OSError: The folder cannot be read, or changes meanwhile.
+        """
+        return self._now() - max(p.lstat().st_mtime for p in (folder, *folder.rglob("*")))
+
     def free_bytes(self) -> int:
         """Return the bytes that can still be written."""
         return shutil.disk_usage(self.root).free
@@ -262,12 +290,16 @@ class Storage:
 
     def _age(self, marker: Path) -> float:
         """Return seconds since a heartbeat, by the volume's own clock."""
+        try:
+            return self._now() - marker.stat().st_mtime
+        except FileNotFoundError:
+            return LEASE_SECONDS
+
+    def _now(self) -> float:
         probe = self.root / ".leases" / f".now-{token_hex(4)}"
         try:
             probe.touch()
-            return probe.stat().st_mtime - marker.stat().st_mtime
-        except FileNotFoundError:
-            return LEASE_SECONDS
+            return probe.stat().st_mtime
         finally:
             probe.unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from ft_serving.weights.inventory import Entry, list_releases, prune
 from ft_serving.weights.manifest import MANIFEST_PATH, read_manifest
 from ft_serving.weights.prepare import Outcome, Prepared, Settings, prepare
 from ft_serving.weights.source import LocalSource
-from ft_serving.weights.storage import Storage
+from ft_serving.weights.storage import Storage, source_name
 from tests.weights.models import random_checkpoint
 
 
@@ -64,7 +65,7 @@ def damage(storage: Storage, ranks: int) -> None:
 
 def run(storage: Storage, *keep: str, newest: int = 0) -> dict[int, str | None]:
     decisions = list(prune(storage, keep, newest))
-    return {int(d.entry.name.split("-tp")[1].split("-")[0]): d.kept_because for d in decisions}
+    return {int(d.name.split("-tp")[1].split("-")[0]): d.kept_because for d in decisions}
 
 
 def test_an_empty_storage_has_no_releases(tmp_path: Path) -> None:
@@ -159,6 +160,60 @@ def test_two_prunings_at_once_delete_the_same_releases(
     meanwhile(monkeypatch, lambda: run(storage))
     assert run(storage, newest=1) == {4: "among the newest 1", 2: None, 1: None}
     assert ranks_left(storage) == []
+
+
+def download(storage: Storage, repository: str, *, hours_old: float) -> Path:
+    """Leave a half-finished download, last written to so long ago."""
+    folder = storage.source(repository, "a" * 40)
+    part = folder / "sub" / "model.bin.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"half")
+    then = time.time() - hours_old * 3600
+    for path in (part, part.parent, folder):
+        os.utime(path, (then, then))
+    return folder
+
+
+def test_downloads_that_were_given_up_are_deleted(storage: Storage) -> None:
+    old = [download(storage, name, hours_old=25) for name in ("owner/old", "old")]
+    new = download(storage, "owner/new", hours_old=25)
+    (new / "sub" / "model.bin.part").write_bytes(b"more")
+    busy = download(storage, "owner/busy", hours_old=25)
+    kept = [name_of(storage, ranks) for ranks in (4, 2, 1)]
+    with storage.if_idle(source_name("owner/busy", busy.name)):
+        decisions = list(prune(storage, kept, 0))[3:]
+    said = {decision.name: decision.kept_because for decision in decisions}
+    assert (said.pop(f"models/owner/busy/{busy.name}") or "").endswith(" works on it")
+    assert said == {
+        f"models/old/{'a' * 40}": None,
+        f"models/owner/old/{'a' * 40}": None,
+        f"models/owner/new/{'a' * 40}": "written to within a day",
+    }
+    assert [folder.exists() for folder in (*old, new, busy)] == [False, False, True, True]
+    assert storage.leftovers() == []
+
+
+def test_two_prunings_at_once_delete_the_same_downloads(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = download(storage, "old", hours_old=25)
+    listed = storage.sources()
+    storage.delete(folder)
+    monkeypatch.setattr(Storage, "sources", lambda _: listed)
+    (decision,) = list(prune(storage, (), 3))[3:]
+    assert decision.kept_because is None
+
+
+def test_a_folder_that_is_no_download_is_not_pruned(storage: Storage) -> None:
+    local = storage.root / "models" / "mine" / "v1"
+    local.mkdir(parents=True)
+    inner = download(storage, "mine", hours_old=0) / ("b" * 40)
+    inner.mkdir()
+    for path in (local, inner):
+        os.utime(path, (1, 1))
+    list(prune(storage, (), 3))
+    assert local.exists()
+    assert inner.exists(), "a folder of a download is not a download"
 
 
 def test_a_mistyped_name_deletes_nothing(storage: Storage) -> None:
