@@ -11,7 +11,7 @@ SUPPORTED_HEAD_SIZES = (32, 48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256)
 """Sizes that FasterTransformer's decoder attention kernel is compiled for."""
 
 MOST_LAYERS = 1024
-"""Ten times those of the deepest models; each is planned for, tensor by tensor, before the
+"""Several times those of the deepest models; each is planned for, tensor by tensor, before the
 checkpoint tells how many there are."""
 
 LARGEST_INTEGER = 2**31 - 1
