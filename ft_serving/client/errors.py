@@ -19,6 +19,10 @@ class UnavailableError(ClientError):
     """The model cannot be reached, or is not ready (yet)."""
 
 
+class GatewayTimeoutError(UnavailableError):
+    """A gateway before the server gave up on an answer, of a model that starts or that is slow."""
+
+
 class SlowError(ClientError):
     """The server did not answer in time."""
 

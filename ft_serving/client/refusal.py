@@ -11,6 +11,7 @@ from ft_serving.client.endpoint import TOKEN_VARIABLE, Endpoint
 from ft_serving.client.errors import (
     AccessError,
     ClientError,
+    GatewayTimeoutError,
     OverloadError,
     ServerError,
     UnavailableError,
@@ -21,7 +22,9 @@ from ft_serving.client.errors import (
 _QUEUE_FULL = ("exceeds maximum queue size", "pending request queue full")
 # Triton's checks of a request against config.pbtxt.
 _MISMATCH = ("data-type is", "unexpected shape", "batch size", "unexpected inference input")
-_STARTING = (502, 503, 504)
+_STARTING = (502, 503)
+# Envoy's words, with which gRPC has it as UNAVAILABLE.
+_GATEWAY_TIMEOUT = "upstream request timeout"
 # Triton's Python backend, whose process for the model has died; the server ends a moment later.
 _DEAD = "stub process"
 
@@ -59,11 +62,9 @@ def error(refusal: Refusal, endpoint: Endpoint, model: str) -> ClientError:
         return UnknownModelError(
             f"{endpoint} has no model {model!r}. Name one that it serves, as its log lists them"
         )
-    # Triton knows the model and is loading it.
-    loading = "no available versions" in words or "not ready" in words
-    if loading or _DEAD in words or status in _STARTING:
-        slow = "; or the request took longer than its gateway allows" if status == 504 else ""
-        return UnavailableError(f"{model!r} is not ready: {answered}{slow}")
+    unavailable = _unavailable(status, words, answered, model)
+    if unavailable:
+        return unavailable
     if status == 404:
         return _nowhere(refusal, endpoint, answered)
     if refusal.location:
@@ -81,6 +82,16 @@ def error(refusal: Refusal, endpoint: Endpoint, model: str) -> ClientError:
     if not refusal.from_triton:
         return ServerError(f"{answered}. Is that the address of a Triton server?")
     return ServerError(f"{answered}. The server's log may say more" if status >= 500 else answered)
+
+
+def _unavailable(status: int, words: str, answered: str, model: str) -> UnavailableError | None:
+    # Triton knows the model and is loading it.
+    loading = "no available versions" in words or "not ready" in words
+    if not loading and (status == 504 or _GATEWAY_TIMEOUT in words):
+        return GatewayTimeoutError(answered)
+    if loading or _DEAD in words or status in _STARTING:
+        return UnavailableError(f"{model!r} is not ready: {answered}")
+    return None
 
 
 def _denied(status: int, endpoint: Endpoint, answered: str) -> AccessError:

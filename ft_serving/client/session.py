@@ -7,7 +7,13 @@ from functools import partial
 from typing import TypeVar
 
 from ft_serving.client.answer import Answer, Completion, Ending, completions
-from ft_serving.client.errors import RequestError, ServerError, UnavailableError
+from ft_serving.client.errors import (
+    GatewayTimeoutError,
+    RequestError,
+    ServerError,
+    SlowError,
+    UnavailableError,
+)
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.parameters import DEFAULT_OUTPUT_LENGTH, Parameters
 from ft_serving.client.patience import wait_until_ready
@@ -170,6 +176,7 @@ class Session:
     def _persistently(self, ask: Callable[[], T]) -> T:
         """Ask; where the server is gone, wait for it and ask again."""
         times = 1
+        ask = partial(_in_time, ask)
         try:
             return ask()
         except UnavailableError:
@@ -191,6 +198,17 @@ class Session:
                 ) from exc
 
         return wait_until_ready(again, self._wait_s, self._say)
+
+
+def _in_time(ask: Callable[[], T]) -> T:
+    """Ask, but not again where that would only have the same text computed once more."""
+    try:
+        return ask()
+    except GatewayTimeoutError as exc:
+        raise SlowError(
+            f"{exc}. The text takes longer than a gateway before the model allows; ask for fewer "
+            "tokens, or raise the gateway's timeout"
+        ) from exc
 
 
 def _goes_on(grown: Completion, given: Completion) -> bool:

@@ -96,6 +96,7 @@ def test_a_mistake_in_the_middle_of_a_stream_is_told() -> None:
     [
         (Code.UNAVAILABLE, "no healthy upstream"),
         (Code.UNAVAILABLE, "Received http2 header with status: 503"),
+        (Code.UNAVAILABLE, "Received http2 header with status: 504"),
         (Code.INVALID_ARGUMENT, "Request for unknown model: 'ft' has no available versions"),
     ],
 )
@@ -220,6 +221,20 @@ def test_a_server_that_accepts_and_does_not_answer_yet_is_waited_for(
     with GenerationClient(triton.url, wait_s=60, say=say) as asked:
         asked.model()
     assert said[0].endswith(f": cannot reach {triton.url} (no answer within 0.1 s)")
+
+
+@pytest.mark.parametrize(
+    "said", ["upstream request timeout", "Received http2 header with status: 504"]
+)
+def test_a_text_that_takes_longer_than_a_gateway_allows_is_not_asked_for_again(
+    triton: FakeGrpc, said: str
+) -> None:
+    with client(triton, wait_s=60) as asked:
+        asked.model()
+        triton.faults.append((Code.UNAVAILABLE, said))
+        with pytest.raises(SlowError, match="fewer tokens, or raise the gateway's timeout"):
+            asked.generate_ids([[5]], output_length=1)
+    assert [call.method for call in triton.calls] == ["ModelConfig", "ModelInfer"]
 
 
 def test_an_answer_that_takes_too_long_is_told(triton: FakeGrpc) -> None:

@@ -97,6 +97,21 @@ def test_what_goes_wrong_is_told_with_a_remedy(
     assert "secret-token" not in str(refused.value)
 
 
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_a_text_that_takes_longer_than_a_gateway_allows_is_not_asked_for_again(
+    decoupled: bool,
+) -> None:
+    late = Fault(status=504, body=b"upstream request timeout")
+    with FakeTriton(config(decoupled=decoupled)) as triton, client(triton, wait_s=60) as asked:
+        asked.model()
+        triton.faults.append(late)
+        with pytest.raises(
+            SlowError, match=r"answered 504: upstream .*fewer tokens, or raise the gateway's"
+        ):
+            asked.generate_ids([[5]], output_length=1)
+    assert len(triton.paths) == 2, "the server would compute the text for nobody each time"
+
+
 def test_a_mistake_in_the_middle_of_a_stream_is_told() -> None:
     begun = f"data: {json.dumps(streamed([5], 1, 4))}\n\n"
     broken = f'{begun}data: {{"error": "CUDA out of memory"}}\n\n'.encode()
