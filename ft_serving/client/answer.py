@@ -46,6 +46,9 @@ class Completion:
 class Answer:
     """The output tensors of one response; B prompts, K beams, best first.
 
+    Where Triton has merged requests for NVIDIA's backend, S and N are those of all of them, and
+    lengths are too large by what this request's own prompts lack.
+
     Attributes:
         output_ids: [B, K, S + N]: a prompt without padding, what was generated, filled up with
             the token that ends a text. S is the longest prompt's length, N the most to generate.
@@ -164,6 +167,7 @@ def completions(
 def _completion(
     answer: Answer, place: tuple[int, int], prompt_length: int, count: int, ending: Ending
 ) -> Completion:
+    count = min(count, ending.output_length)
     ids = answer.output_ids[place][prompt_length : prompt_length + count].tolist()
     if ending.end_id in ids:
         ids = ids[: ids.index(ending.end_id) + 1]

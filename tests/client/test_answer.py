@@ -72,6 +72,21 @@ def test_a_padded_prompt_does_not_count_its_padding_as_text() -> None:
     assert [row[0].output_ids for row in got] == [(20, 21), (30, 31, 32)]
 
 
+@pytest.mark.parametrize("end_id", [END, None])
+def test_a_prompt_merged_with_another_requests_longer_one_has_the_tokens_it_asked_for(
+    end_id: int | None,
+) -> None:
+    # NVIDIA's backend counts from the longest prompt of all, here of 10 tokens.
+    row = [7, 8, 9, 20, 21, 22, 23, *[END] * 7]
+    end = ending(end_id=end_id)
+    assert only(row, 10 + 4, 3, end) == ((20, 21, 22, 23), Finish.LENGTH)
+
+
+def test_a_merged_text_that_ended_early_is_cut_behind_its_end() -> None:
+    row = [7, 8, 9, 20, 21, *[END] * 9]
+    assert only(row, 10 + 3, 3, ending()) == ((20, 21, END), Finish.END)
+
+
 def test_beams_keep_their_order() -> None:
     [beams] = completions(answer([[[7, 20, 21], [7, 30, 1]]], [[3, 3]]), [1], ending(2))
     assert [(beam.output_ids, beam.finish) for beam in beams] == [
