@@ -31,6 +31,7 @@ class Completion:
     Attributes:
         output_ids: The generated tokens, the one that ended the text included.
         finish: Why it ended.
+        ended: Whether it did; a stream's text has not while it grows.
         cum_log_prob: Sum of the tokens' log probabilities, if asked for.
         log_probs: Log probability of each token, if asked for; in top-k sampling its share of
             the top k.
@@ -38,6 +39,7 @@ class Completion:
 
     output_ids: tuple[int, ...]
     finish: Finish
+    ended: bool
     cum_log_prob: float | None = None
     log_probs: tuple[float, ...] | None = None
 
@@ -168,13 +170,18 @@ def _completion(
     answer: Answer, place: tuple[int, int], prompt_length: int, count: int, ending: Ending
 ) -> Completion:
     count = min(count, ending.output_length)
-    ids = answer.output_ids[place][prompt_length : prompt_length + count].tolist()
+    row = answer.output_ids[place][prompt_length:].tolist()
+    ids = row[:count]
     if ending.end_id in ids:
         ids = ids[: ids.index(ending.end_id) + 1]
+    finish = ending.of(ids)
+    # What fills a row behind its text is the server's end token, which the tokenizer may not know.
+    ended = finish is not Finish.END or ids[-1:] in ([ending.end_id], row[len(ids) :][:1])
     cumulated, each = answer.cum_log_probs, answer.output_log_probs
     return Completion(
         output_ids=tuple(ids),
-        finish=ending.of(ids),
+        finish=finish,
+        ended=ended,
         cum_log_prob=None if cumulated is None else float(cumulated[place]),
         # Behind the last token there is garbage.
         log_probs=None if each is None else tuple(each[place][: len(ids)].tolist()),

@@ -23,6 +23,12 @@ from ft_serving.client.transport import Transport
 MOST_TIMES = 6
 """How often one request is sent at most: it may be what ends the server each time."""
 
+_NO_ANSWER = "The server ended the stream without an answer; see its log"
+_CUT_SHORT = (
+    "The server ended the stream before its text had ended; ask again. Its log, or that "
+    "of a gateway before it, may say why"
+)
+
 T = TypeVar("T")
 
 
@@ -58,7 +64,7 @@ class Session:
 
     A request that finds a server gone that was there before, or loses it, is repeated when the
     server is back: an answer depends on its request alone, so that asking again changes nothing.
-    A stream goes on behind the tokens that it has given.
+    A stream goes on behind the tokens that it has given, also where it ends before its text does.
     """
 
     def __init__(self, transport: Transport, wait_s: float, say: Callable[[str], None]) -> None:
@@ -93,18 +99,16 @@ class Session:
         """
         if not self.model().decoupled:
             request = self._request(prompts, parameters, lexicon)
-            answer = self._persistently(partial(self._transport.infer, request.inputs))
-            return request.completions(answer)
+            return request.completions(
+                self._persistently(partial(self._transport.infer, request.inputs))
+            )
         # A decoupled model answers by streams alone; a stream's last response has everything.
         batches = [prompts]
         if len(prompts) > 1 and not self._transport.streams_batches:
             batches = [[prompt] for prompt in prompts]
         requests = [self._request(batch, parameters, lexicon) for batch in batches]
-        answers = [self._persistently(partial(self._last, request)) for request in requests]
         return [
-            row
-            for request, answer in zip(requests, answers, strict=True)
-            for row in request.completions(answer)
+            row for request in requests for row in self._persistently(partial(self._last, request))
         ]
 
     def stream(
@@ -125,7 +129,7 @@ class Session:
             first, rest = self._persistently(partial(self._begin, request, given))
             with closing(rest):
                 if first is None:
-                    return
+                    raise ServerError(_NO_ANSWER if given is None else _CUT_SHORT)
                 given = first
                 yield given
                 try:
@@ -133,10 +137,12 @@ class Session:
                         [[given]] = request.completions(answer)
                         yield given
                 except UnavailableError:
-                    if not self._wait_s:
+                    if not (given.ended or self._wait_s):
                         raise
-                else:
-                    return
+            if given.ended:
+                return
+            if not self._wait_s:
+                raise ServerError(_CUT_SHORT)
 
     def _request(
         self, prompts: Sequence[Tokens], parameters: Parameters, lexicon: Lexicon
@@ -163,15 +169,18 @@ class Session:
                 return grown, answers
         return None, answers
 
-    def _last(self, request: _Request) -> Answer:
-        """A whole stream's last answer."""
+    def _last(self, request: _Request) -> list[tuple[Completion, ...]]:
+        """What a whole stream's last answer has."""
         last = None
         with closing(self._transport.stream(request.inputs)) as answers:
             for answer in answers:
                 last = answer
         if last is None:
-            raise ServerError("The server ended the stream without an answer; see its log")
-        return last
+            raise ServerError(_NO_ANSWER)
+        rows = request.completions(last)
+        if not all(beam.ended for row in rows for beam in row):
+            raise ServerError(_CUT_SHORT)
+        return rows
 
     def _persistently(self, ask: Callable[[], T]) -> T:
         """Ask; where the server is gone, wait for it and ask again."""

@@ -72,6 +72,30 @@ def test_a_padded_prompt_does_not_count_its_padding_as_text() -> None:
     assert [row[0].output_ids for row in got] == [(20, 21), (30, 31, 32)]
 
 
+@pytest.mark.parametrize(
+    ("row", "length", "end_id", "ended"),
+    [
+        ([7, 20, 21, 22, 23], 5, END, True),
+        ([7, 20, END, END, END], 3, END, True),
+        ([7, 20, 9, 9, 9], 3, END, True),
+        ([7, 20, 30, END, END], 3, END, True),
+        ([7, 20, 21, END, END], 3, END, False),
+        ([7, 20, 21, 9, 9], 3, None, False),
+        ([7, END, END, END, END], 1, END, False),
+    ],
+    ids=[
+        *("as long as asked", "the end token", "the server's end token", "a stop word", "growing"),
+        *("growing, with an unknown end token", "nothing yet"),
+    ],
+)
+def test_a_text_has_ended_by_its_length_a_word_or_the_token_that_fills_its_row(
+    row: list[int], length: int, end_id: int | None, ended: bool
+) -> None:
+    end = ending(end_id=end_id, stop=((30,),))
+    [[completion]] = completions(answer([[row]], [[length]]), [1], end)
+    assert completion.ended is ended
+
+
 @pytest.mark.parametrize("end_id", [END, None])
 def test_a_prompt_merged_with_another_requests_longer_one_has_the_tokens_it_asked_for(
     end_id: int | None,

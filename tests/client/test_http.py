@@ -18,7 +18,7 @@ from ft_serving.client.errors import (
 from ft_serving.client.session import MOST_TIMES
 from tests.client.asking import MARY, client, error
 from tests.client.conftest import CERTIFIED
-from tests.client.fake_triton import TEXT, FakeTriton, Fault, config
+from tests.client.fake_triton import TEXT, FakeTriton, Fault, config, streamed
 
 
 def test_prompts_become_texts(triton: FakeTriton) -> None:
@@ -224,6 +224,18 @@ def test_a_stream_that_breaks_off_goes_on_behind_what_it_gave() -> None:
         triton.faults.append(stream_that_breaks_off(*TEXT[:2]))
         [[completion]] = asked.generate_ids([[5]], output_length=4)
     assert completion.output_ids == tuple(TEXT), "whole answers come by streams, too"
+
+
+def test_a_stream_that_ends_before_its_text_goes_on_behind_what_it_gave() -> None:
+    short = Fault(body=f"data: {json.dumps(streamed([5], 2, 4))}\n\n".encode())
+    with FakeTriton(config(decoupled=True)) as triton, client(triton, wait_s=60) as asked:
+        asked.model()
+        triton.faults.append(short)
+        pieces = list(asked.stream_ids([5], output_length=4))
+        assert pieces == [tuple(TEXT[:2]), (TEXT[2],), (TEXT[3],)]
+        triton.faults.extend([short, short])
+        with pytest.raises(ServerError, match="before its text had ended"):
+            list(asked.stream_ids([5], output_length=4))
 
 
 @pytest.mark.usefixtures("no_pauses")

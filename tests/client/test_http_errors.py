@@ -138,6 +138,22 @@ def test_a_stream_without_an_answer_is_told() -> None:
         triton.faults.append(Fault(body=b"\n"))
         with pytest.raises(ServerError, match="without an answer"):
             asked.generate_ids([[5]])
+        triton.faults.append(Fault(body=b"\n"))
+        with pytest.raises(ServerError, match="without an answer"):
+            list(asked.stream_ids([5]))
+
+
+def test_a_stream_that_ends_before_its_text_is_told() -> None:
+    short = Fault(body=f"data: {json.dumps(streamed([5], 2, 4))}\n\n".encode())
+    with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
+        asked.model()
+        triton.faults.extend([short, short])
+        with pytest.raises(ServerError, match="before its text had ended; ask again"):
+            asked.generate_ids([[5]], output_length=4)
+        pieces = asked.stream_ids([5], output_length=4)
+        assert next(pieces) == tuple(TEXT[:2])
+        with pytest.raises(ServerError, match="before its text had ended; ask again"):
+            next(pieces)
 
 
 @pytest.mark.usefixtures("no_pauses")
