@@ -68,7 +68,8 @@ class GenerationClient:
             say: Told about what makes the user wait.
 
         Raises:
-            RequestError: The address or one of its attributes is not what it should be.
+            RequestError: The address or one of its attributes, or that of a proxy in the
+                environment, is not what it should be.
         """
         endpoint = Endpoint.parse(
             url,

@@ -61,6 +61,9 @@ class HttpTransport:
             endpoint: The server.
             model: The model's name there.
             timeout_s: Seconds that an inference may take, a whole stream included.
+
+        Raises:
+            RequestError: The environment names a proxy that cannot be used.
         """
         self._endpoint = endpoint
         self._model = model
@@ -218,10 +221,20 @@ def _pool(endpoint: Endpoint) -> urllib3.PoolManager:
     if endpoint.tls and endpoint.host_header:
         # An ingress has certificates for the names that it routes by, not for its address.
         settings["server_hostname"] = endpoint.host_header.partition(":")[0]
-    proxy = urllib.request.getproxies().get("https" if endpoint.tls else "http")
-    if proxy and not urllib.request.proxy_bypass(endpoint.authority):
-        return urllib3.ProxyManager(proxy, **settings)
-    return urllib3.PoolManager(**settings)
+    scheme = "https" if endpoint.tls else "http"
+    proxy = urllib.request.getproxies().get(scheme)
+    if not proxy or urllib.request.proxy_bypass(endpoint.authority):
+        return urllib3.PoolManager(**settings)
+    # Without a scheme, as curl takes it.
+    address = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        return urllib3.ProxyManager(address, **settings)
+    except LocationValueError as exc:
+        # Not the address itself, which may hold a password.
+        raise RequestError(
+            f"{scheme.upper()}_PROXY: must be like http://HOST:3128 or https://HOST:3128; got an "
+            f"address that starts with {address.partition('://')[0]}://"
+        ) from exc
 
 
 def _triton_error(content: bytes) -> str | None:
