@@ -14,7 +14,7 @@ from ft_serving.client.endpoint import Endpoint, Protocol, token_from_environmen
 from ft_serving.client.errors import RequestError
 from ft_serving.client.generation import Chunk, Generation
 from ft_serving.client.model import ModelDescription
-from ft_serving.client.parameters import Parameters, checked
+from ft_serving.client.parameters import Parameters, checked, text_problem
 from ft_serving.client.session import Lexicon, Session
 from ft_serving.client.tensors import Tokens
 from ft_serving.client.text import TextStream, decode, encode_word, end_of_text
@@ -190,7 +190,14 @@ class GenerationClient:
                 seen = len(completion.output_ids)
 
     def encode(self, prompt: str) -> tuple[int, ...]:
-        """A prompt's token ids."""
+        """A prompt's token ids.
+
+        Raises:
+            RequestError: It is no text.
+        """
+        problem = text_problem("prompt", prompt)
+        if problem:
+            raise RequestError(f"The request cannot be sent:\n  {problem}")
         return tuple(self.tokenizer().encode(prompt).ids)
 
     def _lexicon(self, parameters: Parameters, end_id: int | None) -> Lexicon:

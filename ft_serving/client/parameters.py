@@ -118,6 +118,19 @@ def checked(given: Mapping[str, object]) -> Parameters:
     return cast("Parameters", given)
 
 
+def text_problem(name: str, text: str) -> str | None:
+    """Say what is wrong with a text that a tokenizer cannot take, or None.
+
+    Bytes that are no UTF-8, and half of a pair that JSON escapes, come as surrogates.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        place = exc.start + 1
+        return f"{name}: must be text that UTF-8 can hold; got {text!r} (character {place})"
+    return None
+
+
 def _number_problems(name: str, rule: Number, value: object) -> list[str]:
     numeric = isinstance(value, int if rule.whole else (int, float))
     if numeric and not isinstance(value, bool):
@@ -139,8 +152,9 @@ def _described(rule: Number) -> str:
 def _word_problems(name: str, value: object) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
         return [f"{name}: must be a list of words; got {value!r}"]
+    problems = [problem for word in value if (problem := text_problem(name, word))]
     # An empty word ends every text after one token.
-    return [f"{name}: a word must not be empty"] if "" in value else []
+    return [f"{name}: a word must not be empty", *problems] if "" in value else problems
 
 
 def _conflicts(given: Parameters) -> list[str]:

@@ -119,8 +119,10 @@ def generate(
         timeout=timeout,
     )
     with where.open() as client:
-        # Before the model: a wrong path should not show after ten minutes of waiting.
-        client.tokenizer()
+        # Before the model: a wrong path, or a prompt that is no text, should not show after ten
+        # minutes of waiting.
+        for text in prompts:
+            client.encode(text)
         begin = time.perf_counter()
         decoupled = client.model().decoupled
         output = Output(as_json=as_json, ready_s=time.perf_counter() - begin)

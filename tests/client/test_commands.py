@@ -73,6 +73,17 @@ def test_a_wrong_tokenizer_is_told_before_the_model_is_waited_for() -> None:
     assert done.stderr.startswith("Error: none.json: no such file")
 
 
+@pytest.mark.parametrize("option", ["--prompt", "--stop"])
+def test_bytes_that_are_no_text_are_told_before_the_model_is_waited_for(option: str) -> None:
+    no_text = b"lamb\xff".decode("utf-8", "surrogateescape")
+    done = generate("127.0.0.1:1", "--prompt", "Mary", option, no_text)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "Error: The request cannot be sent:",
+        f"  {option[2:]}: must be text that UTF-8 can hold; got 'lamb\\udcff' (character 5)",
+    ]
+
+
 def test_the_token_is_shown_to_the_server_and_to_nobody_else(
     triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,11 @@ def test_everything_at_its_limits_is_accepted() -> None:
         ("stop", "word", "must be a list of words"),
         ("bad", [1], "must be a list of words"),
         ("stop", [""], "a word must not be empty"),
+        (
+            "bad",
+            ["lamb\ud800"],
+            r"must be text that UTF-8 can hold; got 'lamb\\ud800' .character 5",
+        ),
         ("log_probs", 1, "must be true or false"),
         ("temprature", 1, "no such parameter; there are output_length, top_k"),
     ],
