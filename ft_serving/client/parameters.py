@@ -16,6 +16,10 @@ FasterTransformer does not check it: what it generates beyond is noise.
 """
 
 
+LARGEST_FP32 = (2 - 2**-23) * 2.0**127
+"""The largest number of the type that the model takes numbers as; beyond lies infinity."""
+
+
 class Parameters(TypedDict, total=False):
     """Parameters of a generation; the server's default holds for each one left out.
 
@@ -135,18 +139,21 @@ def _number_problems(name: str, rule: Number, value: object) -> list[str]:
     numeric = isinstance(value, int if rule.whole else (int, float))
     if numeric and not isinstance(value, bool):
         number = cast("float", value)
-        if rule.low <= number <= rule.high and math.isfinite(number):
+        if rule.low <= number <= rule.high and abs(number) <= LARGEST_FP32:
             return []
     return [f"{name}: must be {_described(rule)}; got {value!r}"]
 
 
 def _described(rule: Number) -> str:
     kind = "a whole number" if rule.whole else "a number"
-    if rule.low == math.ulp(0):
-        return f"{kind} above 0"
     if math.isfinite(rule.high):
         return f"{kind} from {rule.low} to {rule.high}"
-    return f"{kind} of at least {rule.low}" if math.isfinite(rule.low) else f"a finite {kind[2:]}"
+    most = f"at most {LARGEST_FP32:.3g}"
+    if rule.low == math.ulp(0):
+        return f"{kind} above 0, {most}"
+    if math.isfinite(rule.low):
+        return f"{kind} of at least {rule.low}, {most}"
+    return f"a finite {kind[2:]}, {most} either way"
 
 
 def _word_problems(name: str, value: object) -> list[str]:

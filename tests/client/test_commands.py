@@ -61,7 +61,7 @@ def test_an_error_is_one_message_and_ends_with_1(triton: FakeTriton) -> None:
     assert done.stderr.splitlines() == [
         "Error: The request cannot be sent:",
         "  top_p: must be a number from 0 to 1; got 2.0",
-        "  temperature: must be a number of at least 0; got -1.0",
+        "  temperature: must be a number of at least 0, at most 3.4e+38; got -1.0",
     ]
 
 

@@ -8,7 +8,14 @@ import pytest
 
 from ft_serving import protocol
 from ft_serving.client.errors import RequestError
-from ft_serving.client.parameters import LOG_PROBS_TENSOR, NUMBERS, WORDS, Parameters, checked
+from ft_serving.client.parameters import (
+    LARGEST_FP32,
+    LOG_PROBS_TENSOR,
+    NUMBERS,
+    WORDS,
+    Parameters,
+    checked,
+)
 from ft_serving.client.request_file import read_request
 
 
@@ -23,7 +30,7 @@ def test_everything_at_its_limits_is_accepted() -> None:
             "min_length": 2048,
             "seed": 2**64 - 1,
             "beam_width": 64,
-            "len_penalty": -1.5,
+            "len_penalty": -LARGEST_FP32,
             "beam_search_diversity_rate": 0.5,
             "stop": ["."],
             "bad": [],
@@ -46,6 +53,8 @@ def test_everything_at_its_limits_is_accepted() -> None:
         ("top_p", float("nan"), "must be a number from 0 to 1"),
         ("temperature", -0.5, "must be a number of at least 0"),
         ("temperature", float("inf"), "must be a number of at least 0"),
+        ("temperature", 1e39, "must be a number of at least 0, at most 3.4e.38; got 1e.39"),
+        ("len_penalty", -1e39, "must be a finite number, at most 3.4e.38 either way"),
         ("repetition_penalty", 0, "must be a number above 0"),
         ("presence_penalty", float("nan"), "must be a finite number"),
         ("seed", 2**64, "must be a whole number from 0 to 18446744073709551615"),
