@@ -17,7 +17,7 @@ from ft_serving.client.errors import (
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.parameters import DEFAULT_OUTPUT_LENGTH, Parameters
 from ft_serving.client.patience import wait_until_ready
-from ft_serving.client.tensors import Array, Tokens, encode
+from ft_serving.client.tensors import Array, Tokens, check_prompts, encode
 from ft_serving.client.transport import Transport
 
 MOST_TIMES = 6
@@ -97,6 +97,7 @@ class Session:
         Returns:
             For each prompt its beams, best first.
         """
+        check_prompts(prompts, parameters)
         if not self.model().decoupled:
             request = self._request(prompts, parameters, lexicon)
             return request.completions(
@@ -123,6 +124,7 @@ class Session:
                 "beam_width: a stream has one beam, since beams change what they have; got "
                 f"{parameters['beam_width']}"
             )
+        check_prompts([prompt], parameters)
         request = self._request([prompt], parameters, lexicon)
         given: Completion | None = None
         while True:

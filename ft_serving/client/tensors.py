@@ -24,6 +24,9 @@ from ft_serving.client.parameters import (
 Array = npt.NDArray[Any]
 Tokens = Sequence[int]
 
+LARGEST_TOKEN = 2**31 - 1
+"""What servers that take token ids as INT32 and as UINT32 can both hold."""
+
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
     "INT32": np.dtype("<i4"),
@@ -33,6 +36,30 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "FP32": np.dtype("<f4"),
 }
 """The numpy type of each data type of the inference protocol that the model's tensors have."""
+
+
+def check_prompts(prompts: Sequence[Tokens], parameters: Parameters) -> None:
+    """Check what depends on no server.
+
+    Raises:
+        RequestError: Some prompts are unfit; all of them are named.
+    """
+    problems = [] if prompts else ["there is no prompt"]
+    length = parameters.get("output_length", DEFAULT_OUTPUT_LENGTH)
+    for number, prompt in enumerate(prompts, 1):
+        if not prompt:
+            problems.append(f"prompt {number}: is empty")
+        elif len(prompt) + length > CONTEXT_TOKENS:
+            problems.append(
+                f"prompt {number}: its {len(prompt)} tokens and the {length} to generate are more "
+                f"than the {CONTEXT_TOKENS} that GPT-J can see"
+            )
+        wrong = [token for token in prompt if not 0 <= token <= LARGEST_TOKEN]
+        if wrong:
+            problems.append(
+                f"prompt {number}: must be token ids from 0 to {LARGEST_TOKEN}; got {wrong[0]}"
+            )
+    _refuse(problems)
 
 
 def encode(
@@ -45,7 +72,7 @@ def encode(
 
     Args:
         model: Whose inputs and data types they are.
-        prompts: B prompts' token ids.
+        prompts: B prompts' token ids, checked ones.
         parameters: Checked ones; the same for every row.
         words: The token ids of the words of `stop` and of `bad`, by these names.
 
@@ -53,10 +80,14 @@ def encode(
         `input_ids` [B, S], padded on the right with 0; word lists [B, 2, n]; all others [B, 1].
 
     Raises:
-        RequestError: The prompts are unfit, or the server lacks an input that is asked for.
+        RequestError: There are too many prompts, or the server lacks an input that is asked for.
         ServerError: The model requires an input that is not known here.
     """
-    problems = _prompt_problems(model, prompts, parameters)
+    problems = []
+    if len(prompts) > model.max_batch_size:
+        problems.append(
+            f"a request may have {model.max_batch_size} prompts; got {len(prompts)}: send several"
+        )
     values = _values(parameters)
     lists = {WORDS[kind]: list(tokens) for kind, tokens in words.items() if tokens}
     problems += [
@@ -67,8 +98,7 @@ def encode(
     # FasterTransformer's check for what it may forbid is `0 < token`.
     if any(word[-1] == 0 for word in lists.get(WORDS["bad"], ())):
         problems.append("bad: FasterTransformer cannot forbid a word that ends in token 0")
-    if problems:
-        raise RequestError("\n  ".join(["The request cannot be sent:", *problems]))
+    _refuse(problems)
     rows = len(prompts)
     inputs = {
         "input_ids": _padded(prompts, _dtype(model, "input_ids")),
@@ -106,26 +136,9 @@ def datatype(tensor: Array) -> str:
     return next(name for name, dtype in DTYPES.items() if dtype == tensor.dtype)
 
 
-def _prompt_problems(
-    model: ModelDescription, prompts: Sequence[Tokens], parameters: Parameters
-) -> list[str]:
-    if not prompts:
-        return ["there is no prompt"]
-    problems = []
-    if len(prompts) > model.max_batch_size:
-        problems.append(
-            f"a request may have {model.max_batch_size} prompts; got {len(prompts)}: send several"
-        )
-    length = parameters.get("output_length", DEFAULT_OUTPUT_LENGTH)
-    for number, prompt in enumerate(prompts, 1):
-        if not prompt:
-            problems.append(f"prompt {number}: is empty")
-        elif len(prompt) + length > CONTEXT_TOKENS:
-            problems.append(
-                f"prompt {number}: its {len(prompt)} tokens and the {length} to generate are more "
-                f"than the {CONTEXT_TOKENS} that GPT-J can see"
-            )
-    return problems
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        raise RequestError("\n  ".join(["The request cannot be sent:", *problems]))
 
 
 def _values(parameters: Parameters) -> dict[str, float]:

@@ -76,6 +76,16 @@ def test_nothing_is_sent_for_a_request_that_makes_no_sense(triton: FakeTriton) -
     assert not triton.requests
 
 
+def test_prompts_that_cannot_be_sent_are_told_before_the_model_is_waited_for(
+    triton: FakeTriton,
+) -> None:
+    with client(triton) as asked:
+        for ask in (lambda: asked.generate_ids([[-1]]), lambda: next(asked.stream_ids([2**32]))):
+            with pytest.raises(RequestError, match="prompt 1: must be token ids from 0"):
+                ask()
+    assert not triton.requests
+
+
 def test_a_stream_gives_a_piece_a_token_and_the_whole_at_the_end() -> None:
     with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
         chunks = list(asked.stream("Mary has a little lamb.", output_length=4, stop=["lamb"]))

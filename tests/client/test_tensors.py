@@ -6,7 +6,7 @@ import pytest
 from ft_serving.client.errors import RequestError, ServerError
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.parameters import Parameters
-from ft_serving.client.tensors import encode, encode_words
+from ft_serving.client.tensors import check_prompts, encode, encode_words
 from tests.client.fake_triton import config
 
 UINT32 = ModelDescription.from_config(config("UINT32"))
@@ -91,20 +91,23 @@ def test_words_are_the_same_for_every_row() -> None:
 
 def test_prompts_that_cannot_be_sent_are_told_all_at_once() -> None:
     with pytest.raises(RequestError) as refused:
-        encode(UINT32, [[5], [], [5] * 2000], {"output_length": 49}, NO_WORDS)
-    _, second, third = str(refused.value).splitlines()
-    assert second == "  prompt 2: is empty"
-    assert third.startswith("  prompt 3: its 2000 tokens and the 49 to generate are more than the ")
+        check_prompts([[5], [], [5] * 2000, [5, -1], [2**31 - 1], [2**32]], {"output_length": 49})
+    _, empty, long, *wrong = [line.strip() for line in str(refused.value).splitlines()]
+    assert empty == "prompt 2: is empty"
+    assert long.startswith("prompt 3: its 2000 tokens and the 49 to generate are more than the ")
+    assert wrong == [
+        "prompt 4: must be token ids from 0 to 2147483647; got -1",
+        "prompt 6: must be token ids from 0 to 2147483647; got 4294967296",
+    ]
 
 
 def test_a_prompt_may_fill_the_context_exactly() -> None:
-    inputs = encode(UINT32, [[5] * 2000], {"output_length": 48}, NO_WORDS)
-    assert inputs["input_ids"].shape == (1, 2000)
+    check_prompts([[5] * 2000], {"output_length": 48})
 
 
 def test_no_prompt_and_too_many_are_refused() -> None:
     with pytest.raises(RequestError, match="there is no prompt"):
-        encode(UINT32, [], {}, NO_WORDS)
+        check_prompts([], {})
     with pytest.raises(RequestError, match="may have 4 prompts; got 5"):
         encode(UINT32, [[5]] * 5, {}, NO_WORDS)
 
