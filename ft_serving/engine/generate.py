@@ -108,8 +108,8 @@ class Engine:
             on_step: Is called for each unfinished request after each step, with all of its tensors
                 as they are, and with the final ones after its last step: n times for n generated
                 tokens of its longest row. An exception that it raises ends the whole batch.
-            cancelled: Is asked before each step for each unfinished request; one that is
-                cancelled is computed no further.
+            cancelled: Is asked before each step for each unfinished request, and in the first
+                step, which takes longer, on the way; one that is cancelled is computed no further.
 
         Returns:
             A result for each request; that of a cancelled one is not final.
@@ -135,13 +135,11 @@ def _run(
 ) -> None:
     """Advance all rows until they have finished or their requests are cancelled."""
     running = _still_running(jobs, cancelled)
-    # A batch computes neighbours of the same length together.
-    rows = sorted((row for job in running for row in job.rows), key=lambda row: len(row.prompt))
-    if not rows:
+    if not running:
         return
-    logits = batch.prefill([row.prompt for row in rows])
+    running, rows, logits = _start(batch, running, cancelled)
     starts = list(range(len(rows) + 1))
-    while True:
+    while rows:
         for row, (start, stop) in zip(rows, itertools.pairwise(starts), strict=True):
             row.advance(logits[start:stop])
         if on_step is not None:
@@ -162,6 +160,31 @@ def _run(
         rows = [row for row in rows if row in going_on]
         starts = [0, *itertools.accumulate(len(row.tokens) for row in rows)]
         logits = batch.step(np.array([token for row in rows for token in row.tokens], np.uint32))
+
+
+def _start(
+    batch: Batch, jobs: Sequence[_Job], cancelled: IsCancelled
+) -> tuple[list[_Job], list[Row], FloatArray]:
+    """Compute the prompts; return the jobs that are still wanted, their rows and these' logits."""
+    # A batch computes neighbours of the same length together.
+    rows = sorted(
+        ((row, job) for job in jobs for row in job.rows), key=lambda pair: len(pair[0].prompt)
+    )
+    unwanted: set[_Job] = set()
+
+    def is_wanted(place: int) -> bool:
+        job = rows[place][1]
+        if job not in unwanted and cancelled(job.index):
+            unwanted.add(job)
+        return job not in unwanted
+
+    logits = batch.prefill([row.prompt for row, _ in rows], is_wanted)
+    if unwanted:
+        places = [place for place, (_, job) in enumerate(rows) if job not in unwanted]
+        rows = [rows[place] for place in places]
+        logits = logits[places]
+        batch.select(np.array(places, np.intp))
+    return [job for job in jobs if job not in unwanted], [row for row, _ in rows], logits
 
 
 def _still_running(jobs: Sequence[_Job], cancelled: IsCancelled) -> list[_Job]:

@@ -1,6 +1,6 @@
 """What text generation needs of a model; the CPU's and the GPU's implementations share it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ft_serving.engine.arrays import FloatArray, IndexArray, TokenArray
@@ -14,8 +14,15 @@ class Batch(Protocol):
     next call.
     """
 
-    def prefill(self, prompts: Sequence[TokenArray]) -> FloatArray:
+    def prefill(
+        self, prompts: Sequence[TokenArray], is_wanted: Callable[[int], bool] = lambda _: True
+    ) -> FloatArray:
         """Start the rows, one a prompt of at least one token.
+
+        Args:
+            prompts: The rows' tokens.
+            is_wanted: Is asked on the way about the row that is computed; one that is no longer
+                wanted is left as it is, for the caller to drop.
 
         Returns:
             Logits of each row's next token, [rows, vocabulary].

@@ -7,6 +7,7 @@ those of the same length only.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -93,6 +94,10 @@ class _Group:
         self.scores = self._scores[: math.prod(shape)].reshape(shape)
 
 
+class _UnwantedError(Exception):
+    """Nobody waits for the row that is computed."""
+
+
 class NumpyBatch:
     """Implements `ft_serving.engine.model.Batch`.
 
@@ -113,15 +118,19 @@ class NumpyBatch:
         self._buffers: _Activations | None = None
         self._groups: list[_Group] = []
 
-    def prefill(self, prompts: Sequence[TokenArray]) -> FloatArray:
+    def prefill(
+        self, prompts: Sequence[TokenArray], is_wanted: Callable[[int], bool] = lambda _: True
+    ) -> FloatArray:
         """Start the rows, one a prompt of at least one token; see `Batch.prefill`."""
         self._lengths = [len(prompt) for prompt in prompts]
-        last = np.empty((len(prompts), self._model.config.hidden), np.float32)
+        last = np.zeros((len(prompts), self._model.config.hidden), np.float32)
         rows_by_prompt: dict[bytes, int] = {}
         for row, prompt in enumerate(prompts):
-            first = rows_by_prompt.setdefault(prompt.tobytes(), row)
-            if first == row:
-                last[row] = self._prefill_row(prompt, row)
+            first = rows_by_prompt.get(prompt.tobytes())
+            if first is None:
+                with contextlib.suppress(_UnwantedError):
+                    last[row] = self._prefill_row(prompt, row, is_wanted)
+                    rows_by_prompt[prompt.tobytes()] = row
             else:
                 used = slice(0, len(prompt))
                 self._cache[:, row, :, :, used] = self._cache[:, first, :, :, used]
@@ -195,16 +204,24 @@ class NumpyBatch:
             softmax(group.scores, group.scratch)
             np.matmul(group.scores, group.values[layer], out=group.context)
 
-    def _prefill_row(self, prompt: TokenArray, row: int) -> FloatArray:
+    def _prefill_row(
+        self, prompt: TokenArray, row: int, is_wanted: Callable[[int], bool]
+    ) -> FloatArray:
         """Fill a row's cache; return its last token's hidden values, [hidden].
 
         Prompts are not computed together, though that would be faster for short ones: what a
         matrix product gives for a row depends on its place among the others.
+
+        Raises:
+            _UnwantedError: The row is not wanted, or no longer.
         """
         buffers = _Activations(self._model, len(prompt))
         buffers.residual[:] = self._model.embedding[prompt]
 
         def attend(layer: int) -> None:
+            # Here, because a layer of a long prompt takes seconds.
+            if not is_wanted(row):
+                raise _UnwantedError
             self._attend_prompt(buffers, self._cache[layer, row, :, :, : len(prompt)])
 
         self._run_layers(buffers, np.arange(len(prompt)), Linear.many, attend)

@@ -25,8 +25,12 @@ class ScriptedBatch:
         self._model = model
         self._texts: list[tuple[int, ...]] = []
 
-    def prefill(self, prompts: Sequence[TokenArray]) -> FloatArray:
+    def prefill(
+        self, prompts: Sequence[TokenArray], is_wanted: Callable[[int], bool] = lambda _: True
+    ) -> FloatArray:
         self._texts = [tuple(prompt.tolist()) for prompt in prompts]
+        for row in range(len(prompts)):
+            is_wanted(row)
         return self._logits()
 
     def select(self, rows: IndexArray) -> None:

@@ -249,6 +249,27 @@ def test_a_cancelled_request_leaves_the_batch_and_the_others_go_on() -> None:
     assert [len(step) for step in model.computed] == [2, 2, 1, 1, 1]
 
 
+def test_a_request_cancelled_while_prompts_are_computed_leaves_before_its_first_token() -> None:
+    model = ScriptedModel(count_up)
+    asked = [0, 0]
+
+    def cancelled(index: int) -> bool:
+        asked[index] += 1
+        return index == 0 and asked[0] > 1
+
+    steps: list[int] = []
+    results = Engine(model).generate(
+        [request([[1], [1, 2, 3]], 5), request([[2, 3]], 2)],
+        lambda index, _: steps.append(index),
+        cancelled,
+    )
+    assert results[0].sequence_length.tolist() == [[3], [3]], "no token of it is made up"
+    assert not results[0].is_final
+    assert results[1].output_ids.tolist() == [[[2, 3, 4, 5]]]
+    assert steps == [1, 1]
+    assert model.computed[1:] == [[(2, 3, 4)]]
+
+
 def test_a_request_cancelled_before_the_start_is_not_computed_at_all() -> None:
     model = ScriptedModel(count_up)
     result = Engine(model).generate([request([[1]], 5)], cancelled=lambda _: True)[0]

@@ -125,3 +125,19 @@ def test_equal_prompts_are_computed_once_and_go_their_own_ways(model: NumpyModel
         alone = logits_of(model, np.append(text, following[row]).astype(np.uint32), 5)
         np.testing.assert_array_equal(behind_prompt[row], alone[0])
         np.testing.assert_array_equal(step[row], alone[1])
+
+
+def test_a_row_that_is_no_longer_wanted_is_left_within_its_layers(model: NumpyModel) -> None:
+    texts = [tokens(5, seed) for seed in (1, 1, 2)]
+    batch = model.new_batch(3, 6)
+    asked: list[int] = []
+
+    def is_wanted(row: int) -> bool:
+        asked.append(row)
+        return row > 0 or asked.count(0) < SHAPE.layers
+
+    found = batch.prefill(texts, is_wanted)
+    assert asked == [row for row in range(3) for _ in range(SHAPE.layers)]
+    for row in (1, 2):
+        alone = logits_of(model, texts[row], 5)
+        np.testing.assert_array_equal(found[row], alone[0], "an equal prompt has its own right")
