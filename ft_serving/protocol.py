@@ -20,6 +20,9 @@ MODEL_VERSION = "1"
 MAX_BATCH_SIZE = 1024
 """Rows a request or a merged batch may have; it reserves no memory."""
 
+RUNNING_METRIC = "ft_requests_running"
+"""The CPU backend's gauge of requests that it computes, among Triton's metrics."""
+
 VARIABLE = -1
 """A dimension whose size each request decides."""
 

@@ -21,6 +21,7 @@ from ft_serving.backend.release import open_engine
 from ft_serving.backend.watchdog import Watchdog
 from ft_serving.engine.request import AnyArray
 from ft_serving.errors import FtServingError
+from ft_serving.protocol import RUNNING_METRIC
 
 _set_capsule_name = ctypes.pythonapi.PyCapsule_SetName
 _set_capsule_name.argtypes = [ctypes.py_object, ctypes.c_char_p]
@@ -56,6 +57,13 @@ class TritonPythonModel:
             engine, streaming=config.streaming, output_types=config.output_types
         )
         self._watchdog = Watchdog()
+        # Triton itself counts requests that wait and requests that are done.
+        self._gauges = pb_utils.MetricFamily(
+            name=RUNNING_METRIC,
+            description="Requests that are computed at this moment",
+            kind=pb_utils.MetricFamily.GAUGE,
+        )
+        self._running = self._gauges.Metric(labels={"model": args["model_name"]})
 
     def execute(self, requests: Sequence[_Request]) -> None:
         """Answer requests that arrived together, as one batch.
@@ -64,7 +72,11 @@ class TritonPythonModel:
             DeliveryError: Responses were lost. The requests are answered with it, by Triton: their
                 senders count as closed, though nothing was sent.
         """
-        self._runner.run([_TritonCall(request) for request in requests])
+        self._running.set(len(requests))
+        try:
+            self._runner.run([_TritonCall(request) for request in requests])
+        finally:
+            self._running.set(0)
 
     def finalize(self) -> None:
         """Let the server unload the model."""

@@ -2,10 +2,12 @@
 
 import http.client
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ft_serving.protocol import RUNNING_METRIC
 from ft_serving.server.errors import InstallationError, TritonError
 from ft_serving.server.installation import Installation, lay_out_backends
 from ft_serving.server.output import ServerOutput
@@ -22,6 +25,12 @@ EXIT_TIMEOUT_SECONDS = 60
 """How long requests under way may take once the server was told to stop."""
 
 _POLL_SECONDS = 0.1
+
+# Longer than an answer is on its way to a client.
+_IDLE_SECONDS = 1.0
+
+# Metrics: requests that wait for the backend, and that it computes.
+_UNDER_WAY = ("nv_inference_pending_request_count", RUNNING_METRIC)
 
 
 class TritonProcess:
@@ -42,6 +51,7 @@ class TritonProcess:
     ) -> None:
         self._ports = ports
         self._is_stopping = False
+        self._was_idle = False
         self._backends = tempfile.TemporaryDirectory(prefix="ft-serving-")
         reader, writer = os.pipe()
         self._output = ServerOutput(os.fdopen(reader, errors="replace"), verbose=verbose)
@@ -106,7 +116,28 @@ class TritonProcess:
             self._process.kill()
         else:
             self._process.terminate()
+            threading.Thread(target=self._end_when_idle, daemon=True).start()
         self._is_stopping = True
+
+    def _end_when_idle(self) -> None:
+        """End it where it waits for nothing but clients to close their connections.
+
+        Triton waits for these until its time is up, and then fails. Where there are none it soon
+        answers no questions any more, and ends by itself.
+        """
+        idle_since = None
+        while self._process.returncode is None:
+            if not self._is_idle():
+                idle_since = None
+            elif idle_since is None:
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since > _IDLE_SECONDS:
+                self._was_idle = True
+                for file in _shared_memory(self._process.pid):
+                    file.unlink(missing_ok=True)
+                self._process.kill()
+                return
+            time.sleep(_POLL_SECONDS)
 
     def _reap(self) -> None:
         """Wait for the server's end; then end the process that runs its model, if it goes on."""
@@ -117,7 +148,7 @@ class TritonProcess:
 
     def _judge_end(self) -> None:
         code = self._process.returncode
-        if self._is_stopping and code in (0, -signal.SIGTERM):
+        if self._is_stopping and (self._was_idle or code in (0, -signal.SIGTERM)):
             return
         if self._is_stopping and code == -signal.SIGKILL:
             raise TritonError("Triton was killed; requests under way have no answer")
@@ -125,14 +156,34 @@ class TritonProcess:
         raise TritonError(f"Triton ended {how}: {self._output.failure()}")
 
     def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection(ADDRESS, self._ports.http, timeout=1)
-        try:
-            connection.request("GET", "/v2/health/ready")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return _answer(self._ports.http, "/v2/health/ready") is not None
+
+    def _is_idle(self) -> bool:
+        metrics = _answer(self._ports.metrics, "/metrics") or ""
+        counts = [re.findall(rf"^{name}{{.*}} (.+)$", metrics, re.M) for name in _UNDER_WAY]
+        return all(counts) and not any(float(count) for found in counts for count in found)
+
+
+def _answer(port: int, path: str) -> str | None:
+    """Return what Triton answers to a question, or None if it does not or refuses."""
+    connection = http.client.HTTPConnection(ADDRESS, port, timeout=1)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.read().decode() if response.status == http.HTTPStatus.OK else None
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _shared_memory(process: int) -> set[Path]:
+    """Return what a process shares in /dev/shm, which stays there when it is killed."""
+    try:
+        maps = Path(f"/proc/{process}/maps").read_text(encoding="utf-8")
+    except OSError:
+        return set()
+    return {Path(path) for path in re.findall(r" (/dev/shm/triton\S+)$", maps, re.M)}
 
 
 def _command(

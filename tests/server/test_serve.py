@@ -77,6 +77,13 @@ def config_of(storage: Path, release: str) -> Path:
     return Storage(storage).release(release) / CONFIG_PBTXT_PATH
 
 
+def shared_memory(server: Served) -> list[Path]:
+    """What Triton and its backend share, which has to go with them."""
+    family = server.process.children(recursive=True)
+    mapped = [file.path for one in family for file in one.memory_maps()]
+    return [Path(path) for path in mapped if "/shm/triton" in path]
+
+
 def ask_later(server: Served, output_len: int) -> tuple[threading.Thread, list[Any]]:
     """Ask for a long text in a thread; wait until it is under way."""
     answers: list[Any] = []
@@ -97,7 +104,9 @@ def test_a_release_serves_wherever_its_storage_is_mounted(remounted: Served, vol
 def test_metrics_are_served(remounted: Served) -> None:
     with closing(http.client.HTTPConnection(remounted.metrics, timeout=10)) as connection:
         connection.request("GET", "/metrics")
-        assert b"nv_inference_count" in connection.getresponse().read()
+        metrics = connection.getresponse().read()
+    assert b"nv_inference_count" in metrics
+    assert b'\nft_requests_running{model="fastertransformer"} 0\n' in metrics
 
 
 def test_it_says_where_it_is_and_what_to_type_next(remounted: Served, volume: Path) -> None:
@@ -138,6 +147,23 @@ def test_requests_under_way_are_finished_before_it_ends(
         assert server.errors.read_text() == ""
     assert Storage(storage).users(only_release(storage)) == []
     assert answers[0]["sequence_length"].tolist() == [[3006]]
+
+
+@pytest.mark.slow
+def test_a_connection_that_a_client_keeps_open_does_not_keep_it_up(storage: Path) -> None:
+    with served(storage, only_release(storage)) as server:
+        with closing(http.client.HTTPConnection(server.http, timeout=10)) as kept:
+            kept.request("GET", "/v2/health/ready")
+            kept.getresponse().read()
+            thread, answers = ask_later(server, 3000)
+            shared = shared_memory(server)
+            assert shared
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(30) == 0, "Triton itself would wait for a minute, and fail"
+            thread.join(10)
+        assert answers[0]["sequence_length"].tolist() == [[3006]]
+        assert server.errors.read_text() == ""
+    assert not any(file.exists() for file in shared)
 
 
 @pytest.mark.slow
