@@ -41,6 +41,8 @@ def test_all_is_ignored_but_what_is_named(name: str) -> None:
 def test_a_context_is_small_and_has_nothing_but_what_is_installed(name: str) -> None:
     files = context_files(name)
     assert files
+    [most] = re.findall(r"at most (\d+) files", (ROOT / "docs" / "images.md").read_text())
+    assert len(files) <= int(most), "docs/images.md says so"
     assert sum((ROOT / path).stat().st_size for path in files) < 1_000_000
     assert {path.parts[0] for path in files} <= {"LICENSE", "ft_serving", "images", "requirements"}
     assert [
@@ -64,9 +66,9 @@ def test_an_image_does_not_change_with_code_that_it_does_not_run() -> None:
         for name in NAMES
     }
     unused = {
-        "client": {"backend", "engine"},
-        "server-cpu": {"client", "diagnosis", "gate"},
-        "weights": {"backend", "client", "diagnosis", "engine", "gate"},
+        "client": {"backend", "engine", "preflight"},
+        "server-cpu": {"client", "diagnosis", "gate", "preflight"},
+        "weights": {"backend", "client", "diagnosis", "engine", "gate", "preflight"},
     }
     for name, packages in unused.items():
         assert not parts[name] & packages
