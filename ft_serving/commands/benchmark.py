@@ -58,6 +58,10 @@ def benchmark(
 ) -> None:
     """Measure tokens a second, time to the first token, and latencies."""
     levels = _concurrencies(concurrency)
+    if max(levels) > requests:
+        raise typer.BadParameter(
+            f"--concurrency {max(levels)} needs as many --requests at least; got {requests}"
+        )
     for file in (json_file, plot):
         if file is not None and not file.absolute().parent.is_dir():
             raise typer.BadParameter(f"{file}: there is no folder {file.absolute().parent}")

@@ -192,7 +192,12 @@ def test_a_benchmark_without_any_answer_ends_with_1(triton: FakeTriton) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [["--concurrency", "0"], ["--concurrency", "1,x"], ["--json", "/nowhere/figures.json"]],
+    [
+        ["--concurrency", "0"],
+        ["--concurrency", "1,x"],
+        ["--concurrency", "2,9", "--requests", "8"],
+        ["--json", "/nowhere/figures.json"],
+    ],
 )
 def test_wrong_usage_of_the_benchmark_ends_with_2(triton: FakeTriton, options: list[str]) -> None:
     done = benchmark(triton.url, *options)
