@@ -118,15 +118,19 @@ class HttpTransport:
 
     def stream(self, inputs: Inputs) -> Generator[Answer, None, None]:
         """See `Transport`; `inputs` has one row."""
-        begin = time.monotonic()
+        deadline = time.monotonic() + self._timeout_s
         # Flat: the endpoint puts the dimensions back itself.
         body = {name: tensor.ravel().tolist() for name, tensor in inputs.items()}
         with self._asked("POST", "generate_stream", self._timeout_s, body) as response:
-            for line in response:
-                if time.monotonic() - begin > self._timeout_s:
-                    raise too_slow(self._endpoint, self._timeout_s)
+            lines = iter(response)
+            while (left := deadline - time.monotonic()) > 0:
+                _limit_read(response, left)
+                line = next(lines, None)
+                if line is None:
+                    return
                 if line.startswith(b"data:"):
                     yield Answer.from_flat(self._event(line))
+            raise too_slow(self._endpoint, self._timeout_s)
 
     def close(self) -> None:
         """See `Transport`."""
@@ -235,6 +239,17 @@ def _pool(endpoint: Endpoint) -> urllib3.PoolManager:
             f"{scheme.upper()}_PROXY: must be like http://HOST:3128 or https://HOST:3128; got an "
             f"address that starts with {address.partition('://')[0]}://"
         ) from exc
+
+
+def _limit_read(response: urllib3.BaseHTTPResponse, seconds: float) -> None:
+    """Let the next read take no longer: urllib3's own limit begins anew with each.
+
+    Where a server closes its connection behind the answer, http.client has handed the socket on,
+    and that limit stays.
+    """
+    connection = getattr(response.connection, "sock", None)
+    if connection is not None:
+        connection.settimeout(seconds)
 
 
 def _triton_error(content: bytes) -> str | None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 
 import pytest
 
@@ -187,6 +188,20 @@ def test_a_stream_may_take_no_longer_than_a_request() -> None:
         triton.between_s = 0.2
         with pytest.raises(SlowError, match=r"within 0\.3 s"):
             list(asked.stream_ids([5], output_length=4))
+
+
+def test_a_stream_that_stands_still_takes_no_longer_either() -> None:
+    with FakeTriton(config(decoupled=True)) as triton, client(triton, timeout_s=1) as asked:
+        asked.model()
+        triton.between_s = 0.7
+        stream = asked.stream_ids([5], output_length=4)
+        begin = time.monotonic()
+        next(stream)
+        triton.between_s = 5
+        next(stream)
+        with pytest.raises(SlowError, match=r"within 1 s"):
+            next(stream)
+        assert time.monotonic() - begin < 1.4, "another second began with the last token"
 
 
 def test_a_name_without_an_address_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
