@@ -140,9 +140,10 @@ class NumpyBatch:
     def select(self, rows: IndexArray) -> None:
         """Go on with these rows, in this order; see `Batch.select`."""
         used = max(self._lengths)
-        cache = self._cache[:, :, :, :, :used]
         moved = np.flatnonzero(rows != np.arange(len(rows)))
-        cache[:, moved] = cache[:, rows[moved]]
+        # Layer by layer, because what is moved is copied twice.
+        for cache in self._cache[:, :, :, :, :used]:
+            cache[moved] = cache[rows[moved]]
         self._lengths = [self._lengths[row] for row in rows]
         self._buffers = None
 
@@ -246,6 +247,8 @@ class NumpyBatch:
             scores[:, :, begin:] += _FUTURE[: end - begin, : end - begin]
             softmax(scores, np.empty((*scores.shape[:2], 1), np.float32))
             np.matmul(scores, values[:, :end], out=context[:, begin:end])
+            # Else the next would be made beside them.
+            del scores
 
     def _logits(self, hidden: FloatArray) -> FloatArray:
         """Return the logits of hidden values [rows, hidden], [rows, vocabulary]."""
