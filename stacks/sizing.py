@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from ft_serving.dtypes import DType
+from ft_serving.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
 from ft_serving.weights.families.base import Split, TensorRule
 from ft_serving.weights.families.gptj import GPTJ
 from stacks.quantities import GIB, MIB
@@ -22,12 +23,6 @@ _TOKEN_BUFFERS = 30
 
 _HOST_BASE, _HOST_PER_GPU = 3 * GIB, GIB
 """Triton's process, and the CUDA context and pinned memory of each GPU."""
-
-_CPU_BASE = 512 * MIB
-"""Triton, Python and numpy."""
-
-_QUERY_TOKENS = 256
-"""Rows of a prompt whose attention the CPU engine computes at once."""
 
 _DOWNLOAD_BYTES_PER_S, _CONVERT_BYTES_PER_S = 10_000_000, 50_000_000
 """Speeds that a Job reaches on a slow network and a slow volume."""
@@ -130,14 +125,23 @@ def gpu_memory(
 
 def cpu_memory(dimensions: Dimensions, load: Load) -> Memory:
     """Return what the CPU engine needs; it computes in fp32, and prompts one by one."""
-    token = 7 * dimensions.hidden_size + 2 * dimensions.inner_size
-    scores = dimensions.heads * min(_QUERY_TOKENS, load.input_length)
     return Memory(
         weights=release_bytes(dimensions, DType.FP32),
-        cache=4 * _cache(dimensions, dimensions.layers, load),
-        workspace=_CPU_BASE
-        + 4 * load.input_length * (token + scores)
-        + 4 * load.batch * dimensions.vocabulary_size,
+        cache=cache_bytes(
+            layers=dimensions.layers,
+            hidden=dimensions.hidden_size,
+            rows=load.batch,
+            tokens=load.tokens,
+        ),
+        workspace=ENGINE_BASE_BYTES
+        + workspace_bytes(
+            hidden=dimensions.hidden_size,
+            inner=dimensions.inner_size,
+            heads=dimensions.heads,
+            vocabulary=dimensions.vocabulary_size,
+            rows=load.batch,
+            prompt=load.input_length,
+        ),
     )
 
 

@@ -127,7 +127,8 @@ class Engine:
     def _new_batch(self, plans: Sequence[RequestPlan]) -> Batch:
         rows = [row for plan in plans for row in plan.rows for _ in range(plan.beam_width)]
         capacity = max((len(row.prompt) + row.output_len for row in rows), default=0)
-        return self._model.new_batch(len(rows), capacity)
+        longest = max((len(row.prompt) for row in rows), default=0)
+        return self._model.new_batch(len(rows), capacity, longest)
 
 
 def _run(

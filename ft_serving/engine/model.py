@@ -50,12 +50,13 @@ class Model(Protocol):
         """The model's numbers."""
         ...
 
-    def new_batch(self, rows: int, capacity: int) -> Batch:
+    def new_batch(self, rows: int, capacity: int, longest_prompt: int) -> Batch:
         """Return an empty batch.
 
         Args:
             rows: It will never have more.
             capacity: Tokens that a row may grow to, prompt included.
+            longest_prompt: Tokens of the longest prompt.
 
         Raises:
             MemoryLimitError: It would not fit.

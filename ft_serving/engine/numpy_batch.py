@@ -16,35 +16,49 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ft_serving.engine.arrays import FloatArray, IndexArray, TokenArray
-from ft_serving.engine.config import GptJConfig
 from ft_serving.engine.errors import MemoryLimitError
 from ft_serving.engine.linear import Linear
 from ft_serving.engine.memory import memory_limit
 from ft_serving.engine.numpy_ops import add_bias_gelu, softmax
+from ft_serving.engine_memory import (
+    ENGINE_BASE_BYTES,
+    QUERY_TOKENS,
+    cache_bytes,
+    workspace_bytes,
+)
 
 if TYPE_CHECKING:
     from ft_serving.engine.numpy_model import NumpyModel
 
-# Queries of a prompt that attend at once, which bounds the scores to [heads, 256, prompt].
-_QUERY_TOKENS = 256
-
-_FUTURE = np.triu(np.full((_QUERY_TOKENS, _QUERY_TOKENS), -np.inf, np.float32), k=1)
+_FUTURE = np.triu(np.full((QUERY_TOKENS, QUERY_TOKENS), -np.inf, np.float32), k=1)
 
 
-def _new_cache(config: GptJConfig, rows: int, capacity: int) -> FloatArray:
+def _new_cache(model: NumpyModel, rows: int, capacity: int, longest_prompt: int) -> FloatArray:
     """Return [layers, rows, keys and values, heads, capacity, head size], not filled.
 
     Nothing is written, so pages that texts never grow to cost no memory. But where the system
     grants any amount, as Kubernetes has it, a request for millions of tokens would end the
-    process much later; so the limit is looked up here.
+    process much later; so all that the batch may come to need is compared with the limit here.
     """
-    shape = (config.num_layer, rows, 2, config.head_num, capacity, config.size_per_head)
-    needed, limit = math.prod(shape) * 4, memory_limit()
-    if needed > limit:
+    config = model.config
+    needed = cache_bytes(
+        layers=config.num_layer, hidden=config.hidden, rows=rows, tokens=capacity
+    ) + workspace_bytes(
+        hidden=config.hidden,
+        inner=config.inter_size,
+        heads=config.head_num,
+        vocabulary=config.vocab_size,
+        rows=rows,
+        prompt=longest_prompt,
+    )
+    free = max(0, memory_limit() - model.weight_bytes - ENGINE_BASE_BYTES)
+    if needed > free:
         raise MemoryLimitError(
-            f"keys and values of {rows} rows of {capacity} tokens need {needed / 2**30:.1f} GiB, "
-            f"there are {limit / 2**30:.1f}; ask for fewer rows or a smaller request_output_len"
+            f"{rows} rows of {capacity} tokens need {needed / 2**30:.1f} GiB, "
+            f"there are {free / 2**30:.1f} beside the model; ask for fewer rows or a smaller "
+            "request_output_len"
         )
+    shape = (config.num_layer, rows, 2, config.head_num, capacity, config.size_per_head)
     return np.empty(shape, np.float32)
 
 
@@ -105,14 +119,15 @@ class NumpyBatch:
         model: The model to compute.
         rows: The batch will never have more.
         capacity: Tokens that a row may grow to, prompt included.
+        longest_prompt: Tokens of the longest prompt.
 
     Raises:
-        MemoryLimitError: The keys and values would not fit.
+        MemoryLimitError: It would not fit.
     """
 
-    def __init__(self, model: NumpyModel, rows: int, capacity: int) -> None:
+    def __init__(self, model: NumpyModel, rows: int, capacity: int, longest_prompt: int) -> None:
         self._model = model
-        self._cache = _new_cache(model.config, rows, capacity)
+        self._cache = _new_cache(model, rows, capacity, longest_prompt)
         self._scale = np.float32(1 / math.sqrt(model.config.size_per_head))
         self._lengths: list[int] = []
         self._buffers: _Activations | None = None
@@ -241,8 +256,8 @@ class NumpyBatch:
         query = buffers.query.swapaxes(0, 1)
         context = buffers.context_heads.swapaxes(0, 1)
         length = query.shape[1]
-        for begin in range(0, length, _QUERY_TOKENS):
-            end = min(begin + _QUERY_TOKENS, length)
+        for begin in range(0, length, QUERY_TOKENS):
+            end = min(begin + QUERY_TOKENS, length)
             scores = np.matmul(query[:, begin:end], keys[:, :end].swapaxes(1, 2))
             scores[:, :, begin:] += _FUTURE[: end - begin, : end - begin]
             softmax(scores, np.empty((*scores.shape[:2], 1), np.float32))

@@ -44,11 +44,12 @@ class NumpyModel:
         self.norm = LayerNorm(weights.norm_weight, weights.norm_bias, layer_norm_epsilon)
         self.head = Linear(weights.head.T)
         self.head_bias = weights.head_bias
+        self.weight_bytes = weights.nbytes
         self._rotations = rotary_table(_FIRST_POSITIONS, config.rotary_embedding)
 
-    def new_batch(self, rows: int, capacity: int) -> NumpyBatch:
+    def new_batch(self, rows: int, capacity: int, longest_prompt: int) -> NumpyBatch:
         """Return an empty batch; see `ft_serving.engine.model.Model.new_batch`."""
-        return NumpyBatch(self, rows, capacity)
+        return NumpyBatch(self, rows, capacity, longest_prompt)
 
     def rotations(self, positions: int) -> npt.NDArray[np.complex64]:
         """Return the rotations of at least the first `positions` positions."""

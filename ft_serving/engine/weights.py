@@ -5,7 +5,7 @@ The files are headerless little-endian arrays in row-major order, named and cut 
 a layer are stored [in, out]; the embedding and the output head are [vocabulary, hidden].
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,13 @@ class GptJWeights:
     norm_bias: FloatArray
     head: FloatArray
     head_bias: FloatArray
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that they take."""
+        own = (self.embedding, self.norm_weight, self.norm_bias, self.head, self.head_bias)
+        layers = (getattr(layer, one.name) for layer in self.layers for one in fields(layer))
+        return sum(array.nbytes for array in (*own, *layers))
 
 
 def open_weights(folder: Path, config: GptJConfig, tensor_parallel: int) -> GptJWeights:

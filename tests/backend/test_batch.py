@@ -74,10 +74,10 @@ class SmallModel(ScriptedModel):
 
     limit = 20
 
-    def new_batch(self, rows: int, capacity: int) -> ScriptedBatch:
+    def new_batch(self, rows: int, capacity: int, longest_prompt: int) -> ScriptedBatch:
         if rows * capacity > self.limit:
             raise MemoryLimitError(f"{rows} rows of {capacity} tokens are too much")
-        return super().new_batch(rows, capacity)
+        return super().new_batch(rows, capacity, longest_prompt)
 
 
 @pytest.fixture(autouse=True)
@@ -192,7 +192,7 @@ def test_a_call_that_does_not_fit_alone_is_refused() -> None:
 def test_memory_that_the_system_denies_is_an_error_of_that_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def new_batch(self: SmallModel, rows: int, capacity: int) -> ScriptedBatch:
+    def new_batch(self: SmallModel, rows: int, capacity: int, longest_prompt: int) -> ScriptedBatch:
         if capacity > self.limit:
             raise MemoryError("Unable to allocate 9 EiB")
         return ScriptedBatch(self)

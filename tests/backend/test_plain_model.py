@@ -147,7 +147,7 @@ INVALID: dict[str, tuple[Tensors, str]] = {
         "input_lengths: must be from 1 to 6; got 7",
     ),
     "nothing to generate": (question(0), "request_output_len: must be from 1 to"),
-    "too much to generate": (question(2**31 - 7), "keys and values of 1 rows of"),
+    "too much to generate": (question(2**31 - 7), "1 rows of 2147483647 tokens need"),
     "more than an int holds": (question(2**32 - 1), "request_output_len: must be from 1 to"),
     "two lengths for one row": (
         question() | {"request_output_len": np.array([[3, 4]])},

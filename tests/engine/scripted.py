@@ -69,7 +69,7 @@ class ScriptedModel:
             weight_data_type=DType.FP32,
         )
 
-    def new_batch(self, rows: int, capacity: int) -> ScriptedBatch:
+    def new_batch(self, rows: int, capacity: int, longest_prompt: int) -> ScriptedBatch:
         return ScriptedBatch(self)
 
 

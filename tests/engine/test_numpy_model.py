@@ -27,7 +27,7 @@ def open_model(folder: Path, tensor_parallel: int = 1, **options: float) -> Nump
 
 def logits_of(model: NumpyModel, text: TokenArray, prompt: int) -> FloatArray:
     """Logits behind the prompt and behind each further token."""
-    batch = model.new_batch(1, len(text))
+    batch = model.new_batch(1, len(text), prompt)
     rows = [batch.prefill([text[:prompt]])]
     rows += [batch.step(text[place : place + 1]) for place in range(prompt, len(text))]
     return np.concatenate(rows)
@@ -90,17 +90,17 @@ def test_prompts_longer_than_a_block_of_queries_attend_to_all_before(
 
 def test_positions_beyond_the_first_table_of_rotations_are_right(model: NumpyModel) -> None:
     text = tokens(2060)
-    batch = model.new_batch(1, 2060)
+    batch = model.new_batch(1, 2060, 2060)
     batch.prefill([text[:2040]])
     for place in range(2040, 2059):
         batch.step(text[place : place + 1])
-    expected = model.new_batch(1, 2060).prefill([text])
+    expected = model.new_batch(1, 2060, 2060).prefill([text])
     np.testing.assert_allclose(batch.step(text[2059:]), expected, rtol=0, atol=1e-4)
 
 
 def test_selected_rows_go_on_from_their_own_past(model: NumpyModel) -> None:
     texts = [tokens(5, seed) for seed in range(3)]
-    batch = model.new_batch(4, 10)
+    batch = model.new_batch(4, 10, 5)
     batch.prefill(texts)
     batch.select(np.array([2, 0, 2, 0]))
     found = batch.step(np.array([7, 8, 9, 10], np.uint32))
@@ -117,7 +117,7 @@ def test_selected_rows_go_on_from_their_own_past(model: NumpyModel) -> None:
 
 def test_equal_prompts_are_computed_once_and_go_their_own_ways(model: NumpyModel) -> None:
     texts = [tokens(5, seed) for seed in (1, 2, 1)]
-    batch = model.new_batch(3, 6)
+    batch = model.new_batch(3, 6, 5)
     behind_prompt = batch.prefill(texts).copy()
     following = np.array([7, 8, 9], np.uint32)
     step = batch.step(following)
@@ -129,7 +129,7 @@ def test_equal_prompts_are_computed_once_and_go_their_own_ways(model: NumpyModel
 
 def test_a_row_that_is_no_longer_wanted_is_left_within_its_layers(model: NumpyModel) -> None:
     texts = [tokens(5, seed) for seed in (1, 1, 2)]
-    batch = model.new_batch(3, 6)
+    batch = model.new_batch(3, 6, 5)
     asked: list[int] = []
 
     def is_wanted(row: int) -> bool:
