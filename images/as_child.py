@@ -6,6 +6,9 @@
 Triton handles SIGTERM only once its models are loaded. Before that the signal's default ends any
 process but a container's first, for which the kernel drops it: a pod that is deleted while it loads
 12 GB would go on until its grace period ends. So Triton must not be the first process.
+
+In arguments, {unknown} becomes a value that nobody knows, another one in each start: Triton closes
+an API by a header's value that a client would have to send. It ends in what no header has.
 """
 
 import os
@@ -13,6 +16,7 @@ import signal
 import sys
 
 HANDED_ON = {signal.SIGTERM, signal.SIGINT}
+UNKNOWN = "{unknown}"
 
 
 def main(program: str, *arguments: str) -> int:
@@ -20,9 +24,9 @@ def main(program: str, *arguments: str) -> int:
     # Blocked and then waited for: a signal that comes at any moment is kept.
     signals = {signal.SIGCHLD, *HANDED_ON}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    child = os.posix_spawn(
-        program, [program, *arguments], os.environ, setsigmask=(), setsigdef=HANDED_ON
-    )
+    value = f"{os.urandom(16).hex()}\n"
+    command = [program, *(argument.replace(UNKNOWN, value) for argument in arguments)]
+    child = os.posix_spawn(program, command, os.environ, setsigmask=(), setsigdef=HANDED_ON)
     while True:
         number = signal.sigwait(signals)
         if number in HANDED_ON:

@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -206,8 +207,22 @@ def _command(
         "--allow-gpu-metrics=false",
         # No memory to exchange with GPUs.
         "--pinned-memory-pool-byte-size=0",
+        *_restrictions(),
         f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
         f"--log-info={str(verbose).lower()}",
+    ]
+
+
+def _restrictions() -> list[str]:
+    """Close what lets a client name memory of this machine that Triton then reads and writes.
+
+    Triton lets in who sends the value as a header. The line's end keeps out who has read it among
+    the arguments of processes: no header has one.
+    """
+    value = f"{secrets.token_hex(16)}\n"
+    return [
+        f"--http-restricted-api=shared-memory:restricted={value}",
+        f"--grpc-restricted-protocol=shared-memory:restricted={value}",
     ]
 
 

@@ -1,5 +1,6 @@
 """The first process of the servers' containers."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -51,3 +52,12 @@ def test_arguments_arrive_as_they_are() -> None:
         [str(AS_CHILD), "/usr/bin/printf", "<%s>", "a b", "", "*"], capture_output=True, text=True
     )
     assert done.stdout == "<a b><><*>"
+
+
+def test_what_nobody_is_to_know_is_another_each_time_and_fits_in_no_header() -> None:
+    command = [str(AS_CHILD), "/usr/bin/printf", "%s|", "a={unknown}", "b={unknown}"]
+    first, second = (
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)
+    )
+    assert re.fullmatch(r"a=([0-9a-f]{32}\n)\|b=\1\|", first)
+    assert first != second

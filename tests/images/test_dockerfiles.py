@@ -150,6 +150,13 @@ def test_a_server_is_triton_as_a_child_of_the_first_process(name: str) -> None:
     )
 
 
+def test_no_client_of_the_cpu_server_can_name_memory_to_read_and_write() -> None:
+    # As `ft-serving serve` starts it, whose test asks a real one.
+    words = read_dockerfile("server-cpu").stages[-1][-1].words()
+    for option in ("--http-restricted-api", "--grpc-restricted-protocol"):
+        assert f"{option}=shared-memory:restricted={{unknown}}" in words
+
+
 @servers
 def test_a_server_says_when_it_is_ready(name: str) -> None:
     dockerfile = read_dockerfile(name)

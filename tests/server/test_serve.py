@@ -1,6 +1,7 @@
 """`ft-serving serve`, as people run it."""
 
 import http.client
+import json
 import os
 import shutil
 import signal
@@ -107,6 +108,23 @@ def test_metrics_are_served(remounted: Served) -> None:
         metrics = connection.getresponse().read()
     assert b"nv_inference_count" in metrics
     assert b'\nft_requests_running{model="fastertransformer"} 0\n' in metrics
+
+
+def test_a_client_cannot_name_memory_to_read_and_write(remounted: Served) -> None:
+    register = {"key": "/anything", "offset": 0, "byte_size": 1024}
+    with closing(http.client.HTTPConnection(remounted.http, timeout=10)) as connection:
+        for kind in ("system", "cuda"):
+            path = f"/v2/{kind}sharedmemory/region/x/register"
+            connection.request("POST", path, json.dumps(register))
+            response = connection.getresponse()
+            assert (response.status, b"restricted" in response.read()) == (403, True)
+    with (
+        tritonclient.grpc.InferenceServerClient(remounted.grpc) as client,
+        pytest.raises(InferenceServerException, match="This protocol is restricted"),
+    ):
+        client.register_system_shared_memory("x", "/anything", 1024)
+    for ask, address in ((ask_http, remounted.http), (ask_grpc, remounted.grpc)):
+        assert generated(ask(address, question())) == GOLDEN["output_ids"]
 
 
 def test_it_says_where_it_is_and_what_to_type_next(remounted: Served, volume: Path) -> None:
