@@ -1,7 +1,7 @@
 """From FasterTransformer's output tensors to what was generated."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -42,6 +42,17 @@ class Completion:
     ended: bool
     cum_log_prob: float | None = None
     log_probs: tuple[float, ...] | None = None
+
+    def without(self, end_id: int | None) -> Self:
+        """The same text before its end token, if it has one."""
+        if self.output_ids[-1:] != (end_id,):
+            return self
+        return replace(
+            self,
+            output_ids=self.output_ids[:-1],
+            ended=False,
+            log_probs=self.log_probs and self.log_probs[:-1],
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -248,6 +248,26 @@ def test_a_stream_that_ends_before_its_text_goes_on_behind_what_it_gave() -> Non
             list(asked.stream_ids([5], output_length=4))
 
 
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "as long as asked"])
+def test_a_stream_merged_with_a_longer_prompts_has_its_own_tokens(ends: bool) -> None:
+    # NVIDIA's backend counts from the longest prompt of all, here of 10 tokens, and fills rows.
+    end, count = 1, 3
+    rows = [[5, *TEXT[:n], *[end] * (14 - 1 - n)] for n in range(1, count + 1)]
+    counts = [10 + n for n in range(1, count + 1)]
+    if ends:
+        rows, counts = [*rows, rows[-1]], [*counts, 10 + count + 1]
+    values = [
+        {"output_ids": row, "sequence_length": length}
+        for row, length in zip(rows, counts, strict=True)
+    ]
+    body = "".join(f"data: {json.dumps(value)}\n\n" for value in values).encode()
+    with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
+        asked.model()
+        triton.faults.append(Fault(body=body))
+        pieces = list(asked.stream_ids([5], output_length=4 if ends else count, end_id=end))
+    assert pieces == [(token,) for token in TEXT[:count]] + [(end,)] * ends
+
+
 @pytest.mark.usefixtures("no_pauses")
 def test_a_stream_that_broke_off_does_not_go_on_with_another_text() -> None:
     with FakeTriton(config(decoupled=True)) as triton, client(triton, wait_s=60) as asked:
