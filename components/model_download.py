@@ -111,6 +111,15 @@ class ModelDownload(pulumi.ComponentResource):
                 namespace=args.gate_identity.namespace,
                 labels=labels("gate"),
                 annotations=ANNOTATIONS,
+                # One that an `up` made which was killed is in no state: it goes with its download.
+                owner_references=[
+                    k8s.meta.v1.OwnerReferenceArgs(
+                        api_version="batch/v1",
+                        kind="Job",
+                        name=job.metadata.apply(lambda metadata: str(metadata.name)),
+                        uid=job.metadata.apply(lambda metadata: str(metadata.uid)),
+                    )
+                ],
             ),
             spec=job_spec(
                 JobPod(

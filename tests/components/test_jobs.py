@@ -76,6 +76,12 @@ def test_a_download_that_is_run_again_is_waited_for_again() -> None:
     ]
 
 
+def test_the_gate_of_a_download_goes_with_it() -> None:
+    (owner,) = download_gate().inputs["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"]) == ("Job", name(download()))
+    assert owner["uid"]
+
+
 def test_the_download_is_known_once_its_gate_has_seen_it_succeed() -> None:
     assert made("ModelDownload").outputs["it"] == {"job": name(download())}
 

@@ -81,11 +81,22 @@ def release(argument: int, *asked: str) -> Changes:
             "metadata.name",
             f"{new}[{argument}]",
         ),
-        change("model-download-gate", "replace", "metadata.name", f"{new}[0]"),
+        change("model-download-gate", "replace", "metadata.name", *OWNER, f"{new}[0]"),
         change("release-collection", "replace", "metadata.name", f"{new}[2]"),
     }
 
 
+def placed(field: str) -> Changes:
+    """The service goes to other nodes, and so do the Jobs, which find nothing to do."""
+    new, job = f"spec.template.spec.{field}", "spec.template.spec.containers[0].args[0]"
+    return serve(f"{PREDICTOR}.{field}", asked=(new,)) | {
+        change("model-download", "replace", new),
+        change("model-download-gate", "replace", "metadata.name", *OWNER, job, new),
+        change("release-collection", "replace", new),
+    }
+
+
+OWNER = ("metadata.ownerReferences[0].name", "metadata.ownerReferences[0].uid")
 PREDICTOR = "spec.predictor"
 IMAGE = "spec.template.spec.containers[0].image"
 LIMITS = ("resources.limits", "resources.requests")
@@ -119,8 +130,8 @@ TABLE: list[tuple[dict[str, Any], Changes]] = [
     ({"storage.size": "2Gi"}, frozenset({change("storage", "update", SIZE)})),
     ({"storage.size": "1024Mi"}, frozenset()),
     ({"storage.protect": False}, frozenset()),
-    ({"scheduling.region": "LAS1"}, serve(f"{PREDICTOR}.affinity")),
-    ({"scheduling.tolerations": [{"key": "spot"}]}, serve(f"{PREDICTOR}.tolerations")),
+    ({"scheduling.region": "LAS1"}, placed("affinity")),
+    ({"scheduling.tolerations": [{"key": "spot"}]}, placed("tolerations")),
     (
         {"image.client.args.BASE_IMAGE": "localhost:5000/platform/other:current"},
         frozenset(
