@@ -1,11 +1,8 @@
 """From a checkpoint to a valid release, and every way in which that may fail."""
 
 import errno
-import io
-import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ import numpy as np
 import pytest
 
 from ft_serving.dtypes import DType
-from ft_serving.errors import FtServingError, IntegrityError, StorageError
+from ft_serving.errors import IntegrityError, StorageError
 from ft_serving.progress import Progress
 from ft_serving.weights.convert import convert
 from ft_serving.weights.errors import (
@@ -21,52 +18,15 @@ from ft_serving.weights.errors import (
     CheckpointError,
     ConversionError,
     PlanError,
-    ReleaseError,
 )
-from ft_serving.weights.manifest import Manifest, read_manifest
-from ft_serving.weights.prepare import Outcome, Prepared, Settings, prepare
+from ft_serving.weights.manifest import read_manifest
+from ft_serving.weights.prepare import Outcome
 from ft_serving.weights.source import LocalSource
 from ft_serving.weights.storage import Storage
 from ft_serving.weights.verify import check_content, check_sizes
 from tests.weights.models import CONFIG, random_checkpoint, random_values, state_dict
 from tests.weights.models import write_checkpoint as write
-
-SETTINGS = Settings(
-    dtype=DType.FP16,
-    compute_dtype=DType.FP16,
-    tensor_parallel=2,
-    pipeline_parallel=1,
-    streaming=False,
-)
-
-
-class World:
-    """A checkpoint, a storage, and what was said."""
-
-    def __init__(self, root: Path) -> None:
-        self.checkpoint = random_checkpoint(root / "tiny-model")
-        self.storage = Storage(root / "storage")
-        self.storage.create()
-        self.said = io.StringIO()
-
-    def prepare(self, settings: Settings = SETTINGS, **changes: Any) -> Prepared:
-        progress = Progress(self.said)
-        source = LocalSource(self.checkpoint, (), progress)
-        return prepare(source, replace(settings, **changes), self.storage, progress)
-
-    def refused(self, error: type[FtServingError], **changes: Any) -> str:
-        """Prepare in vain; check that nothing is left that could be taken for a release."""
-        before = self.storage.release_names()
-        with pytest.raises(error) as caught:
-            self.prepare(**changes)
-        assert self.storage.release_names() == before
-        assert self.storage.leftovers() == []
-        return str(caught.value)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+from tests.weights.world import World
 
 
 def test_a_release_has_the_layout_that_triton_and_fastertransformer_expect(world: World) -> None:
@@ -170,14 +130,6 @@ def test_releases_with_the_same_weights_share_their_files(
     assert check_content(second.folder, Progress(world.said)) == []
 
 
-def test_damaged_weights_are_not_shared(world: World) -> None:
-    first = world.prepare()
-    flip_a_byte(first.folder / "fastertransformer/1/model.wte.bin")
-    second = world.prepare(streaming=True)
-    assert second.outcome is Outcome.CONVERTED
-    assert check_content(second.folder, Progress(world.said)) == []
-
-
 def test_a_volume_without_hard_links_gets_converted_weights(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,183 +142,6 @@ def test_a_volume_without_hard_links_gets_converted_weights(
     second = world.prepare(streaming=True)
     assert second.outcome is Outcome.CONVERTED
     assert check_content(second.folder, Progress(world.said)) == []
-
-
-def flip_a_byte(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def truncate(path: Path) -> None:
-    os.truncate(path, path.stat().st_size - 1)
-
-
-def test_a_short_file_makes_a_release_invalid_and_it_is_made_again(world: World) -> None:
-    first = world.prepare()
-    truncate(first.folder / "fastertransformer/1/model.lm_head.bias.bin")
-    second = world.prepare()
-    assert second.outcome is Outcome.CONVERTED
-    assert second.folder == first.folder
-    assert check_content(second.folder, Progress(world.said)) == []
-    assert "model.lm_head.bias.bin: has 191 bytes, must have 192" in world.said.getvalue()
-
-
-def test_a_release_that_is_deleted_while_it_is_checked_is_made_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = world.prepare()
-
-    def check_and_delete(*args: Any) -> list[str]:
-        problems = check_content(*args)
-        world.storage.delete_release(first.manifest.spec.name)
-        return problems
-
-    monkeypatch.setattr("ft_serving.weights.prepare.check_content", check_and_delete)
-    assert world.prepare().outcome is Outcome.CONVERTED
-    assert check_content(first.folder, Progress(world.said)) == []
-
-
-@pytest.mark.parametrize("name", ["config.pbtxt", "1/config.ini"])
-def test_an_altered_config_of_the_same_size_is_noticed_at_once(world: World, name: str) -> None:
-    first = world.prepare()
-    flip_a_byte(first.folder / "fastertransformer" / name)
-    assert len(check_sizes(first.folder)) == 1
-    assert world.prepare().outcome is Outcome.CONVERTED
-
-
-def test_an_altered_weight_of_the_same_size_is_noticed_by_its_hash(world: World) -> None:
-    folder = world.prepare().folder
-    flip_a_byte(folder / "fastertransformer/1/model.wte.bin")
-    assert check_sizes(folder) == []
-    (problem,) = check_content(folder, Progress(world.said))
-    assert problem.startswith("fastertransformer/1/model.wte.bin: has sha256 ")
-    assert world.prepare().outcome is Outcome.CONVERTED, "a server would refuse it"
-    assert check_content(folder, Progress(world.said)) == []
-
-
-def test_missing_and_stray_files_are_named(world: World) -> None:
-    folder = world.prepare().folder
-    (folder / "fastertransformer/1/model.wte.bin").unlink()
-    (folder / "fastertransformer/1/model.extra.bin").write_bytes(b"")
-    assert check_sizes(folder) == [
-        "fastertransformer/1/model.extra.bin: is not in the manifest",
-        "fastertransformer/1/model.wte.bin: cannot be read: No such file or directory",
-    ]
-
-
-def test_a_release_that_goes_away_while_it_is_checked_is_one_with_problems(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = world.prepare().folder
-
-    def read_and_delete(release: Path) -> Manifest:
-        manifest = read_manifest(release)
-        shutil.rmtree(release)
-        return manifest
-
-    monkeypatch.setattr("ft_serving.weights.verify.read_manifest", read_and_delete)
-    assert "fastertransformer/1: cannot be read: No such file or directory" in check_sizes(folder)
-
-
-def test_a_damaged_release_in_use_is_not_touched(world: World) -> None:
-    first = world.prepare()
-    truncate(first.folder / "fastertransformer/1/model.wte.bin")
-    with world.storage.lease(first.manifest.spec.name):
-        message = world.refused(ReleaseError)
-    assert "model.wte.bin" in message
-    assert "in use by process" in message
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda text: text[: len(text) // 2],
-        lambda text: "[]",
-        lambda text: text.replace('"manifest_version": 1', '"manifest_version": 0'),
-        lambda text: text.replace('"tensor_parallel": 2', '"tensor_parallel": 1'),
-        lambda text: text.replace('"dtype": "fp16"', '"dtype": "fp8"'),
-        lambda text: text.replace("fastertransformer/config.pbtxt", "../../config.pbtxt"),
-        lambda text: json.dumps({**json.loads(text), "release": "other"}),
-        lambda text: json.dumps({**json.loads(text), "surprise": 1, "files": None}),
-        lambda text: text.replace('"release":', '"released":'),
-        lambda text: text.replace('"repository": "tiny-model"', '"repository": 5'),
-        lambda text: json.dumps({**json.loads(text), "created": 5}),
-        lambda text: text.replace("fastertransformer/config.pbtxt", "a\\u0000b"),
-        lambda text: text.replace("fastertransformer/config.pbtxt", "a\\ud800b"),
-        lambda text: json.dumps({**json.loads(text), "architecture": None}),
-        lambda text: json.dumps({**json.loads(text), "source": [None]}),
-    ],
-    ids=[
-        *("cut", "list", "older", "settings", "unknown-dtype", "outside", "renamed", "no-files"),
-        *("no-release", "number-for-a-name", "number-for-a-date", "nul", "surrogate"),
-        *("no-architecture", "no-source-file"),
-    ],
-)
-def test_a_manifest_that_is_damaged_or_older_is_told_and_replaced(
-    world: World, damage: Any
-) -> None:
-    first = world.prepare()
-    manifest = first.folder / "fastertransformer/1/manifest.json"
-    manifest.write_text(damage(manifest.read_text()))
-    with pytest.raises(ReleaseError, match=r"manifest\.json: .*[Pp]repare the release again"):
-        check_sizes(first.folder)
-    assert world.prepare().outcome is Outcome.CONVERTED
-    assert check_content(first.folder, Progress(world.said)) == []
-
-
-def moved(world: World, tmp_path: Path) -> Prepared:
-    """Prepare a release, and move its storage."""
-    first = world.prepare()
-    world.storage = Storage(world.storage.root.rename(tmp_path / "moved"))
-    return first
-
-
-def test_a_release_of_a_moved_storage_gets_a_config_for_its_new_path(
-    world: World, tmp_path: Path
-) -> None:
-    first = moved(world, tmp_path)
-    weights = "fastertransformer/1/model.wte.bin"
-    before = (world.storage.release(first.folder.name) / weights).stat().st_ino
-    second = world.prepare()
-    assert second.outcome is Outcome.LINKED, "sound weights are not converted again"
-    assert (second.folder / weights).stat().st_ino == before
-    pbtxt = (second.folder / "fastertransformer/config.pbtxt").read_text()
-    assert f'string_value: "{second.folder}/fastertransformer/1"' in pbtxt
-    assert check_content(second.folder, Progress(world.said)) == []
-    assert world.storage.leftovers() == []
-    assert world.prepare().outcome is Outcome.FOUND
-
-
-def test_a_moved_release_in_use_is_not_touched(world: World, tmp_path: Path) -> None:
-    first = moved(world, tmp_path)
-    folder = world.storage.release(first.folder.name)
-    with world.storage.lease(first.folder.name):
-        assert "config.pbtxt: is for another folder than" in world.refused(ReleaseError)
-    assert check_content(folder, Progress(world.said)) == []
-
-
-def test_a_mending_that_fails_leaves_the_moved_release_as_it_was(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = moved(world, tmp_path)
-
-    def full(path: Path) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-    with monkeypatch.context() as patch:
-        patch.setattr("ft_serving.weights.prepare.flush", full)
-        assert "is full" in world.refused(StorageError)
-    folder = world.storage.release(first.folder.name)
-    assert check_content(folder, Progress(world.said)) == []
-    assert world.prepare().outcome is Outcome.LINKED
-
-
-def test_a_release_under_another_name_is_refused(world: World) -> None:
-    first = world.prepare()
-    moved = first.folder.rename(first.folder.with_name("renamed"))
-    with pytest.raises(ReleaseError, match="and it lies in renamed"):
-        check_sizes(moved)
 
 
 def test_both_parallel_sizes_are_checked_before_anything_is_written(world: World) -> None:

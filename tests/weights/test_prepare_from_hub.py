@@ -25,7 +25,7 @@ from ft_serving.weights.verify import check_sizes
 from local_platform.hub.server import HubServer
 from tests.weights.models import random_checkpoint
 from tests.weights.test_commands import LARGER, command, ft_serving, releases
-from tests.weights.test_prepare import SETTINGS
+from tests.weights.world import SETTINGS
 
 MODELS = Path(__file__).parents[2] / "models"
 
