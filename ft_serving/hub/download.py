@@ -5,9 +5,7 @@ from its beginning on, so that a file is verified right after its last part has 
 """
 
 import errno
-import os
 import shutil
-import sys
 import threading
 import time
 from collections import deque
@@ -25,9 +23,6 @@ from ft_serving.progress import Progress, Task, format_bytes
 
 # A thread that is just connecting can't be woken; it is left behind, and writes nothing more.
 _LONGEST_STOP_S = 2.0
-
-# Weights in the scheduler fall by a fifth with each step.
-_NICER = 5
 
 
 def download(
@@ -228,7 +223,6 @@ class _Workers:
                 item.partial.close()
 
     def _run(self) -> None:
-        _yield_to_hashing()
         try:
             while True:
                 with self._changed:
@@ -288,14 +282,3 @@ class _Workers:
         with self._changed:
             if self._changed.wait_for(lambda: self._stopped, seconds):
                 raise AbortedError
-
-
-def _yield_to_hashing() -> None:
-    """Let the hash go first where cores are few: it is one thread's, and ends the download.
-
-    Linux has a priority for each thread.
-    """
-    if sys.platform == "linux":
-        thread = threading.get_native_id()
-        nice = os.getpriority(os.PRIO_PROCESS, thread)
-        os.setpriority(os.PRIO_PROCESS, thread, nice + _NICER)
