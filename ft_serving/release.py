@@ -11,6 +11,11 @@ CONVERTER_VERSION = 1
 """Rises when the same source and settings come to give other bytes."""
 
 
+def is_commit(revision: str) -> bool:
+    """Whether a revision on the hub is a commit's full name, which no push moves."""
+    return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReleaseSpec:
     """Everything that decides the bytes of a release, of its weights and of its config.pbtxt.

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from ft_serving.client.errors import TokenizerError
 from ft_serving.hub.client import Hub
+from ft_serving.release import is_commit
 
 DEFAULT_TOKENIZER = "EleutherAI/gpt-j-6b@47e169305d2e8376be1d31e765533382721b2cc1"
 """That of the published GPT-J 6B."""
@@ -92,7 +93,7 @@ def _cache(environment: Mapping[str, str]) -> Path:
 
 def _cached(cache: Path, revision: str) -> bytes | None:
     """The cached content at a commit, if it is there and whole: its name holds its hash."""
-    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+    if not is_commit(revision):
         return None
     for path in cache.glob(f"{revision}-*.json"):
         try:

@@ -23,6 +23,7 @@ from ft_serving.hub.transport import (
     unreachable,
     web_address,
 )
+from ft_serving.release import is_commit
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 LONGEST_READ_BYTES = 32 << 20
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -248,9 +247,9 @@ class Hub:
 def _snapshot(repository: str, revision: str, info: "ModelInfo", endpoint: str) -> Snapshot:
     problems: list[str] = []
     commit = str(info.sha)
-    if not _COMMIT.fullmatch(commit):
+    if not is_commit(commit):
         problems.append(f"its commit is {commit}")
-    elif _COMMIT.fullmatch(revision) and commit != revision:
+    elif is_commit(revision) and commit != revision:
         # What is asked for by its commit is recorded under that commit.
         problems.append(f"its commit is {commit}, asked for was {revision}")
     if info.siblings is None:

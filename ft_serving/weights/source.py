@@ -14,6 +14,7 @@ from ft_serving.hub.client import Hub, Snapshot
 from ft_serving.hub.download import download, missing_bytes
 from ft_serving.hub.errors import HubError
 from ft_serving.progress import Progress
+from ft_serving.release import is_commit
 from ft_serving.weights.checkpoint import select_files
 from ft_serving.weights.errors import CheckpointError
 from ft_serving.weights.manifest import SourceFile
@@ -22,7 +23,6 @@ from ft_serving.weights.verify import file_sha256
 
 CONFIG_JSON = "config.json"
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 # A name or owner/name, of which no part can lead out of a folder.
 _REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
@@ -137,7 +137,7 @@ class HubSource(Source):
         self._progress = progress
         self.repository = repository
         self.origin = hub.endpoint
-        if _COMMIT.fullmatch(revision):
+        if is_commit(revision):
             self.revision = revision
         else:
             self._snapshot = hub.snapshot(repository, revision)

@@ -23,6 +23,7 @@ from filelock import SoftFileLease, Timeout
 
 from ft_serving.errors import StorageError
 from ft_serving.progress import Progress, format_bytes
+from ft_serving.release import is_commit
 
 LEASE_SECONDS = 60.0
 """After so long without a heartbeat, a holder counts as gone. A dead process of this machine, or
@@ -36,8 +37,6 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 # Names that begin with a dot are no releases: what is being built, and what is being deleted.
 _HIDDEN = re.compile(r"\.(?:staging|trash)-(?P<name>.+)-[0-9a-f]{8}")
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def source_name(repository: str, revision: str) -> str:
@@ -70,9 +69,7 @@ class Storage:
         return sorted(
             (path.parent.relative_to(models).as_posix(), path.name)
             for path in paths
-            if _COMMIT.fullmatch(path.name)
-            and not _COMMIT.fullmatch(path.parent.name)
-            and path.is_dir()
+            if is_commit(path.name) and not is_commit(path.parent.name) and path.is_dir()
         )
 
     def release(self, name: str) -> Path:
