@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 
 from components.image import Registry
 from components.jobs import Identity
-from components.labels import STACK, labels
+from components.labels import OWNED, STACK, labels
 from components.network import gate_policy, server_policy, weights_policy
 from stacks.config import StackConfig
 
@@ -70,7 +70,7 @@ class Access(pulumi.ComponentResource):
                     **labels("access"),
                     "pod-security.kubernetes.io/enforce": "restricted",
                 },
-                annotations={STACK: args.stack},
+                annotations={**OWNED, STACK: args.stack},
             ),
             # It goes with the weights in it, and stays with them.
             opts=pulumi.ResourceOptions(
@@ -190,7 +190,9 @@ class Access(pulumi.ComponentResource):
         )
 
     def _metadata(self, part: str, name: str | None = None) -> k8s.meta.v1.ObjectMetaArgs:
-        return k8s.meta.v1.ObjectMetaArgs(name=name, namespace=self.namespace, labels=labels(part))
+        return k8s.meta.v1.ObjectMetaArgs(
+            name=name, namespace=self.namespace, labels=labels(part), annotations=OWNED
+        )
 
 
 def docker_config(server: str, username: str, password: str) -> str:

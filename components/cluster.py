@@ -12,7 +12,6 @@ def provider(config: StackConfig) -> k8s.Provider:
         kubeconfig=config.cluster.kubeconfig,
         context=config.cluster.context,
         # Weights that a destroyed stack left, and what an interrupted `up` made, are taken over.
+        # Releases of the plugin that do not know this setting always do it.
         upsert_existing_objects=True,
-        # A field that was changed by hand has another owner: `up` takes it back.
-        enable_patch_force=True,
     )

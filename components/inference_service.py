@@ -8,7 +8,7 @@ import pulumi
 from components.jobs import Identity
 from components.kserve import Predictor, render_annotations, render_labels, render_spec
 from components.kserve_object import InferenceServiceObject
-from components.labels import labels
+from components.labels import OWNED, labels
 from stacks.config import StackConfig
 from stacks.sections import Mode
 
@@ -67,7 +67,7 @@ class InferenceService(pulumi.ComponentResource):
                 "name": NAME,
                 "namespace": args.identity.namespace,
                 "labels": {**labels("server"), **visibility},
-                "annotations": render_annotations(config.serving.mode),
+                "annotations": {**OWNED, **render_annotations(config.serving.mode)},
             },
             spec=spec,
             opts=pulumi.ResourceOptions(

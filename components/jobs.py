@@ -1,4 +1,4 @@
-"""What all Jobs of a stack have in common: one restricted pod, an end, and a reason if it fails."""
+"""Renders the Jobs of a stack: one restricted pod, a deadline, and a reason when the Job fails."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.labels import PART, labels
+from components.labels import OWNED, PART, labels
 from stacks.config import StackConfig
 from stacks.gpus import NodeRequirement
 from stacks.resolved import ContainerResources
@@ -17,9 +17,9 @@ from stacks.sections import AccessMode
 USER = 1000
 """User and group of the images' processes (docs/images.md)."""
 
-ANNOTATIONS = {"pulumi.com/replaceUnready": "true"}
-"""A Job that failed is run again by the next `up`, though nothing about it changed: what it failed
-of, such as a hub that was down, lies outside the stack."""
+ANNOTATIONS = {**OWNED, "pulumi.com/replaceUnready": "true"}
+"""A Job that failed runs again at the next `up`, although nothing about it changed, because the
+cause (a hub that was down) is outside the stack."""
 
 NOT_AWAITED = {"pulumi.com/waitFor": "jsonpath={.metadata.uid}"}
 """For what a gate waits for instead of Pulumi: ready once it exists. Its deletion is waited for, as
@@ -29,12 +29,9 @@ RESERVED_CPU = "100m"
 """Jobs take the cores that are idle: a reservation of all that they can use would keep them from
 starting beside a server."""
 
-RETRIES = 3
-"""Attempts after the first one, for pods that say nothing: their node went, or memory ran out."""
-
 FINAL_EXIT_CODES = [1, 2]
-"""An error with a message, and wrong usage: the commands themselves repeat what may pass, and what
-they give up would only be said later."""
+"""An error with a message, and wrong usage: the commands themselves repeat what may pass, so that a
+second pod would only say the same later."""
 
 GATE_RESOURCES = ContainerResources(cpu="1", memory="512Mi", gpus=0, shared_memory=None)
 """Of the Jobs that only wait, look and ask."""
@@ -99,25 +96,41 @@ def job_name(prefix: str, *decided_by: pulumi.Input[str | int]) -> pulumi.Output
     )
 
 
-def job_spec(pod: JobPod, *, deadline_seconds: int) -> k8s.batch.v1.JobSpecArgs:
+def job_spec(pod: JobPod, *, deadline_seconds: int, retries: int = 0) -> k8s.batch.v1.JobSpecArgs:
     """Return the spec of a Job that runs a pod.
+
+    A pod that its node's loss or an eviction ended runs again and is not counted.
 
     Args:
         pod: The pod.
-        deadline_seconds: When the Job fails, whatever it is doing, and waiting to start counts.
+        deadline_seconds: When the Job fails, whatever it is doing; waiting to start counts.
+        retries: How often a pod runs again that ended without a final exit code, because its
+            memory ran out, for example. A Job that Pulumi waits for must have 0: Pulumi ends its
+            wait on the reasons BackoffLimitExceeded and DeadlineExceeded only, and a rule that
+            fails the Job has another reason.
     """
-    return k8s.batch.v1.JobSpecArgs(
-        backoff_limit=RETRIES,
-        pod_failure_policy=k8s.batch.v1.PodFailurePolicyArgs(
-            rules=[
-                k8s.batch.v1.PodFailurePolicyRuleArgs(
-                    action="FailJob",
-                    on_exit_codes=k8s.batch.v1.PodFailurePolicyOnExitCodesRequirementArgs(
-                        container_name=pod.part, operator="In", values=FINAL_EXIT_CODES
-                    ),
+    rules = [
+        k8s.batch.v1.PodFailurePolicyRuleArgs(
+            action="Ignore",
+            on_pod_conditions=[
+                k8s.batch.v1.PodFailurePolicyOnPodConditionsPatternArgs(
+                    type="DisruptionTarget", status="True"
                 )
-            ]
-        ),
+            ],
+        )
+    ]
+    if retries:
+        rules.append(
+            k8s.batch.v1.PodFailurePolicyRuleArgs(
+                action="FailJob",
+                on_exit_codes=k8s.batch.v1.PodFailurePolicyOnExitCodesRequirementArgs(
+                    container_name=pod.part, operator="In", values=FINAL_EXIT_CODES
+                ),
+            )
+        )
+    return k8s.batch.v1.JobSpecArgs(
+        backoff_limit=retries,
+        pod_failure_policy=k8s.batch.v1.PodFailurePolicyArgs(rules=rules),
         active_deadline_seconds=deadline_seconds,
         template=k8s.core.v1.PodTemplateSpecArgs(
             metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels(pod.part)), spec=_pod_spec(pod)

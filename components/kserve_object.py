@@ -31,13 +31,18 @@ class InferenceServiceObject(pulumi.CustomResource):
         spec: Mapping[str, Any] | None = None,
         opts: pulumi.ResourceOptions,
     ) -> None:
-        """Declare the object, or, with an `id` in the options, read the one that exists."""
+        """Declare the object, or, with an `id` in the options, read the one that exists.
+
+        A read passes neither `apiVersion` nor `kind`: given these, Pulumi's plugin looks the object
+        up without the namespace and the name in its `id`.
+        """
+        declared = opts.id is None
         super().__init__(
             f"kubernetes:{INFERENCE_SERVICE_API}:{INFERENCE_SERVICE_KIND}",
             name,
             {
-                "apiVersion": INFERENCE_SERVICE_API,
-                "kind": INFERENCE_SERVICE_KIND,
+                "apiVersion": INFERENCE_SERVICE_API if declared else None,
+                "kind": INFERENCE_SERVICE_KIND if declared else None,
                 "metadata": metadata,
                 "spec": spec,
                 # Not an input: named here, so that the output of that name becomes an attribute.

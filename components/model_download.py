@@ -20,6 +20,9 @@ from components.storage import MOUNT
 from ft_serving.release import ReleaseSpec
 from stacks.config import StackConfig
 
+_RETRIES = 3
+"""What a pod has downloaded stays on the volume, so that the next one goes on from there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDownloadArgs:
@@ -85,6 +88,7 @@ class ModelDownload(pulumi.ComponentResource):
                     mount=MOUNT,
                 ),
                 deadline_seconds=deadline,
+                retries=_RETRIES,
             ),
             # Also where a user has it done again (`--replace`), for weights that were damaged: one
             # of its name that is there would be left as it is.

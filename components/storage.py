@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.jobs import NOT_AWAITED
-from components.labels import labels
+from components.labels import OWNED, labels
 from stacks.sections import Storage
 
 CLAIM = "ft-serving-models"
@@ -54,7 +54,7 @@ class ModelStorage(pulumi.ComponentResource):
                 labels=labels("storage"),
                 # The download's gate says why a claim is not bound, and within seconds. Some are
                 # bound only once a pod wants them.
-                annotations=NOT_AWAITED,
+                annotations={**OWNED, **NOT_AWAITED},
             ),
             spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
                 access_modes=[settings.access_mode.value],

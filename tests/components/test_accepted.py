@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.components.program import program
-from tests.conformance.cluster import Namespace
+from tests.platform.kubectl import Namespace
 from tests.stacks.documents import SHIPPED
 
 pytestmark = [pytest.mark.platform, pytest.mark.slow]

@@ -80,6 +80,5 @@ def test_the_weights_are_protected_and_kept_unless_told_otherwise() -> None:
 
 
 def test_pulumi_does_not_wait_for_a_claim_that_waits_for_its_first_pod() -> None:
-    assert claim().inputs["metadata"]["annotations"] == {
-        "pulumi.com/waitFor": "jsonpath={.metadata.uid}"
-    }
+    annotations = claim().inputs["metadata"]["annotations"]
+    assert annotations["pulumi.com/waitFor"] == "jsonpath={.metadata.uid}"

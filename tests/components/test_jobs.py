@@ -99,17 +99,27 @@ def test_pulumi_waits_longer_than_the_job_may_take() -> None:
         assert int(timeout.removesuffix("s")) > deadline, "the Job's own message has to come first"
 
 
-def test_a_pod_that_says_why_it_failed_is_not_repeated() -> None:
-    for job in (download(), download_gate(), smoke_test()):
+DISRUPTED = {
+    "action": "Ignore",
+    "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+}
+
+
+def test_a_job_that_pulumi_waits_for_fails_for_the_reason_that_ends_the_wait() -> None:
+    for job in (download_gate(), smoke_test(), *collection()):
         spec = job.inputs["spec"]
-        (rule,) = spec["podFailurePolicy"]["rules"]
-        assert rule["action"] == "FailJob"
-        assert rule["onExitCodes"] == {
-            "containerName": container(job)["name"],
-            "operator": "In",
-            "values": [1, 2],
-        }
-        assert spec["backoffLimit"] == 3, "a pod whose node is lost says nothing"
+        assert spec["backoffLimit"] == 0, "BackoffLimitExceeded ends the wait, PodFailurePolicy not"
+        assert spec["podFailurePolicy"]["rules"] == [DISRUPTED], (
+            "a pod whose node is lost runs again"
+        )
+
+
+def test_a_download_that_says_why_it_failed_is_not_repeated() -> None:
+    spec = download().inputs["spec"]
+    final = {"containerName": "weights", "operator": "In", "values": [1, 2]}
+    rules = [DISRUPTED, {"action": "FailJob", "onExitCodes": final}]
+    assert spec["podFailurePolicy"]["rules"] == rules
+    assert spec["backoffLimit"] == 3, "a pod that its memory ended goes on from what is there"
 
 
 def test_the_hub_is_in_the_environment_and_its_token_in_a_secret() -> None:

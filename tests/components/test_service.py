@@ -154,7 +154,10 @@ def test_scaling_is_what_the_stack_says() -> None:
 def test_standard_mode_has_nothing_of_knative() -> None:
     changes = {"serving.mode": "Standard"}
     metadata = service(CPU, changes).inputs["metadata"]
-    assert metadata["annotations"] == {"serving.kserve.io/deploymentMode": "Standard"}
+    assert metadata["annotations"] == {
+        "pulumi.com/patchForce": "true",
+        "serving.kserve.io/deploymentMode": "Standard",
+    }
     found = predictor(CPU, changes)
     assert found.keys().isdisjoint({"annotations", "timeout", "containerConcurrency"})
 
