@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.wakeup import STAGES, Observer
-from local_platform.plugins.kubernetes.kinds import Kinds
+from local_platform.kinds import Kinds
 from local_platform.settings import CONTAINERD_SOCKET, KUBECONFIG
 from tests.deployment.program import Deployment, platform_settings
 from tests.platform.waiting import wait_until

@@ -11,10 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from local_platform import addons, doctor, environment, lifecycle
+from local_platform import addons, doctor, environment, lifecycle, provider_plugins
 from local_platform.errors import PlatformError
 from local_platform.node import health, namespace, parts, services
-from local_platform.plugins import choice
 from local_platform.settings import (
     API_PORT,
     DATA,
@@ -79,7 +78,7 @@ def _show_places() -> None:
         ("model hub mirror", f"http://127.0.0.1:{HUB_PORT}, in pods {HUB_URL}"),
         ("storage class", f"{STORAGE_CLASS}, dynamic, ReadWriteMany"),
         ("Pulumi stacks", str(STACKS)),
-        ("provider plugins", choice.describe(environment.BIN)),
+        ("provider plugins", provider_plugins.describe()),
     ):
         table.add_row(what, where)
     console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from local_platform import addons, doctor, environment
+from local_platform import addons, doctor, environment, provider_plugins
 from local_platform.errors import PlatformError
 from local_platform.node import (
     certificates,
@@ -18,9 +18,8 @@ from local_platform.node import (
     parts,
     services,
 )
-from local_platform.plugins import choice
 from local_platform.settings import DATA, KUBECONFIG, RUNTIME, STACKS
-from local_platform.toolchain import prepare
+from local_platform.toolchain import discard_scratch, prepare
 
 Report = Callable[[str], None]
 
@@ -57,6 +56,8 @@ def up(report: Report) -> None:
     with _alone(report):
         doctor.require()
         toolchain = prepare(report)
+        provider_plugins.install(toolchain, report)
+        discard_scratch(report)
         STACKS.mkdir(parents=True, exist_ok=True)
         certificates.ensure()
         kubeconfig.write_all()
@@ -66,7 +67,6 @@ def up(report: Report) -> None:
         report("waiting for the node")
         health.wait(described, _NODE_SECONDS, report)
         addons.install(toolchain, KUBECONFIG, report)
-        choice.install(environment.BIN, report)
         environment.write(toolchain)
 
 

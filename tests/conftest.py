@@ -55,7 +55,7 @@ def api() -> "DynamicClient":
     from kubernetes import config
     from kubernetes.dynamic import DynamicClient
 
-    from local_platform.plugins.kubernetes.kinds import Kinds
+    from local_platform.kinds import Kinds
     from local_platform.settings import KUBECONFIG
 
     return DynamicClient(config.new_client_from_config(str(KUBECONFIG)), discoverer=Kinds)

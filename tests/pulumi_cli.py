@@ -76,9 +76,7 @@ class PulumiCli:
     def __post_init__(self) -> None:
         self._home.mkdir(parents=True)
         self._backend.mkdir()
-        installed = Path(os.environ.get("PULUMI_HOME", "~/.pulumi")).expanduser() / "plugins"
-        if installed.is_dir():
-            (self._home / "plugins").symlink_to(installed)
+        (self._home / "plugins").symlink_to(environment.PULUMI_HOME / "plugins")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -87,8 +85,6 @@ class PulumiCli:
             **os.environ,
             "PULUMI_BACKEND_URL": self._backend.as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": self.passphrase,
-            # Otherwise each command spends seconds on finding no newer plugins.
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             # The option --event-log is shown and taken only with it.
             "PULUMI_DEBUG_COMMANDS": "true",
             "PULUMI_HOME": str(self._home),

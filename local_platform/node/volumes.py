@@ -24,7 +24,7 @@ from kubernetes.dynamic.exceptions import ConflictError, NotFoundError
 from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError
 
-from local_platform.plugins.kubernetes.kinds import Kinds
+from local_platform.kinds import Kinds
 from local_platform.settings import NODE, STORAGE_CLASS, VOLUMES
 
 Document = Mapping[str, Any]

@@ -3,7 +3,17 @@
 `prepare` brings them to a machine, `find` finds them there without building any.
 """
 
-from local_platform.toolchain.preparation import prepare
+from local_platform.toolchain.groups import KUBERNETES_PLUGIN, KUBERNETES_SDK
+from local_platform.toolchain.preparation import build_missing, discard_scratch, prepare
 from local_platform.toolchain.store import BuildRecord, Toolchain, find
 
-__all__ = ["BuildRecord", "Toolchain", "find", "prepare"]
+__all__ = [
+    "KUBERNETES_PLUGIN",
+    "KUBERNETES_SDK",
+    "BuildRecord",
+    "Toolchain",
+    "build_missing",
+    "discard_scratch",
+    "find",
+    "prepare",
+]

@@ -4,7 +4,7 @@ import typer
 
 from ft_serving.progress import format_bytes, format_duration
 from local_platform.errors import PlatformError
-from local_platform.toolchain import prepare
+from local_platform.toolchain import discard_scratch, prepare
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -13,7 +13,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main() -> None:
     """Install and build the platform's tools where they are missing, and list them."""
     try:
-        toolchain = prepare(lambda line: typer.echo(line, err=True))
+        toolchain = prepare(_say)
+        discard_scratch(_say)
     except PlatformError as exc:
         typer.echo(f"error: {exc}", err=True)
         raise typer.Exit(1) from exc
@@ -22,6 +23,10 @@ def main() -> None:
         typer.echo(f"{name:14}{record.version:10}{format_bytes(record.size):>10}  {built}")
     for name, program in toolchain.tools.items():
         typer.echo(f"{name:32}{program}")
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 if __name__ == "__main__":

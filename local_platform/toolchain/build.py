@@ -58,11 +58,6 @@ class Builder:
     scratch: Path
     report: Callable[[str], None]
 
-    @property
-    def caches(self) -> Sequence[Path]:
-        """Those of Go's caches that are this builder's own."""
-        return [self.scratch / path for name, path in _CACHES.items() if name not in os.environ]
-
     def build(self, group: Group, label: str) -> None:
         """Build a group, and rename it to its place when it is complete.
 
@@ -78,6 +73,7 @@ class Builder:
         folder = self.scratch / group.name
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "bin").mkdir(parents=True)
+        self._embed(group)
         self._install_tools(group, folder / "bin", label)
         for source in group.copied:
             _copy(self._source(group, source), folder / source.target)
@@ -104,6 +100,11 @@ class Builder:
         flags = f"-ldflags={pins.linker_flags(group)}"
         self._run(["install", "-v", flags, "tool"], module, progress, target)
 
+    def _embed(self, group: Group) -> None:
+        module = self._module(group, None)
+        for source in group.embedded:
+            _copy(self._source(group, source), module / source.target)
+
     def _source(self, group: Group, source: Source) -> Path:
         module = self._module(group, source.pins)
         progress = GoProgress(f"{group.name}: {source.module}", self.report)
@@ -121,9 +122,7 @@ class Builder:
         """A copy of the pins, so that Go has no business in the checkout."""
         name = pinned_by or group.name
         module = self.scratch / f"{name}.module"
-        module.mkdir(parents=True, exist_ok=True)
-        for file in ("go.mod", "go.sum"):
-            shutil.copy(group.modules / name / file, module)
+        shutil.copytree(group.modules / name, module, dirs_exist_ok=True)
         return module
 
     def _run(

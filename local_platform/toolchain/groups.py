@@ -1,4 +1,4 @@
-"""What the platform is built from: the groups of tools, as data.
+"""The groups of tools that the platform is built from, as data.
 
 Versions and hashes are pinned by the `go.mod` and `go.sum` in `modules/<group>`, whose `tool` lines
 name the programs. A group has a module of its own because one for all would force one version of
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MODULES = Path(__file__).parent / "modules"
+
+KUBERNETES_SDK = "4.34.2"
+"""The version of pulumi-kubernetes, whose SDK asks for a plugin that is no older."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,8 @@ class Group:
         variables: Go variables that upstream's own build sets by `-ldflags -X`, and their values:
             `{version}` is 1.2.3, `{major}` 1 and `{minor}` 2.
         copied: What is taken from the sources as it is.
+        embedded: Files of the sources that the group's own programs embed: copied into the folder
+            of its pins, by `target`, before Go compiles it.
         compiled: C programs of one file each, linked statically.
         modules: The folder of all groups' pins.
     """
@@ -49,6 +54,7 @@ class Group:
     cost_s: int
     variables: tuple[tuple[str, str], ...] = ()
     copied: tuple[Source, ...] = ()
+    embedded: tuple[Source, ...] = ()
     compiled: tuple[Source, ...] = ()
     modules: Path = MODULES
 
@@ -125,4 +131,29 @@ GROUPS = (
     ),
     Group(name="traefik", module="github.com/traefik/traefik/v3", cost_s=380),
     Group(name="coredns", module="github.com/coredns/coredns", cost_s=100),
+)
+
+# Built only where the plugin of the SDK's version can be neither found nor downloaded
+# (provider_plugins.py). It is not one module with the CLI: its code needs a release of Pulumi's
+# packages from before 3.248. Both pin the same versions of all else, so that Go compiles what they
+# share once.
+KUBERNETES_PLUGIN = Group(
+    name="pulumi-kubernetes",
+    module="github.com/pulumi/pulumi-kubernetes/provider/v4",
+    cost_s=420,
+    # Pulumi warns at each command about a plugin that calls itself older than the SDK. The part
+    # behind the plus sign is the commit that it is.
+    variables=(
+        (
+            "github.com/pulumi/pulumi-kubernetes/provider/v4/pkg/version.Version",
+            f"{KUBERNETES_SDK}+f47bc2d6f199",
+        ),
+    ),
+    embedded=(
+        Source(
+            module="github.com/pulumi/pulumi-kubernetes/provider/v4",
+            path="cmd/pulumi-resource-kubernetes/schema.json",
+            target="pulumi-resource-kubernetes/schema.json",
+        ),
+    ),
 )

@@ -129,8 +129,9 @@ def key(group: Group) -> str:
     pinned_by = {group.name, *(source.pins for source in group.copied if source.pins)}
     digest = hashlib.sha256()
     for name in sorted(pinned_by):
-        for file in ("go.mod", "go.sum"):
-            path = group.modules / name / file
+        folder = group.modules / name
+        own = sorted(folder.rglob("*.go"))
+        for path in (folder / "go.mod", folder / "go.sum", *own):
             try:
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
             except OSError as exc:

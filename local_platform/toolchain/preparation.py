@@ -1,10 +1,9 @@
-"""Brings all tools of the platform to a machine, building what it lacks."""
+"""Brings the tools of the platform to a machine, building those that it lacks."""
 
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -23,7 +22,8 @@ def prepare(report: Callable[[str], None]) -> Toolchain:
     """Install the Debian packages and build the tools that the machine lacks.
 
     Nothing is done, and next to nothing said, where all is there. A run that was ended goes on
-    from where it was; one that runs beside another waits for it.
+    from where it was; one that runs beside another waits for it. What Go downloaded and compiled
+    stays until `discard_scratch`.
 
     Args:
         report: Takes lines about what is done, and how far it is.
@@ -36,7 +36,7 @@ def prepare(report: Callable[[str], None]) -> Toolchain:
 
 
 def build_missing(groups: Sequence[Group], report: Callable[[str], None]) -> Toolchain:
-    """Build those groups that are neither in the cache nor on PATH.
+    """Build those groups that are not in the cache.
 
     Args:
         groups: The groups.
@@ -83,11 +83,14 @@ def _build(groups: Sequence[Group], report: Callable[[str], None]) -> None:
     )
     for number, group in enumerate(groups, 1):
         builder.build(group, f"{group.name} ({number} of {len(groups)})")
-    _delete(scratch, builder.caches, report)
 
 
-def _delete(scratch: Path, caches: Sequence[Path], report: Callable[[str], None]) -> None:
-    sizes = ", ".join(f"{cache.name} {format_bytes(disk_usage(cache))}" for cache in caches)
-    shutil.rmtree(scratch)
-    if sizes:
-        report(f"deleted what the built tools no longer need: {sizes}")
+def discard_scratch(report: Callable[[str], None]) -> None:
+    """Delete what Go downloaded and compiled, once all groups are built."""
+    scratch = root() / "scratch"
+    if not scratch.exists():
+        return
+    with _only_one(report):
+        size = disk_usage(scratch)
+        shutil.rmtree(scratch)
+    report(f"deleted what the built tools no longer need: {format_bytes(size)}")

@@ -12,7 +12,6 @@ from local_platform import settings
 from local_platform.toolchain import pins
 from local_platform.toolchain.errors import ToolchainMissingError
 from local_platform.toolchain.groups import GROUPS, Group
-from local_platform.toolchain.on_path import find_on_path
 
 RECORD = "build.json"
 
@@ -43,7 +42,7 @@ class Toolchain:
     """The tools of the platform, ready to run.
 
     Attributes:
-        folders: The folder of each group that was built; a group that PATH has is not among them.
+        folders: The folder of each group.
         tools: The program of each tool, by name. No two groups have tools of one name.
     """
 
@@ -70,7 +69,7 @@ class Toolchain:
         return folder
 
     def records(self) -> Mapping[str, BuildRecord]:
-        """How each group that is not on PATH was built."""
+        """Return how each group was built."""
         return {
             name: BuildRecord(**json.loads((folder / RECORD).read_text()))
             for name, folder in self.folders.items()
@@ -106,8 +105,6 @@ def find(groups: Sequence[Group] = GROUPS) -> Toolchain:
         if folder.is_dir():
             folders[group.name] = folder
             tools |= {program.name: program for program in (folder / "bin").iterdir()}
-        elif programs := find_on_path(group):
-            tools |= programs
         else:
             missing.append(group.name)
     if missing:

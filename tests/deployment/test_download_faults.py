@@ -14,7 +14,6 @@ import pytest
 from kubernetes.dynamic import DynamicClient
 
 from local_platform.node import namespace as node
-from local_platform.plugins.kubernetes.cluster import Cluster
 from local_platform.settings import NODE_ADDRESS, VOLUMES
 from tests.deployment.conftest import Deploy
 from tests.deployment.faults import Record
@@ -128,10 +127,7 @@ def volume(starting: Deployment, api: DynamicClient) -> Iterator[Volume]:
     namespaces = api.resources.get(api_version="v1", kind="Namespace")
     namespaces.create(body={"metadata": {"name": starting.namespace}})
     cluster = Namespace(api, starting.namespace)
-    wanted = claim(CLAIM)
-    wanted["metadata"]["namespace"] = starting.namespace
-    # As the stack would make it, so that the stack may change it.
-    Cluster(api.client).apply(wanted)
+    cluster.create(claim(CLAIM))
     cluster.wait("v1/PersistentVolumeClaim", CLAIM, bound)
     (folder,) = VOLUMES.glob(f"{starting.namespace}-*")
     volume = Volume(folder, SMALL_BYTES)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local_platform import addons, doctor, environment, lifecycle
+from local_platform import addons, doctor, environment, lifecycle, provider_plugins
 from local_platform.errors import PlatformError
 from local_platform.node import (
     certificates,
@@ -20,11 +20,12 @@ from local_platform.node import (
     services,
 )
 from local_platform.node.services import Service
-from local_platform.plugins import choice
 
 STEPS = (
     (doctor, "require"),
     (lifecycle, "prepare"),
+    (provider_plugins, "install"),
+    (lifecycle, "discard_scratch"),
     (certificates, "ensure"),
     (kubeconfig, "write_all"),
     (configuration, "write_all"),
@@ -35,7 +36,6 @@ STEPS = (
     (health, "wait"),
     (addons, "install"),
     (environment, "write"),
-    (choice, "install"),
     (namespace, "stop"),
 )
 
@@ -80,6 +80,8 @@ def test_from_nothing_everything_is_made_before_the_node_starts(
     assert steps == [
         ("doctor.require",),
         ("lifecycle.prepare",),
+        ("provider_plugins.install",),
+        ("lifecycle.discard_scratch",),
         ("certificates.ensure",),
         ("kubeconfig.write_all",),
         ("configuration.write_all",),
@@ -87,7 +89,6 @@ def test_from_nothing_everything_is_made_before_the_node_starts(
         ("health.wait",),
         ("addons.install",),
         # Variables say whether stand-ins are in use.
-        ("choice.install",),
         ("environment.write",),
     ]
     assert services.names() == ["etcd", "kubelet"]

@@ -18,10 +18,10 @@ from ft_serving.preflight.cluster import read_facts
 from ft_serving.preflight.registry import ask_registry
 from local_platform.settings import KUBECONFIG
 from operations.preflight.needs import needs_of
-from tests.conformance.cluster import Namespace
 from tests.deployment.program import Deployment, platform_settings
 from tests.operations.preflight.cluster import stack
 from tests.operations.preflight.fake_registry import PASSWORD, USER
+from tests.platform.kubectl import Namespace
 from tests.platform.waiting import wait_until
 from tests.stacks.documents import config
 

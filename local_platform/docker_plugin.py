@@ -1,0 +1,346 @@
+"""A stand-in for Pulumi's docker plugin, which no package registry serves (ADR 4).
+
+It serves `docker:index/image:Image` by the docker command line, with the outputs of the real
+plugin (5.1.0): built with BuildKit, pushed, pinned by `repoDigest`. An image is built when one of
+its inputs changes. The real plugin also notices changed files; here the program's tags do that,
+which are hashes of the files (`components/build_context.py`).
+
+Run as `python -m local_platform.docker_plugin ENGINE` by Pulumi's engine.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, cast
+
+import grpc
+from google.protobuf.message import Message
+from pulumi.provider.experimental import provider
+from pulumi.provider.experimental.property_value import Computed, PropertyValue
+from pulumi.provider.experimental.server import ProviderServicer
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2_grpc
+
+IMAGE: Final = "docker:index/image:Image"
+
+Say = Callable[[str], None]
+Values = dict[str, PropertyValue]
+
+_INPUTS: Final = {"build", "imageName", "registry"}
+_BUILD: Final = {"args", "builderVersion", "context", "dockerfile", "platform"}
+_REGISTRY: Final = {"password", "server", "username"}
+
+# Docker completes a name without a registry to one of its own hub, which the program never means.
+_REPOSITORY: Final = re.compile(r"(?P<repository>(?:localhost|[^/]*[.:][^/]*)/.+):[\w][\w.-]*")
+_STEP: Final = re.compile(r"#\d+ (\[.*\S)")
+_STEP_DIGEST: Final = re.compile(r"#\d+ sha256:[0-9a-f]{64}")
+_PUSHED: Final = re.compile(r"\S+: digest: (sha256:[0-9a-f]{64}) size: \d+")
+# As much of what a failed step wrote as fits a terminal beside the rest of Pulumi's report.
+_LAST_LINES: Final = 20
+# BuildKit gives a step's output up to 1 MiB in one line.
+_LINE_LIMIT: Final = 1 << 21
+
+# Docker Hub's credentials lie under the address of an interface that it no longer has.
+_HUB_KEY: Final = "https://index.docker.io/v1/"
+
+
+class DockerError(Exception):
+    """A docker command failed; the message is what the user sees."""
+
+
+class DockerProvider(provider.Provider):
+    """Builds and pushes images; `docker` and its daemon are those of the environment."""
+
+    def __init__(self, engine: str) -> None:
+        """Prepare to serve the engine at an address."""
+        self._engine = engine_pb2_grpc.EngineStub(grpc.aio.insecure_channel(engine))
+        self._logs: set[Any] = set()
+        self._running: set[Process] = set()
+        self._cancelled = False
+
+    async def check_config(self, request: provider.CheckRequest) -> provider.CheckResponse:
+        """Refuse settings of the provider: the environment's daemon and user serve."""
+        given = {name for name in request.new_inputs if name != "version"}
+        return provider.CheckResponse(inputs=request.new_inputs, failures=_unserved(given, set()))
+
+    async def diff_config(self, _: provider.DiffRequest) -> provider.DiffResponse:
+        """Leave it to the engine: there are no settings."""
+        return provider.DiffResponse()
+
+    async def configure(self, _: provider.ConfigureRequest) -> provider.ConfigureResponse:
+        """Take no settings."""
+        return provider.ConfigureResponse(accept_secrets=True, supports_preview=True)
+
+    async def check(self, request: provider.CheckRequest) -> provider.CheckResponse:
+        """Refuse what the stand-in does not serve, and make the password a secret."""
+        if request.type != IMAGE:
+            return provider.CheckResponse(
+                failures=[provider.CheckFailure("", f"{request.type} is not served: {IMAGE} is")]
+            )
+        given = {name: it for name, it in request.new_inputs.items() if it.value is not None}
+        build, registry = (_mapping(given.get(name)) for name in ("build", "registry"))
+        failures = _unserved(given, _INPUTS)
+        failures += _unserved(build, _BUILD, "build.") + _unserved(registry, _REGISTRY, "registry.")
+        name = given.get("imageName", PropertyValue(""))
+        if not isinstance(name.value, Computed) and not _REPOSITORY.fullmatch(str(name.value)):
+            reason = f"must be REGISTRY/REPOSITORY:TAG; got {name.value!r}"
+            failures.append(provider.CheckFailure("imageName", reason))
+        if "password" in registry:
+            secret = registry["password"].with_secret(is_secret=True)
+            given["registry"] = PropertyValue({**registry, "password": secret})
+        return provider.CheckResponse(inputs=given, failures=failures)
+
+    async def diff(self, request: provider.DiffRequest) -> provider.DiffResponse:
+        """Name the inputs that changed. An image is updated in place, never replaced."""
+        old = {name: _plain(request.old_state.get(name)) for name in ("build", "imageName")}
+        new = {name: _plain(request.new_inputs.get(name)) for name in ("build", "imageName")}
+        changed = [name for name in old if old[name] != new[name]]
+        update = provider.PropertyDiff(provider.PropertyDiffKind.UPDATE, input_diff=True)
+        return provider.DiffResponse(
+            changes=bool(changed), diffs=changed, detailed_diff=dict.fromkeys(changed, update)
+        )
+
+    async def create(self, request: provider.CreateRequest) -> provider.CreateResponse:
+        """Build and push; the first name stays the resource's identifier."""
+        made = await self._make(request.urn, request.properties, preview=request.preview)
+        identifier = "" if request.preview else _plain(request.properties["imageName"])
+        return provider.CreateResponse(resource_id=identifier, properties=made)
+
+    async def update(self, request: provider.UpdateRequest) -> provider.UpdateResponse:
+        """Build and push again; what was pushed under another name stays in the registry."""
+        made = await self._make(request.urn, request.news, preview=request.preview)
+        return provider.UpdateResponse(properties=made)
+
+    async def read(self, request: provider.ReadRequest) -> provider.ReadResponse:
+        """Return the state as it is: neither the daemon nor the registry is asked."""
+        return provider.ReadResponse(
+            resource_id=request.resource_id, properties=request.properties, inputs=request.inputs
+        )
+
+    async def delete(self, _: provider.DeleteRequest) -> None:
+        """Remove nothing: others may use the image by its name or digest."""
+
+    async def cancel(self) -> None:
+        """End builds and pushes; the daemon gives up what its client no longer waits for."""
+        self._cancelled = True
+        for process in self._running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    async def _make(self, urn: str, inputs: Values, *, preview: bool) -> Values:
+        """Return the outputs of an image; a preview knows its name and builds nothing."""
+        unknown = dict.fromkeys(
+            ("baseImageName", "context", "dockerfile", "platform", "registryServer", "repoDigest"),
+            PropertyValue.computed(),
+        )
+        # The build is kept among the outputs, because the next diff gets those.
+        given = {name: inputs[name] for name in ("build", "imageName") if name in inputs}
+        if preview:
+            return unknown | given
+        name = _plain(inputs["imageName"])
+        build = _plain(inputs.get("build")) or {}
+        registry = _plain(inputs.get("registry")) or {}
+        context = build.get("context", ".")
+        dockerfile = build.get("dockerfile", f"{context}/Dockerfile")
+        with _configuration(registry) as configuration:
+            await self._docker(
+                "build",
+                *("--tag", name, "--file", dockerfile),
+                *(("--platform", build["platform"]) if "platform" in build else ()),
+                *(f"--build-arg={key}={value}" for key, value in build.get("args", {}).items()),
+                *("--", context),
+                configuration=configuration,
+                say=self._steps(urn),
+            )
+            self._say(urn, f"pushing {name}")
+            pushed = await self._docker("push", name, configuration=configuration)
+        digest = next(match[1] for line in reversed(pushed) if (match := _PUSHED.fullmatch(line)))
+        repository = _REPOSITORY.fullmatch(name)
+        assert repository is not None  # noqa: S101 (`check` has seen it)
+        outputs = {
+            "baseImageName": name,
+            "context": context,
+            "dockerfile": os.path.relpath(dockerfile, context),
+            "platform": build.get("platform", ""),
+            "registryServer": registry.get("server", ""),
+            "repoDigest": f"{repository['repository']}@{digest}",
+        }
+        return {key: PropertyValue(value) for key, value in outputs.items()} | given
+
+    async def _docker(
+        self,
+        *arguments: str,
+        configuration: Path | None,
+        say: Say = lambda _: None,
+    ) -> list[str]:
+        """Run docker and return the lines that it wrote.
+
+        Raises:
+            DockerError: docker is missing, failed or was ended by a cancellation.
+        """
+        environment = os.environ | {"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
+        if configuration is not None:
+            environment["DOCKER_CONFIG"] = str(configuration)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "docker",
+                *arguments,
+                env=environment,
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=STDOUT,
+                limit=_LINE_LIMIT,
+                # A group of its own, so that `cancel` also ends what docker starts.
+                start_new_session=True,
+            )
+        except FileNotFoundError as exc:
+            raise DockerError("docker is not on PATH: install Docker's command line") from exc
+        self._running.add(process)
+        lines: list[str] = []
+        try:
+            assert process.stdout is not None  # noqa: S101 (a pipe was asked for)
+            async for raw in process.stdout:
+                line = raw.decode(errors="replace").rstrip()
+                if line and not _STEP_DIGEST.fullmatch(line):
+                    lines.append(line)
+                    say(line)
+            status = await process.wait()
+        finally:
+            self._running.discard(process)
+        if self._cancelled:
+            raise DockerError(f"docker {arguments[0]}: cancelled")
+        if status:
+            said = "\n".join(lines[-_LAST_LINES:]) or f"exit status {status}"
+            raise DockerError(f"docker {arguments[0]} failed:\n{said}")
+        return lines
+
+    def _steps(self, urn: str) -> Say:
+        """Return what shows each step of a build once, when it begins."""
+        shown: set[str] = set()
+
+        def say(line: str) -> None:
+            if (step := _STEP.fullmatch(line)) and step[1] not in shown:
+                shown.add(step[1])
+                self._say(urn, step[1])
+
+        return say
+
+    def _say(self, urn: str, message: str) -> None:
+        """Show what a resource is doing, until the next message replaces it."""
+        request = engine_pb2.LogRequest(
+            severity=engine_pb2.INFO, message=message, urn=urn, ephemeral=True
+        )
+        sent = asyncio.create_task(self._log(request))
+        # The event loop itself holds a task only weakly.
+        self._logs.add(sent)
+        sent.add_done_callback(self._logs.discard)
+
+    async def _log(self, request: engine_pb2.LogRequest) -> None:
+        # A message that is lost is not worth a failed build.
+        with contextlib.suppress(grpc.RpcError):
+            await cast("Awaitable[object]", self._engine.Log(request))
+
+
+Call = Callable[..., Coroutine[Any, Any, Any]]
+
+
+def _telling(call: Call) -> Call:
+    """Return a call that tells the engine an error's message as it is, without its Python type."""
+
+    async def telling(
+        self: ProviderServicer,
+        request: Message,
+        context: grpc.aio.ServicerContext[Message, Message],
+    ) -> object:
+        try:
+            return await call(self, request, context)
+        except DockerError as exc:
+            await context.abort(grpc.StatusCode.UNKNOWN, str(exc))
+
+    return telling
+
+
+class _Servicer(ProviderServicer):
+    Create = _telling(ProviderServicer.Create)
+    Update = _telling(ProviderServicer.Update)
+
+
+def _unserved(
+    given: Mapping[str, object] | set[str], served: set[str], path: str = ""
+) -> list[provider.CheckFailure]:
+    reason = "the stand-in for Pulumi's docker plugin does not serve this; install the real plugin"
+    return [provider.CheckFailure(f"{path}{name}", reason) for name in sorted({*given} - served)]
+
+
+def _mapping(value: PropertyValue | None) -> Values:
+    inner = value.value if value is not None else None
+    if not isinstance(inner, Mapping):
+        return {}
+    return {name: it for name, it in inner.items() if it.value is not None}
+
+
+def _plain(value: PropertyValue | None) -> Any:  # noqa: ANN401 (a value of JSON)
+    """Return a value without Pulumi's marks of secrets and dependencies."""
+    if value is None or not isinstance(value.value, Mapping):
+        return None if value is None else value.value
+    return {name: _plain(it) for name, it in value.value.items()}
+
+
+@contextlib.contextmanager
+def _configuration(registry: Mapping[str, str]) -> Iterator[Path | None]:
+    """Make a folder for DOCKER_CONFIG with a registry's credentials added to the user's own.
+
+    A command line would show the password to every user of the machine.
+
+    Args:
+        registry: `server`, `username` and `password`; without these there is no folder, and the
+            user's own configuration serves.
+    """
+    if not (registry.get("username") and registry.get("password")):
+        yield None
+        return
+    own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+    try:
+        config = json.loads(own.read_bytes()) if own.exists() else {}
+    except ValueError as exc:
+        raise DockerError(f"{own} is no JSON: {exc}") from exc
+    server = registry["server"].removeprefix("https://").rstrip("/")
+    key = _HUB_KEY if server.endswith("docker.io") else server
+    pair = f"{registry['username']}:{registry['password']}".encode()
+    config["auths"] = config.get("auths", {}) | {key: {"auth": base64.b64encode(pair).decode()}}
+    # docker would ask either of these instead.
+    config.get("credHelpers", {}).pop(key, None)
+    config.pop("credsStore", None)
+    with tempfile.TemporaryDirectory(prefix="docker-config-") as folder:
+        file = Path(folder) / "config.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(config))
+        yield Path(folder)
+
+
+async def _serve(engine: str) -> None:
+    server = grpc.aio.server()
+    servicer = _Servicer([], version("pulumi-docker"), DockerProvider(engine), engine)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await ended.wait()
+    await server.stop(grace=None)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(sys.argv[1]))

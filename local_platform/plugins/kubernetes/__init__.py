@@ -1,1 +1,0 @@
-"""A stand-in for the `kubernetes` provider plugin of Pulumi."""
