@@ -1,27 +1,29 @@
 """The command line: `python -m local_platform.toolchain`."""
 
+from itertools import chain
+
 import typer
 
 from ft_serving.progress import format_bytes, format_duration
 from local_platform.errors import PlatformError
-from local_platform.toolchain import discard_scratch, prepare
+from local_platform.toolchain import KUBERNETES_PLUGIN, build_missing, discard_scratch, prepare
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
 def main() -> None:
-    """Install and build the platform's tools where they are missing, and list them."""
+    """Install and build all that the platform may run where it is missing, and list it."""
     try:
-        toolchain = prepare(_say)
+        built = (prepare(_say), build_missing((KUBERNETES_PLUGIN,), _say))
         discard_scratch(_say)
     except PlatformError as exc:
         typer.echo(f"error: {exc}", err=True)
         raise typer.Exit(1) from exc
-    for name, record in toolchain.records().items():
-        built = f"built with Go {record.go} in {format_duration(record.seconds)}"
-        typer.echo(f"{name:14}{record.version:10}{format_bytes(record.size):>10}  {built}")
-    for name, program in toolchain.tools.items():
+    for name, record in chain(*(toolchain.records().items() for toolchain in built)):
+        took = f"built with Go {record.go} in {format_duration(record.seconds)}"
+        typer.echo(f"{name:18}{record.version:36}{format_bytes(record.size):>10}  {took}")
+    for name, program in chain(*(toolchain.tools.items() for toolchain in built)):
         typer.echo(f"{name:32}{program}")
 
 

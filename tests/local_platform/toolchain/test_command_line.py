@@ -21,12 +21,14 @@ def test_what_is_there_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         )
 
     monkeypatch.setattr(__main__, "prepare", prepare)
+    empty = Toolchain(folders={}, tools={})
+    monkeypatch.setattr(__main__, "build_missing", lambda *_: empty)
     monkeypatch.setattr(__main__, "discard_scratch", lambda report: report("deleted"))
     result = CliRunner().invoke(__main__.app)
     assert result.exit_code == 0
     assert result.stderr == "building\ndeleted\n"
     assert result.stdout.splitlines() == [
-        "coredns       1.13.1       3.0 MiB  built with Go 1.26.8 in 1 min 38 s",
+        f"{'coredns':18}{'1.13.1':36}   3.0 MiB  built with Go 1.26.8 in 1 min 38 s",
         f"coredns                         {tmp_path}/bin/coredns",
     ]
 
