@@ -1,8 +1,10 @@
 """Each way for a deployment to fail is told in words, within seconds, and mended from there."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -21,6 +23,9 @@ AT_ONCE = 3
 
 # The gate would wait for 240 s, and Pulumi for 60 s more. These cases are known after 40 s at most.
 SECONDS = 150
+
+# From the Job's failure, with the cause in its message, to the end of `up`.
+LAG_SECONDS = 60
 
 ABSENT = f"sha256:{'0' * 64}"
 
@@ -143,9 +148,16 @@ FAILURES: Mapping[str, Failure] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """What came of a failure: of the first `up`, and of the one after it was mended."""
+    """What came of a failure: of the first `up`, and of the one after it was mended.
+
+    Attributes:
+        failed: The first `up`.
+        lag_seconds: How long that went on after the gate's Job had failed.
+        mended: The second `up`.
+    """
 
     failed: Report
+    lag_seconds: float
     mended: Report
 
 
@@ -161,14 +173,26 @@ def run(failure: Failure, sound: Deployment, new_stack: Deploy, api: DynamicClie
     sound_settings = stack.settings
     stack.change(resolved(failure.changes, images))
     failed = stack.up()
+    lag_seconds = time.time() - gate_failed_at(namespace)
     if failure.mended:
         failure.mended(stack, namespace)
     stack.settings = sound_settings
     stack.change({})
-    course = Course(failed=failed, mended=stack.up())
+    course = Course(failed=failed, lag_seconds=lag_seconds, mended=stack.up())
     # Idle servers would slow down those that are still to start.
     namespace.delete("serving.kserve.io/v1beta1/InferenceService", "fastertransformer-triton")
     return course
+
+
+def gate_failed_at(namespace: Namespace) -> float:
+    """Return when the Job failed that tells the cause, in seconds since the epoch."""
+    (moment,) = (
+        condition["lastTransitionTime"]
+        for job in namespace.items("batch/v1/Job", "app.kubernetes.io/component=gate")
+        for condition in job["status"].get("conditions", ())
+        if condition["type"] == "Failed"
+    )
+    return datetime.fromisoformat(moment).timestamp()
 
 
 def resolved(changes: Mapping[str, Any], images: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,5 +238,6 @@ def test_a_failure_is_told_and_mended(name: str, courses: Mapping[str, "Future[C
     for words in FAILURES[name].words:
         assert told.count(words) == 1, f"{words!r} is not told once:\n{told}"
     assert len(told.splitlines()) <= 20, f"the cause is drowned:\n{told}"
+    assert course.lag_seconds < LAG_SECONDS, "Pulumi waits for a Job that has failed"
     assert course.failed.seconds < SECONDS, "it was known within seconds"
     assert course.mended.succeeded, diagnostics(course.mended)
