@@ -43,6 +43,12 @@ class Completion:
     cum_log_prob: float | None = None
     log_probs: tuple[float, ...] | None = None
 
+    @property
+    def text_ids(self) -> tuple[int, ...]:
+        """The generated tokens without the one with which the model ended the text."""
+        ends = self.ended and self.finish is Finish.END
+        return self.output_ids[:-1] if ends else self.output_ids
+
     def without(self, end_id: int | None) -> Self:
         """The same text before its end token, if it has one."""
         if self.output_ids[-1:] != (end_id,):
