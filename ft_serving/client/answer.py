@@ -34,7 +34,7 @@ class Completion:
         ended: Whether it did; a stream's text has not while it grows.
         cum_log_prob: Sum of the tokens' log probabilities, if asked for.
         log_probs: Log probability of each token, if asked for; in top-k sampling its share of
-            the top k.
+            the top k, so that all are 0.0 where the likeliest token is taken.
     """
 
     output_ids: tuple[int, ...]
