@@ -7,8 +7,8 @@ from ft_serving.client.model import ModelDescription
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER
 
 MOST_PADDING = 1024
-"""Rows that an embedding may have beyond its tokenizer's tokens. GPT-J has 143, since its makers
-wanted a number that eight TPU cores divide; a multiple of 128 for eight GPUs comes to 1024."""
+"""Rows that an embedding may have beyond its tokenizer's tokens: GPT-J has 143, and one that is
+padded to a multiple of 128 on each of eight GPUs up to 1023."""
 
 
 def check_tokenizer(
@@ -26,7 +26,7 @@ def check_tokenizer(
     Raises:
         TokenizerError: It is not the model's.
     """
-    if model.source and source and _repository(source) == _repository(model.source):
+    if model.source and source and _repository(source) == _repository(model.source) != "":
         return None
     remedy = "pass the model's own tokenizer.json: --tokenizer FILE"
     if model.source:

@@ -30,6 +30,12 @@ def model(parameters: Mapping[str, str]) -> ModelDescription:
     return ModelDescription.from_config(config(parameters=parameters))
 
 
+def test_sources_without_a_revision_are_not_taken_for_the_same() -> None:
+    served = model({**TINY, "weights_source": "tiny-gptj"})
+    with pytest.raises(TokenizerError):
+        check_tokenizer(GPT_J, "tokenizer.json", served)
+
+
 @pytest.mark.parametrize("source", [DEFAULT_TOKENIZER, "a/tokenizer.json", None])
 def test_a_tokenizer_that_is_larger_than_the_model_is_refused_with_the_right_one(
     source: str | None,
