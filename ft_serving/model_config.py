@@ -27,6 +27,9 @@ class ModelConfig:
         checkpoint_path: The folder that directly holds config.ini and the weights, as the server
             sees it.
         streaming: Serve decoupled: a response a token.
+        vocabulary: Rows of the embedding.
+        end_id: Token that ends a text.
+        source: What the weights were made from, `OWNER/NAME@REVISION`.
     """
 
     model_type: str
@@ -35,6 +38,9 @@ class ModelConfig:
     compute_dtype: DType
     checkpoint_path: str
     streaming: bool
+    vocabulary: int
+    end_id: int
+    source: str
 
 
 def render(config: ModelConfig) -> str:
@@ -93,6 +99,11 @@ def _parameters(config: ModelConfig) -> dict[str, str]:
         "model_checkpoint_path": config.checkpoint_path,
         # Missing, it logs an error; it takes effect only with eight GPUs on one NVSwitch.
         "enable_custom_all_reduce": "0",
+        # For clients, who compare their tokenizer with it: the backend reads config.ini instead.
+        # Its versions before 1.2 read the first two here, by these names.
+        protocol.VOCABULARY_PARAMETER: str(config.vocabulary),
+        protocol.END_PARAMETER: str(config.end_id),
+        protocol.SOURCE_PARAMETER: config.source,
     }
 
 

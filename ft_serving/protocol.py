@@ -23,6 +23,16 @@ MAX_BATCH_SIZE = 1024
 RUNNING_METRIC = "ft_requests_running"
 """The CPU backend's gauge of requests that it computes, among Triton's metrics."""
 
+VOCABULARY_PARAMETER = "vocab_size"
+"""The parameter of config.pbtxt that says how many tokens the model has."""
+
+END_PARAMETER = "end_id"
+"""The parameter of config.pbtxt that says which token ends a text."""
+
+SOURCE_PARAMETER = "weights_source"
+"""The parameter of config.pbtxt that says what the weights were made from: `OWNER/NAME@REVISION`,
+with a hash of the files as the revision where it was a folder."""
+
 VARIABLE = -1
 """A dimension whose size each request decides."""
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from ft_serving.dtypes import DType
 
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 """Rises when the same source and settings come to give other bytes."""
 
 

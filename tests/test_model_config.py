@@ -19,6 +19,9 @@ def parsed(
         compute_dtype=compute_dtype,
         checkpoint_path=path,
         streaming=streaming,
+        vocabulary=50400,
+        end_id=50256,
+        source="EleutherAI/gpt-j-6b@main",
     )
     return text_format.Parse(render(config), model_config_pb2.ModelConfig())
 
@@ -109,7 +112,7 @@ def test_the_one_instance_is_of_the_kind_that_the_backend_demands() -> None:
     assert (group.count, group.kind) == (1, model_config_pb2.ModelInstanceGroup.Kind.KIND_CPU)
 
 
-def test_parameters_are_those_that_the_backend_reads() -> None:
+def test_parameters_are_those_that_the_backend_and_clients_read() -> None:
     parameters = {key: value.string_value for key, value in parsed().parameters.items()}
     assert parameters == {
         "model_type": "GPT-J",
@@ -118,6 +121,9 @@ def test_parameters_are_those_that_the_backend_reads() -> None:
         "data_type": "fp16",
         "model_checkpoint_path": "/models/1",
         "enable_custom_all_reduce": "0",
+        "vocab_size": "50400",
+        "end_id": "50256",
+        "weights_source": "EleutherAI/gpt-j-6b@main",
     }
 
 

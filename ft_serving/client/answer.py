@@ -34,7 +34,7 @@ class Completion:
         ended: Whether it did; a stream's text has not while it grows.
         cum_log_prob: Sum of the tokens' log probabilities, if asked for.
         log_probs: Log probability of each token, if asked for; in top-k sampling its share of
-            the top k.
+            the top k, so that all are 0.0 where the likeliest token is taken.
     """
 
     output_ids: tuple[int, ...]
@@ -42,6 +42,12 @@ class Completion:
     ended: bool
     cum_log_prob: float | None = None
     log_probs: tuple[float, ...] | None = None
+
+    @property
+    def text_ids(self) -> tuple[int, ...]:
+        """The generated tokens without the one with which the model ended the text."""
+        ends = self.ended and self.finish is Finish.END
+        return self.output_ids[:-1] if ends else self.output_ids
 
     def without(self, end_id: int | None) -> Self:
         """The same text before its end token, if it has one."""

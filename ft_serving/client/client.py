@@ -1,22 +1,23 @@
 """Text from prompts, by way of a served model."""
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self, SupportsIndex, Unpack
 
 from tokenizers import Tokenizer
 
 from ft_serving.client.answer import Completion
 from ft_serving.client.endpoint import Endpoint, Protocol, token_from_environment
-from ft_serving.client.errors import RequestError
+from ft_serving.client.errors import RequestError, TokenizerError
+from ft_serving.client.fit import check_tokenizer
 from ft_serving.client.generation import Chunk, Generation
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.parameters import Parameters, checked, text_problem
 from ft_serving.client.session import Lexicon, Session
-from ft_serving.client.tensors import Tokens
+from ft_serving.client.tensors import Tokens, token_lists
 from ft_serving.client.text import TextStream, decode, encode_word, end_of_text
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
 from ft_serving.client.transport import Transport
@@ -70,7 +71,14 @@ class GenerationClient:
         Raises:
             RequestError: The address or one of its attributes, or that of a proxy in the
                 environment, is not what it should be.
+            TokenizerError: The tokenizer is another library's object.
         """
+        if not isinstance(tokenizer, (Tokenizer, str, Path)):
+            raise TokenizerError(
+                "tokenizer: must be a Tokenizer of the library `tokenizers`, a file, or "
+                f"OWNER/NAME@REVISION; got {type(tokenizer).__name__} (a fast tokenizer of "
+                "transformers has one in its `backend_tokenizer`)"
+            )
         endpoint = Endpoint.parse(
             url,
             protocol=protocol,
@@ -80,6 +88,9 @@ class GenerationClient:
         )
         self._session = Session(_connect(endpoint, model, timeout_s), wait_s, say)
         self._tokenizer = tokenizer
+        self._source = None if isinstance(tokenizer, Tokenizer) else str(tokenizer)
+        self._read = False
+        self._said: str | None = None
         self._say = say
 
     def __enter__(self) -> Self:
@@ -105,15 +116,15 @@ class GenerationClient:
         """The tokenizer.
 
         Raises:
-            TokenizerError: It cannot be found or read.
-            HubError: The hub refused or was not reached.
+            TokenizerError: It cannot be found or read, or the hub refused or was not reached.
         """
         if not isinstance(self._tokenizer, Tokenizer):
             self._tokenizer = load_tokenizer(self._tokenizer, os.environ, self._say)
+        self._read = True
         return self._tokenizer
 
     def generate(
-        self, prompts: Sequence[str], **parameters: Unpack[Parameters]
+        self, prompts: Iterable[str], **parameters: Unpack[Parameters]
     ) -> list[Generation]:
         """Generate a text behind each prompt, in one batch.
 
@@ -124,13 +135,15 @@ class GenerationClient:
         Returns:
             A generation a prompt, in their order.
         """
-        if isinstance(prompts, str):
+        if isinstance(prompts, str) or not isinstance(prompts, Iterable):
             raise RequestError("generate takes a list of prompts; for one write [prompt]")
+        prompts = list(prompts)
+        parameters = checked(parameters)
         lexicon = self._lexicon(parameters, end_of_text(self.tokenizer()))
         ids = [self.encode(prompt) for prompt in prompts]
         done = self._session.complete(ids, parameters, lexicon)
         return [
-            self._generation(prompt, prompt_ids, beams, lexicon)
+            self._generation(prompt, prompt_ids, beams)
             for prompt, prompt_ids, beams in zip(prompts, ids, done, strict=True)
         ]
 
@@ -144,6 +157,7 @@ class GenerationClient:
             prompt: The prompt.
             **parameters: See `Parameters`; one beam.
         """
+        parameters = checked(parameters)
         lexicon = self._lexicon(parameters, end_of_text(self.tokenizer()))
         ids = self.encode(prompt)
         pieces = TextStream(self.tokenizer())
@@ -151,30 +165,32 @@ class GenerationClient:
         last: tuple[Completion, ...] = ()
         with closing(self._session.stream(ids, parameters, lexicon)) as grown:
             for completion in grown:
-                new = completion.output_ids[seen:]
+                new, readable = completion.output_ids[seen:], completion.text_ids[seen:]
                 seen += len(new)
                 last = (completion,)
-                yield Chunk(text=pieces.add(t for t in new if t != lexicon.end_id), output_ids=new)
-        whole = self._generation(prompt, ids, last, lexicon)
+                yield Chunk(text=pieces.add(readable), output_ids=new)
+        whole = self._generation(prompt, ids, last)
         yield Chunk(text=pieces.end(), output_ids=(), generation=whole)
 
     def generate_ids(
-        self, prompts: Sequence[Tokens], **parameters: Unpack[Parameters]
+        self, prompts: Iterable[Iterable[SupportsIndex]], **parameters: Unpack[Parameters]
     ) -> list[tuple[Completion, ...]]:
         """Generate tokens behind each prompt's tokens, in one batch.
 
         Args:
-            prompts: The prompts' token ids.
-            **parameters: See `Parameters`. Words among them need the tokenizer; without `end_id`,
-                a text that ends with the last token asked for counts as cut off.
+            prompts: The prompts' token ids, of Python or of numpy.
+            **parameters: See `Parameters`. Words among them need the tokenizer. Where neither
+                `end_id` nor the server says what ends a text, one that ends with the last token
+                asked for counts as cut off.
 
         Returns:
             For each prompt its beams, best first.
         """
-        return self._session.complete(prompts, parameters, self._lexicon(parameters, None))
+        parameters, ids = checked(parameters), token_lists(prompts)
+        return self._session.complete(ids, parameters, self._lexicon(parameters, None))
 
     def stream_ids(
-        self, prompt: Tokens, **parameters: Unpack[Parameters]
+        self, prompt: Iterable[SupportsIndex], **parameters: Unpack[Parameters]
     ) -> Generator[tuple[int, ...], None, None]:
         """Generate tokens, giving those of each response as they come.
 
@@ -182,9 +198,10 @@ class GenerationClient:
             prompt: The prompt's token ids.
             **parameters: As for `generate_ids`; one beam.
         """
+        parameters, [ids] = checked(parameters), token_lists([prompt])
         lexicon = self._lexicon(parameters, None)
         seen = 0
-        with closing(self._session.stream(prompt, parameters, lexicon)) as grown:
+        with closing(self._session.stream(ids, parameters, lexicon)) as grown:
             for completion in grown:
                 yield completion.output_ids[seen:]
                 seen = len(completion.output_ids)
@@ -200,13 +217,23 @@ class GenerationClient:
             raise RequestError(f"The request cannot be sent:\n  {problem}")
         return tuple(self.tokenizer().encode(prompt).ids)
 
-    def _lexicon(self, parameters: Parameters, end_id: int | None) -> Lexicon:
-        checked(parameters)
+    def _lexicon(self, parameters: Parameters, usual_end_id: int | None) -> Lexicon:
         return Lexicon(
             stop=self._forms(parameters.get("stop", [])),
             bad=self._forms(parameters.get("bad", [])),
-            end_id=parameters.get("end_id", end_id),
+            end_id=parameters.get("end_id"),
+            usual_end_id=usual_end_id,
+            check=self._check_tokenizer,
         )
+
+    def _check_tokenizer(self, model: ModelDescription) -> None:
+        """Compare the tokenizer with the model, if it was needed; say once what is doubtful."""
+        if not self._read:
+            return
+        doubt = check_tokenizer(self.tokenizer(), self._source, model)
+        if doubt and doubt != self._said:
+            self._said = doubt
+            self._say(doubt)
 
     def _forms(self, words: Sequence[str]) -> list[Tokens]:
         return [form for word in words for form in encode_word(self.tokenizer(), word)]
@@ -216,13 +243,11 @@ class GenerationClient:
         prompt: str,
         prompt_ids: tuple[int, ...],
         beams: tuple[Completion, ...],
-        lexicon: Lexicon,
     ) -> Generation:
-        texts = [[t for t in beam.output_ids if t != lexicon.end_id] for beam in beams]
         return Generation(
             prompt=prompt,
             prompt_ids=prompt_ids,
-            texts=tuple(decode(self.tokenizer(), ids) for ids in texts),
+            texts=tuple(decode(self.tokenizer(), beam.text_ids) for beam in beams),
             completions=beams,
         )
 

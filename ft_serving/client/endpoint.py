@@ -38,6 +38,7 @@ class Endpoint:
         host_header: The name that an ingress routes by, if it is not `host`.
         ca_file: Certificates to trust instead of the system's (PEM).
         token: Bearer token; sent to this endpoint alone, and in no message.
+        names_port: Whether the address named a port; else it is that of the web.
     """
 
     protocol: Protocol
@@ -48,6 +49,7 @@ class Endpoint:
     host_header: str | None = None
     ca_file: Path | None = None
     token: str | None = field(default=None, repr=False)
+    names_port: bool = True
 
     @classmethod
     def parse(
@@ -106,12 +108,24 @@ class Endpoint:
             host_header=_checked_host(host_header),
             ca_file=ca_file,
             token=_checked_token(token),
+            names_port=parts.port is not None,
         )
 
     def __str__(self) -> str:
         """The address, for messages."""
         routed = f" (host {self.host_header})" if self.host_header else ""
         return f"{self.protocol}{'s' * self.tls}://{self.authority}{self.path}{routed}"
+
+    @property
+    def port_hint(self) -> str:
+        """A remark for messages that no Triton is found; empty where the address has a port.
+
+        Triton itself has no TLS: with it, an ingress listens, on the port of the web.
+        """
+        if self.names_port or self.tls:
+            return ""
+        own = 8001 if self.protocol is Protocol.GRPC else 8000
+        return f" (no port was given, so {self.port} is asked; Triton's own is {own})"
 
     @property
     def authority(self) -> str:

@@ -169,7 +169,7 @@ class HttpTransport:
         except (ValueError, TypeError) as exc:
             raise ServerError(
                 f"{self._endpoint} answered with something else than JSON; is that the address of "
-                "a Triton server?"
+                f"a Triton server{self._endpoint.port_hint}?"
             ) from exc
 
     def _event(self, line: bytes) -> dict[str, Any]:

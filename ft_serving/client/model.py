@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ft_serving.client.errors import ServerError
+from ft_serving.protocol import END_PARAMETER, SOURCE_PARAMETER, VOCABULARY_PARAMETER
 
 NEEDED_INPUTS = ("input_ids", "input_lengths", "request_output_len")
 NEEDED_OUTPUTS = ("output_ids", "sequence_length")
@@ -33,12 +34,19 @@ class ModelDescription:
             ones as INT32, and Triton refuses a request with the other one.
         max_batch_size: Prompts that one request may have.
         decoupled: Whether a request gets a response a token.
+        vocabulary: How many tokens the model has, where the server says so.
+        end_id: The token that ends a text, where the server says so.
+        source: What the weights were made from, where the server says so: `OWNER/NAME@REVISION`
+            on a hub, or a folder's name with a hash of its files.
     """
 
     name: str
     inputs: Mapping[str, InputDescription]
     max_batch_size: int
     decoupled: bool
+    vocabulary: int | None = None
+    end_id: int | None = None
+    source: str | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -48,6 +56,10 @@ class ModelDescription:
             ServerError: It is not one, or the model is none that FasterTransformer's tensors fit.
         """
         try:
+            said = {
+                name: str(value.get("string_value", ""))
+                for name, value in config.get("parameters", {}).items()
+            }
             description = cls(
                 name=str(config["name"]),
                 inputs={
@@ -59,6 +71,9 @@ class ModelDescription:
                 },
                 max_batch_size=int(config.get("max_batch_size", 0)),
                 decoupled=bool(config.get("model_transaction_policy", {}).get("decoupled", False)),
+                vocabulary=_number(said.get(VOCABULARY_PARAMETER, "")),
+                end_id=_number(said.get(END_PARAMETER, "")),
+                source=_printable(said.get(SOURCE_PARAMETER, "")),
             )
             outputs = {tensor["name"] for tensor in config.get("output", ())}
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
@@ -78,6 +93,15 @@ class ModelDescription:
                 f"lacks {', '.join(lacks)}; name another model"
             )
         return description
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() else None
+
+
+def _printable(text: str) -> str | None:
+    # It goes into messages, to a terminal.
+    return text if text and text.isprintable() else None
 
 
 def _missing(kind: str, needed: Iterable[str], present: Iterable[str]) -> list[str]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypedDict, cast
 
+import numpy as np
+
 from ft_serving.client.errors import RequestError
 
 DEFAULT_OUTPUT_LENGTH = 64
@@ -98,11 +100,15 @@ LOG_PROBS_TENSOR = "is_return_log_probs"
 
 
 def checked(given: Mapping[str, object]) -> Parameters:
-    """Check parameters from wherever they come.
+    """Check parameters from wherever they come, and return them with Python's own types.
 
     Raises:
         RequestError: Some are unknown or make no sense; all of them are named.
     """
+    given = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in given.items()
+    }
     problems: list[str] = []
     for name, value in given.items():
         if name in NUMBERS:
@@ -122,11 +128,13 @@ def checked(given: Mapping[str, object]) -> Parameters:
     return cast("Parameters", given)
 
 
-def text_problem(name: str, text: str) -> str | None:
-    """Say what is wrong with a text that a tokenizer cannot take, or None.
+def text_problem(name: str, text: object) -> str | None:
+    """Say what is wrong with what a tokenizer cannot take, or None.
 
     Bytes that are no UTF-8, and half of a pair that JSON escapes, come as surrogates.
     """
+    if not isinstance(text, str):
+        return f"{name}: must be a text; got {text!r}"
     try:
         text.encode()
     except UnicodeEncodeError as exc:

@@ -80,7 +80,9 @@ def error(refusal: Refusal, endpoint: Endpoint, model: str) -> ClientError:
             "connect again"
         )
     if not refusal.from_triton:
-        return ServerError(f"{answered}. Is that the address of a Triton server?")
+        return ServerError(
+            f"{answered}. Is that the address of a Triton server{endpoint.port_hint}?"
+        )
     return ServerError(f"{answered}. The server's log may say more" if status >= 500 else answered)
 
 
@@ -110,4 +112,5 @@ def _nowhere(refusal: Refusal, endpoint: Endpoint, answered: str) -> UnknownMode
     return UnknownModelError(
         f"{answered}. An ingress knows nothing of {routed!r}: give the name of the service as the "
         "host header (--host-header); `kubectl get inferenceservice` shows it under URL"
+        + ("" if endpoint.host_header else endpoint.port_hint)
     )

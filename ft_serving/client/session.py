@@ -39,12 +39,22 @@ class Lexicon:
     Attributes:
         stop: Token ids of the words that end a text.
         bad: Token ids of the words that must not be generated.
-        end_id: The token that ends a text, if it is known.
+        end_id: The token that is to end a text, if the request says so.
+        usual_end_id: The token that ends a text where neither request nor server says so.
+        check: Is told the model before anything is sent to it; raises a ClientError if they do
+            not fit together.
     """
 
     stop: Sequence[Tokens]
     bad: Sequence[Tokens]
     end_id: int | None
+    usual_end_id: int | None
+    check: Callable[[ModelDescription], None]
+
+    def end_for(self, model: ModelDescription) -> int | None:
+        """Return the token that ends this model's texts, if it is known."""
+        known = (self.end_id, model.end_id, self.usual_end_id)
+        return next((token for token in known if token is not None), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,13 +160,15 @@ class Session:
     def _request(
         self, prompts: Sequence[Tokens], parameters: Parameters, lexicon: Lexicon
     ) -> _Request:
+        model = self.model()
+        lexicon.check(model)
         words = {"stop": lexicon.stop, "bad": lexicon.bad}
         return _Request(
-            inputs=encode(self.model(), prompts, parameters, words),
+            inputs=encode(model, prompts, parameters, words),
             prompt_lengths=tuple(map(len, prompts)),
             ending=Ending(
                 output_length=parameters.get("output_length", DEFAULT_OUTPUT_LENGTH),
-                end_id=lexicon.end_id,
+                end_id=lexicon.end_for(model),
                 stop_words=lexicon.stop,
             ),
         )

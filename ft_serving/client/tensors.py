@@ -4,8 +4,9 @@ Shapes and meanings are those of fastertransformer_backend's GPT-J configuration
 `ft_serving.protocol` renders; data types are taken from the server's own.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,24 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "FP32": np.dtype("<f4"),
 }
 """The numpy type of each data type of the inference protocol that the model's tensors have."""
+
+
+def token_lists(prompts: Iterable[Iterable[SupportsIndex]]) -> list[tuple[int, ...]]:
+    """Return prompts' token ids as Python's integers, whatever integers and lists they are.
+
+    Raises:
+        RequestError: Some are no lists of whole numbers; all of them are named.
+    """
+    if not isinstance(prompts, Iterable):
+        raise RequestError(f"The prompts must be lists of token ids; got {prompts!r}")
+    lists, problems = [], []
+    for number, prompt in enumerate(prompts, 1):
+        try:
+            lists.append(tuple(map(operator.index, prompt)))
+        except TypeError:
+            problems.append(f"prompt {number}: must be a list of token ids; got {prompt!r}")
+    _refuse(problems)
+    return lists
 
 
 def check_prompts(prompts: Sequence[Tokens], parameters: Parameters) -> None:

@@ -49,7 +49,7 @@ def too_slow(endpoint: Endpoint, timeout_s: float) -> SlowError:
 
 def unreachable(endpoint: Endpoint, reason: str) -> UnavailableError:
     """The error for a connection that was refused or broke."""
-    return UnavailableError(f"cannot reach {endpoint} ({reason})")
+    return UnavailableError(f"cannot reach {endpoint}{endpoint.port_hint} ({reason})")
 
 
 def not_trusted(endpoint: Endpoint, reason: str) -> AccessError:

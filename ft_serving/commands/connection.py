@@ -20,7 +20,8 @@ UrlOption = Annotated[
     str,
     typer.Option(
         help="Where the model is served: http://HOST:8000, https://HOST, HOST:8000, "
-        "grpc://HOST:8001. A bearer token is taken from FT_SERVING_TOKEN."
+        "grpc://HOST:8001; without a port 80 or 443, an ingress's. A bearer token is taken from "
+        "FT_SERVING_TOKEN."
     ),
 ]
 ProtocolOption = Annotated[
@@ -33,7 +34,8 @@ ModelOption = Annotated[
 TokenizerOption = Annotated[
     str | None,
     typer.Option(
-        help="A tokenizer.json, or OWNER/NAME@REVISION on the model hub (HF_ENDPOINT, HF_TOKEN); "
+        help="A tokenizer.json, a folder that has it or vocab.json and merges.txt, or "
+        "OWNER/NAME@REVISION on the model hub (HF_ENDPOINT, HF_TOKEN); "
         "by default that of the published GPT-J 6B."
     ),
 ]

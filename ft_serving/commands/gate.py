@@ -123,7 +123,7 @@ def _text(given: str | None) -> str | None:
         return given
     file = Path(given[1:])
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         raise typer.BadParameter(f"--expect-text: {file} cannot be read: {exc}") from exc
 

@@ -1,7 +1,7 @@
 """`ft-serving generate`."""
 
 import time
-from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -19,11 +19,25 @@ def generate(
     ] = None,
     prompt_file: Annotated[
         typer.FileText | None,
-        typer.Option(help="File with a prompt a line, - for the standard input.", encoding="utf-8"),
+        typer.Option(
+            help="File with a prompt a line, - for the standard input.",
+            # With or without the byte order mark of editors on Windows.
+            encoding="utf-8-sig",
+        ),
+    ] = None,
+    prompt_separator: Annotated[
+        str | None,
+        typer.Option(
+            help="The line between prompts of several lines in --prompt-file; without such a line "
+            "the whole file is one prompt."
+        ),
     ] = None,
     request: Annotated[
         Path | None,
-        typer.Option(help="JSON file with prompts and parameters; options come before it."),
+        typer.Option(
+            help="JSON file with prompts and parameters, or the original example's "
+            "sample_request.json; options come before it."
+        ),
     ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print the text as it comes; for one prompt.")
@@ -73,6 +87,9 @@ def generate(
     log_probs: Annotated[
         bool | None, typer.Option(help="Ask for log probabilities; --json shows them.")
     ] = None,
+    end_id: Annotated[
+        int | None, typer.Option(help="Token id that ends the text; the model's if not given.")
+    ] = None,
     protocol: connection.ProtocolOption = None,
     model: connection.ModelOption = None,
     tokenizer: connection.TokenizerOption = None,
@@ -101,9 +118,17 @@ def generate(
         "stop": stop,
         "bad": bad,
         "log_probs": log_probs,
+        "end_id": end_id,
     }
     parameters = checked({**parameters, **{k: v for k, v in given.items() if v is not None}})
-    prompts = [*(prompt or ()), *_lines(prompt_file)] or prompts
+    if prompt_separator is not None and prompt_file is None:
+        raise typer.BadParameter("--prompt-separator is for a --prompt-file; name one")
+    of_file = [] if prompt_file is None else _prompts_of(prompt_file, prompt_separator)
+    prompts = [*(prompt or ()), *of_file] or prompts
+    if not prompts and request:
+        raise typer.BadParameter(
+            f"{request} has no prompt as text: say what to continue by --prompt or --prompt-file"
+        )
     if not prompts:
         raise typer.BadParameter("say what to continue: --prompt, --prompt-file or --request")
     if stream and len(prompts) > 1:
@@ -135,9 +160,22 @@ def generate(
             output.chunk(prompts[0], chunk)
 
 
-def _lines(file: TextIO | None) -> Iterator[str]:
-    """The lines of a file that are not blank, without their ends."""
+def _prompts_of(file: TextIO, separator: str | None) -> list[str]:
+    """Return the prompts of a file: its lines, or what lies between the lines `separator`.
+
+    Blank ones are left out.
+
+    Raises:
+        typer.BadParameter: The file is not UTF-8, or has no prompt.
+    """
     try:
-        yield from (line.rstrip("\r\n") for line in file or () if line.strip())
+        lines = [line.rstrip("\r\n") for line in file]
     except UnicodeDecodeError as exc:
         raise typer.BadParameter(f"the file of prompts is not UTF-8 ({exc})") from exc
+    if separator is not None:
+        between = [list(group) for is_end, group in groupby(lines, separator.__eq__) if not is_end]
+        lines = ["\n".join(group) for group in between]
+    prompts = [text for text in lines if text.strip()]
+    if not prompts:
+        raise typer.BadParameter(f"--prompt-file: {file.name} has no prompt in it")
+    return prompts

@@ -12,7 +12,7 @@ from ft_serving import __version__
 from ft_serving.errors import IntegrityError
 from ft_serving.hub.errors import HubError
 from ft_serving.hub.refusal import Question, refusal
-from ft_serving.hub.retry import Backoff, TransientError
+from ft_serving.hub.retry import TRIES, Backoff, TransientError
 from ft_serving.hub.stream import Source, Stream
 from ft_serving.hub.transport import (
     READ_TIMEOUT_S,
@@ -133,16 +133,29 @@ class Hub:
         token = environment.get("HF_TOKEN", "").strip()
         return cls(endpoint or DEFAULT_ENDPOINT, token or None, say)
 
-    def snapshot(self, repository: str, revision: str) -> Snapshot:
+    def snapshot(
+        self,
+        repository: str,
+        revision: str,
+        *,
+        tries: int = TRIES,
+        timeout_s: float = READ_TIMEOUT_S,
+    ) -> Snapshot:
         """What `repository` holds at `revision`: a branch, a tag or a commit.
+
+        Args:
+            repository: Its name, with its owner's.
+            revision: A branch, a tag or a commit.
+            tries: How often to ask at most; a user who waits for the answer wants fewer.
+            timeout_s: Seconds that the hub may be silent in each.
 
         Raises:
             HubError: The hub refused or was not reached, or its metadata are incomplete or unsafe.
         """
-        backoff = Backoff(repository, self._say)
+        backoff = Backoff(repository, self._say, tries=tries)
         while True:
             try:
-                info = self._model_info(repository, revision)
+                info = self._model_info(repository, revision, timeout_s)
                 break
             except TransientError as exc:
                 backoff.wait(exc)
@@ -204,7 +217,7 @@ class Hub:
             name=name,
         )
 
-    def _model_info(self, repository: str, revision: str) -> "ModelInfo":
+    def _model_info(self, repository: str, revision: str, timeout_s: float) -> "ModelInfo":
         # Here, because the imports take a third of a second.
         import httpx2
         from huggingface_hub import HfApi
@@ -224,7 +237,7 @@ class Hub:
         host = host_of(self.endpoint)
         try:
             return api.model_info(
-                repository, revision=revision, files_metadata=True, timeout=READ_TIMEOUT_S
+                repository, revision=revision, files_metadata=True, timeout=timeout_s
             )
         except HfHubHTTPError as exc:
             status, headers = exc.response.status_code, exc.response.headers

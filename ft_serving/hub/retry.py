@@ -39,7 +39,11 @@ class Backoff:
     """The tries of one transfer: waits that grow between failures, and an end to them."""
 
     def __init__(
-        self, what: str, say: Callable[[str], None], pause: Callable[[float], None] = time.sleep
+        self,
+        what: str,
+        say: Callable[[str], None],
+        pause: Callable[[float], None] = time.sleep,
+        tries: int = TRIES,
     ) -> None:
         """Begin with the first try.
 
@@ -47,10 +51,12 @@ class Backoff:
             what: The subject of every message.
             say: Told about each failure that is followed by another try.
             pause: Waits so many seconds; may raise to end the transfer.
+            tries: How many there are.
         """
         self._what = what
         self._say = say
         self._pause = pause
+        self._tries = tries
         self._failures = 0
 
     def wait(self, error: TransientError) -> None:
@@ -60,9 +66,9 @@ class Backoff:
             HubError: The last try failed, or the server asks for more patience than there is.
         """
         self._failures += 1
-        if self._failures >= TRIES:
+        if self._failures >= self._tries:
             raise HubError(
-                f"{self._what}: {error} (the last of {TRIES} tries); {error.remedy}"
+                f"{self._what}: {error} (the last of {self._tries} tries); {error.remedy}"
             ) from error
         if error.wait_s is not None and error.wait_s > LONGEST_ASKED_WAIT_S:
             raise HubError(
@@ -75,7 +81,7 @@ class Backoff:
             delay = longest * _jitter.uniform(0.5, 1.0)
         self._say(
             f"{self._what}: {error}; trying again in {format_duration(delay)} "
-            f"(try {self._failures + 1} of {TRIES})"
+            f"(try {self._failures + 1} of {self._tries})"
         )
         self._pause(delay)
 

@@ -272,7 +272,7 @@ def _check_room(download: int, converted: int, storage: Storage) -> None:
 
 def _complete(manifest: Manifest, staging: Path, folder: Path) -> Manifest:
     """Write config.pbtxt for the release's folder and, last, the manifest; keep all on the disk."""
-    text = render_config_pbtxt(manifest.spec, manifest.family, folder)
+    text = render_config_pbtxt(manifest, folder)
     config_pbtxt = _write_text(staging, CONFIG_PBTXT_PATH, text)
     manifest = replace(manifest, files=(config_pbtxt, *manifest.files))
     _write_text(staging, MANIFEST_PATH, manifest.to_json())

@@ -26,6 +26,9 @@ def config(*, streaming: bool = False, checkpoint: str = "/nowhere") -> dict[str
             compute_dtype=DType.FP32,
             checkpoint_path=checkpoint,
             streaming=streaming,
+            vocabulary=1024,
+            end_id=1,
+            source="tiny-gptj@main",
         )
     )
     message = text_format.Parse(text, model_config_pb2.ModelConfig())

@@ -8,10 +8,11 @@ import ssl
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from ft_serving import protocol
@@ -20,18 +21,26 @@ TEXT = [348, 434, 954, 357]
 """In tiny-gptj's tokenizer: " Its fleece is"."""
 
 
-def config(integers: str = "UINT32", *, decoupled: bool = False, without: str = "") -> Any:
+def config(
+    integers: str = "UINT32",
+    *,
+    decoupled: bool = False,
+    without: str = "",
+    parameters: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
     """What Triton answers to /v2/models/fastertransformer/config, as far as it matters here.
 
     Args:
         integers: The data type of token ids and counts.
         decoupled: Whether the model streams.
         without: An input that the model does not have.
+        parameters: Those of config.pbtxt.
     """
     return {
         "name": "fastertransformer",
         "max_batch_size": 4,
         "model_transaction_policy": {"decoupled": decoupled},
+        "parameters": {name: {"string_value": value} for name, value in parameters.items()},
         "input": [
             {
                 "name": tensor.name,
@@ -76,9 +85,15 @@ class FakeTriton:
     """
 
     def __init__(
-        self, model: Any = None, *, port: int = 0, certificate: Path | None = None
+        self,
+        model: Any = None,
+        *,
+        port: int = 0,
+        certificate: Path | None = None,
+        end_id: int = 1,
     ) -> None:
         self.model = model or config()
+        self.end_id = end_id
         self.faults: deque[Fault] = deque()
         self.requests: list[Request] = []
         self.delay_s = 0.0
@@ -150,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path.endswith("/config"):
             self._send(200, {}, json.dumps(self.triton.model).encode())
         elif self.path.endswith("/infer"):
-            self._send(200, {}, json.dumps(_inferred(body)).encode())
+            self._send(200, {}, json.dumps(_inferred(body, self.triton.end_id)).encode())
         else:
             self._stream(body)
 
@@ -166,8 +181,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for count in range(1, body["request_output_len"][0] + 1):
-            values = streamed(body["input_ids"], count, body["request_output_len"][0])
+        longest = body["request_output_len"][0]
+        for count in range(1, min(longest, len(TEXT)) + 1):
+            values = streamed(body["input_ids"], count, longest, self.triton.end_id)
             event = f"data: {json.dumps(values)}\n\n".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
             self.triton.go_on.wait(5)
@@ -175,11 +191,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
 
-def streamed(prompt: list[int], count: int, longest: int) -> dict[str, Any]:
+def streamed(prompt: list[int], count: int, longest: int, end_id: int = 1) -> dict[str, Any]:
     """A response of a stream, after so many tokens."""
     return {
         "model_name": "fastertransformer",
-        "output_ids": prompt + TEXT[:count] + [1] * (longest - count),
+        "output_ids": prompt + TEXT[:count] + [end_id] * (longest - count),
         "sequence_length": len(prompt) + count,
     }
 
@@ -189,18 +205,19 @@ def answer(prompt: list[int], longest: int) -> dict[str, Any]:
     return _answer([prompt], len(prompt), longest)
 
 
-def _inferred(body: Any) -> dict[str, Any]:
+def _inferred(body: Any, end_id: int) -> dict[str, Any]:
     inputs = {tensor["name"]: tensor for tensor in body["inputs"]}
     rows, padded = inputs["input_ids"]["shape"]
     ids, lengths = inputs["input_ids"]["data"], inputs["input_lengths"]["data"]
     prompts = [ids[row * padded :][: lengths[row]] for row in range(rows)]
-    return _answer(prompts, padded, inputs["request_output_len"]["data"][0])
+    return _answer(prompts, padded, inputs["request_output_len"]["data"][0], end_id)
 
 
-def _answer(prompts: list[list[int]], padded: int, longest: int) -> dict[str, Any]:
+def _answer(prompts: list[list[int]], padded: int, longest: int, end_id: int = 1) -> dict[str, Any]:
     text = TEXT[:longest]
     shape = [len(prompts), 1, padded + longest]
-    ids = [[*prompt, *text, *[1] * (shape[2] - len(prompt) - len(text))] for prompt in prompts]
+    width = shape[2] - len(text)
+    ids = [[*prompt, *text, *[end_id] * (width - len(prompt))] for prompt in prompts]
     lengths = [padded + len(text)] * len(prompts)
     output: list[tuple[str, str, list[int], list[int]]] = [
         ("output_ids", "UINT32", shape, [token for row in ids for token in row]),

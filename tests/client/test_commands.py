@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.fake_triton import FakeTriton, Fault, answer, config
+from tests.client.test_request_file import SAMPLE
 from tests.serving import TINY_GPTJ, ft_serving
 
 TOKENIZER = str(TINY_GPTJ / "tokenizer.json")
@@ -39,6 +40,54 @@ def test_prompts_of_a_file_are_one_batch(triton: FakeTriton, tmp_path: Path) -> 
     assert triton.paths == ["config", "infer"]
 
 
+def plain(message: str) -> str:
+    """Return a message of wrong usage without its frame."""
+    return " ".join(message.replace("\u2502", " ").split())
+
+
+def test_a_byte_order_mark_is_no_part_of_a_prompt(triton: FakeTriton, tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_bytes(b"\xef\xbb\xbfMary\r\n")
+    done = generate(triton.url, "--prompt-file", str(file), "--output-length", "2")
+    assert done.stdout == "Output: Mary Its\n", done.stderr
+
+
+def test_a_separator_parts_prompts_of_several_lines(triton: FakeTriton, tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_text("---\nMary\n\n had\n---\n\n---\nJack\n")
+    options = ("--prompt-file", str(file), "--output-length", "2", "--prompt-separator")
+    done = generate(triton.url, *options, "---")
+    assert done.stdout == "Output: Mary\n\n had Its\nOutput: Jack Its\n", done.stderr
+    done = generate(triton.url, *options, "===")
+    assert done.stdout == f"Output: {file.read_text()[:-1]} Its\n", done.stderr
+
+
+@pytest.mark.parametrize("content", ["", "\n \n", "\ufeff"])
+def test_a_file_without_a_prompt_is_named(triton: FakeTriton, tmp_path: Path, content: str) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_text(content, encoding="utf-8")
+    done = generate(triton.url, "--prompt", "Mary", "--prompt-file", str(file))
+    assert done.returncode == 2
+    assert "has no prompt in it" in plain(done.stderr)
+
+
+def test_the_original_examples_request_is_sent_with_the_types_that_the_server_has(
+    triton: FakeTriton, tmp_path: Path
+) -> None:
+    file = tmp_path / "sample_request.json"
+    file.write_text(json.dumps({"request": SAMPLE}))
+    done = generate(triton.url, "--request", str(file))
+    assert done.returncode == 2
+    assert "has no prompt as text" in plain(done.stderr)
+    done = generate(triton.url, "--request", str(file), "--prompt", "Mary", "--end-id", "7")
+    assert done.stdout == "Output: Mary Its fleece is\n", done.stderr
+    sent = {tensor["name"]: tensor for tensor in triton.requests[-1].body["inputs"]}
+    assert (sent["random_seed"]["datatype"], sent["random_seed"]["data"]) == ("UINT64", [0])
+    assert sent["runtime_top_k"]["data"] == [10]
+    assert sent["end_id"]["data"] == [7]
+    assert "stop_words_list" not in sent
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -46,6 +95,7 @@ def test_prompts_of_a_file_are_one_batch(triton: FakeTriton, tmp_path: Path) -> 
         (["--prompt", "a", "--prompt", "b", "--stream"], "--stream takes one prompt"),
         (["--prompt", "a", "--protocol", "ftp"], "ftp"),
         (["--prompt", "a", "--wait", "-1"], "--wait"),
+        (["--prompt", "a", "--prompt-separator", "---"], "--prompt-separator"),
     ],
 )
 def test_wrong_usage_ends_with_2(triton: FakeTriton, options: list[str], problem: str) -> None:

@@ -2,10 +2,12 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from ft_serving.client import Finish, GenerationClient
+from tests.client.test_request_file import SAMPLE
 from tests.serving import GOLDEN, NEVER_GENERATED, TINY_GPTJ, Served, ft_serving
 
 pytestmark = pytest.mark.slow
@@ -224,3 +226,23 @@ def test_a_benchmark_counts_the_tokens_of_every_request(
     rows = [line.split() for line in done.stdout.splitlines()[2:]]
     assert [row[:3] for row in rows] == [["1", "8", "0"], ["4", "8", "0"]]
     assert all(float(row[3]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_the_model_tells_its_vocabulary_its_end_and_its_source(
+    plain_server: Served, route: str
+) -> None:
+    with client(plain_server, route) as asked:
+        model = asked.model()
+    assert (model.vocabulary, model.end_id) == (1024, 1)
+    assert (model.source or "").startswith("tiny-gptj@")
+
+
+def test_a_request_of_the_original_example_is_answered(
+    plain_server: Served, tmp_path: Path
+) -> None:
+    file = tmp_path / "sample_request.json"
+    file.write_text(json.dumps({"request": SAMPLE}))
+    options = ("--request", str(file), "--prompt", PROMPT, "--top-k", "1")
+    done = generate(url(plain_server, "http"), *options)
+    assert done.stdout.startswith(f"Output: {PROMPT} Its fleece is white"), done.stderr

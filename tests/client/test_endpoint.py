@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from ft_serving.client import refusal
 from ft_serving.client.endpoint import Endpoint, Protocol, token_from_environment
 from ft_serving.client.errors import RequestError
+from ft_serving.client.refusal import Refusal
+from ft_serving.client.transport import unreachable
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,24 @@ def test_an_address_says_protocol_encryption_host_and_port(
     url: str, protocol: Protocol | None, said: str
 ) -> None:
     assert str(Endpoint.parse(url, protocol=protocol)) == said
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("127.0.0.1", 8000),
+        ("http://ft", 8000),
+        ("grpc://ft", 8001),
+        ("ft:80", 0),
+        ("https://ft", 0),
+    ],
+)
+def test_an_address_without_a_port_is_told_which_one_triton_has(url: str, port: int) -> None:
+    endpoint = Endpoint.parse(url)
+    asked = Refusal(status=200, said="", from_triton=False)
+    said = [str(unreachable(endpoint, "refused")), str(refusal.error(asked, endpoint, "model"))]
+    hint = f"(no port was given, so 80 is asked; Triton's own is {port})"
+    assert [hint in each for each in said] == [port > 0] * 2
 
 
 @pytest.mark.parametrize("url", ["", "ftp://ft", "http://", "http://ft:port", "http://ft:99999999"])

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from ft_serving.files import LFS_POINTER
 from ft_serving.weights.checkpoint.refusal import refusal
 from ft_serving.weights.checkpoint.safetensors_file import read_safetensors
 from ft_serving.weights.checkpoint.selection import check_index, select
@@ -17,8 +18,6 @@ from ft_serving.weights.checkpoint.tensor import FileContents, Tensor
 from ft_serving.weights.checkpoint.torch_zip import read_torch_zip
 from ft_serving.weights.dtypes import AnyArray
 from ft_serving.weights.errors import CheckpointError
-
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 class Checkpoint(Mapping[str, Tensor]):
@@ -158,7 +157,7 @@ def _read_index(path: Path) -> bytes:
 
 def _open(path: Path) -> tuple[FileContents, mmap.mmap]:
     with path.open("rb") as file:
-        if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
             raise refusal(path, ["it is a Git LFS pointer to the file"], "Run `git lfs pull`.")
         read = read_safetensors if path.suffix == ".safetensors" else read_torch_zip
         return read(file, path), mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
