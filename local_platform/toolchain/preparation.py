@@ -1,21 +1,25 @@
 """Brings the tools of the platform to a machine, building those that it lacks."""
 
 import os
-import shutil
+import secrets
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from filelock import FileLock, Timeout
 
-from ft_serving.progress import format_bytes, format_duration
+from ft_serving.progress import format_duration
 from local_platform.toolchain import debian, pins
-from local_platform.toolchain.build import Builder, disk_usage
+from local_platform.toolchain.build import Builder
 from local_platform.toolchain.errors import ToolchainMissingError
 from local_platform.toolchain.go import find_go
 from local_platform.toolchain.groups import GROUPS, Group
 from local_platform.toolchain.store import Toolchain, find, root
 
 _CORES_OF_COST = 2
+
+_DISCARDED = "discarded-"
+"""The beginning of the name of a folder that is being deleted."""
 
 
 def prepare(report: Callable[[str], None]) -> Toolchain:
@@ -86,11 +90,21 @@ def _build(groups: Sequence[Group], report: Callable[[str], None]) -> None:
 
 
 def discard_scratch(report: Callable[[str], None]) -> None:
-    """Delete what Go downloaded and compiled, once all groups are built."""
+    """Have what Go downloaded and compiled deleted, once all groups are built.
+
+    A process of its own deletes it, because it is a hundred thousand files, and some disks need
+    minutes for them. Where that process is ended, the next call begins another.
+    """
     scratch = root() / "scratch"
-    if not scratch.exists():
-        return
-    with _only_one(report):
-        size = disk_usage(scratch)
-        shutil.rmtree(scratch)
-    report(f"deleted what the built tools no longer need: {format_bytes(size)}")
+    if scratch.exists():
+        with _only_one(report):
+            scratch.rename(root() / f"{_DISCARDED}{secrets.token_hex(4)}")
+        report("deleting in the background what the built tools no longer need")
+    if discarded := list(root().glob(f"{_DISCARDED}*")):
+        subprocess.Popen(
+            ["nice", "-n", "19", "rm", "-rf", "--", *discarded],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
