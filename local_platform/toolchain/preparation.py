@@ -101,10 +101,10 @@ def discard_scratch(report: Callable[[str], None]) -> None:
             scratch.rename(root() / f"{_DISCARDED}{secrets.token_hex(4)}")
         report("deleting in the background what the built tools no longer need")
     if discarded := list(root().glob(f"{_DISCARDED}*")):
-        subprocess.Popen(
-            ["nice", "-n", "19", "rm", "-rf", "--", *discarded],
+        subprocess.run(
+            ["sh", "-c", 'setsid nice -n 19 rm -rf -- "$@" &', "sh", *discarded],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            check=True,
         )
