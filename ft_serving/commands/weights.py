@@ -152,6 +152,7 @@ def _open_source(
     progress: "Progress",
 ) -> "Source":
     from ft_serving.hub.client import Hub
+    from ft_serving.weights.folders import checkpoint_folder
     from ft_serving.weights.inventory import list_releases
     from ft_serving.weights.source import HubSource, LocalSource
 
@@ -161,10 +162,13 @@ def _open_source(
             raise typer.BadParameter(f"{folder} is a local folder, which has no revisions")
         if drop_source:
             raise typer.BadParameter(f"--drop-source would delete {folder}, which is no download")
+        folder = checkpoint_folder(folder)
         origin = str(folder.absolute())
         manifests = [entry.manifest for entry in list_releases(storage) if entry.manifest]
         known = [file for m in manifests if m.origin == origin for file in m.source]
         return LocalSource(folder, known, progress)
+    if folder.is_symlink():
+        raise typer.BadParameter(f"{folder} is a link to {folder.readlink()}, which is no folder")
     if revision is None:
         raise typer.BadParameter(
             f"{repository} is no folder here; for a repository on a hub give --revision, a commit "

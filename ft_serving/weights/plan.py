@@ -9,11 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ft_serving.dtypes import DType
-from ft_serving.weights.checkpoint import Checkpoint
 from ft_serving.weights.errors import PlanError
 from ft_serving.weights.families.base import Architecture, Family, Split, TensorRule
-
-_SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,46 +70,33 @@ def file_jobs(
     )
 
 
-def check_tensors(family: Family, architecture: Architecture, checkpoint: Checkpoint) -> None:
-    """Check that a checkpoint holds exactly the tensors of the model, in their shapes.
-
-    Raises:
-        PlanError: Tensors are missing, unknown, of another shape, or not floating-point; all
-            kinds at once, by name.
-    """
-    expected = {
-        _name(source, layer): _shape(rule, architecture)
-        for rule, layer in _expand(family, architecture)
-        for source in rule.sources
-    }
-    ignored = {
-        _name(buffer, layer) for buffer in family.ignored for layer in range(architecture.layers)
-    }
-    found = checkpoint.keys() | checkpoint.others.keys()
-    shapes = [
-        f"{name} is {list(checkpoint[name].shape)}, must be {list(shape)}"
-        for name, shape in expected.items()
-        if name in checkpoint and checkpoint[name].shape != shape
-    ]
-    formats = [
-        f"{name} is {checkpoint.others[name]}" for name in expected if name in checkpoint.others
-    ]
-    problems = [
-        *_listed("missing from the checkpoint", sorted(expected.keys() - found)),
-        *_listed("unknown in the checkpoint", sorted(found - expected.keys() - ignored)),
-        *_listed("of another shape than config.json says", shapes),
-        *_listed("not in fp32, fp16 or bf16", formats),
-    ]
-    if problems:
-        raise PlanError(
-            f"The checkpoint does not match config.json (model_type {family.model_type}):\n"
-            + "\n".join(problems)
-        )
-
-
 def total_bytes(jobs: tuple[TensorJob, ...], dtype: DType) -> int:
     """Bytes of all files together."""
     return sum(job.elements for job in jobs) * dtype.itemsize
+
+
+def source_rules(family: Family, architecture: Architecture) -> dict[str, TensorRule]:
+    """Return the rule of every tensor that a model's checkpoint must have, by its name."""
+    return {
+        layer_name(source, layer): rule
+        for rule, layer in _expand(family, architecture)
+        for source in rule.sources
+    }
+
+
+def source_shape(rule: TensorRule, architecture: Architecture) -> tuple[int, ...]:
+    """Return the shape of each source of a rule."""
+    numbers: Mapping[str, int] = {
+        "hidden": architecture.hidden,
+        "inner": architecture.inner,
+        "vocabulary": architecture.vocabulary,
+    }
+    return tuple(numbers[name] for name in rule.shape)
+
+
+def layer_name(pattern: str, layer: int) -> str:
+    """Return a name in which `{layer}` stands for a layer's number."""
+    return pattern.replace("{layer}", str(layer))
 
 
 def _expand(family: Family, architecture: Architecture) -> Iterator[tuple[TensorRule, int]]:
@@ -124,11 +108,11 @@ def _expand(family: Family, architecture: Architecture) -> Iterator[tuple[Tensor
 def _rank_jobs(
     rule: TensorRule, layer: int, architecture: Architecture, tensor_parallel: int
 ) -> Iterator[TensorJob]:
-    shape = _shape(rule, architecture)
+    shape = source_shape(rule, architecture)
     matrix = shape if len(shape) > 1 else (1, *shape)
     rows, columns = matrix[::-1] if rule.transpose else matrix
-    target = _name(rule.target, layer)
-    sources = tuple(_name(source, layer) for source in rule.sources)
+    target = layer_name(rule.target, layer)
+    sources = tuple(layer_name(source, layer) for source in rule.sources)
 
     def job(name: str, rows: tuple[int, int], columns: tuple[int, int]) -> TensorJob:
         return TensorJob(
@@ -149,24 +133,3 @@ def _rank_jobs(
 def _part(length: int, rank: int, ranks: int) -> tuple[int, int]:
     size = length // ranks
     return rank * size, (rank + 1) * size
-
-
-def _shape(rule: TensorRule, architecture: Architecture) -> tuple[int, ...]:
-    numbers: Mapping[str, int] = {
-        "hidden": architecture.hidden,
-        "inner": architecture.inner,
-        "vocabulary": architecture.vocabulary,
-    }
-    return tuple(numbers[name] for name in rule.shape)
-
-
-def _name(pattern: str, layer: int) -> str:
-    return pattern.replace("{layer}", str(layer))
-
-
-def _listed(what: str, names: list[str]) -> list[str]:
-    if not names:
-        return []
-    rest = len(names) - _SHOWN
-    shown = "\n    ".join(names[:_SHOWN]) + (f"\n    and {rest} more" if rest > 0 else "")
-    return [f"  {what} ({len(names)}):\n    {shown}"]

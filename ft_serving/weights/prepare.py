@@ -31,7 +31,8 @@ from ft_serving.weights.manifest import (
     ReleaseFile,
     read_manifest,
 )
-from ft_serving.weights.plan import check_tensors, file_jobs, total_bytes
+from ft_serving.weights.match import match_tensors
+from ft_serving.weights.plan import file_jobs, total_bytes
 from ft_serving.weights.source import Source
 from ft_serving.weights.storage import Storage
 from ft_serving.weights.verify import check_content
@@ -229,7 +230,10 @@ def _convert(
     size = total_bytes(jobs, spec.dtype)
     _check_room(source.missing_bytes(), size, storage)
     with source.fetched() as folder, open_checkpoint(folder) as checkpoint:
-        check_tensors(family, architecture, checkpoint)
+        match = match_tensors(family, architecture, checkpoint)
+        for line in match.ignored():
+            progress.say(line)
+        jobs = match.jobs(jobs)
         task = progress.task("convert", size)
         written = convert(checkpoint, jobs, spec.dtype, staging / WEIGHTS_PATH, task)
         task.finish()

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +17,17 @@ from ft_serving.progress import Progress
 from ft_serving.release import is_commit
 from ft_serving.weights.checkpoint import select_files
 from ft_serving.weights.errors import CheckpointError
+from ft_serving.weights.folders import (
+    CONFIG_JSON,
+    dangling_links,
+    model_name,
+    names_in,
+    which_instead,
+)
+from ft_serving.weights.kinds import ADAPTER_CONFIG, kind_of_files
 from ft_serving.weights.manifest import SourceFile
 from ft_serving.weights.storage import Storage, source_name
 from ft_serving.weights.verify import file_sha256
-
-CONFIG_JSON = "config.json"
-
 
 # A name or owner/name, of which no part can lead out of a folder.
 _REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
@@ -85,7 +90,7 @@ class LocalSource(Source):
                 f"{exc.filename or self._folder}: cannot be read: {exc.strerror}. Let the user "
                 "who runs this read every file of the checkpoint."
             ) from exc
-        self.repository = self._folder.name
+        self.repository = model_name(self._folder)
         self.origin = str(self._folder)
         listing = "".join(f"{file.digest} {file.name}\n" for file in self._files)
         self.revision = hashlib.sha256(listing.encode()).hexdigest()[:40]
@@ -145,7 +150,8 @@ class HubSource(Source):
             progress.say(f"Revision {revision} of {repository} is commit {self.revision}.")
 
     def config_json(self) -> bytes:
-        """Fetch config.json into memory."""
+        """Fetch config.json into memory, if the repository has a checkpoint beside it."""
+        _ = self._names
         return self._hub.read(self._snapshot, CONFIG_JSON)
 
     def missing_bytes(self) -> int:
@@ -193,13 +199,13 @@ class HubSource(Source):
     @cached_property
     def _names(self) -> tuple[str, ...]:
         names = [file.name for file in self._snapshot.files]
-        if CONFIG_JSON not in names:
-            raise HubError(
-                f"{self.repository} at {self.revision} has no {CONFIG_JSON}, so it is no "
-                "checkpoint that can be converted. Choose another repository or revision."
-            )
-        chosen = select_files(names, lambda name: self._hub.read(self._snapshot, name))
-        return (CONFIG_JSON, *chosen)
+        return _choose(
+            f"{self.repository} at {self.revision}",
+            names,
+            lambda name: self._hub.read(self._snapshot, name),
+            lambda: "Choose another repository or revision.",
+            self._progress,
+        )
 
     @property
     def _folder(self) -> Path:
@@ -210,16 +216,53 @@ class HubSource(Source):
         return self._storage.exclusive(what, self._progress)
 
 
+def _choose(
+    where: str,
+    names: Sequence[str],
+    read: Callable[[str], bytes],
+    remedy: Callable[[], str],
+    progress: Progress,
+) -> tuple[str, ...]:
+    """Choose config.json and the files of a checkpoint.
+
+    Args:
+        where: The folder or the repository, for messages.
+        names: What is there.
+        read: Returns a file's content.
+        remedy: Says what to do where there is no config.json.
+        progress: Is told what is there and left out.
+
+    Raises:
+        CheckpointError: They are not all there.
+    """
+    if CONFIG_JSON not in names:
+        raise CheckpointError(
+            f"{where}: has no {CONFIG_JSON}. {kind_of_files(names, read) or remedy()}"
+        )
+    chosen = select_files(names, read)
+    if ADAPTER_CONFIG in names:
+        progress.say(
+            f"Ignored: the adapter of {ADAPTER_CONFIG}; the release is of the whole model beside "
+            "it."
+        )
+    return CONFIG_JSON, *chosen
+
+
 def _hash_files(
     folder: Path, known: Sequence[SourceFile], progress: Progress
 ) -> tuple[SourceFile, ...]:
-    if not (folder / CONFIG_JSON).is_file():
-        raise CheckpointError(
-            f"{folder}: has no {CONFIG_JSON}. Name a folder that holds a checkpoint as "
-            "transformers' save_pretrained writes it."
+    try:
+        chosen = _choose(
+            str(folder),
+            names_in(folder),
+            lambda name: (folder / name).read_bytes(),
+            lambda: which_instead(folder),
+            progress,
         )
-    names = [path.name for path in folder.iterdir() if path.is_file()]
-    chosen = (CONFIG_JSON, *select_files(names, lambda name: (folder / name).read_bytes()))
+    except CheckpointError as exc:
+        if message := dangling_links(folder):
+            raise CheckpointError(message) from exc
+        raise
     digests = {(file.name, file.size, file.mtime_ns): file.digest for file in known}
     stats = {name: (folder / name).stat() for name in chosen}
     keys = {name: (name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}

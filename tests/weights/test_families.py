@@ -121,3 +121,25 @@ def test_a_size_that_divides_the_heads_but_not_the_inner_size_is_refused() -> No
     (problem,) = read(n_inner=130).parallelism_problems(4, 1)
     assert "inner size 130" in problem
     assert problem.endswith("use 1 or 2")
+
+
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "Save it dequantized"),
+        ({"load_in_4bit": True}, "got quant_method 'bitsandbytes'. Save it dequantized"),
+        ({"quant_method": "gptq", "bits": 4}, "Prepare the model that it was made from"),
+        ({"quant_method": "awq"}, "got quant_method 'awq'. Prepare the model that it was made"),
+        ({"quant_method": ["a" * 10_000]}, "delete quantization_config from config.json"),
+    ],
+)
+def test_quantized_weights_are_told_by_config_json_before_they_are_downloaded(
+    settings: dict[str, Any], remedy: str
+) -> None:
+    message = refusal(quantization_config=settings)
+    assert remedy in message
+    assert len(message) < 1_000
+
+
+def test_an_empty_quantization_config_is_none() -> None:
+    assert read(quantization_config=None) == read(quantization_config={}) == read()

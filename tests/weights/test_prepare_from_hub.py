@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from ft_serving.errors import StorageError
-from ft_serving.hub.client import Hub
+from ft_serving.hub.client import Hub, RemoteFile, Snapshot
 from ft_serving.progress import Progress
 from ft_serving.weights import source
+from ft_serving.weights.errors import CheckpointError
 from ft_serving.weights.manifest import MANIFEST_PATH, read_manifest
 from ft_serving.weights.prepare import prepare as prepare_release
 from ft_serving.weights.source import HubSource
@@ -162,6 +163,34 @@ def test_a_parallel_size_is_refused_before_the_download(hub: str, volume: Path) 
     assert done.returncode == 1
     assert "use 1, 2 or 4" in done.stderr
     assert not (volume / "models").exists()
+
+
+def test_an_adapter_on_a_hub_is_told_before_the_download(tmp_path: Path, volume: Path) -> None:
+    adapter = random_checkpoint(tmp_path / "models" / "adapter")
+    (adapter / "model.safetensors").rename(adapter / "adapter_model.safetensors")
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    with HubServer(tmp_path / "models") as server:
+        arguments = ("--repository", "adapter", "--revision", "main", "--storage", volume)
+        done = ft_serving("prepare", *arguments, HF_ENDPOINT=server.url)
+    assert done.returncode == 1
+    assert "It is an adapter (peft_type 'LORA') for the model" in done.stderr
+    assert "merge_and_unload()" in done.stderr
+    assert not (volume / "models").exists()
+
+
+def test_an_adapter_on_a_hub_needs_no_config_json_to_be_told(
+    volume: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = RemoteFile(name="adapter_config.json", size=2, sha256=None, git_blob="0" * 40)
+    # The mirror serves no folder without config.json.
+    snapshot = Snapshot(repository="owner/adapter", revision="0" * 40, files=(file,))
+    monkeypatch.setattr(Hub, "snapshot", lambda *_: snapshot)
+    monkeypatch.setattr(Hub, "read", lambda *_: b"{}")
+    progress = Progress(io.StringIO())
+    hub = Hub("http://127.0.0.1:1", None)
+    weights = HubSource(hub, "owner/adapter", "main", Storage(volume), progress)
+    with pytest.raises(CheckpointError, match=r"has no config\.json\. It is an adapter"):
+        weights.config_json()
 
 
 def test_a_token_is_sent_and_never_shown(volume: Path) -> None:

@@ -11,6 +11,7 @@ from ft_serving.weights.checkpoint.refusal import DOWNLOAD_AGAIN, refusal
 from ft_serving.weights.checkpoint.strict_json import load_object
 from ft_serving.weights.checkpoint.tensor import FileContents
 from ft_serving.weights.errors import CheckpointError
+from ft_serving.weights.kinds import kind_of_files
 
 _INDEX_SUFFIX = ".index.json"
 _CHOICES = (
@@ -46,8 +47,8 @@ def select_files(names: Collection[str], read: Callable[[str], bytes]) -> tuple[
     `pytorch_model.bin`, or else `pytorch_model.bin.index.json` with its shards.
 
     Args:
-        names: All files of the repository; only those at its top are looked at.
-        read: Returns a file's content; called for an index only.
+        names: All files of the repository; only those at its top are chosen.
+        read: Returns a file's content; called for an index, and for an adapter's settings.
 
     Returns:
         The index, if there is one, then the files that hold tensors: plain file names, safe to
@@ -67,8 +68,12 @@ def select(names: Collection[str], read: Callable[[str], bytes]) -> Selection:
     chosen = next((name for name in _CHOICES if name in names), None)
     if chosen is None:
         found = ", ".join(sorted(names)[:8]) or "no files"
+        remedy = kind_of_files(names, read) or (
+            "If one of the files holds the state dict, give it one of these names."
+        )
         raise CheckpointError(
-            f"There is no checkpoint to read: found {found}; needed is one of {', '.join(_CHOICES)}"
+            f"There is no checkpoint to read: found {found}; needed is one of "
+            f"{', '.join(_CHOICES)}. {remedy}"
         )
     if not chosen.endswith(_INDEX_SUFFIX):
         return Selection(index=None, weight_map={}, data=(chosen,))

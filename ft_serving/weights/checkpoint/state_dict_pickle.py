@@ -12,6 +12,7 @@ The contract is owned by torch: `torch/serialization.py` (persistent ids) and `t
 
 import pickletools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -29,6 +30,9 @@ _STORAGES = {
     "torch.ByteStorage": "U8",
     "torch.BoolStorage": "BOOL",
 }
+
+# Of DeepSpeed, Lightning, and loops of one's own.
+_TRAINING_KEYS = ("module", "state_dict", "model_state_dict", "model")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +95,26 @@ def load_state_dict(data: bytes) -> Mapping[str, PickledTensor]:
     if strange:
         raise ValueError(f"holds more than tensors: {', '.join(strange[:8])}")
     return value
+
+
+def key_of_state_dict(data: bytes) -> str | None:
+    """Return the key under which a training checkpoint's pickle holds a state dict, if it does.
+
+    Nothing is built: a usual key has to stand right before a dict that opens. Looked for before
+    the first tensor, because the versions of modules after the last have such keys, too.
+    """
+    before: object = None
+    with suppress(ValueError):
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name == "BINPERSID":
+                break
+            opens = opcode.name == "EMPTY_DICT" or argument == "collections OrderedDict"
+            if opens and before in _TRAINING_KEYS:
+                return str(before)
+            # What puts a value into the memo stands between.
+            if opcode.name not in ("BINPUT", "LONG_BINPUT"):
+                before = argument if opcode.name == "BINUNICODE" else None
+    return None
 
 
 class _Machine:

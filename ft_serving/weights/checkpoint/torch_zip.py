@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ft_serving.weights.checkpoint.refusal import DOWNLOAD_AGAIN, refusal
-from ft_serving.weights.checkpoint.state_dict_pickle import PickledTensor, load_state_dict
+from ft_serving.weights.checkpoint.state_dict_pickle import (
+    PickledTensor,
+    key_of_state_dict,
+    load_state_dict,
+)
 from ft_serving.weights.checkpoint.tensor import (
     DTYPE_BITS,
     FLOATS,
@@ -72,6 +76,14 @@ def read_torch_zip(file: BinaryIO, path: Path) -> FileContents:
     try:
         state_dict = load_state_dict(pickled)
     except ValueError as exc:
+        if key := key_of_state_dict(pickled):
+            part = f"torch.load(FILE, map_location='cpu', weights_only=False)[{key!r}]"
+            raise refusal(
+                path,
+                [f"it is a training checkpoint, with the state dict under {key!r}"],
+                "Nothing in it was executed. If you trust the file, save that part, with "
+                f"config.json beside it: torch.save({part}, 'FOLDER/pytorch_model.bin').",
+            ) from exc
         remedy = f"Nothing in it was executed. If you trust the file, {_AS_SAFETENSORS}."
         raise refusal(path, [f"its data.pkl: {exc}"], remedy) from exc
     folder = f"{stem}/data/"

@@ -5,6 +5,7 @@ import json
 from ft_serving.weights.errors import ArchitectureError
 from ft_serving.weights.families.base import Architecture, ConfigReader, Family
 from ft_serving.weights.families.gptj import GPTJ
+from ft_serving.weights.kinds import kind_of_config
 
 FAMILIES = {family.model_type: family for family in (GPTJ,)}
 
@@ -16,8 +17,8 @@ def read_architecture(config_json: bytes) -> tuple[Family, Architecture]:
         config_json: The file's content.
 
     Raises:
-        ArchitectureError: It is not JSON, of a family not known here, or its numbers are not
-            possible; every problem at once.
+        ArchitectureError: It is not JSON, of a family not known here, its numbers are not
+            possible, or it says that the weights are quantized; every problem at once.
     """
     try:
         config = json.loads(config_json)
@@ -36,5 +37,7 @@ def read_architecture(config_json: bytes) -> tuple[Family, Architecture]:
         )
     reader = ConfigReader(config)
     architecture = family.read_config(reader)
+    if problem := kind_of_config(config):
+        reader.problems.append(problem)
     reader.raise_problems()
     return family, architecture

@@ -109,7 +109,10 @@ class Family:
         section: Its section in config.ini.
         read_config: Turns config.json's object into an `Architecture`.
         rules: The table of its tensors.
+        head: What the names of the language-model head's tensors begin with.
         ignored: Buffers that old checkpoints carry and no file needs; `{layer}` as in rules.
+        value_heads: What the names of heads begin with that training by reinforcement adds, and
+            that take no part in the generation of text.
     """
 
     model_type: str
@@ -117,7 +120,9 @@ class Family:
     section: str
     read_config: Callable[["ConfigReader"], Architecture]
     rules: tuple[TensorRule, ...]
+    head: str
     ignored: tuple[str, ...]
+    value_heads: tuple[str, ...]
 
 
 class ConfigReader:

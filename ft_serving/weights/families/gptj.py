@@ -136,5 +136,8 @@ GPTJ = Family(
             shape=("hidden",),
         ),
     ),
+    head="lm_head.",
     ignored=(f"{_SOURCE}.attn.bias", f"{_SOURCE}.attn.masked_bias"),
+    # Of trl's and trlx's models for PPO. Not trlx's ilql_heads: they shift the logits.
+    value_heads=("v_head.",),
 )

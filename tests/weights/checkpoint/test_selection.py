@@ -59,6 +59,51 @@ def test_a_repository_without_a_checkpoint_says_what_it_has() -> None:
         select_files(["tf_model.h5", "config.json"], unread)
 
 
+@pytest.mark.parametrize(
+    ("files", "remedy"),
+    [
+        (["latest", "zero_to_fp32.py"], "of DeepSpeed. Run DeepSpeed's `python zero_to_fp32.py"),
+        (["global_step5/mp_rank_00_model_states.pt"], "`python zero_to_fp32.py"),
+        (["pytorch_model_fsdp_0/"], "`accelerate merge-weights"),
+        (["gpt-j-6b.Q4_0.gguf"], "llama.cpp (GGUF, GGML). Prepare the model that it was made from"),
+        (["gptq_model-4bit-128g.safetensors"], "quantized (GPTQ or AWQ)"),
+        (["quantize_config.json", "model-4bit.safetensors"], "quantized (GPTQ or AWQ)"),
+        (["epoch=0-step=9.ckpt"], "of PyTorch Lightning"),
+        (["model.fp16.safetensors"], 'variant="fp16").save_pretrained(FOLDER)'),
+        (["model.safetensors.index.fp16.json"], 'variant="fp16").save_pretrained(FOLDER)'),
+        (["flax_model.msgpack"], "from_flax=True"),
+        (["tf_model.h5"], "from_tf=True"),
+        (["gpt-j.safetensors"], "If one of the files holds the state dict, give it one of these"),
+    ],
+)
+def test_a_checkpoint_of_another_kind_is_told_with_what_makes_a_usable_one(
+    files: list[str], remedy: str
+) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        select_files(["config.json", *files], unread)
+    assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        (
+            b'{"peft_type": "LORA", "base_model_name_or_path": "EleutherAI/gpt-j-6b"}',
+            "(peft_type 'LORA') for the model 'EleutherAI/gpt-j-6b'. Merge it with peft, Auto",
+        ),
+        (b'{"peft_type": "PROMPT_TUNING"}', "cannot be merged"),
+        (b"[", "merge_and_unload()"),
+        (b"[]", "merge_and_unload()"),
+    ],
+)
+def test_an_adapter_is_told_with_its_model_and_how_to_merge_it(
+    settings: bytes, remedy: str
+) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        select_files(["adapter_config.json", "adapter_model.safetensors"], lambda _: settings)
+    assert remedy in str(caught.value)
+
+
 def test_a_checkpoint_in_a_subfolder_is_not_chosen() -> None:
     with pytest.raises(CheckpointError, match=r"found fp16/model\.safetensors"):
         select_files(["fp16/model.safetensors"], unread)

@@ -8,6 +8,7 @@ import pytest
 
 from ft_serving.dtypes import DType
 from ft_serving.weights.checkpoint import open_checkpoint
+from ft_serving.weights.checkpoint.state_dict_pickle import key_of_state_dict
 from ft_serving.weights.checkpoint.torch_zip import MAX_PICKLE_BYTES
 from ft_serving.weights.errors import CheckpointError
 from tests.weights.checkpoint import torch_archive as torch
@@ -88,6 +89,27 @@ def test_files_before_torch_2_state_no_byte_order(tmp_path: Path) -> None:
     torch.write_entries(tmp_path / FILE, entries)
     with open_checkpoint(tmp_path) as checkpoint:
         assert checkpoint.array("w").tolist() == [1.5, -2.0]
+
+
+@pytest.mark.parametrize("key", ["module", "state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("rest", [torch.integer(5), torch.call("argparse.Namespace")])
+def test_a_training_checkpoint_is_told_with_the_command_that_takes_the_model_out(
+    tmp_path: Path, key: str, rest: bytes
+) -> None:
+    inner = torch.call("collections.OrderedDict") + b"(" + torch.text("w") + VECTOR + b"u"
+    pickled = torch.state_dict({"epoch": torch.integer(3), key: inner, "rest": rest})
+    torch.write_archive(tmp_path / FILE, pickled, {"0": TWO_FLOATS})
+    message = refusal(tmp_path)
+    assert f"training checkpoint, with the state dict under {key!r}" in message
+    assert (
+        f"torch.save(torch.load(FILE, map_location='cpu', weights_only=False)[{key!r}]" in message
+    )
+
+
+def test_the_versions_of_a_wrapped_models_modules_are_no_training_checkpoint() -> None:
+    versions = b"}" + torch.text("module") + b"}" + torch.text("version") + torch.integer(1) + b"ss"
+    pickled = torch.PROTOCOL_2 + b"}" + torch.text("w") + VECTOR + b"s" + versions + torch.STOP
+    assert key_of_state_dict(pickled) is None
 
 
 @pytest.mark.parametrize("order", [b"big", b"", b"little!", b"LITTLE"])
