@@ -82,11 +82,14 @@ class DockerProvider(provider.Provider):
 
     async def check(self, request: provider.CheckRequest) -> provider.CheckResponse:
         """Refuse what the stand-in does not serve, and make the password a secret."""
-        if request.type != IMAGE:
-            return provider.CheckResponse(
-                failures=[provider.CheckFailure("", f"{request.type} is not served: {IMAGE} is")]
-            )
-        given = {name: it for name, it in request.new_inputs.items() if it.value is not None}
+        # Behind the types of its parents.
+        asked = request.type.rpartition("$")[2]
+        if asked != IMAGE:
+            failure = provider.CheckFailure("", f"{asked} is not served; {IMAGE} is")
+            return provider.CheckResponse(failures=[failure])
+        # The SDK sets switches that the program left out to false.
+        inputs = request.new_inputs.items()
+        given = {name: it for name, it in inputs if it.value not in (None, False)}
         build, registry = (_mapping(given.get(name)) for name in ("build", "registry"))
         failures = _unserved(given, _INPUTS)
         failures += _unserved(build, _BUILD, "build.") + _unserved(registry, _REGISTRY, "registry.")
