@@ -50,8 +50,14 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# What `venv --clear` and `clean` may empty: an environment that this Makefile made, finished or not.
+OWN_VENV := test ! -e $(VENV) -o -e $(STAMP) -o -e $(VENV)/.made-by-make || { \
+	echo "Error: $(VENV) is there, and this Makefile did not make it. Move it away, then run this again." >&2; exit 1; }
+
 $(STAMP): requirements/dev.lock requirements/policy.lock requirements/triton.lock pyproject.toml
+	@$(OWN_VENV)
 	$(PYTHON) -m venv --clear $(VENV)
+	touch $(VENV)/.made-by-make
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
 		-r requirements/policy.lock -r requirements/triton.lock
@@ -96,4 +102,5 @@ images:
 		--file images/$$image/Dockerfile --tag ft-serving-$$image:dev . || exit 1; done
 
 clean:
+	@$(OWN_VENV)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -1,10 +1,30 @@
-"""Files, as every part that must not lose one needs them."""
+"""Files, as every part that must not lose or mistake one needs them."""
 
 import os
 from pathlib import Path
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """How a file begins that Git LFS has left in the place of a large one."""
+
+
+def absolute(path: Path) -> Path:
+    """Return a path from the root and without `..`.
+
+    Links stay as they are written, but for those that `..` leads out of: a path that is stored for
+    other machines is the one that its user chose.
+    """
+    result = Path()
+    for part in path.absolute().parts:
+        result = Path(os.path.realpath(result)).parent if part == ".." else result / part
+    return result
+
+
+def same_place(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file or folder; not if either is missing."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def flush(path: Path) -> None:

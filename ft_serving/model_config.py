@@ -4,6 +4,7 @@ The format is Triton's `ModelConfig` message in protobuf's text form; what each 
 the fastertransformer_backend's to say (`src/libfastertransformer.cc` at c6936c3).
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from ft_serving.protocol import TensorSpec
 
 QUEUE_DELAY_MICROSECONDS = 5_000
 """How long the first request of a batch waits for others: a fraction of one generated token."""
+
+_CHECKPOINT_PATH = "model_checkpoint_path"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +49,13 @@ class ModelConfig:
 def render(config: ModelConfig) -> str:
     """Return the text of `config.pbtxt`."""
     return "\n".join(_lines(config)) + "\n"
+
+
+def checkpoint_path(text: str) -> str:
+    """Return the checkpoint's path that a rendered `config.pbtxt` names; "" if it names none."""
+    key = re.escape(_quote(_CHECKPOINT_PATH))
+    found = re.search(rf'key: {key} value {{ string_value: "((?:[^"\\]|\\.)*)" }}', text)
+    return re.sub(r"\\(.)", lambda it: it[1].replace("n", "\n"), found[1]) if found else ""
 
 
 def _lines(config: ModelConfig) -> Iterator[str]:
@@ -96,7 +106,7 @@ def _parameters(config: ModelConfig) -> dict[str, str]:
         "tensor_para_size": str(config.tensor_parallel),
         "pipeline_para_size": str(config.pipeline_parallel),
         "data_type": config.compute_dtype.value,
-        "model_checkpoint_path": config.checkpoint_path,
+        _CHECKPOINT_PATH: config.checkpoint_path,
         # Missing, it logs an error; it takes effect only with eight GPUs on one NVSwitch.
         "enable_custom_all_reduce": "0",
         # For clients, who compare their tokenizer with it: the backend reads config.ini instead.

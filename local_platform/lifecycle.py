@@ -2,9 +2,10 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from local_platform import addons, doctor, environment, provider_plugins
@@ -18,7 +19,14 @@ from local_platform.node import (
     parts,
     services,
 )
-from local_platform.settings import DATA, KUBECONFIG, RUNTIME, STACKS
+from local_platform.settings import (
+    DATA,
+    DATA_NAMES,
+    KUBECONFIG,
+    RUNTIME,
+    RUNTIME_NAMES,
+    STACKS,
+)
 from local_platform.toolchain import discard_scratch, prepare
 
 Report = Callable[[str], None]
@@ -94,14 +102,45 @@ def _run(described: list[services.Service], report: Report) -> None:
 def down(report: Report, *, purge: bool = False) -> None:
     """End every process of the platform; what it wrote stays unless `purge`.
 
+    What someone else put into the platform's folders stays in any case, and is told.
+
     Raises:
         PlatformError: Something could not be ended or removed.
     """
     with _alone(report):
         namespace.stop()
-        shutil.rmtree(RUNTIME, ignore_errors=True)
+        _delete(RUNTIME, RUNTIME_NAMES, report)
         if purge:
             report(f"deleting {DATA}")
-            shutil.rmtree(DATA, ignore_errors=True)
-            if DATA.exists():
-                raise PlatformError(f"{DATA} could not be deleted; something else uses it.")
+            _delete(DATA, DATA_NAMES, report)
+
+
+def _delete(folder: Path, names: Collection[str], report: Report) -> None:
+    """Delete what the platform made in a folder, and the folder where that is all.
+
+    Raises:
+        PlatformError: Something is mounted there, or cannot be deleted.
+    """
+    if not folder.is_dir():
+        return
+    within = folder.resolve()
+    mounts = [it.mountpoint for it in psutil.disk_partitions(all=True)]
+    if below := sorted(it for it in mounts if within in Path(it).parents):
+        raise PlatformError(
+            f"{', '.join(below)} is mounted, and its files may be someone else's: nothing in "
+            f"{folder} was deleted. Unmount it, then run this again."
+        )
+    for path in folder.iterdir():
+        # Also a small file that a killed run left half-written: files.write_whole.
+        if path.name.removeprefix(".") not in names:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+        if path.exists():
+            raise PlatformError(f"{path} could not be deleted; something else uses it.")
+    if left := sorted(path.name for path in folder.iterdir()):
+        report(f"kept in {folder}, because the platform did not make it: {', '.join(left)}")
+    elif not folder.is_symlink() and str(within) not in mounts:
+        folder.rmdir()

@@ -14,6 +14,19 @@ DATA = Path("/var/lib/ft-serving")
 RUNTIME = Path("/run/ft-serving")
 """Sockets and service folders; empty after a reboot."""
 
+DATA_NAMES = frozenset({
+    "bin", "certificates", "configuration", "containerd", "demo", "docker", "env", "etcd",
+    "kubeconfig", "kubeconfigs", "kubelet", "kubelet-plugins", "log", "passphrase", "pulumi", "registry",
+    "stacks", "volumes",
+})  # fmt: skip
+"""What the platform makes in `DATA`; what else lies there is someone else's and never deleted."""
+
+RUNTIME_NAMES = frozenset({
+    "cni", "containerd", "docker", "docker.sock", "host-network", "made-folders", "resolv.conf",
+    "services", "slirp4netns.sock",
+})  # fmt: skip
+"""What the platform makes in `RUNTIME`, likewise."""
+
 LOGS = DATA / "log"
 VOLUMES = DATA / "volumes"
 STACKS = DATA / "stacks"

@@ -6,7 +6,7 @@ from tritonclient.grpc import model_config_pb2
 
 from ft_serving import protocol
 from ft_serving.dtypes import DType
-from ft_serving.model_config import ModelConfig, render
+from ft_serving.model_config import ModelConfig, checkpoint_path, render
 
 
 def parsed(
@@ -130,3 +130,21 @@ def test_parameters_are_those_that_the_backend_and_clients_read() -> None:
 @pytest.mark.parametrize("path", ['/a "b"\\c', "/a\nb", "/modèles/1"])
 def test_a_path_with_special_characters_survives(path: str) -> None:
     assert parsed(path=path).parameters["model_checkpoint_path"].string_value == path
+
+
+@pytest.mark.parametrize("path", ["/models/1", '/a "b"\\n\n/c', "/n\\", "/ü"])
+def test_the_path_of_the_checkpoint_is_read_as_it_was_written(path: str) -> None:
+    config = ModelConfig(
+        model_type="GPT-J",
+        tensor_parallel=1,
+        pipeline_parallel=1,
+        compute_dtype=DType.FP16,
+        checkpoint_path=path,
+        streaming=False,
+    )
+    assert (
+        checkpoint_path(render(config))
+        == path
+        == parsed(path=path).parameters["model_checkpoint_path"].string_value
+    )
+    assert checkpoint_path("") == ""

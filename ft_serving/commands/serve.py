@@ -19,7 +19,10 @@ def serve(
         typer.Option(exists=True, file_okay=False, help="Folder of the volume with releases."),
     ],
     release: Annotated[
-        str | None, typer.Option(help="Which to serve; may be left out where there is only one.")
+        str | None,
+        typer.Option(
+            help="Name or folder of the release to serve; may be left out where there is only one."
+        ),
     ] = None,
     http_port: Annotated[int, _port_option("http", "HTTP protocol")] = 8000,
     grpc_port: Annotated[int, _port_option("grpc", "gRPC protocol")] = 8001,

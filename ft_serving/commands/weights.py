@@ -85,35 +85,48 @@ def prepare(
 
 @app.command()
 def verify(
-    release: Annotated[Path, typer.Argument(help="Folder of a release.")],
+    release: Annotated[
+        str, typer.Argument(help="Folder of a release, or with --storage its name.")
+    ],
+    storage: Annotated[
+        Path | None, typer.Option(help="Folder of the volume, where the release is named.")
+    ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Compare every sha256, not sizes alone.")
     ] = False,
 ) -> None:
     """Compare a release with its manifest; exit with 1 and a list where they differ."""
     from ft_serving.progress import Progress
-    from ft_serving.weights.config_pbtxt import place_problems
-    from ft_serving.weights.manifest import read_manifest
+    from ft_serving.weights.config_pbtxt import check_place
+    from ft_serving.weights.errors import MisplacedError
     from ft_serving.weights.verify import check_content, check_sizes, refuse_damage
 
+    folder = _release_folder(release, storage)
     with Progress() as progress:
-        problems = check_content(release, progress) if full else check_sizes(release)
-    refuse_damage(release, problems or place_problems(release, read_manifest(release)))
-    typer.echo(f"{release}: every {'sha256' if full else 'size'} is as the manifest says.")
+        problems = check_content(folder, progress) if full else check_sizes(folder)
+    refuse_damage(folder, problems)
+    try:
+        check_place(folder)
+    except MisplacedError as exc:
+        raise MisplacedError(f"{folder} is whole, but not for servers here:\n  {exc}") from exc
+    typer.echo(f"{folder}: every {'sha256' if full else 'size'} is as the manifest says.")
 
 
 @app.command(name="list")
 def list_(storage: StorageOption) -> None:
-    """Show the releases of a storage: size, source, validity, and who uses them."""
+    """Show the releases of a storage: size, source, validity, and who uses them; write nothing."""
     from ft_serving.weights.inventory import list_releases
 
-    entries = list_releases(_existing(storage))
+    volume = _existing(storage)
+    entries = list_releases(volume)
     table = Table("RELEASE", "SIZE", "SOURCE", "CREATED", "STATE", box=None, pad_edge=False)
     for entry in entries:
         table.add_row(*_row(entry))
     # Cut off by no pipe: scripts read whole names.
     console = Console(width=None if sys.stdout.isatty() else 250)
     console.print(table if entries else f"No releases in {storage}.")
+    if others := volume.other_names():
+        typer.echo(f"Not made by ft-serving, never deleted: {', '.join(others)}.")
 
 
 @app.command()
@@ -122,8 +135,8 @@ def prune(
     keep: Annotated[
         list[str] | None,
         typer.Option(
-            help="Name of a release to keep, such as a cluster's (stack output `release`), whose "
-            "servers hold no lease; may be repeated."
+            help="Name or folder of a release to keep, such as a cluster's (stack output "
+            "`release`), whose servers hold no lease; may be repeated."
         ),
     ] = None,
     newest: Annotated[
@@ -133,7 +146,7 @@ def prune(
 ) -> None:
     """Delete releases but those named, the newest, and those that a lease says are in use.
 
-    Downloads that nobody has worked on for a day go, too.
+    Downloads that nobody has worked on for a day go, too. What ft-serving did not make is kept.
     """
     from ft_serving.weights.inventory import prune as run
 
@@ -151,6 +164,7 @@ def _open_source(
     storage: "Storage",
     progress: "Progress",
 ) -> "Source":
+    from ft_serving.files import same_place
     from ft_serving.hub.client import Hub
     from ft_serving.weights.folders import checkpoint_folder
     from ft_serving.weights.inventory import list_releases
@@ -163,9 +177,8 @@ def _open_source(
         if drop_source:
             raise typer.BadParameter(f"--drop-source would delete {folder}, which is no download")
         folder = checkpoint_folder(folder)
-        origin = str(folder.absolute())
         manifests = [entry.manifest for entry in list_releases(storage) if entry.manifest]
-        known = [file for m in manifests if m.origin == origin for file in m.source]
+        known = [file for m in manifests if same_place(Path(m.origin), folder) for file in m.source]
         return LocalSource(folder, known, progress)
     if folder.is_symlink():
         raise typer.BadParameter(f"{folder} is a link to {folder.readlink()}, which is no folder")
@@ -184,9 +197,27 @@ def _existing(storage: Path) -> "Storage":
 
     if not storage.is_dir():
         raise typer.BadParameter(f"{storage} is no folder")
-    volume = Storage(storage)
-    volume.create()
-    return volume
+    return Storage(storage)
+
+
+def _release_folder(release: str, storage: Path | None) -> Path:
+    from ft_serving.weights.errors import ReleaseError
+
+    if storage is not None:
+        volume = _existing(storage)
+        name = volume.find(release)
+        if name is None:
+            raise ReleaseError(
+                f"{volume.root}: has no release {release}. `ft-serving weights list` shows those "
+                "there are."
+            )
+        return volume.release(name)
+    if not Path(release).exists():
+        raise ReleaseError(
+            f"{release}: there is no such folder. Name the one that `ft-serving weights prepare` "
+            "printed, or add --storage to give a release's name."
+        )
+    return Path(release)
 
 
 def _row(entry: "Entry") -> tuple[str, ...]:

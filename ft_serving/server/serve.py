@@ -30,7 +30,7 @@ def serve(
 
     Args:
         root: The storage's folder.
-        release: Name of the release; may be None where there is only one.
+        release: Name or path of the release; may be None where there is only one.
         ports: Where to listen, on this machine alone.
         verbose: Whether to pass on all that Triton writes.
         say: Is told what to do next, once the server is ready.
@@ -61,8 +61,8 @@ def serve(
                 triton.wait()
 
 
-def choose_release(storage: Storage, name: str | None) -> str:
-    """Return the name of the release to serve.
+def choose_release(storage: Storage, release: str | None) -> str:
+    """Return the name of the release to serve, which may be given by its path.
 
     Raises:
         ReleaseChoiceError: It is not in the storage, or none is named and there is not just one.
@@ -73,13 +73,14 @@ def choose_release(storage: Storage, name: str | None) -> str:
             f"{storage.root}: has no release; `ft-serving weights prepare` makes one"
         )
     listed = "\n  ".join(["", *names])
-    if name is None and len(names) > 1:
+    if release is None and len(names) > 1:
         raise ReleaseChoiceError(
             f"{storage.root}: has several releases; name one with --release:{listed}"
         )
-    if name is not None and name not in names:
-        raise ReleaseChoiceError(f"{storage.root}: has no release {name}, only:{listed}")
-    return name or names[0]
+    name = names[0] if release is None else storage.find(release)
+    if name is None:
+        raise ReleaseChoiceError(f"{storage.root}: has no release {release}, only:{listed}")
+    return name
 
 
 def _lease(storage: Storage, name: str) -> AbstractContextManager[None]:

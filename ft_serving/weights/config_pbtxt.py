@@ -1,10 +1,10 @@
 """config.pbtxt of a release, which names the weights by the path where servers see them."""
 
-import hashlib
 from pathlib import Path
 
-from ft_serving.model_config import ModelConfig, render
-from ft_serving.release import CONVERTER_VERSION
+from ft_serving.files import absolute, same_place
+from ft_serving.model_config import ModelConfig, checkpoint_path, render
+from ft_serving.weights.errors import MisplacedError, ReleaseError
 from ft_serving.weights.families import FAMILIES
 from ft_serving.weights.manifest import CONFIG_PBTXT_PATH, WEIGHTS_PATH, Manifest
 
@@ -22,7 +22,7 @@ def render_config_pbtxt(manifest: Manifest, folder: Path) -> str:
         tensor_parallel=spec.tensor_parallel,
         pipeline_parallel=spec.pipeline_parallel,
         compute_dtype=spec.compute_dtype,
-        checkpoint_path=str(folder.absolute() / WEIGHTS_PATH),
+        checkpoint_path=str(absolute(folder) / WEIGHTS_PATH),
         streaming=spec.streaming,
         vocabulary=manifest.architecture.vocabulary,
         end_id=manifest.architecture.end_id,
@@ -31,17 +31,23 @@ def render_config_pbtxt(manifest: Manifest, folder: Path) -> str:
     return render(config)
 
 
-def place_problems(release: Path, manifest: Manifest) -> list[str]:
-    """Return what is wrong with a release for servers that see it in this very folder.
+def check_place(release: Path) -> None:
+    """Check that servers that see a release in this folder find its weights by config.pbtxt.
 
-    Listing and pruning do not ask: who prunes may have mounted the volume elsewhere.
+    Places are compared, not paths: a link, or a mount of the same file system, is as good. Listing
+    and pruning do not ask, because who prunes may have mounted the volume elsewhere.
+
+    Raises:
+        MisplacedError: Its config.pbtxt names another place.
+        ReleaseError: Its config.pbtxt cannot be read.
     """
-    if manifest.spec.converter != CONVERTER_VERSION:
-        # That version of this program rendered another text.
-        return []
-    text = render_config_pbtxt(manifest, release)
-    expected = hashlib.sha256(text.encode()).hexdigest()
-    if (str(CONFIG_PBTXT_PATH), expected) in {(file.path, file.sha256) for file in manifest.files}:
-        return []
-    problem = f"is for another folder than {release.absolute()}: moved, or mounted elsewhere"
-    return [f"{CONFIG_PBTXT_PATH}: {problem}; prepare it again where servers see it"]
+    path = release / CONFIG_PBTXT_PATH
+    try:
+        named = checkpoint_path(path.read_text())
+    except (OSError, ValueError) as exc:
+        raise ReleaseError(f"{path}: cannot be read: {exc}. Prepare the release again.") from exc
+    if not same_place(Path(named), release / WEIGHTS_PATH):
+        raise MisplacedError(
+            f"{CONFIG_PBTXT_PATH}: is for another folder than {absolute(release)}: moved, or "
+            f"mounted elsewhere; it names {named}; prepare it again where servers see it"
+        )

@@ -1,12 +1,12 @@
 """Lists the releases of a storage, and deletes those that nobody needs, and idle downloads."""
 
-import shutil
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from ft_serving.weights.errors import ReleaseError
 from ft_serving.weights.manifest import Manifest, read_manifest
+from ft_serving.weights.ownership import NOT_OURS, delete, objection
 from ft_serving.weights.storage import Storage, source_name
 from ft_serving.weights.verify import check_sizes
 
@@ -35,10 +35,10 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """What pruning did with a release or a download.
+    """What pruning did with a release, a download, or what lies among them.
 
     Attributes:
-        name: The release's, or the download's folder in the storage.
+        name: The release's, or the folder in the storage.
         kept_because: Why it was kept; None where it was deleted.
     """
 
@@ -48,6 +48,8 @@ class Decision:
 
 def list_releases(storage: Storage) -> list[Entry]:
     """Return all releases, the newest first; those without a readable manifest come last.
+
+    Nothing is written to the storage.
 
     Raises:
         StorageError: The storage cannot be read, or its leases not be looked into.
@@ -63,30 +65,32 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
     A release that `prepare` found is as new as one that it made: it was asked for again.
 
     What killed processes left behind goes too, and so do downloads that nobody works on and in
-    which nothing was written for IDLE_SECONDS: those of Jobs that failed or were given up. Yields
-    a decision when it has been carried out.
+    which nothing was written for IDLE_SECONDS: those of Jobs that failed or were given up. What
+    someone else put there is kept. Yields a decision when it has been carried out.
 
     Args:
-        storage: The storage; its folders must exist.
-        keep: Names of releases to keep.
+        storage: The storage.
+        keep: Names or paths of releases to keep.
         newest: How many of the newest valid releases to keep besides.
 
     Raises:
-        ReleaseError: A name to keep is not in the storage; nothing has been deleted.
+        ReleaseError: What to keep is not in the storage; nothing has been deleted.
         StorageError: Something cannot be deleted; what was yielded has been carried out.
     """
     entries = list_releases(storage)
-    unknown = sorted(set(keep) - {entry.name for entry in entries})
+    found = {each: storage.find(each) for each in keep}
+    unknown = sorted(each for each, name in found.items() if name is None)
     if unknown:
         raise ReleaseError(
             f"{storage.root}: has no release {', '.join(unknown)}; nothing was deleted. "
             "`ft-serving weights list` shows those there are."
         )
-    others = [entry for entry in entries if not entry.problems and entry.name not in keep]
+    named = set(found.values())
+    others = [entry for entry in entries if not entry.problems and entry.name not in named]
     others.sort(key=lambda entry: entry.asked_ns, reverse=True)
     kept = {entry.name for entry in others[:newest]}
     for entry in entries:
-        if entry.name in keep:
+        if entry.name in named:
             yield Decision(name=entry.name, kept_because="named")
         elif entry.name in kept:
             yield Decision(name=entry.name, kept_because=f"among the newest {newest}")
@@ -94,6 +98,8 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
             with storage.explained():
                 kept_because = _delete(storage, entry)
             yield Decision(name=entry.name, kept_because=kept_because)
+    for name in storage.other_names():
+        yield Decision(name=name, kept_because=NOT_OURS)
     for repository, revision in storage.sources():
         with storage.explained():
             kept_because = _delete_download(storage, repository, revision)
@@ -101,10 +107,9 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
         yield Decision(name=name, kept_because=kept_because)
     for name, leftover in storage.leftovers():
         with storage.explained(), storage.if_idle(f"release {name}") as holder:
-            if holder is None:
-                # Another process may be deleting it, too.
-                with suppress(FileNotFoundError):
-                    shutil.rmtree(leftover)
+            kept_because = delete(leftover, name) if holder is None else None
+        if kept_because:
+            yield Decision(name=leftover.name, kept_because=kept_because)
 
 
 def _delete(storage: Storage, entry: Entry) -> str | None:
@@ -118,6 +123,8 @@ def _delete(storage: Storage, entry: Entry) -> str | None:
 def _delete_download(storage: Storage, repository: str, revision: str) -> str | None:
     """Delete a download that is idle, or say why it is kept."""
     folder = storage.source(repository, revision)
+    if reason := objection(folder, source_name(repository, revision)):
+        return reason
     with storage.if_idle(source_name(repository, revision)) as holder:
         if holder is not None:
             return f"{holder} works on it"
@@ -125,8 +132,7 @@ def _delete_download(storage: Storage, repository: str, revision: str) -> str | 
         with suppress(FileNotFoundError):
             if storage.idle_seconds(folder) < IDLE_SECONDS:
                 return "written to within a day"
-            storage.delete(folder)
-        return None
+        return storage.delete_source(repository, revision)
 
 
 def _entry(storage: Storage, name: str) -> Entry:
@@ -142,6 +148,6 @@ def _entry(storage: Storage, name: str) -> Entry:
         name=name,
         manifest=manifest,
         problems=tuple(problems),
-        users=tuple(storage.users(name)),
+        users=tuple(storage.shown_users(name)),
         asked_ns=asked_ns,
     )

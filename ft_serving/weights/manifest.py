@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, get_type_hints
 
 from ft_serving.dtypes import DType
+from ft_serving.files import absolute
 from ft_serving.protocol import MODEL_NAME, MODEL_VERSION
 from ft_serving.release import ReleaseSpec
 from ft_serving.weights.errors import ReleaseError
@@ -117,10 +118,12 @@ def read_manifest(release: Path) -> Manifest:
         raise ReleaseError(
             f"{path}: is damaged ({type(exc).__name__}: {exc}). Prepare the release again."
         ) from exc
-    if not named == manifest.spec.name == release.absolute().name:
+    # By a link's own name too: a release may have been moved to another disk, and linked.
+    lies_in = (absolute(release).name, release.resolve().name)
+    if named != manifest.spec.name or named not in lies_in:
         raise ReleaseError(
             f"{path}: describes release {named}, its settings give "
-            f"{manifest.spec.name}, and it lies in {release.absolute().name}. "
+            f"{manifest.spec.name}, and it lies in {lies_in[0]}. "
             "Prepare the release again."
         )
     return manifest

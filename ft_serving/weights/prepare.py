@@ -1,6 +1,7 @@
 """From a checkpoint to a valid release: everything that the Job does."""
 
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -17,7 +18,7 @@ from ft_serving.progress import Progress, format_bytes
 from ft_serving.release import ReleaseSpec
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.config_ini import render_config_ini
-from ft_serving.weights.config_pbtxt import place_problems, render_config_pbtxt
+from ft_serving.weights.config_pbtxt import check_place, render_config_pbtxt
 from ft_serving.weights.convert import convert
 from ft_serving.weights.errors import MisplacedError, PlanError, ReleaseError
 from ft_serving.weights.families import read_architecture
@@ -32,6 +33,7 @@ from ft_serving.weights.manifest import (
     read_manifest,
 )
 from ft_serving.weights.match import match_tensors
+from ft_serving.weights.ownership import delete, mark, objection
 from ft_serving.weights.plan import file_jobs, total_bytes
 from ft_serving.weights.source import Source
 from ft_serving.weights.storage import Storage
@@ -147,8 +149,7 @@ def _found(folder: Path, progress: Progress) -> Prepared:
     manifest = read_manifest(folder)
     if problems := check_content(folder, progress):
         raise ReleaseError(problems[0])
-    if problems := place_problems(folder, manifest):
-        raise MisplacedError(problems[0])
+    check_place(folder)
     try:
         # Its age, for pruning, is that of the last time it was asked for. After the check: who
         # deletes looks at it last of all.
@@ -162,21 +163,27 @@ def _found(folder: Path, progress: Progress) -> Prepared:
 
 
 def _sweep(name: str, storage: Storage) -> None:
-    """Remove what killed processes left of a release."""
+    """Delete what killed processes left of a release."""
     for owner, leftover in storage.leftovers():
         if owner == name:
-            shutil.rmtree(leftover)
+            delete(leftover, name)
 
 
 def _clear(name: str, damage: ReleaseError, storage: Storage, progress: Progress) -> None:
-    """Remove a release that stands in the way of a valid one, if it is there at all."""
-    if not storage.release(name).exists():
+    """Delete a release that stands in the way of a valid one, if it is there at all."""
+    folder = storage.release(name)
+    if not os.path.lexists(folder):
         return
-    progress.say(f"Release {name} is damaged ({damage}); preparing it again.")
+    if reason := objection(folder, name):
+        raise ReleaseError(f"{folder}: {reason}, so it is kept. Move it away, then prepare again.")
+    if isinstance(damage, MisplacedError):
+        state, remedy = f"is whole ({damage})", "making its config.pbtxt anew"
+    else:
+        state, remedy = f"is damaged ({damage})", "preparing it again"
+    progress.say(f"Release {name} {state}; {remedy}.")
     if reason := storage.delete_release(name):
         raise ReleaseError(
-            f"Release {name} is damaged ({damage}) and {reason}. "
-            "Stop what uses it, then prepare it again."
+            f"Release {name} {state} and {reason}. Stop what uses it, then prepare it again."
         )
 
 
@@ -279,6 +286,8 @@ def _complete(manifest: Manifest, staging: Path, folder: Path) -> Manifest:
     text = render_config_pbtxt(manifest, folder)
     config_pbtxt = _write_text(staging, CONFIG_PBTXT_PATH, text)
     manifest = replace(manifest, files=(config_pbtxt, *manifest.files))
+    paths = [glob.escape(file.path) for file in manifest.files]
+    mark(staging, manifest.spec.name, [*paths, str(MANIFEST_PATH)])
     _write_text(staging, MANIFEST_PATH, manifest.to_json())
     for inner in (staging / WEIGHTS_PATH, (staging / WEIGHTS_PATH).parent, staging):
         flush(inner)

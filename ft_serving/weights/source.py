@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ft_serving.errors import IntegrityError
-from ft_serving.files import flush
+from ft_serving.files import absolute, flush
 from ft_serving.hub.client import Hub, Snapshot
 from ft_serving.hub.download import download, missing_bytes
 from ft_serving.hub.errors import HubError
@@ -82,7 +82,7 @@ class LocalSource(Source):
         Raises:
             CheckpointError: The folder lacks a file, or one cannot be read.
         """
-        self._folder = folder.absolute()
+        self._folder = absolute(folder)
         try:
             self._files = _hash_files(self._folder, known, progress)
         except OSError as exc:
@@ -162,8 +162,9 @@ class HubSource(Source):
     def fetched(self) -> Iterator[Path]:
         """Download the files, or check those that are there."""
         with self._locked():
-            download(self._hub, self._snapshot, self._names, self._folder, self._progress)
-            yield self._folder
+            folder = self._storage.claim(self.repository, self.revision, self._names)
+            download(self._hub, self._snapshot, self._names, folder, self._progress)
+            yield folder
 
     def files(self) -> tuple[SourceFile, ...]:
         """Return the files with the hub's own digests, once they are on the disk.
@@ -184,13 +185,14 @@ class HubSource(Source):
         )
 
     def drop(self) -> None:
-        """Delete what was downloaded.
+        """Delete what was downloaded; what someone else put there is kept, and told.
 
         Raises:
             StorageError: It cannot be deleted.
         """
         with self._storage.explained(), self._locked():
-            self._storage.delete(self._folder)
+            if reason := self._storage.delete_source(self.repository, self.revision):
+                self._progress.say(f"{self._folder}: kept, {reason}")
 
     @cached_property
     def _snapshot(self) -> Snapshot:

@@ -4,17 +4,21 @@
     ROOT/triton-model-store/RELEASE/          a Triton model repository each
     ROOT/.locks/  ROOT/.leases/RELEASE/       who prepares, who uses what
 
+What else lies there is someone else's: ownership.py tells it, and nothing here deletes it.
+
 Locks and leases are files with a heartbeat, not flock, about which shared network volumes are
 known to lie. Their age is measured on the observer's clock alone. They tell who should be working;
 what makes a release safe is that it is built aside and appears whole by one rename.
 """
 
 import errno
+import glob
 import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -22,8 +26,10 @@ from secrets import token_hex
 from filelock import SoftFileLease, Timeout
 
 from ft_serving.errors import StorageError
+from ft_serving.files import absolute, same_place
 from ft_serving.progress import Progress, format_bytes
 from ft_serving.release import is_commit
+from ft_serving.weights.ownership import RELEASE_FILES, delete, is_own, mark, objection
 
 LEASE_SECONDS = 60.0
 """After so long without a heartbeat, a holder counts as gone. A dead process of this machine, or
@@ -53,8 +59,8 @@ class Storage:
     """
 
     def __init__(self, root: Path) -> None:
-        # Absolute, because the path goes into config.pbtxt.
-        self.root = root.absolute()
+        # From the root, because the path goes into config.pbtxt.
+        self.root = absolute(root)
         self.releases = self.root / "triton-model-store"
 
     def source(self, repository: str, revision: str) -> Path:
@@ -78,11 +84,18 @@ class Storage:
 
     def release_names(self) -> list[str]:
         """Return the names of all releases, whole or not."""
-        try:
-            entries = list(self.releases.iterdir())
-        except FileNotFoundError:
-            return []
-        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+        return [name for name in self._visible() if is_own(self.release(name))]
+
+    def other_names(self) -> list[str]:
+        """Return the names of folders beside the releases that someone else made."""
+        return [name for name in self._visible() if not is_own(self.release(name))]
+
+    def find(self, release: str) -> str | None:
+        """Return the name of a release that is given by its name or its path; None if none is."""
+        names = self.release_names()
+        if release in names:
+            return release
+        return next((it for it in names if same_place(self.release(it), Path(release))), None)
 
     def create(self) -> None:
         """Create the storage's folders.
@@ -174,8 +187,22 @@ class Storage:
         finally:
             lease.release()
 
+    def shown_users(self, name: str) -> list[str]:
+        """Return what `users` does, as far as it can be told without writing to the volume.
+
+        A process that was killed counts for LEASE_SECONDS, and the clocks of this machine and of
+        the volume are taken for one.
+        """
+        users = []
+        with suppress(FileNotFoundError):
+            for marker in sorted(self._leases(name).iterdir()):
+                with suppress(FileNotFoundError):
+                    if time.time() - marker.stat().st_mtime < LEASE_SECONDS:
+                        users.append(_owner(_lease(marker)))
+        return users
+
     def users(self, name: str) -> list[str]:
-        """Return the processes that hold a lease on a release, each as "host, process N"."""
+        """Return the processes that hold a lease on a release, each as "process N on HOST"."""
         users = []
         with suppress(FileNotFoundError):
             for marker in sorted(self._leases(name).iterdir()):
@@ -190,24 +217,57 @@ class Storage:
         return users
 
     def staging(self, name: str) -> Path:
-        """Create an empty folder in which a release can be built aside.
+        """Create a folder in which a release can be built aside.
 
         Raises:
             OSError: The folder cannot be created.
         """
         folder = self._hidden("staging", name)
         folder.mkdir()
+        try:
+            mark(folder, name, RELEASE_FILES)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return folder
 
-    def delete(self, folder: Path) -> None:
-        """Delete a folder so that at no moment a part of it looks like the whole."""
-        trash = self._hidden("trash", folder.name)
-        with suppress(FileNotFoundError):
-            folder.rename(trash)
-            shutil.rmtree(trash)
+    def claim(self, repository: str, revision: str, names: Iterable[str]) -> Path:
+        """Create the folder that a checkpoint is downloaded into, or find the one there is.
+
+        Args:
+            repository: The checkpoint's.
+            revision: Its commit.
+            names: The files that will be downloaded.
+
+        Returns:
+            The folder.
+
+        Raises:
+            StorageError: What is there is not, or not only, a download of this program's.
+            OSError: The folder cannot be created.
+        """
+        folder, purpose = self.source(repository, revision), source_name(repository, revision)
+        folder.mkdir(parents=True, exist_ok=True)
+        if reason := objection(folder, purpose):
+            raise StorageError(
+                f"{folder}: {reason}, so nothing is downloaded into it. Move it away, or convert "
+                f"what it holds by --repository {folder}."
+            )
+        ends = ("", ".part", ".part.journal")
+        mark(folder, purpose, [glob.escape(name) + end for name in names for end in ends])
+        return folder
+
+    def delete_source(self, repository: str, revision: str) -> str | None:
+        """Delete a download, whose lock is held.
+
+        Returns:
+            Why it was kept; None where it was deleted, or was not there.
+        """
+        # Half of it does no harm: who goes on downloading compares every file.
+        return delete(self.source(repository, revision), source_name(repository, revision))
 
     def delete_release(self, name: str, asked_ns: int | None = None) -> str | None:
-        """Delete a release, unless it is in use or was asked for again.
+        """Delete a release, unless it is in use, was asked for again or is someone else's.
 
         Args:
             name: Whose folder; one that is not there counts as deleted.
@@ -217,6 +277,8 @@ class Storage:
         Returns:
             Why it was kept; None where it was deleted.
         """
+        if reason := objection(self.release(name), name):
+            return reason
         if users := self.users(name):
             return _in_use(users)
         trash = self._hidden("trash", name)
@@ -229,8 +291,8 @@ class Storage:
             if users or asked_again:
                 trash.rename(self.release(name))
                 return _in_use(users) if users else "asked for meanwhile"
-            shutil.rmtree(trash)
-            shutil.rmtree(self._leases(name), ignore_errors=True)
+            delete(trash, name)
+            self._forget_users(name)
         return None
 
     def asked_ns(self, name: str) -> int:
@@ -261,6 +323,22 @@ class Storage:
         """Return the bytes that can still be written."""
         return shutil.disk_usage(self.root).free
 
+    def _visible(self) -> list[str]:
+        try:
+            entries = list(self.releases.iterdir())
+        except FileNotFoundError:
+            return []
+        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+
+    def _forget_users(self, name: str) -> None:
+        """Delete the leases on a release that is gone: those of processes that were killed."""
+        folder = self._leases(name)
+        with suppress(OSError):
+            for marker in folder.iterdir():
+                if _lease(marker).owner:
+                    marker.unlink()
+            folder.rmdir()
+
     def _hidden(self, kind: str, name: str) -> Path:
         return self.releases / f".{kind}-{name}-{token_hex(4)}"
 
@@ -268,7 +346,9 @@ class Storage:
         return self.root / ".leases" / name
 
     def _lock(self, what: str) -> SoftFileLease:
-        return _lease(self.root / ".locks" / f"{_file_name(what)}.lock")
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return _lease(folder / f"{_file_name(what)}.lock")
 
     def _holder(self, lock: SoftFileLease) -> str | None:
         """Acquire a lock that nobody holds, if there is room for its record; say who does else."""
@@ -294,6 +374,7 @@ class Storage:
 
     def _now(self) -> float:
         probe = self.root / ".leases" / f".now-{token_hex(4)}"
+        probe.parent.mkdir(parents=True, exist_ok=True)
         try:
             probe.touch()
             return probe.stat().st_mtime

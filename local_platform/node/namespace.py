@@ -16,13 +16,16 @@ from pathlib import Path
 import psutil
 
 from local_platform.errors import PlatformError
-from local_platform.settings import DATA, LOGS, NODE, RUNTIME
+from local_platform.settings import DATA, LOGS, NODE, RUNTIME, RUNTIME_NAMES
 
 SERVICES = RUNTIME / "services"
 HOST_NETWORK = RUNTIME / "host-network"
 """Inside the node: a handle to the machine's own network namespace, for the uplink alone."""
 
 RESOLV_CONF = RUNTIME / "resolv.conf"
+MADE_FOLDERS = RUNTIME / "made-folders"
+"""Lists those of the fixed folders that the machine lacked: `stop` removes no other."""
+
 BUILD_NETWORK = "172.30.0.0/24"
 """Docker's bridge, for builds alone."""
 
@@ -110,13 +113,17 @@ def start() -> psutil.Process:
 
 def _prepare_folders() -> None:
     RUNTIME.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = {*_made_folders(), *(path for path in _OWN_FOLDERS if not path.exists())}
     # After a node that was killed as after a reboot: addresses, process ids and sockets of what
     # died would be taken for those of what lives.
     for left in RUNTIME.iterdir():
-        if left.is_dir() and left != SERVICES:
+        if left.name not in RUNTIME_NAMES or left == SERVICES:
+            continue
+        if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left)
-        elif left != SERVICES:
+        else:
             left.unlink()
+    MADE_FOLDERS.write_text("".join(f"{path}\n" for path in sorted(made)))
     for folder in (SERVICES, *_OWN_FOLDERS, *_OWN_FOLDERS.values()):
         folder.mkdir(parents=True, exist_ok=True)
     RESOLV_CONF.write_text(f"nameserver {_NAMESERVER}\n")
@@ -152,9 +159,16 @@ def stop(patience: float = 20.0) -> None:
         if alive:
             raise NodeError(f"The node's process {alive[0].pid} is still there after SIGKILL.")
     _remove_control_groups(patience)
-    for folder in _OWN_FOLDERS:
+    for folder in _made_folders():
         if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def _made_folders() -> list[Path]:
+    try:
+        return [Path(line) for line in MADE_FOLDERS.read_text().splitlines()]
+    except FileNotFoundError:
+        return []
 
 
 def _hierarchies() -> list[Path]:

@@ -72,9 +72,11 @@ class Provisioner:
             or spec["persistentVolumeReclaimPolicy"] != "Delete"
         ):
             return
-        path = Path(spec["local"]["path"])
-        if path.parent != self._folder:
-            raise ValueError(f"{path} of volume {name} is not in {self._folder}")
+        path, claim = Path(spec["local"]["path"]), spec["claimRef"]
+        if (name, path) != (_volume_name(claim), self._path(claim)):
+            # A copy of a volume, or one that a user wrote: the files are another's.
+            logger.warning("volume %s is none that was made here: %s is kept", name, path)
+            return
         # Renamed first: a deletion that is cut short leaves no half volume under a volume's name.
         doomed = path.with_name(f".deleting-{path.name}")
         if path.exists():
@@ -85,7 +87,7 @@ class Provisioner:
 
     def _provision(self, claim: Document) -> None:
         meta, spec = claim["metadata"], claim["spec"]
-        path = self._folder / f"{meta['namespace']}-{meta['name']}-{meta['uid'][:8]}"
+        path = self._path(meta)
         path.mkdir(parents=True, exist_ok=True)
         # Root's, like a fresh file system; kubelet gives it to the fsGroup of the first pod.
         path.chmod(0o770)
@@ -93,7 +95,7 @@ class Provisioner:
         body = {
             "apiVersion": "v1",
             "kind": "PersistentVolume",
-            "metadata": {"name": f"pvc-{meta['uid']}", "annotations": {_MADE_BY: PROVISIONER}},
+            "metadata": {"name": _volume_name(meta), "annotations": {_MADE_BY: PROVISIONER}},
             "spec": {
                 "capacity": {"storage": spec["resources"]["requests"]["storage"]},
                 "accessModes": spec["accessModes"],
@@ -116,6 +118,10 @@ class Provisioner:
             return
         logger.info("made %s for %s/%s", path, meta["namespace"], meta["name"])
 
+    def _path(self, claim: Document) -> Path:
+        """Return the folder of a claim's volume, by the claim's namespace, name and uid."""
+        return self._folder / f"{claim['namespace']}-{claim['name']}-{claim['uid'][:8]}"
+
     def _grow(self, claim: Document) -> None:
         meta, spec = claim["metadata"], claim["spec"]
         wanted = spec["resources"]["requests"]["storage"]
@@ -132,6 +138,10 @@ class Provisioner:
             content_type=_MERGE_PATCH,
         )
         logger.info("grew %s/%s to %s", meta["namespace"], meta["name"], wanted)
+
+
+def _volume_name(claim: Document) -> str:
+    return f"pvc-{claim['uid']}"
 
 
 def follow(

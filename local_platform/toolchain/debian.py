@@ -144,13 +144,24 @@ def _no_service_starts(policy: Path) -> Iterator[None]:
     A run that was killed leaves ours behind, and the machine's own aside: the next one restores it.
     """
     aside = policy.with_name(policy.name + ".ft-serving")
-    if policy.exists() and policy.read_text(errors="replace") != _POLICY_TEXT:
+    if os.path.lexists(policy) and not _is_ours(policy):
         policy.rename(aside)
     policy.write_text(_POLICY_TEXT)
     policy.chmod(0o755)
     try:
         yield
     finally:
-        policy.unlink()
-        if aside.exists():
+        # A package's script may have put another in its place meanwhile.
+        if _is_ours(policy):
+            policy.unlink()
+        if os.path.lexists(aside) and not os.path.lexists(policy):
             aside.rename(policy)
+
+
+def _is_ours(policy: Path) -> bool:
+    # Not a link, through which the machine's own would be overwritten.
+    return (
+        policy.is_file()
+        and not policy.is_symlink()
+        and policy.read_text(errors="replace") == _POLICY_TEXT
+    )

@@ -1,11 +1,14 @@
 """What `up` and `down` do in which order, with every step replaced by its name."""
 
+import re
 import shutil
 import threading
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from local_platform import addons, doctor, environment, lifecycle, provider_plugins
@@ -20,6 +23,9 @@ from local_platform.node import (
     services,
 )
 from local_platform.node.services import Service
+from local_platform.settings import DATA_NAMES, RUNTIME_NAMES
+
+ROOT = Path(__file__).parents[2]
 
 STEPS = (
     (doctor, "require"),
@@ -165,10 +171,59 @@ def test_down_with_purge_deletes_the_data_and_says_so(
 def test_data_that_cannot_be_deleted_are_an_error(
     steps: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "data" / "volumes").mkdir()
     monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
 
-    with pytest.raises(PlatformError, match="data could not be deleted"):
+    with pytest.raises(PlatformError, match="data/volumes could not be deleted"):
         lifecycle.down(lambda _: None, purge=True)
+
+
+def test_down_keeps_what_the_platform_did_not_make(
+    steps: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for file in (elsewhere / "theirs", tmp_path / "runtime" / "their.sock"):
+        file.touch()
+    (tmp_path / "data" / "volumes").symlink_to(elsewhere)
+    (tmp_path / "data" / ".kubeconfig").touch()
+    release = tmp_path / "data" / "weights" / "triton-model-store"
+    release.mkdir(parents=True)
+    said: list[str] = []
+
+    lifecycle.down(said.append, purge=True)
+
+    assert said == [
+        f"kept in {tmp_path}/runtime, because the platform did not make it: their.sock",
+        f"deleting {tmp_path}/data",
+        f"kept in {tmp_path}/data, because the platform did not make it: weights",
+    ]
+    assert release.is_dir()
+    assert (elsewhere / "theirs").exists(), "a link goes without what it leads to"
+    assert (tmp_path / "runtime" / "their.sock").exists()
+
+
+def test_nothing_is_deleted_below_which_something_is_mounted(
+    steps: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted = tmp_path / "data" / "volumes" / "one"
+    mounted.mkdir(parents=True)
+    partition = types.SimpleNamespace(mountpoint=str(mounted))
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: [partition])
+
+    with pytest.raises(PlatformError, match=rf"{mounted} is mounted, .* Unmount it"):
+        lifecycle.down(lambda _: None, purge=True)
+
+    assert mounted.is_dir()
+
+
+def test_every_place_that_the_code_names_goes_with_the_rest() -> None:
+    code = "".join(file.read_text() for file in (ROOT / "local_platform").rglob("*.py"))
+    code += (ROOT / "Makefile").read_text()
+    in_data = set(re.findall(r'\bDATA(?: / ["\']|}/)([\w.-]+)|:= /var/lib/ft-serving/(\w+)', code))
+    in_runtime = set(re.findall(r'\bRUNTIME(?: / ["\']|}/)([\w.-]+)', code))
+    assert {name for pair in in_data for name in pair if name} == DATA_NAMES
+    assert in_runtime == RUNTIME_NAMES
 
 
 def test_the_second_of_two_waits_for_the_first_and_says_so(

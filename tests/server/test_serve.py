@@ -302,9 +302,11 @@ def test_the_only_release_needs_no_name(storage: Path) -> None:
 
 
 def test_several_releases_are_listed(tmp_path: Path) -> None:
-    for name in ("b-1", "a-2"):
-        (tmp_path / "triton-model-store" / name).mkdir(parents=True)
     storage = Storage(tmp_path)
+    storage.create()
+    for name in ("b-1", "a-2"):
+        storage.staging(name).rename(storage.release(name))
+    storage.release("my-bert").mkdir()
     assert choose_release(storage, "b-1") == "b-1"
     with pytest.raises(ReleaseChoiceError) as caught:
         choose_release(storage, None)
@@ -313,6 +315,14 @@ def test_several_releases_are_listed(tmp_path: Path) -> None:
     )
     with pytest.raises(ReleaseChoiceError, match=r"has no release c-3, only:\n  a-2\n  b-1"):
         choose_release(storage, "c-3")
+
+
+def test_a_release_may_be_named_by_any_path_to_it(storage: Path, tmp_path: Path) -> None:
+    name = only_release(storage)
+    folder = Storage(storage).release(name)
+    (tmp_path / "short").symlink_to(folder)
+    for path in (folder, folder / "fastertransformer" / "..", tmp_path / "short"):
+        assert choose_release(Storage(storage), str(path)) == name
 
 
 def test_an_empty_storage_says_how_to_fill_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ft_serving.weights.manifest import MANIFEST_PATH, read_manifest
+from ft_serving.weights.storage import Storage
 from ft_serving.weights.verify import check_sizes
 from tests.weights.models import CONFIG, random_checkpoint
 
@@ -98,6 +99,8 @@ def test_verify_tells_that_a_release_was_moved(model: Path, volume: Path) -> Non
         done = ft_serving("verify", release, *options)
         assert done.returncode == 1
         assert f"config.pbtxt: is for another folder than {release}: moved" in done.stderr
+        assert f"{release} is whole" in done.stderr
+        assert "damaged" not in done.stderr
     done = ft_serving("prune", "--storage", elsewhere, "--newest", 1)
     assert "kept, among the newest" in done.stdout, "whose volume is mounted elsewhere may prune"
 
@@ -107,6 +110,45 @@ def test_verify_of_a_folder_that_is_no_release_says_what_to_name(tmp_path: Path)
     assert done.returncode == 1
     assert "Name the folder below triton-model-store" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_release_may_be_given_by_name_or_path(model: Path, volume: Path) -> None:
+    printed = ft_serving("prepare", "--repository", model, "--storage", volume).stdout.strip()
+    name = Path(printed).name
+    for release in (name, printed):
+        assert ft_serving("verify", release, "--storage", volume).returncode == 0
+        done = ft_serving("prune", "--storage", volume, "--keep", release)
+        assert done.stdout == f"{name}: kept, named\n"
+    done = ft_serving("verify", name)
+    assert done.returncode == 1
+    assert "add --storage to give a release's name" in done.stderr
+    done = ft_serving("verify", "other", "--storage", volume)
+    assert done.returncode == 1
+    assert f"{volume}: has no release other" in done.stderr
+
+
+def test_list_writes_nothing(model: Path, volume: Path) -> None:
+    def tree() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (model, *model.parent.rglob("*"))}
+
+    before = tree()
+    assert "No releases" in ft_serving("list", "--storage", model).stdout
+    assert ft_serving("prune", "--storage", model, "--newest", 1).stdout == ""
+    assert tree() == before, "a storage that is none is not made one"
+    ft_serving("prepare", "--repository", model, "--storage", volume)
+    (release,) = releases(volume)
+    with Storage(volume).lease(release.name):
+        # A file that came and went shows in its folder's time; the lease's own time is a heartbeat.
+        before = {path: time for path, time in tree().items() if path.is_dir()}
+        assert "in use by process" in ft_serving("list", "--storage", volume).stdout
+        assert {path: time for path, time in tree().items() if path.is_dir()} == before
+
+
+def test_list_names_what_is_no_release(model: Path, volume: Path) -> None:
+    ft_serving("prepare", "--repository", model, "--storage", volume)
+    (volume / "triton-model-store" / "my-bert").mkdir()
+    *_, line = ft_serving("list", "--storage", volume).stdout.splitlines()
+    assert line == "Not made by ft-serving, never deleted: my-bert."
 
 
 def test_list_shows_whole_names_to_scripts(model: Path, volume: Path) -> None:

@@ -81,12 +81,10 @@ def test_releases_are_listed_newest_first_with_their_state(storage: Storage) -> 
     assert [len(entry.users) for entry in entries] == [0, 0, 1]
 
 
-def test_a_folder_that_is_no_release_is_listed_as_one_that_was_never_finished(
-    storage: Storage,
-) -> None:
-    storage.release("stray").mkdir()
+def test_a_release_without_its_manifest_is_listed_with_what_it_lacks(storage: Storage) -> None:
+    (storage.release(name_of(storage, 2)) / MANIFEST_PATH).unlink()
     entry = list_releases(storage)[-1]
-    assert (entry.name, entry.manifest) == ("stray", None)
+    assert (entry.name, entry.manifest) == (name_of(storage, 2), None)
     assert "never finished" in entry.problems[0]
 
 
@@ -164,12 +162,12 @@ def test_two_prunings_at_once_delete_the_same_releases(
 
 def download(storage: Storage, repository: str, *, hours_old: float) -> Path:
     """Leave a half-finished download, last written to so long ago."""
-    folder = storage.source(repository, "a" * 40)
+    folder = storage.claim(repository, "a" * 40, ["sub/model.bin"])
     part = folder / "sub" / "model.bin.part"
-    part.parent.mkdir(parents=True)
+    part.parent.mkdir()
     part.write_bytes(b"half")
     then = time.time() - hours_old * 3600
-    for path in (part, part.parent, folder):
+    for path in (folder / ".ft-serving", part, part.parent, folder):
         os.utime(path, (then, then))
     return folder
 
@@ -198,7 +196,7 @@ def test_two_prunings_at_once_delete_the_same_downloads(
 ) -> None:
     folder = download(storage, "old", hours_old=25)
     listed = storage.sources()
-    storage.delete(folder)
+    storage.delete_source("old", folder.name)
     monkeypatch.setattr(Storage, "sources", lambda _: listed)
     (decision,) = list(prune(storage, (), 3))[3:]
     assert decision.kept_because is None

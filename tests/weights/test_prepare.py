@@ -70,7 +70,7 @@ def test_a_manifest_tells_source_settings_and_every_file(world: World) -> None:
     found = {
         p.relative_to(prepared.folder).as_posix() for p in prepared.folder.rglob("*") if p.is_file()
     }
-    assert found - listed == {"fastertransformer/1/manifest.json"}
+    assert found - listed == {".ft-serving", "fastertransformer/1/manifest.json"}
     assert check_content(prepared.folder, Progress(world.said)) == []
 
 
@@ -255,7 +255,8 @@ def test_what_a_killed_process_left_is_removed(world: World) -> None:
     name = world.prepare().manifest.spec.name
     world.storage.delete_release(name)
     leftover = world.storage.staging(name)
-    (leftover / "half.bin").write_bytes(np.zeros(100).tobytes())
+    (leftover / "fastertransformer/1").mkdir(parents=True)
+    (leftover / "fastertransformer/1/model.wte.bin").write_bytes(np.zeros(100).tobytes())
     world.prepare()
     assert world.storage.leftovers() == []
 

@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,8 @@ import pytest
 
 from ft_serving.errors import StorageError
 from ft_serving.progress import Progress
-from ft_serving.weights.errors import (
-    ReleaseError,
-)
+from ft_serving.weights.config_pbtxt import check_place
+from ft_serving.weights.errors import ReleaseError
 from ft_serving.weights.manifest import Manifest, read_manifest
 from ft_serving.weights.prepare import Outcome, Prepared
 from ft_serving.weights.storage import Storage
@@ -197,6 +198,69 @@ def test_a_mending_that_fails_leaves_the_moved_release_as_it_was(
     folder = world.storage.release(first.folder.name)
     assert check_content(folder, Progress(world.said)) == []
     assert world.prepare().outcome is Outcome.LINKED
+
+
+@pytest.mark.parametrize("spelling", ["link", "tiny-model/../storage", "link/../storage"])
+def test_another_spelling_of_the_storage_finds_the_release_though_it_is_in_use(
+    world: World, tmp_path: Path, spelling: str
+) -> None:
+    first = world.prepare()
+    (tmp_path / "link").symlink_to(world.storage.root)
+    with world.storage.lease(first.manifest.spec.name):
+        world.storage = Storage(tmp_path / spelling)
+        second = world.prepare()
+    assert second.outcome is Outcome.FOUND
+    assert ".." not in second.folder.parts
+    assert second.folder.samefile(first.folder)
+    assert "damaged" not in world.said.getvalue()
+
+
+def test_a_mount_of_the_storage_is_the_same_place(world: World, tmp_path: Path) -> None:
+    folder = world.prepare().folder
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    script = f"mount --bind {world.storage.root} {mounted} && exec {sys.executable} -c '{VERIFY}' "
+    there = mounted / folder.relative_to(world.storage.root)
+    # In a mount namespace of its own, so that the mount goes when the process ends.
+    unshare = ["unshare", "--mount", "--map-root-user", "sh", "-c", script + str(there)]
+    done = subprocess.run(unshare, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+VERIFY = "import sys, pathlib, ft_serving.weights.config_pbtxt as it; "
+VERIFY += "it.check_place(pathlib.Path(sys.argv[1]))"
+
+
+def test_a_release_that_a_link_leads_to_is_read_under_either_name(
+    world: World, tmp_path: Path
+) -> None:
+    folder = world.prepare().folder
+    (tmp_path / "short").symlink_to(folder)
+    for path in (tmp_path / "short", folder / "fastertransformer" / ".."):
+        assert check_sizes(path) == []
+        check_place(path)
+
+
+def test_a_moved_release_is_not_called_damaged(world: World, tmp_path: Path) -> None:
+    first = moved(world, tmp_path)
+    with world.storage.lease(first.folder.name):
+        message = world.refused(ReleaseError)
+    assert message.startswith(f"Release {first.folder.name} is whole (")
+    assert "in use by process" in message
+    assert "damaged" not in message + world.said.getvalue()
+
+
+def test_a_folder_of_someone_else_in_the_release_s_place_is_kept(world: World) -> None:
+    folder = world.storage.release(world.prepare().manifest.spec.name)
+    (folder / "fastertransformer/1/model.wte.bin").unlink()
+    (folder / "preprocessing").mkdir()
+    (folder / "preprocessing" / "config.pbtxt").write_text("theirs")
+    message = world.refused(ReleaseError)
+    assert message == (
+        f"{folder}: it holds preprocessing/config.pbtxt, which ft-serving did not put there, so it "
+        "is kept. Move it away, then prepare again."
+    )
+    assert (folder / "preprocessing" / "config.pbtxt").read_text() == "theirs"
 
 
 def test_a_release_under_another_name_is_refused(world: World) -> None:

@@ -91,10 +91,10 @@ def test_dropping_the_source_leaves_the_release_alone(hub: str, volume: Path) ->
 def test_a_download_that_cannot_be_dropped_is_told_with_its_path(
     hub: str, volume: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forbidden(_: Storage, folder: Path) -> None:
+    def forbidden(folder: Path, _: str) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
-    monkeypatch.setattr(Storage, "delete", forbidden)
+    monkeypatch.setattr("ft_serving.weights.storage.delete", forbidden)
     storage = Storage(volume)
     storage.create()
     progress = Progress(io.StringIO())
@@ -120,6 +120,25 @@ def test_a_download_that_was_altered_is_fetched_again(hub: str, volume: Path) ->
     assert np.fromfile(second / "fastertransformer/1/model.wte.bin", "<f4").size == 1024 * 128
     content[-1] ^= 1
     assert weights.read_bytes() == bytes(content)
+
+
+def test_a_folder_that_someone_else_filled_is_neither_downloaded_into_nor_dropped(
+    hub: str, volume: Path
+) -> None:
+    revision = read_manifest(prepare(hub, volume)).spec.revision
+    folder = volume / "models" / "tiny-gptj" / revision
+    (folder / ".ft-serving").unlink()
+    (folder / "config.json").write_text("{}")
+    arguments = ("--repository", "tiny-gptj", "--revision", revision, "--storage", volume)
+    done = ft_serving("prepare", *arguments, "--dtype", "fp32", HF_ENDPOINT=hub)
+    assert done.returncode == 1
+    assert f"{folder}: nothing in it says that ft-serving made it" in done.stderr
+    assert f"--repository {folder}" in done.stderr
+    done = ft_serving("prepare", *arguments, "--drop-source", HF_ENDPOINT=hub)
+    assert done.returncode == 0
+    assert f"{folder}: kept, nothing in it says that ft-serving made it" in done.stderr
+    assert (folder / "config.json").read_text() == "{}"
+    assert (folder / "model.safetensors").exists()
 
 
 def test_a_release_is_made_only_of_what_the_disk_has_kept(

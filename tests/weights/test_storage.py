@@ -173,7 +173,7 @@ def test_an_old_lock_that_no_room_is_left_to_take_over_counts_as_gone(
 
 
 def test_a_used_release_is_not_deleted(storage: Storage) -> None:
-    storage.release("a").mkdir()
+    storage.staging("a").rename(storage.release("a"))
     with storage.lease("a"):
         assert (storage.delete_release("a") or "").startswith("in use by process ")
         assert storage.release_names() == ["a"]
@@ -184,7 +184,7 @@ def test_a_used_release_is_not_deleted(storage: Storage) -> None:
 def test_a_lease_taken_during_a_deletion_brings_the_release_back(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage.release("a").mkdir()
+    storage.staging("a").rename(storage.release("a"))
     answers = iter([[], ["process 1 on late"]])
     monkeypatch.setattr(Storage, "users", lambda *_: next(answers))
     assert storage.delete_release("a") == "in use by process 1 on late"

@@ -14,6 +14,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(namespace, "find", lambda: None)
     monkeypatch.setattr(namespace, "RUNTIME", tmp_path / "run")
     monkeypatch.setattr(namespace, "SERVICES", tmp_path / "run" / "services")
+    monkeypatch.setattr(namespace, "MADE_FOLDERS", tmp_path / "run" / "made-folders")
     monkeypatch.setattr(namespace, "RESOLV_CONF", tmp_path / "run" / "resolv.conf")
     monkeypatch.setattr(
         namespace, "_OWN_FOLDERS", {tmp_path / "lib" / "kubelet": tmp_path / "data" / "kubelet"}
@@ -38,11 +39,13 @@ def test_a_new_node_finds_its_services_and_nothing_else_of_the_one_before(machin
     (run / "cni" / "networks").mkdir(parents=True)
     (run / "cni" / "networks" / "10.85.0.7").touch()
     (run / "docker.sock").touch()
-    (run / "dangling").symlink_to("nowhere")
+    (run / "docker").symlink_to("nowhere")
+    (run / "their.sock").touch()
 
     namespace._prepare_folders()
 
-    assert {path.name for path in run.iterdir()} == {"services", "resolv.conf"}
+    left = {path.name for path in run.iterdir()}
+    assert left == {"services", "resolv.conf", "made-folders", "their.sock"}
     assert (run / "services" / "etcd" / "run").exists()
     assert (run / "resolv.conf").read_text() == "nameserver 10.0.2.3\n"
     assert (machine / "lib" / "kubelet").is_dir()
@@ -67,6 +70,20 @@ def test_stopping_removes_control_groups_from_the_inside_out_and_empty_folders(
     assert not list((machine / "cgroup").glob("*/ft-serving"))
     assert not (machine / "lib" / "kubelet").exists()
     assert (machine / "data" / "kubelet").exists(), "data stay"
+
+
+def test_an_empty_folder_that_the_machine_had_stays(machine: Path) -> None:
+    (machine / "lib" / "kubelet").mkdir(parents=True)
+    namespace._prepare_folders()
+    namespace.stop()
+    assert (machine / "lib" / "kubelet").exists()
+
+
+def test_a_folder_made_before_a_node_was_killed_goes_with_the_next_one(machine: Path) -> None:
+    namespace._prepare_folders()
+    namespace._prepare_folders()
+    namespace.stop()
+    assert not (machine / "lib" / "kubelet").exists()
 
 
 def test_a_folder_that_someone_else_uses_stays(machine: Path) -> None:

@@ -84,10 +84,14 @@ def claim(*, phase: str = "Pending", size: str = "1Gi", **spec: Any) -> Document
 def volume(path: Path, *, phase: str = "Released", policy: str = "Delete") -> Document:
     return {
         "metadata": {
-            "name": "pvc-1",
+            "name": f"pvc-{UID}",
             "annotations": {"pv.kubernetes.io/provisioned-by": "ft-serving.dev/shared"},
         },
-        "spec": {"persistentVolumeReclaimPolicy": policy, "local": {"path": str(path)}},
+        "spec": {
+            "persistentVolumeReclaimPolicy": policy,
+            "local": {"path": str(path)},
+            "claimRef": {"namespace": "models", "name": "weights", "uid": UID},
+        },
         "status": {"phase": phase},
     }
 
@@ -201,7 +205,7 @@ def test_a_released_volume_is_deleted_with_its_files(
     provisioner.volume(volume(folder))
 
     assert list(tmp_path.iterdir()) == []
-    assert api.volumes.calls == [("delete", {"name": "pvc-1"})]
+    assert api.volumes.calls == [("delete", {"name": f"pvc-{UID}"})]
 
 
 def test_a_deletion_that_was_cut_short_is_ended(
@@ -212,13 +216,13 @@ def test_a_deletion_that_was_cut_short_is_ended(
     provisioner.volume(volume(tmp_path / "models-weights-01234567"))
 
     assert list(tmp_path.iterdir()) == []
-    assert api.volumes.calls == [("delete", {"name": "pvc-1"})]
+    assert api.volumes.calls == [("delete", {"name": f"pvc-{UID}"})]
 
 
 def test_volumes_in_use_retained_or_of_others_are_kept(
     provisioner: Provisioner, api: FakeApi, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "kept"
+    folder = tmp_path / "models-weights-01234567"
     folder.mkdir()
     foreign = volume(folder)
     foreign["metadata"]["annotations"] = {"pv.kubernetes.io/provisioned-by": "another"}
@@ -232,17 +236,23 @@ def test_volumes_in_use_retained_or_of_others_are_kept(
     assert folder.is_dir()
 
 
-def test_a_folder_elsewhere_is_never_deleted(
+def test_a_volume_that_names_files_of_another_deletes_nothing(
     provisioner: Provisioner, api: FakeApi, tmp_path: Path
 ) -> None:
-    elsewhere = tmp_path / "models" / "inner"
-    elsewhere.mkdir(parents=True)
+    folder = tmp_path / "models-weights-01234567"
+    another = tmp_path / "models-others-89abcdef"
+    inner = folder / "inner"
+    for each in (another, inner):
+        each.mkdir(parents=True)
+    copy = volume(folder)
+    copy["metadata"]["name"] = "restored"
 
-    with pytest.raises(ValueError, match="is not in"):
-        provisioner.volume(volume(elsewhere))
+    for one in (copy, volume(another), volume(inner), volume(tmp_path / "..")):
+        provisioner.volume(one)
 
-    assert elsewhere.is_dir()
     assert api.volumes.calls == []
+    assert inner.is_dir()
+    assert another.is_dir()
 
 
 class Watched:

@@ -101,6 +101,27 @@ def test_what_a_killed_run_left_behind_is_put_right(policy: Path, said: list[str
     assert list(policy.parent.iterdir()) == [policy]
 
 
+def test_a_policy_that_is_a_link_is_back_as_one_though_it_dangles(
+    policy: Path, said: list[str]
+) -> None:
+    policy.symlink_to("elsewhere")
+    Machine(policy, ["docker.io"]).install(said)
+    assert policy.readlink() == Path("elsewhere")
+    assert list(policy.parent.iterdir()) == [policy]
+
+
+def test_a_policy_that_a_package_brought_meanwhile_stays(policy: Path, said: list[str]) -> None:
+    class Package(Machine):
+        def __call__(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+            done = super().__call__(command)
+            if "install" in command:
+                self.policy.write_text("of the package")
+            return done
+
+    Package(policy, ["docker.io"]).install(said)
+    assert policy.read_text() == "of the package"
+
+
 def test_the_index_is_updated_when_it_lacks_a_package(policy: Path, said: list[str]) -> None:
     machine = Machine(policy, ["slirp4netns"])
     machine.unknown = {"slirp4netns"}
