@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from kubernetes import config
 from kubernetes.config.config_exception import ConfigException
 
 from local_platform.addons.errors import ApplyError, UnavailableError
@@ -33,7 +32,7 @@ class Cluster:
     def __init__(self, kubeconfig: Path) -> None:
         """Read the kubeconfig; nothing is asked yet. The user's own is never read."""
         try:
-            client = config.new_client_from_config(config_file=str(kubeconfig))
+            client = cluster.local_client(kubeconfig)
         except (ConfigException, OSError) as exc:
             raise ApplyError(
                 f"{kubeconfig} cannot be used: {exc}; start the platform: "

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import urllib3
-from kubernetes.client import ApiClient
+from kubernetes import config
+from kubernetes.client import ApiClient, Configuration
 from kubernetes.dynamic import DynamicClient, Resource
 from kubernetes.dynamic.exceptions import DynamicApiError
 
@@ -28,6 +30,19 @@ _REQUEST_TIMEOUT = (5.0, 60.0)
 
 Object = dict[str, Any]
 """An object of the API, as JSON has it."""
+
+
+def local_client(kubeconfig: Path) -> ApiClient:
+    """Return a client of an API server on this machine, which no proxy of the environment reaches.
+
+    Raises:
+        ConfigException: The kubeconfig names no server, or is no kubeconfig.
+        OSError: It cannot be read.
+    """
+    configuration = Configuration()
+    configuration.proxy = None
+    config.load_kube_config(str(kubeconfig), client_configuration=configuration)
+    return ApiClient(configuration)
 
 
 class Cluster:
