@@ -20,6 +20,7 @@ from ft_serving.commands.generate import generate
 from ft_serving.commands.serve import serve
 from ft_serving.commands.weights import app as weights
 from ft_serving.errors import FtServingError
+from ft_serving.terminal import standard_output
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +41,11 @@ add_checkout_commands(app)
 def main() -> None:
     """Run the command line and exit with its code."""
     signal.signal(signal.SIGTERM, _terminate)
+    with standard_output():
+        _run()
+
+
+def _run() -> None:
     try:
         app()
     except FtServingError as exc:

@@ -3,6 +3,7 @@
 import typer
 
 from ft_serving.progress import format_bytes, format_duration
+from ft_serving.terminal import standard_output
 from local_platform.errors import PlatformError
 from local_platform.toolchain import prepare
 
@@ -25,4 +26,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    app()
+    with standard_output():
+        app()
