@@ -22,6 +22,20 @@ from ft_serving.commands.weights import app as weights
 from ft_serving.errors import FtServingError
 from ft_serving.terminal import standard_output
 
+# In pyproject.toml; by the command that needs them.
+_EXTRAS = {
+    "weights": "weights",
+    "serve": "server",
+    "generate": "client",
+    "benchmark": "client",
+    "gate": "client,cluster",
+    "gate-job": "cluster",
+    "diagnose": "cluster",
+    "preflight": "cluster,program",
+    "preview": "program",
+    "policy": "program",
+}
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -53,7 +67,16 @@ def _run() -> None:
     except ModuleNotFoundError as exc:
         if (exc.name or "").startswith("ft_serving"):
             raise
-        _fail(f"{exc.name} is not installed. Install ft-serving with the extra it needs.", 1)
+        _fail(_not_installed(exc.name or ""), 1)
+
+
+def _not_installed(package: str) -> str:
+    command = next((each for each in sys.argv[1:] if not each.startswith("-")), "")
+    extras = "plots" if package == "matplotlib" else _EXTRAS.get(command, "")
+    return (
+        f"{package} is not installed, which `ft-serving {command}` needs. In ft-serving's checkout "
+        f"run: pip install '.[{extras}]'"
+    )
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
