@@ -18,11 +18,10 @@ INSTALL = re.compile(r"^\$ python3 (-m venv \.venv && .*pip install.*)$", re.MUL
 
 def interpreter(version: str) -> str:
     """A Python of a version, where this machine has one."""
-    found = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*")]
-    for each in filter(None, found):
-        program = str(each / "bin" / "python") if isinstance(each, Path) else each
+    installed = Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
+    for program in (shutil.which(f"python{version}"), *map(str, installed)):
         # What pyenv puts into the path ends with an error where another version is chosen.
-        if subprocess.run([program, "-c", ""], capture_output=True, check=False).returncode == 0:
+        if program and subprocess.run([program, "-c", ""], check=False).returncode == 0:
             return program
     pytest.skip(f"there is no Python {version} here")
 
