@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
-from kubernetes import config
 from kubernetes.dynamic import DynamicClient
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -24,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.wakeup import STAGES, Observer
-from local_platform.kinds import Kinds
+from ft_serving.terminal import standard_output
+from local_platform.api import Kinds, local_client
 from local_platform.settings import CONTAINERD_SOCKET, KUBECONFIG
 from tests.deployment.program import Deployment, platform_settings
 from tests.platform.waiting import wait_until
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write every round to this file, too")
     parser.add_argument("--plot", type=Path, help="draw the medians in this PNG")
     options = parser.parse_args()
-    api = DynamicClient(config.new_client_from_config(str(KUBECONFIG)), discoverer=Kinds)
+    api = DynamicClient(local_client(KUBECONFIG), discoverer=Kinds)
     changes = {
         "replicas.min": 0,
         "resources.cpu": options.cpu,
@@ -155,4 +155,5 @@ def draw(bars: dict[str, Round], file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with standard_output():
+        main()

@@ -35,6 +35,7 @@ from ft_serving.dtypes import DType
 from ft_serving.hub.client import Hub
 from ft_serving.hub.download import download
 from ft_serving.progress import Progress, format_bytes
+from ft_serving.terminal import standard_output
 from ft_serving.weights.prepare import Outcome, Settings, prepare
 from ft_serving.weights.source import LocalSource
 from ft_serving.weights.storage import Storage
@@ -271,4 +272,5 @@ def fetch(endpoint: str, target: Path) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    with standard_output():
+        main()

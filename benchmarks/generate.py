@@ -35,6 +35,7 @@ from ft_serving.client.measure import measure  # noqa: E402
 from ft_serving.dtypes import DType  # noqa: E402
 from ft_serving.engine import GenerationRequest, NumpyEngine  # noqa: E402
 from ft_serving.progress import Progress  # noqa: E402
+from ft_serving.terminal import standard_output  # noqa: E402
 from ft_serving.weights.prepare import Prepared, Settings, prepare  # noqa: E402
 from ft_serving.weights.source import LocalSource  # noqa: E402
 from ft_serving.weights.storage import Storage  # noqa: E402
@@ -221,4 +222,5 @@ def open_engine(prepared: Prepared) -> NumpyEngine:
 
 
 if __name__ == "__main__":
-    main()
+    with standard_output():
+        main()

@@ -28,6 +28,7 @@ from pathlib import Path
 import psutil
 
 from ft_serving.progress import format_bytes, format_duration
+from ft_serving.terminal import standard_output
 from local_platform.settings import DATA, cache
 from local_platform.toolchain import KUBERNETES_PLUGIN, BuildRecord, Toolchain, find
 from local_platform.toolchain.build import disk_usage
@@ -181,4 +182,5 @@ def table(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with standard_output():
+        main()

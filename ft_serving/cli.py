@@ -20,6 +20,21 @@ from ft_serving.commands.generate import generate
 from ft_serving.commands.serve import serve
 from ft_serving.commands.weights import app as weights
 from ft_serving.errors import FtServingError
+from ft_serving.terminal import standard_output
+
+# In pyproject.toml; by the command that needs them.
+_EXTRAS = {
+    "weights": "weights",
+    "serve": "server",
+    "generate": "client",
+    "benchmark": "client",
+    "gate": "client,cluster",
+    "gate-job": "cluster",
+    "diagnose": "cluster",
+    "preflight": "cluster,program",
+    "preview": "program",
+    "policy": "program",
+}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +55,11 @@ add_checkout_commands(app)
 def main() -> None:
     """Run the command line and exit with its code."""
     signal.signal(signal.SIGTERM, _terminate)
+    with standard_output():
+        _run()
+
+
+def _run() -> None:
     try:
         app()
     except FtServingError as exc:
@@ -47,7 +67,16 @@ def main() -> None:
     except ModuleNotFoundError as exc:
         if (exc.name or "").startswith("ft_serving"):
             raise
-        _fail(f"{exc.name} is not installed. Install ft-serving with the extra it needs.", 1)
+        _fail(_not_installed(exc.name or ""), 1)
+
+
+def _not_installed(package: str) -> str:
+    command = next((each for each in sys.argv[1:] if not each.startswith("-")), "")
+    extras = "plots" if package == "matplotlib" else _EXTRAS.get(command, "")
+    return (
+        f"{package} is not installed, which `ft-serving {command}` needs. In ft-serving's checkout "
+        f"run: pip install '.[{extras}]'"
+    )
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ft_serving.terminal import standard_output
 from local_platform import addons, doctor, environment, lifecycle, provider_plugins
 from local_platform.errors import PlatformError
 from local_platform.node import health, namespace, parts, services
@@ -40,11 +41,12 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; exit codes are 0 done, 1 an error with a message, 2 wrong usage."""
     signal.signal(signal.SIGTERM, _terminate)
-    try:
-        app()
-    except PlatformError as exc:
-        sys.stderr.write(f"Error: {exc}\n")
-        raise SystemExit(1) from exc
+    with standard_output():
+        try:
+            app()
+        except PlatformError as exc:
+            sys.stderr.write(f"Error: {exc}\n")
+            raise SystemExit(1) from exc
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

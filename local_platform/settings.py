@@ -16,8 +16,8 @@ RUNTIME = Path("/run/ft-serving")
 
 DATA_NAMES = frozenset({
     "bin", "certificates", "configuration", "containerd", "demo", "docker", "env", "etcd",
-    "kubeconfig", "kubeconfigs", "kubelet", "kubelet-plugins", "log", "passphrase", "pulumi", "registry",
-    "stacks", "volumes",
+    "kubeconfig", "kubeconfigs", "kubelet", "kubelet-plugins", "log", "passphrase", "pulumi",
+    "registry", "stacks", "volumes",
 })  # fmt: skip
 """What the platform makes in `DATA`; what else lies there is someone else's and never deleted."""
 

@@ -52,13 +52,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def api() -> "DynamicClient":
     """An administrator's client of the platform's API server."""
     # Not above: most runs need no cluster, and loading the library takes a second.
-    from kubernetes import config
     from kubernetes.dynamic import DynamicClient
 
-    from local_platform.kinds import Kinds
+    from local_platform.api import Kinds, local_client
     from local_platform.settings import KUBECONFIG
 
-    return DynamicClient(config.new_client_from_config(str(KUBECONFIG)), discoverer=Kinds)
+    return DynamicClient(local_client(KUBECONFIG), discoverer=Kinds)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,16 @@ from ft_serving.client.errors import ClientError, RequestError, ServerError
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.refusal import Refusal
 from ft_serving.client.tensors import DTYPES, datatype
-from ft_serving.client.transport import Inputs, not_trusted, too_slow, unreachable
+from ft_serving.client.transport import (
+    Inputs,
+    not_through,
+    not_trusted,
+    noted,
+    proxy_of,
+    too_slow,
+    unreachable,
+)
+from ft_serving.proxies import Proxy
 
 # The HTTP status that Triton gives for the same error; Triton's own alone.
 _STATUS = {
@@ -51,12 +60,19 @@ class GrpcTransport:
             timeout_s: Seconds that an inference may take, a whole stream included.
 
         Raises:
-            RequestError: The file of certificates cannot be read.
+            RequestError: The file of certificates cannot be read, or the environment names a proxy
+                that cannot be used.
         """
         self._endpoint = endpoint
         self._model = model
         self._timeout_s = timeout_s
-        self._channel = _channel(endpoint)
+        self._proxy = proxy_of(endpoint)
+        if self._proxy and self._proxy.address.startswith("https"):
+            raise RequestError(
+                f"{self._proxy}: gRPC goes through a proxy with an http:// address only; "
+                f"{self._proxy.remedy}, or ask the server over HTTP"
+            )
+        self._channel = _channel(endpoint, self._proxy)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._metadata: list[tuple[str, str]] = []
         if endpoint.token:
@@ -69,7 +85,8 @@ class GrpcTransport:
             response = self._stub.ModelConfig(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as exc:
             if exc.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise unreachable(self._endpoint, f"no answer within {timeout_s:g} s") from exc
+                reason = f"no answer within {timeout_s:g} s"
+                raise unreachable(self._endpoint, reason, self._proxy) from exc
             raise self._broken(exc) from exc
         config = MessageToDict(response.config, preserving_proto_field_name=True)
         return ModelDescription.from_config(config)
@@ -127,12 +144,12 @@ class GrpcTransport:
         return Answer.from_tensors(tensors)
 
     def _error(self, refused: Refusal) -> ClientError:
-        return refusal.error(refused, self._endpoint, self._model)
+        return refusal.error(refused, self._endpoint, self._model, self._proxy)
 
     def _broken(self, exc: grpc.RpcError) -> ClientError:
         code, said = exc.code(), exc.details() or ""
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return too_slow(self._endpoint, self._timeout_s)
+            return noted(too_slow(self._endpoint, self._timeout_s), self._proxy)
         # What stands before Triton answers in plain HTTP.
         plain = re.search(r"http2 header with status: (\d+)", said)
         if plain:
@@ -143,26 +160,32 @@ class GrpcTransport:
             return self._unavailable(said)
         if "RST_STREAM" in said:
             # How a proxy says that the server behind it has broken off; Triton never does.
-            return unreachable(self._endpoint, "the stream was reset")
+            return unreachable(self._endpoint, "the stream was reset", self._proxy)
         return self._error(Refusal(status=_STATUS.get(code, 500), said=said, from_triton=True))
 
     def _unavailable(self, said: str) -> ClientError:
         reason = said.rpartition(": ")[2].rstrip(".]")
+        refused = re.search(r"HTTP proxy returned response code (\d+)", said)
+        if self._proxy and refused:
+            return not_through(self._endpoint, self._proxy, int(refused[1]))
         if "handshake failed" in said or "erification check failed" in said:
             cause = re.search(r"OPENSSL_internal:(\w+)(: (?!Invalid)[\w ]+)?", said)
-            return not_trusted(self._endpoint, cause[0].partition(":")[2] if cause else reason)
-        if "resolv" in said:
+            why = cause[0].partition(":")[2] if cause else reason
+            return noted(not_trusted(self._endpoint, why), self._proxy)
+        if "resolv" in said and self._proxy is None:
             return RequestError(f"No address is known for {self._endpoint.host!r} ({reason})")
-        if any(phrase in said for phrase in _NO_CONNECTION):
+        if "resolv" in said or any(phrase in said for phrase in _NO_CONNECTION):
             # A server that stops looks like an HTTP port: it closes the connection.
             is_http = any(phrase in said for phrase in ("closed", "HTTP/2", "http1"))
             hint = "; is it an HTTP port? Triton's for gRPC is 8001" if is_http else ""
-            return unreachable(self._endpoint, reason + hint)
+            return unreachable(self._endpoint, reason + hint, self._proxy)
         return self._error(Refusal(status=503, said=said, from_triton=True))
 
 
-def _channel(endpoint: Endpoint) -> grpc.Channel:
+def _channel(endpoint: Endpoint, proxy: Proxy | None) -> grpc.Channel:
     options: list[tuple[str, str | int]] = [
+        # grpcio's core reads the environment's proxies by rules of its own.
+        ("grpc.enable_http_proxy", 0),
         ("grpc.primary_user_agent", f"ft-serving/{__version__}"),
         # A batch of long log probabilities is larger than the default of 4 MiB.
         ("grpc.max_receive_message_length", -1),
@@ -170,15 +193,23 @@ def _channel(endpoint: Endpoint) -> grpc.Channel:
         # Waiting for a cold start, the default would not look again for up to two minutes.
         ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS),
     ]
-    if endpoint.host_header:
+    target, authority = endpoint.authority, endpoint.host_header
+    if proxy:
+        # The core's name for a connection that a proxy opens by CONNECT.
+        options.append(("grpc.http_connect_server", target))
+        lines = "\n".join(f"{name}:{value}" for name, value in proxy.headers.items())
+        options.append(("grpc.http_connect_headers", lines))
+        authority = authority or target
+        target = proxy.address.partition("://")[2]
+    if authority:
         # With TLS, the name that the certificate must have, too.
-        options.append(("grpc.default_authority", endpoint.host_header))
+        options.append(("grpc.default_authority", authority))
     if not endpoint.tls:
-        return grpc.insecure_channel(endpoint.authority, options)
+        return grpc.insecure_channel(target, options)
     roots = None
     if endpoint.ca_file:
         try:
             roots = endpoint.ca_file.read_bytes()
         except OSError as exc:
             raise RequestError(f"{endpoint.ca_file}: {exc.strerror}") from exc
-    return grpc.secure_channel(endpoint.authority, grpc.ssl_channel_credentials(roots), options)
+    return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), options)

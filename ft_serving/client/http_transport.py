@@ -10,7 +10,6 @@ and `generate`.
 import http.client
 import json
 import time
-import urllib.request
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,10 +37,14 @@ from ft_serving.client.tensors import DTYPES, datatype
 from ft_serving.client.transport import (
     CONNECT_TIMEOUT_S,
     Inputs,
+    not_through,
     not_trusted,
+    noted,
+    proxy_of,
     too_slow,
     unreachable,
 )
+from ft_serving.proxies import Proxy, open_pool, tunnel_status
 
 CONNECTIONS_KEPT = 64
 LONGEST_REFUSAL_BYTES = 1 << 16
@@ -68,7 +71,8 @@ class HttpTransport:
         self._endpoint = endpoint
         self._model = model
         self._timeout_s = timeout_s
-        self._pool = _pool(endpoint)
+        self._proxy = proxy_of(endpoint)
+        self._pool = _pool(endpoint, self._proxy)
         scheme = "https" if endpoint.tls else "http"
         self._base = f"{scheme}://{endpoint.authority}{endpoint.path}/v2/models/{quote(model, '')}"
         self._headers = {
@@ -86,7 +90,8 @@ class HttpTransport:
             with self._asked("GET", "config", timeout_s) as response:
                 return ModelDescription.from_config(self._parsed(response.read()))
         except SlowError as exc:
-            raise unreachable(self._endpoint, f"no answer within {timeout_s:g} s") from exc
+            reason = f"no answer within {timeout_s:g} s"
+            raise unreachable(self._endpoint, reason, self._proxy) from exc
 
     def infer(self, inputs: Inputs) -> Answer:
         """See `Transport`."""
@@ -130,7 +135,7 @@ class HttpTransport:
                     return
                 if line.startswith(b"data:"):
                     yield Answer.from_flat(self._event(line))
-            raise too_slow(self._endpoint, self._timeout_s)
+            raise noted(too_slow(self._endpoint, self._timeout_s), self._proxy)
 
     def close(self) -> None:
         """See `Transport`."""
@@ -167,10 +172,11 @@ class HttpTransport:
             # A dict of anything but an object is an error, too.
             return dict(json.loads(content))
         except (ValueError, TypeError) as exc:
-            raise ServerError(
+            error = ServerError(
                 f"{self._endpoint} answered with something else than JSON; is that the address of "
                 f"a Triton server{self._endpoint.port_hint}?"
-            ) from exc
+            )
+            raise noted(error, self._proxy) from exc
 
     def _event(self, line: bytes) -> dict[str, Any]:
         values = self._parsed(line.removeprefix(b"data:"))
@@ -196,49 +202,44 @@ class HttpTransport:
         )
 
     def _error(self, refused: Refusal) -> ClientError:
-        return refusal.error(refused, self._endpoint, self._model)
+        return refusal.error(refused, self._endpoint, self._model, self._proxy)
 
     def _broken(self, exc: HTTPError | OSError, timeout_s: float) -> ClientError:
         # The libraries' own messages hold addresses of objects.
-        cause = exc.__cause__ or (exc.args[-1] if exc.args else exc)
+        cause: object = exc.args[-1] if exc.args else exc
+        below = exc.__cause__
+        while below is not None:
+            cause, below = below, below.__cause__
         reason = (isinstance(cause, OSError) and cause.strerror) or str(cause).rpartition(": ")[2]
         if isinstance(exc, ReadTimeoutError):
-            return too_slow(self._endpoint, timeout_s)
-        if isinstance(exc, (NameResolutionError, LocationValueError)):
+            return noted(too_slow(self._endpoint, timeout_s), self._proxy)
+        if self._proxy:
+            status = tunnel_status(exc)
+            if status is not None:
+                return not_through(self._endpoint, self._proxy, status)
+        elif isinstance(exc, (NameResolutionError, LocationValueError)):
             return RequestError(f"No address is known for {self._endpoint.host!r} ({reason})")
         if isinstance(exc, SSLError):
             why = getattr(cause, "verify_message", "") or getattr(cause, "reason", "")
-            return not_trusted(self._endpoint, why or reason)
+            return noted(not_trusted(self._endpoint, why or reason), self._proxy)
         # A closed connection is a bad status line, too, and may be open the next time.
         if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, OSError):
-            return ServerError(
+            error = ServerError(
                 f"{self._endpoint} does not speak HTTP. Is it the port for gRPC? Triton's for "
                 "HTTP is 8000 by default"
             )
-        return unreachable(self._endpoint, reason)
+            return noted(error, self._proxy)
+        return unreachable(self._endpoint, reason, self._proxy)
 
 
-def _pool(endpoint: Endpoint) -> urllib3.PoolManager:
+def _pool(endpoint: Endpoint, proxy: Proxy | None) -> urllib3.PoolManager:
     settings: dict[str, Any] = {"maxsize": CONNECTIONS_KEPT}
     if endpoint.ca_file:
         settings["ca_certs"] = str(endpoint.ca_file)
     if endpoint.tls and endpoint.host_header:
         # An ingress has certificates for the names that it routes by, not for its address.
         settings["server_hostname"] = endpoint.host_header.partition(":")[0]
-    scheme = "https" if endpoint.tls else "http"
-    proxy = urllib.request.getproxies().get(scheme)
-    if not proxy or urllib.request.proxy_bypass(endpoint.authority):
-        return urllib3.PoolManager(**settings)
-    # Without a scheme, as curl takes it.
-    address = proxy if "://" in proxy else f"http://{proxy}"
-    try:
-        return urllib3.ProxyManager(address, **settings)
-    except LocationValueError as exc:
-        # Not the address itself, which may hold a password.
-        raise RequestError(
-            f"{scheme.upper()}_PROXY: must be like http://HOST:3128 or https://HOST:3128; got an "
-            f"address that starts with {address.partition('://')[0]}://"
-        ) from exc
+    return open_pool(proxy, **settings)
 
 
 def _limit_read(response: urllib3.BaseHTTPResponse, seconds: float) -> None:

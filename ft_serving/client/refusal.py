@@ -17,6 +17,8 @@ from ft_serving.client.errors import (
     UnavailableError,
     UnknownModelError,
 )
+from ft_serving.client.transport import not_through, noted
+from ft_serving.proxies import Proxy
 
 # Triton's scheduler, and Knative's queue proxy (containerConcurrency).
 _QUEUE_FULL = ("exceeds maximum queue size", "pending request queue full")
@@ -46,8 +48,16 @@ class Refusal:
     location: str | None = None
 
 
-def error(refusal: Refusal, endpoint: Endpoint, model: str) -> ClientError:
-    """What was wrong and what to do."""
+def error(refusal: Refusal, endpoint: Endpoint, model: str, proxy: Proxy | None) -> ClientError:
+    """What was wrong and what to do; what is not Triton's may be that of a proxy on the way."""
+    if refusal.from_triton:
+        return _error(refusal, endpoint, model)
+    if proxy and refusal.status == 407:
+        return not_through(endpoint, proxy, refusal.status)
+    return noted(_error(refusal, endpoint, model), proxy)
+
+
+def _error(refusal: Refusal, endpoint: Endpoint, model: str) -> ClientError:
     said, status = refusal.said.strip(), refusal.status
     words = said.lower()
     answered = f"{endpoint} answered {status}" + (f": {said}" if said else "")

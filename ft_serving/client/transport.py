@@ -7,8 +7,15 @@ import numpy.typing as npt
 
 from ft_serving.client.answer import Answer
 from ft_serving.client.endpoint import Endpoint
-from ft_serving.client.errors import AccessError, SlowError, UnavailableError
+from ft_serving.client.errors import (
+    AccessError,
+    ClientError,
+    RequestError,
+    SlowError,
+    UnavailableError,
+)
 from ft_serving.client.model import ModelDescription
+from ft_serving.proxies import Proxy, ProxyError, proxy_for
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -47,9 +54,36 @@ def too_slow(endpoint: Endpoint, timeout_s: float) -> SlowError:
     )
 
 
-def unreachable(endpoint: Endpoint, reason: str) -> UnavailableError:
+def proxy_of(endpoint: Endpoint) -> Proxy | None:
+    """The proxy that the environment names for a server, if any.
+
+    Raises:
+        RequestError: It cannot be used.
+    """
+    try:
+        return proxy_for(f"{'https' if endpoint.tls else 'http'}://{endpoint.authority}")
+    except ProxyError as exc:
+        raise RequestError(str(exc)) from exc
+
+
+def noted(error: ClientError, proxy: Proxy | None) -> ClientError:
+    """The error, with the proxy that may be its cause, if the server was asked through one."""
+    return type(error)(f"{error}. {proxy.note}") if proxy else error
+
+
+def unreachable(endpoint: Endpoint, reason: str, proxy: Proxy | None) -> UnavailableError:
     """The error for a connection that was refused or broke."""
-    return UnavailableError(f"cannot reach {endpoint}{endpoint.port_hint} ({reason})")
+    asked = f"{endpoint}{endpoint.port_hint}"
+    if proxy is None:
+        return UnavailableError(f"cannot reach {asked} ({reason})")
+    return UnavailableError(f"cannot reach {asked} through {proxy} ({reason}); {proxy.remedy}")
+
+
+def not_through(endpoint: Endpoint, proxy: Proxy, status: int) -> ClientError:
+    """The error for a proxy that does not open a connection, as its answer's status says."""
+    # It cannot reach the server, which may be starting.
+    kind = UnavailableError if status >= 500 else AccessError
+    return kind(f"cannot reach {endpoint}: {proxy.refusal(status)}")
 
 
 def not_trusted(endpoint: Endpoint, reason: str) -> AccessError:

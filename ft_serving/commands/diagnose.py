@@ -52,7 +52,7 @@ def diagnose(
 
 
 def _json(report: "Report") -> str:
-    return json.dumps(dataclasses.asdict(report), default=_text, ensure_ascii=False)
+    return json.dumps(dataclasses.asdict(report), default=_text)
 
 
 def _text(value: object) -> str:

@@ -86,7 +86,7 @@ def _finite(value: float) -> float | None:
 
 
 def _line(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False) + "\n"
+    return json.dumps(value) + "\n"
 
 
 def _write(text: str) -> None:

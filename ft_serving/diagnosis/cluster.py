@@ -9,12 +9,13 @@ import http.client
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import urllib3
 from kubernetes import config
-from kubernetes.client import ApiClient, Configuration
+from kubernetes.client import ApiClient
 from kubernetes.config.config_exception import ConfigException
 
 from ft_serving.diagnosis.causes.containers import bad_end
@@ -26,7 +27,8 @@ from ft_serving.diagnosis.errors import (
 )
 from ft_serving.diagnosis.job_snapshot import JOB_LABEL, JobSnapshot
 from ft_serving.diagnosis.snapshot import Kind, Snapshot
-from ft_serving.kubeconfig import LOAD_ERRORS
+from ft_serving.kubeconfig import LOAD_ERRORS, open_client
+from ft_serving.proxies import Proxy, ProxyError, blamed
 
 _GROUPS: Final = {
     Kind.INFERENCE_SERVICES: "apis/serving.kserve.io/v1beta1",
@@ -65,7 +67,10 @@ class Cluster:
         Raises:
             ClusterConfigError: There is no such cluster, context or namespace.
         """
-        self._client, default = _connect(context)
+        try:
+            self._client, self._proxy, default = _connect(context)
+        except ProxyError as exc:
+            raise ClusterConfigError(f"No cluster can be asked: {exc}") from exc
         self.namespace = namespace or default
         # Whoever waits says for what; the client's own attempts would only add silence.
         self._client.rest_client.pool_manager.connection_pool_kw["retries"] = False
@@ -182,8 +187,9 @@ class Cluster:
             answer = self._client.call_api(*request, _request_timeout=_REQUEST_TIMEOUT)
             content = bytes(answer.read())
         except (urllib3.exceptions.HTTPError, OSError) as exc:
+            reason = blamed(str(exc), self._proxy, exc)
             raise ClusterUnavailableError(
-                f"The API server {self._client.configuration.host} does not answer: {exc}"
+                f"The API server {self._client.configuration.host} does not answer: {reason}"
             ) from exc
         if answer.status != http.client.OK:
             raise _refusal(answer.status, content)
@@ -198,26 +204,25 @@ class _NoLogError(ClusterRefusalError):
     """The container has none, or none any more."""
 
 
-def _connect(context: str | None) -> tuple[ApiClient, str]:
-    """A client, and the namespace that goes with it."""
+def _connect(context: str | None) -> tuple[ApiClient, Proxy | None, str]:
+    """A client, its proxy, if any, and the namespace that goes with it."""
     if context is None and _SERVICE_ACCOUNT_NAMESPACE.is_file():
-        configuration = Configuration()
         try:
-            config.load_incluster_config(client_configuration=configuration)
+            client, proxy = open_client(config.load_incluster_config)
         except ConfigException as exc:
             raise ClusterConfigError(f"The pod's service account cannot be used: {exc}") from exc
         namespace = _SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
-        return ApiClient(configuration), namespace
+        return client, proxy, namespace
     try:
         contexts, current = config.list_kube_config_contexts()
-        client = config.new_client_from_config(context=context)
+        client, proxy = open_client(partial(config.load_kube_config, None, context))
     except LOAD_ERRORS as exc:
         raise ClusterConfigError(
             f"No cluster can be asked: {exc}. Set KUBECONFIG to a kubeconfig, and --context to one "
             "of its contexts"
         ) from exc
     chosen = next((each for each in contexts if each["name"] == context), current)
-    return client, chosen["context"].get("namespace") or "default"
+    return client, proxy, chosen["context"].get("namespace") or "default"
 
 
 def _refusal(status: int, content: bytes) -> ClusterUnavailableError | ClusterRefusalError:

@@ -17,7 +17,8 @@ def write_termination_message(file: Path, message: str) -> None:
     """
     if not file.exists():
         return
-    content = message.encode()
+    # Paths may hold bytes that are no text.
+    content = message.encode(errors="backslashreplace")
     if len(content) > LIMIT:
         room = LIMIT - len(_CUT.encode())
         content = content[:room].decode(errors="ignore").encode() + _CUT.encode()

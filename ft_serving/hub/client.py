@@ -1,6 +1,7 @@
 """The model hub: what a repository holds at a commit, and its small files."""
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,19 +9,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ft_serving import __version__
+from urllib3.exceptions import HTTPError
+
 from ft_serving.errors import IntegrityError
 from ft_serving.hub.errors import HubError
 from ft_serving.hub.refusal import Question, refusal
 from ft_serving.hub.retry import TRIES, Backoff, TransientError
 from ft_serving.hub.stream import Source, Stream
 from ft_serving.hub.transport import (
+    OTHER_ENDPOINT,
     READ_TIMEOUT_S,
     StatusError,
     Transport,
     host_of,
-    transient,
-    unreachable,
+    reason,
     web_address,
 )
 from ft_serving.release import is_commit
@@ -219,37 +221,35 @@ class Hub:
 
     def _model_info(self, repository: str, revision: str, timeout_s: float) -> "ModelInfo":
         # Here, because the imports take a third of a second.
-        import httpx2
-        from huggingface_hub import HfApi
-        from huggingface_hub.errors import (
-            HfHubHTTPError,
-            HFValidationError,
-            OfflineModeIsEnabled,
-        )
+        from huggingface_hub import ModelInfo, constants
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-        api = HfApi(
-            endpoint=self.endpoint,
-            # None would make it look for a token by itself.
-            token=self._token or False,
-            library_name="ft-serving",
-            library_version=__version__,
-        )
-        host = host_of(self.endpoint)
-        try:
-            return api.model_info(
-                repository, revision=revision, files_metadata=True, timeout=timeout_s
+        if constants.is_offline_mode():
+            raise HubError(
+                f"{repository}: cannot ask {self.endpoint}, because offline mode is enabled; to "
+                "end it, unset HF_HUB_OFFLINE"
             )
-        except HfHubHTTPError as exc:
-            status, headers = exc.response.status_code, exc.response.headers
-            error = StatusError(host, status, headers)
-            asked = self._question(repository, revision)
-            raise transient(host, status, headers) or refusal(error, asked) from exc
-        except OfflineModeIsEnabled as exc:
-            raise HubError(f"{repository}: {exc}") from exc
-        except httpx2.HTTPError as exc:
-            raise unreachable(host, exc) from exc
+        try:
+            validate_repo_id(repository)
         except HFValidationError as exc:
             raise HubError(f"{repository!r} is not the name of a model: {exc}") from exc
+        # Not by HfApi: it reads the environment's proxies by rules of its own.
+        url = (
+            f"{self.endpoint}/api/models/{repository}/revision/{quote(revision, safe='')}"
+            "?blobs=true"
+        )
+        try:
+            response, _ = self._transport.get(url, {}, timeout_s=timeout_s)
+            content = response.read()
+        except StatusError as exc:
+            raise refusal(exc, self._question(repository, revision)) from exc
+        except (HTTPError, OSError) as exc:
+            raise TransientError(
+                f"lost the connection to {host_of(url)} ({reason(exc)})", OTHER_ENDPOINT
+            ) from exc
+        try:
+            return ModelInfo(**json.loads(content))  # type: ignore[no-untyped-call]
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise HubError(
                 f"{repository}: {self.endpoint} answered with something else than a model's "

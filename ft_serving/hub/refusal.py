@@ -26,7 +26,9 @@ def refusal(error: StatusError, asked: Question) -> HubError:
     said = f"{error.status} {error.headers.get('X-Error-Message', '')}".rstrip()
     hub, subject = asked.endpoint, asked.name or "its metadata"
     token = "HF_TOKEN" if asked.with_token else "HF_TOKEN (none is set)"
-    if code == "GatedRepo":
+    if error.proxy and error.status == 407:
+        problem = error.proxy.refusal(error.status)
+    elif code == "GatedRepo":
         problem = (
             "gated, and access was not granted; accept the terms on "
             f"{hub}/{asked.repository}, then set {token} to a token of that account"
@@ -57,4 +59,7 @@ def refusal(error: StatusError, asked: Question) -> HubError:
         )
     else:
         problem = f"{hub} answered {said} for {subject}; {OTHER_ENDPOINT}"
+    # What has the hub's own code does not come from a proxy.
+    if error.proxy and error.status != 407 and not code:
+        problem = f"{problem}. {error.proxy.note}"
     return HubError(f"{asked.repository}: {problem}")

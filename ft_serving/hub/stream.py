@@ -53,9 +53,10 @@ class Source:
             if location == self._url and exc.host == host_of(self._url):
                 raise self._refusal(exc) from exc
             self._location = self._url
-            raise TransientError(
-                str(exc), "the storage behind the hub refuses what the hub grants: try again later"
-            ) from exc
+            remedy = "the storage behind the hub refuses what the hub grants: try again later"
+            if exc.proxy:
+                remedy = f"{remedy}. {exc.proxy.note}"
+            raise TransientError(str(exc), remedy) from exc
         except TransientError:
             self._location = self._url
             raise

@@ -1,16 +1,16 @@
-"""GET over pooled connections: redirects, proxies, and a token that only the hub gets to see."""
+"""GET over pooled connections: redirects, and a token that only the hub gets to see."""
 
-import urllib.request
 from collections.abc import Mapping
-from urllib.parse import unquote, urljoin
+from urllib.parse import urljoin
 
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError
-from urllib3.util import Timeout, Url, make_headers, parse_url
+from urllib3.util import Timeout, Url, parse_url
 
 from ft_serving import __version__
 from ft_serving.hub.errors import HubError
 from ft_serving.hub.retry import TransientError, asked_wait_s
+from ft_serving.proxies import Proxy, ProxyError, open_pool, proxy_for, tunnel_status
 
 CONNECT_TIMEOUT_S = 10.0
 # A connection that brings nothing for so long is given up and replaced.
@@ -22,29 +22,16 @@ OTHER_ENDPOINT = "check the network, or set HF_ENDPOINT to another hub or mirror
 
 
 class StatusError(Exception):
-    """A final answer that is not the content asked for."""
+    """A final answer that is not the content asked for; `proxy` is the one it came through."""
 
-    def __init__(self, host: str, status: int, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, host: str, status: int, headers: Mapping[str, str], proxy: Proxy | None
+    ) -> None:
         super().__init__(f"{host} answered {status}")
         self.host = host
         self.status = status
         self.headers = headers
-
-
-def transient(host: str, status: int, headers: Mapping[str, str]) -> TransientError | None:
-    """The error for a status after which another try makes sense; None for any other."""
-    if status not in (408, 429) and status < 500:
-        return None
-    return TransientError(
-        f"{host} answered {status}",
-        "the hub is overloaded or limits this address: try again later",
-        asked_wait_s(headers),
-    )
-
-
-def unreachable(host: str, cause: Exception) -> TransientError:
-    """The error for a connection that could not be made, or failed before any answer."""
-    return TransientError(f"cannot reach {host} ({reason(cause)})", OTHER_ENDPOINT)
+        self.proxy = proxy
 
 
 def reason(error: Exception) -> str:
@@ -81,17 +68,18 @@ class Transport:
         """
         self._origin = _origin(endpoint)
         self._token = token
-        # The hub's own client takes the environment's proxies, so the files must come that way too.
-        proxies = urllib.request.getproxies()
-        self._proxies: dict[str, urllib3.PoolManager] = {}
-        for scheme in ("http", "https"):
-            name = scheme if proxies.get(scheme) else "all"
-            if address := proxies.get(name):
-                self._proxies[scheme] = _proxy(name, address)
-        self._direct = urllib3.PoolManager(maxsize=CONNECTIONS_KEPT)
+        self._pools: dict[str | None, urllib3.PoolManager] = {}
+        _proxy(endpoint)
 
-    def get(self, url: str, headers: Mapping[str, str]) -> tuple[urllib3.BaseHTTPResponse, str]:
+    def get(
+        self, url: str, headers: Mapping[str, str], *, timeout_s: float = READ_TIMEOUT_S
+    ) -> tuple[urllib3.BaseHTTPResponse, str]:
         """Open the content at `url`.
+
+        Args:
+            url: Its address.
+            headers: Headers of the request beside those that each request has.
+            timeout_s: Seconds that the host may be silent.
 
         Returns:
             The response, of status 200 or 206 with its body unread, and the address that it came
@@ -102,7 +90,8 @@ class Transport:
             StatusError: Any other status.
         """
         for _ in range(REDIRECTS):
-            response = self._request(url, headers)
+            proxy = _proxy(url)
+            response = self._request(url, headers, proxy, timeout_s)
             location = response.get_redirect_location()
             if not location:
                 break
@@ -115,45 +104,63 @@ class Transport:
         if response.status in (200, 206):
             return response, url
         response.close()
-        answer = host_of(url), response.status, response.headers
-        raise transient(*answer) or StatusError(*answer)
+        error = StatusError(host_of(url), response.status, response.headers, proxy)
+        raise _transient(error) or error
 
-    def _request(self, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+    def _request(
+        self, url: str, headers: Mapping[str, str], proxy: Proxy | None, timeout_s: float
+    ) -> urllib3.BaseHTTPResponse:
         sent = {"User-Agent": f"ft-serving/{__version__}", "Accept-Encoding": "identity"}
         sent.update(headers)
         if self._token and _origin(url) == self._origin:
             sent["Authorization"] = f"Bearer {self._token}"
-        parts = parse_url(url)
-        pool: urllib3.PoolManager = self._direct
-        if not urllib.request.proxy_bypass(parts.netloc or ""):
-            pool = self._proxies.get(parts.scheme or "", self._direct)
         try:
-            return pool.request(
+            return self._pool(proxy).request(
                 "GET",
                 url,
                 headers=sent,
                 preload_content=False,
                 redirect=False,
                 retries=False,
-                timeout=Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
+                timeout=Timeout(connect=min(CONNECT_TIMEOUT_S, timeout_s), read=timeout_s),
             )
         except (HTTPError, OSError) as exc:
-            raise unreachable(host_of(url), exc) from exc
+            raise _unreachable(host_of(url), exc, proxy) from exc
+
+    def _pool(self, proxy: Proxy | None) -> urllib3.PoolManager:
+        address = proxy.address if proxy else None
+        pool = self._pools.get(address)
+        # Several threads may open one at once: the first is everybody's.
+        return pool or self._pools.setdefault(address, open_pool(proxy, maxsize=CONNECTIONS_KEPT))
 
 
-def _proxy(name: str, address: str) -> urllib3.PoolManager:
-    parts = web_address(address if "://" in address else f"http://{address}")
-    if parts is None:
-        # The address itself is not shown: it may hold a password.
-        raise HubError(
-            f"{name.upper()}_PROXY: must be the address of an HTTP proxy, such as "
-            "http://proxy.example:3128; what was given is not"
-        )
-    return urllib3.ProxyManager(
-        f"{parts.scheme}://{parts.netloc}",
-        maxsize=CONNECTIONS_KEPT,
-        proxy_headers=make_headers(proxy_basic_auth=unquote(parts.auth or "") or None),
-    )
+def _proxy(url: str) -> Proxy | None:
+    try:
+        return proxy_for(url)
+    except ProxyError as exc:
+        raise HubError(str(exc)) from exc
+
+
+def _transient(error: StatusError) -> TransientError | None:
+    """The error for a status after which another try makes sense; None for any other."""
+    if error.status not in (408, 429) and error.status < 500:
+        return None
+    remedy = "the hub is overloaded or limits this address: try again later"
+    if error.proxy:
+        remedy = f"{remedy}. {error.proxy.note}"
+    return TransientError(str(error), remedy, asked_wait_s(error.headers))
+
+
+def _unreachable(host: str, cause: Exception, proxy: Proxy | None) -> TransientError | HubError:
+    """The error for a connection that could not be made, or failed before any answer."""
+    if proxy is None:
+        return TransientError(f"cannot reach {host} ({reason(cause)})", OTHER_ENDPOINT)
+    status = tunnel_status(cause)
+    if status is None:
+        said = f"cannot reach {host} through {proxy} ({reason(cause)})"
+        return TransientError(said, f"check the proxy, or, {proxy.remedy}")
+    said = f"cannot reach {host}: {proxy.refusal(status)}"
+    return HubError(said) if status < 500 else TransientError(said, OTHER_ENDPOINT)
 
 
 def _redirected(url: str, location: str) -> str:

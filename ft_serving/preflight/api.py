@@ -3,17 +3,18 @@
 import http.client
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import urllib3
 from kubernetes import config
-from kubernetes.client import ApiClient
 from kubernetes.config.config_exception import ConfigException
 
 from ft_serving.diagnosis.documents import Document
-from ft_serving.kubeconfig import LOAD_ERRORS
+from ft_serving.kubeconfig import LOAD_ERRORS, open_client
 from ft_serving.preflight.errors import CredentialsError, UnreachableError
+from ft_serving.proxies import ProxyError, blamed
 
 # Seconds to connect and to wait; webhooks get 10 s by default.
 _REQUEST_TIMEOUT = (3.0, 15.0)
@@ -29,6 +30,8 @@ _WHILE_BUSY = urllib3.Retry(
     connect=0,
     read=0,
     redirect=0,
+    # A certificate that is not trusted, and a proxy that refuses.
+    other=0,
     status=4,
     status_forcelist=_BUSY,
     # Nothing is changed by what is asked here.
@@ -49,11 +52,13 @@ class Api:
             context: A context of it; by default its current one.
 
         Raises:
-            UnreachableError: There is no such file or context.
+            UnreachableError: There is no such file or context, or no such proxy.
         """
         path = None if kubeconfig is None else str(Path(kubeconfig).expanduser())
         try:
-            self._client: ApiClient = config.new_client_from_config(path, context=context)
+            self._client, self._proxy = open_client(partial(config.load_kube_config, path, context))
+        except ProxyError as exc:
+            raise UnreachableError(f"No cluster can be asked: {exc}") from exc
         except LOAD_ERRORS as exc:
             raise UnreachableError(
                 f"No cluster can be asked: {exc}. Set cluster.kubeconfig or KUBECONFIG to a "
@@ -95,8 +100,9 @@ class Api:
             answer = self._client.call_api(*request, _request_timeout=_REQUEST_TIMEOUT)
             content = bytes(answer.read())
         except (urllib3.exceptions.HTTPError, OSError, ConfigException) as exc:
+            reason = blamed(str(exc), self._proxy, exc)
             raise UnreachableError(
-                f"The API server {host} does not answer: {exc}. `kubectl cluster-info` tries it"
+                f"The API server {host} does not answer: {reason}. `kubectl cluster-info` tries it"
             ) from exc
         if answer.status == http.client.UNAUTHORIZED:
             raise CredentialsError(

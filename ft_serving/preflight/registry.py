@@ -5,7 +5,6 @@ Tokens as https://distribution.github.io/distribution/spec/auth/token has them.
 
 import http.client
 import re
-import urllib.request
 from collections.abc import Mapping
 
 import urllib3
@@ -14,6 +13,7 @@ from urllib3.util import Timeout, make_headers
 from ft_serving.preflight.checks.images import is_local
 from ft_serving.preflight.facts import RegistryAnswer
 from ft_serving.preflight.needs import Registry
+from ft_serving.proxies import ProxyError, blamed, open_pool, proxy_for
 
 _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
 _TIMEOUT = Timeout(connect=3.0, read=10.0)
@@ -44,8 +44,8 @@ def ask_registry(registry: Registry) -> RegistryAnswer:
         if login["authorization"].startswith("Bearer"):
             return RegistryAnswer(reached=True)
         status, _ = _head(url, login)
-    except urllib3.exceptions.HTTPError as exc:
-        return RegistryAnswer(reached=False, reason=_reason(exc))
+    except _NoAnswerError as exc:
+        return RegistryAnswer(reached=False, reason=str(exc))
     if status in _REFUSED:
         return RegistryAnswer(reached=True, refused=True, reason=f"it answers {status}")
     return RegistryAnswer(reached=True)
@@ -68,8 +68,8 @@ def ask_image(registry: Registry, image: str) -> RegistryAnswer:
             login = _login(headers, f"repository:{repository}:pull", owner)
             if login is not None:
                 status, _ = _head(url, {**accept, **login})
-    except urllib3.exceptions.HTTPError as exc:
-        return RegistryAnswer(reached=False, reason=_reason(exc))
+    except _NoAnswerError as exc:
+        return RegistryAnswer(reached=False, reason=str(exc))
     return RegistryAnswer(
         reached=True,
         missing=status == http.client.NOT_FOUND,
@@ -95,9 +95,7 @@ def _login(
     ):
         return None
     fields = {"service": asked.get("service", ""), "scope": scope}
-    answer = _pool(realm).request(
-        "GET", realm, fields=fields, headers=basic, timeout=_TIMEOUT, retries=False
-    )
+    answer = _request("GET", realm, basic, fields)
     try:
         document = answer.json()
         token = document.get("token") or document["access_token"]
@@ -109,17 +107,27 @@ def _login(
 def _head(url: str, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str]]:
     # Some registries do not know HEAD of /v2/.
     method = "GET" if url.endswith("/v2/") else "HEAD"
-    answer = _pool(url).request(method, url, headers=dict(headers), timeout=_TIMEOUT, retries=False)
+    answer = _request(method, url, headers)
     return answer.status, answer.headers
 
 
-def _pool(url: str) -> urllib3.PoolManager:
-    """Direct, or through the proxy that the environment names for a host."""
-    scheme, _, rest = url.partition("://")
-    proxy = urllib.request.getproxies().get(scheme)
-    if proxy and not urllib.request.proxy_bypass(rest.partition("/")[0]):
-        return urllib3.ProxyManager(proxy)
-    return urllib3.PoolManager()
+class _NoAnswerError(Exception):
+    """Nothing answers, or only a proxy does."""
+
+
+def _request(
+    method: str, url: str, headers: Mapping[str, str], fields: Mapping[str, str] | None = None
+) -> urllib3.BaseHTTPResponse:
+    proxy = None
+    try:
+        proxy = proxy_for(url)
+        return open_pool(proxy).request(
+            method, url, fields=fields, headers=dict(headers), timeout=_TIMEOUT, retries=False
+        )
+    except ProxyError as exc:
+        raise _NoAnswerError(str(exc)) from exc
+    except urllib3.exceptions.HTTPError as exc:
+        raise _NoAnswerError(blamed(_reason(exc), proxy, exc)) from exc
 
 
 def _base(host: str) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import urllib3
-from kubernetes import config
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.dynamic import DynamicClient, Resource
 from kubernetes.dynamic.exceptions import (
@@ -19,7 +18,7 @@ from kubernetes.dynamic.exceptions import (
 
 from local_platform.addons.errors import ApplyError, UnavailableError
 from local_platform.addons.manifests import Identity, Manifest, identity
-from local_platform.kinds import Kinds
+from local_platform.api import Kinds
 
 FIELD_MANAGER: Final = "ft-serving-platform"
 
@@ -38,7 +37,7 @@ class Cluster:
     def __init__(self, kubeconfig: Path) -> None:
         """Read the kubeconfig; nothing is asked yet. The user's own is never read."""
         try:
-            client = config.new_client_from_config(config_file=str(kubeconfig))
+            client = local_client(kubeconfig)
         except (ConfigException, OSError) as exc:
             raise ApplyError(
                 f"{kubeconfig} cannot be used: {exc}; start the platform: "

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ft_serving.terminal import standard_output
 from local_platform.errors import PlatformError
 from local_platform.hub.errors import TokenFileError
 from local_platform.hub.server import HubServer
@@ -71,4 +72,5 @@ def _read_token(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    app(prog_name="python -m local_platform.hub")
+    with standard_output():
+        app(prog_name="python -m local_platform.hub")

@@ -17,14 +17,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kubernetes import config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient, Resource
 from kubernetes.dynamic.exceptions import ConflictError, NotFoundError
 from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError
 
-from local_platform.kinds import Kinds
+from local_platform.api import Kinds, local_client
 from local_platform.settings import NODE, STORAGE_CLASS, VOLUMES
 
 Document = Mapping[str, Any]
@@ -184,7 +183,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     provisioner = Provisioner(
         DynamicClient(
-            config.new_client_from_config(str(arguments.kubeconfig)),
+            local_client(arguments.kubeconfig),
             # The client's own leaves a file in the machine's /tmp, which outlives `down`.
             discoverer=Kinds,
         )

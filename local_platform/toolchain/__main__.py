@@ -5,6 +5,7 @@ from itertools import chain
 import typer
 
 from ft_serving.progress import format_bytes, format_duration
+from ft_serving.terminal import standard_output
 from local_platform.errors import PlatformError
 from local_platform.toolchain import KUBERNETES_PLUGIN, build_missing, discard_scratch, prepare
 
@@ -32,4 +33,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    with standard_output():
+        app()

@@ -56,7 +56,7 @@ def _json(stack: str, facts: "Facts", findings: "list[Finding]") -> str:
         "kubernetes": facts.version,
         "findings": [asdict(each) for each in findings],
     }
-    return json.dumps(document, ensure_ascii=False)
+    return json.dumps(document)
 
 
 def _text(stack: str, facts: "Facts", findings: "list[Finding]") -> str:

@@ -105,7 +105,7 @@ def as_json(summary: Summary) -> str:
         "comparedWith": summary.against,
         "stacks": {it.stack: _stack(it) for it in summary.stacks},
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=2) + "\n"
 
 
 def _stack(stack: StackSummary) -> dict[str, Any]:

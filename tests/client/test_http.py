@@ -366,26 +366,3 @@ def test_a_server_without_tls_is_told_as_such(triton: FakeTriton) -> None:
 def test_the_protocol_may_be_named_beside_the_address(triton: FakeTriton) -> None:
     with GenerationClient(f"127.0.0.1:{triton.port}", protocol=Protocol.HTTP) as asked:
         assert asked.model().max_batch_size == 4
-
-
-@pytest.fixture
-def proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment that names no proxy, and no address to reach without one."""
-    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    return monkeypatch
-
-
-def test_a_proxy_needs_no_scheme(triton: FakeTriton, proxies: pytest.MonkeyPatch) -> None:
-    proxies.setenv("http_proxy", f"127.0.0.1:{triton.port}")
-    with GenerationClient("http://ft.invalid:8000") as asked:
-        asked.model()
-    assert triton.requests[0].path.startswith("http://ft.invalid:8000/v2/"), "asked as a proxy is"
-
-
-@pytest.mark.parametrize("proxy", ["socks5h://me:secret@127.0.0.1:1080", "http://[me:secret"])
-def test_a_proxy_that_cannot_be_used_is_told(proxies: pytest.MonkeyPatch, proxy: str) -> None:
-    proxies.setenv("http_proxy", proxy)
-    with pytest.raises(RequestError, match=r"HTTP_PROXY: must be like http://HOST") as refused:
-        GenerationClient("http://ft.invalid:8000")
-    assert "secret" not in str(refused.value)

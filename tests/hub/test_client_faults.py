@@ -303,18 +303,6 @@ def test_files_go_through_the_proxy_for_all_that_has_none_of_its_own(
         assert len(proxy.requests) == 2, "the scheme's own proxy goes first"
 
 
-@pytest.mark.parametrize(
-    "address", ["socks5://me:hunter2@proxy.test", "http://me:hunter2@[", "http://"]
-)
-def test_a_proxy_that_is_none_is_refused_and_its_password_not_shown(
-    monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
-    monkeypatch.setenv("https_proxy", address)
-    with pytest.raises(HubError, match="HTTPS_PROXY: must be the address of an HTTP") as caught:
-        Hub("https://hub.test", None)
-    assert "hunter2" not in str(caught.value)
-
-
 def test_offline_mode_is_an_error_that_says_how_to_end_it(
     faulty: FaultyHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,26 @@
-"""Finds the address at which the API server serves a kind of object."""
+"""Opens the platform's Kubernetes API: its client, and where the server serves a kind."""
 
 import threading
+from pathlib import Path
 from typing import Any
 
+from kubernetes import config
+from kubernetes.client import ApiClient, Configuration
 from kubernetes.dynamic import DynamicClient, Resource
 from kubernetes.dynamic.exceptions import NotFoundError, ResourceNotFoundError
+
+
+def local_client(kubeconfig: Path) -> ApiClient:
+    """Return a client of an API server on this machine, which no proxy of the environment reaches.
+
+    Raises:
+        ConfigException: The kubeconfig names no server, or is no kubeconfig.
+        OSError: It cannot be read.
+    """
+    configuration = Configuration()
+    configuration.proxy = None
+    config.load_kube_config(str(kubeconfig), client_configuration=configuration)
+    return ApiClient(configuration)
 
 
 class Kinds:

@@ -1,0 +1,46 @@
+"""The standard output and error of a command, which may not take all that is written to them."""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+@contextmanager
+def standard_output() -> Iterator[None]:
+    """Let a command end in no traceback for what its output cannot take.
+
+    Characters that the output's encoding lacks are escaped. A disk that is full ends the command
+    with a message. A reader that has gone, as `head` does, ends it without one.
+    """
+    for name in ("stdout", "stderr"):
+        # Closed by whoever started the command, who wants nothing of it.
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    except OSError as exc:
+        _end(exc)
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError as exc:
+            # What is left would be written once more when Python ends, and fail there.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _end(exc)
+
+
+def _end(error: OSError) -> NoReturn:
+    if error.errno in _FULL:
+        sys.stderr.write(f"Error: the output cannot be written: {error.strerror}\n")
+    elif not isinstance(error, BrokenPipeError):
+        raise error
+    raise SystemExit(1) from error
