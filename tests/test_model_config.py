@@ -141,6 +141,9 @@ def test_the_path_of_the_checkpoint_is_read_as_it_was_written(path: str) -> None
         compute_dtype=DType.FP16,
         checkpoint_path=path,
         streaming=False,
+        vocabulary=50400,
+        end_id=50256,
+        source="EleutherAI/gpt-j-6b@main",
     )
     assert (
         checkpoint_path(render(config))

@@ -18,7 +18,7 @@ from kubernetes.dynamic.exceptions import (
 
 from local_platform.addons.errors import ApplyError, UnavailableError
 from local_platform.addons.manifests import Identity, Manifest, identity
-from local_platform.api import Kinds
+from local_platform.api import Kinds, local_client
 
 FIELD_MANAGER: Final = "ft-serving-platform"
 

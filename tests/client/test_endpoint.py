@@ -47,7 +47,10 @@ def test_an_address_says_protocol_encryption_host_and_port(
 def test_an_address_without_a_port_is_told_which_one_triton_has(url: str, port: int) -> None:
     endpoint = Endpoint.parse(url)
     asked = Refusal(status=200, said="", from_triton=False)
-    said = [str(unreachable(endpoint, "refused")), str(refusal.error(asked, endpoint, "model"))]
+    said = [
+        str(unreachable(endpoint, "refused", None)),
+        str(refusal.error(asked, endpoint, "model", None)),
+    ]
     hint = f"(no port was given, so 80 is asked; Triton's own is {port})"
     assert [hint in each for each in said] == [port > 0] * 2
 
