@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -26,21 +25,22 @@ def standard_output() -> Iterator[None]:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        yield
-    except OSError as exc:
-        _end(exc)
-    finally:
         try:
-            sys.stdout.flush()
-        except OSError as exc:
-            # What is left would be written once more when Python ends, and fail there.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            _end(exc)
+            yield
+        finally:
+            _flush()
+    except OSError as exc:
+        if exc.errno in _FULL:
+            sys.stderr.write(f"Error: the output cannot be written: {exc.strerror}\n")
+        elif not isinstance(exc, BrokenPipeError):
+            raise
+        raise SystemExit(1) from exc
 
 
-def _end(error: OSError) -> NoReturn:
-    if error.errno in _FULL:
-        sys.stderr.write(f"Error: the output cannot be written: {error.strerror}\n")
-    elif not isinstance(error, BrokenPipeError):
-        raise error
-    raise SystemExit(1) from error
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # What is left would be written once more when Python ends, and fail there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise

@@ -336,11 +336,12 @@ async def _serve(engine: str) -> None:
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    sys.stdout.write(f"{port}\n")
-    sys.stdout.flush()
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    # The engine may end the process as soon as it knows the port.
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
     await ended.wait()
     await server.stop(grace=None)
 

@@ -4,7 +4,7 @@ from components.access import READABLE
 from components.inference_service import NAME
 from components.jobs import GATE_RESOURCES, RESERVED_CPU
 from components.kserve import Predictor, render_annotations, render_labels, render_spec
-from components.labels import STACK, labels
+from components.labels import OWNED, STACK, labels
 from components.storage import CLAIM
 from ft_serving.diagnosis.documents import Document
 from ft_serving.preflight.needs import Claim, Needs, Permission, Registry
@@ -74,7 +74,7 @@ def _service(config: StackConfig) -> Document:
         "metadata": {
             "name": NAME,
             "labels": {**labels("server"), **render_labels(config.serving)},
-            "annotations": render_annotations(config.serving.mode),
+            "annotations": {**OWNED, **render_annotations(config.serving.mode)},
         },
         "spec": render_spec(predictor),
     }

@@ -134,11 +134,13 @@ def test_the_documented_sample_is_a_request() -> None:
     ("content", "problem"),
     [
         ("{", "is no JSON"),
-        ("[1]", "must be an object"),
+        ("1", "must be an object"),
+        ("[1]", "request: must be a list of"),
         ({"prompt": 3}, "prompt: must be a text or a list of texts"),
         ({"prompt": [3]}, "prompt: must be a text or a list of texts"),
         ({"top_k": "10"}, "top_k: must be a whole number"),
-        ({"request": []}, "request: no such parameter"),
+        ({"request": 1}, "request: must be a list of"),
+        ({"requests": []}, "requests: no such parameter"),
     ],
 )
 def test_a_broken_request_file_is_refused_by_name(
