@@ -26,9 +26,10 @@ from typing import Any, Final, cast
 import grpc
 from google.protobuf.message import Message
 from pulumi.provider.experimental import provider
-from pulumi.provider.experimental.property_value import Computed, PropertyValue
+from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.provider.experimental.server import ProviderServicer
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2_grpc
+from pulumi.runtime.rpc import UNKNOWN
 
 IMAGE: Final = "docker:index/image:Image"
 
@@ -94,7 +95,7 @@ class DockerProvider(provider.Provider):
         failures = _unserved(given, _INPUTS)
         failures += _unserved(build, _BUILD, "build.") + _unserved(registry, _REGISTRY, "registry.")
         name = given.get("imageName", PropertyValue(""))
-        if not isinstance(name.value, Computed) and not _REPOSITORY.fullmatch(str(name.value)):
+        if name.value != UNKNOWN and not _REPOSITORY.fullmatch(str(name.value)):
             reason = f"must be REGISTRY/REPOSITORY:TAG; got {name.value!r}"
             failures.append(provider.CheckFailure("imageName", reason))
         if "password" in registry:
@@ -143,7 +144,7 @@ class DockerProvider(provider.Provider):
         """Return the outputs of an image; a preview knows its name and builds nothing."""
         unknown = dict.fromkeys(
             ("baseImageName", "context", "dockerfile", "platform", "registryServer", "repoDigest"),
-            PropertyValue.computed(),
+            PropertyValue(UNKNOWN),
         )
         # The build is kept among the outputs, because the next diff gets those.
         given = {name: inputs[name] for name in ("build", "imageName") if name in inputs}
@@ -257,7 +258,7 @@ Call = Callable[..., Coroutine[Any, Any, Any]]
 
 
 def _telling(call: Call) -> Call:
-    """Return a call that tells the engine an error's message as it is, without its Python type."""
+    """Return a call that tells the engine a `DockerError`'s message as it is."""
 
     async def telling(
         self: ProviderServicer,
@@ -266,8 +267,11 @@ def _telling(call: Call) -> Call:
     ) -> object:
         try:
             return await call(self, request, context)
-        except DockerError as exc:
-            await context.abort(grpc.StatusCode.UNKNOWN, str(exc))
+        except Exception as exc:
+            # The SDK's server puts a traceback into the message of every error.
+            if not isinstance(exc.__context__, DockerError):
+                raise
+            await context.abort(grpc.StatusCode.UNKNOWN, str(exc.__context__))
 
     return telling
 

@@ -62,7 +62,11 @@ def write_context(stack: Stack) -> None:
     (app / "data").write_text("first")
 
 
-def program(name: str, build: str = "docker.DockerBuildArgs(context='app')", **more: object) -> str:
+def program(
+    name: str,
+    build: str = "docker.DockerBuildArgs(context='app', platform='linux/amd64')",
+    **more: object,
+) -> str:
     """A program with one image."""
     given = "".join(f", {key}={value!r}" for key, value in more.items())
     return PROGRAM.format(name=name, arguments=f"build={build}{given}")
@@ -242,7 +246,7 @@ def test_a_password_is_stored_as_a_secret_and_changes_no_image(
     credentials = (
         "docker.RegistryArgs(server={!r}, username='user', password=pulumi.Output.secret({!r}))"
     )
-    build = "docker.DockerBuildArgs(context='app'), registry=" + credentials
+    build = "docker.DockerBuildArgs(context='app', platform='linux/amd64'), registry=" + credentials
     first, second = secrets.token_hex(8), secrets.token_hex(8)
     report = stack.up(program(named(repository), build.format(settings.REGISTRY, first)))
     assert report.succeeded, report.messages
