@@ -79,7 +79,8 @@ class InferenceService(pulumi.ComponentResource):
             ),
         )
         self.id = service.id
-        uid = service.metadata.apply(lambda metadata: str(metadata["uid"]))
+        # A preview of a first deployment, whose namespace is not there yet, knows no uid.
+        uid = service.metadata.apply(lambda metadata: str(metadata.get("uid")))
         told = pulumi.Output.json_dumps([spec, visibility], sort_keys=True)
         self.state = pulumi.Output.all(told, uid).apply(
             lambda parts: hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

@@ -173,7 +173,6 @@ def test_a_build_shows_a_line_a_step(stack: Stack, repository: str, context: Non
     report = stack.up(program(named(repository)))
     shown = [line for line in report.messages.splitlines() if "COPY data /data" in line]
     assert len(shown) == 1, report.messages
-    assert "sha256:" not in report.messages
 
 
 def test_what_the_stand_in_does_not_serve_is_refused_by_name(stack: Stack, context: None) -> None:
@@ -214,7 +213,7 @@ def test_a_failed_step_is_told_and_the_old_state_is_kept(
     (stack.folder / "app" / "Dockerfile").write_text(
         f"FROM {base_image(print)}\nRUN echo the root cause; false\n"
     )
-    report = stack.up(program(named(repository)))
+    report = stack.up(program(named(repository, "2")))
     assert not report.succeeded
     assert "executor failed running [/bin/sh -c echo the root cause; false]" in report.messages
     assert "exit code: 1" in report.messages
