@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ft_serving import protocol
 from ft_serving.dtypes import DType
+from ft_serving.lengths import LengthLimits
 from ft_serving.protocol import TensorSpec
 
 QUEUE_DELAY_MICROSECONDS = 5_000
@@ -27,6 +28,7 @@ class ModelConfig:
         checkpoint_path: The folder that directly holds config.ini and the weights, as the server
             sees it.
         streaming: Serve decoupled: a response a token.
+        limits: How long prompts and answers may be.
     """
 
     model_type: str
@@ -35,6 +37,7 @@ class ModelConfig:
     compute_dtype: DType
     checkpoint_path: str
     streaming: bool
+    limits: LengthLimits
 
 
 def render(config: ModelConfig) -> str:
@@ -93,6 +96,8 @@ def _parameters(config: ModelConfig) -> dict[str, str]:
         "model_checkpoint_path": config.checkpoint_path,
         # Missing, it logs an error; it takes effect only with eight GPUs on one NVSwitch.
         "enable_custom_all_reduce": "0",
+        # For the engine for CPUs and for clients; NVIDIA's backend reads past them.
+        **config.limits.to_parameters(),
     }
 
 

@@ -6,6 +6,7 @@ from tritonclient.grpc import model_config_pb2
 
 from ft_serving import protocol
 from ft_serving.dtypes import DType
+from ft_serving.lengths import LengthLimits
 from ft_serving.model_config import ModelConfig, render
 
 
@@ -19,6 +20,7 @@ def parsed(
         compute_dtype=compute_dtype,
         checkpoint_path=path,
         streaming=streaming,
+        limits=LengthLimits(context_length=2048, output_length=256),
     )
     return text_format.Parse(render(config), model_config_pb2.ModelConfig())
 
@@ -109,7 +111,7 @@ def test_the_one_instance_is_of_the_kind_that_the_backend_demands() -> None:
     assert (group.count, group.kind) == (1, model_config_pb2.ModelInstanceGroup.Kind.KIND_CPU)
 
 
-def test_parameters_are_those_that_the_backend_reads() -> None:
+def test_parameters_are_those_that_the_backend_reads_and_the_limits_of_lengths() -> None:
     parameters = {key: value.string_value for key, value in parsed().parameters.items()}
     assert parameters == {
         "model_type": "GPT-J",
@@ -118,6 +120,8 @@ def test_parameters_are_those_that_the_backend_reads() -> None:
         "data_type": "fp16",
         "model_checkpoint_path": "/models/1",
         "enable_custom_all_reduce": "0",
+        "context_length": "2048",
+        "output_length": "256",
     }
 
 
