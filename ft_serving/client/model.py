@@ -1,13 +1,21 @@
 """What a server says about the model that it serves."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from ft_serving.client.errors import ServerError
+from ft_serving.client.parameters import DEFAULT_OUTPUT_LENGTH
+from ft_serving.lengths import LengthLimits
 
 NEEDED_INPUTS = ("input_ids", "input_lengths", "request_output_len")
 NEEDED_OUTPUTS = ("output_ids", "sequence_length")
+
+CONTEXT_TOKENS = 2048
+"""Positions that the published GPT-J was trained on, for models whose configuration says nothing.
+
+FasterTransformer does not check it: what it generates beyond is noise.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,12 +41,19 @@ class ModelDescription:
             ones as INT32, and Triton refuses a request with the other one.
         max_batch_size: Prompts that one request may have.
         decoupled: Whether a request gets a response a token.
+        limits: How long prompts and answers may be.
     """
 
     name: str
     inputs: Mapping[str, InputDescription]
     max_batch_size: int
     decoupled: bool
+    limits: LengthLimits
+
+    @property
+    def default_output_length(self) -> int:
+        """Tokens to ask for where a request does not say how many."""
+        return min(DEFAULT_OUTPUT_LENGTH, self.limits.output_length or DEFAULT_OUTPUT_LENGTH)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -59,6 +74,7 @@ class ModelDescription:
                 },
                 max_batch_size=int(config.get("max_batch_size", 0)),
                 decoupled=bool(config.get("model_transaction_policy", {}).get("decoupled", False)),
+                limits=_limits(config.get("parameters", {})),
             )
             outputs = {tensor["name"] for tensor in config.get("output", ())}
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
@@ -78,6 +94,13 @@ class ModelDescription:
                 f"lacks {', '.join(lacks)}; name another model"
             )
         return description
+
+
+def _limits(parameters: Mapping[str, Mapping[str, str]]) -> LengthLimits:
+    limits = LengthLimits.from_parameters(
+        {name: value.get("string_value", "") for name, value in parameters.items()}
+    )
+    return replace(limits, context_length=limits.context_length or CONTEXT_TOKENS)
 
 
 def _missing(kind: str, needed: Iterable[str], present: Iterable[str]) -> list[str]:

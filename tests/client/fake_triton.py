@@ -15,18 +15,28 @@ from types import TracebackType
 from typing import Any, Self
 
 from ft_serving import protocol
+from ft_serving.lengths import LengthLimits
+
+NO_LIMITS = LengthLimits()
 
 TEXT = [348, 434, 954, 357]
 """In tiny-gptj's tokenizer: " Its fleece is"."""
 
 
-def config(integers: str = "UINT32", *, decoupled: bool = False, without: str = "") -> Any:
+def config(
+    integers: str = "UINT32",
+    *,
+    decoupled: bool = False,
+    without: str = "",
+    limits: LengthLimits = NO_LIMITS,
+) -> Any:
     """What Triton answers to /v2/models/fastertransformer/config, as far as it matters here.
 
     Args:
         integers: The data type of token ids and counts.
         decoupled: Whether the model streams.
         without: An input that the model does not have.
+        limits: How long prompts and answers may be.
     """
     return {
         "name": "fastertransformer",
@@ -46,6 +56,9 @@ def config(integers: str = "UINT32", *, decoupled: bool = False, without: str = 
             {"name": tensor.name, "data_type": f"TYPE_{tensor.dtype}", "dims": list(tensor.dims)}
             for tensor in protocol.OUTPUTS
         ],
+        "parameters": {
+            name: {"string_value": value} for name, value in limits.to_parameters().items()
+        },
     }
 
 
