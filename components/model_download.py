@@ -160,6 +160,8 @@ def _arguments(spec: ReleaseSpec) -> list[str]:
         f"--compute-dtype={spec.compute_dtype}",
         f"--tensor-parallel={spec.tensor_parallel}",
         f"--pipeline-parallel={spec.pipeline_parallel}",
+        f"--input-length={spec.input_length}",
+        f"--output-length={spec.output_length}",
         # The volume is sized for one download, and the next revision has its own.
         "--drop-source",
         *(["--streaming"] if spec.streaming else []),

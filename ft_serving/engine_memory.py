@@ -12,9 +12,9 @@ QUERY_TOKENS = 256
 _FP32_BYTES = 4
 
 
-def cache_bytes(*, layers: int, hidden: int, rows: int, tokens: int) -> int:
-    """Return the size of the keys and values of rows of so many tokens each."""
-    return 2 * layers * hidden * rows * tokens * _FP32_BYTES
+def cache_bytes(*, layers: int, hidden: int, tokens: int) -> int:
+    """Return the size of the keys and values of so many tokens, of all rows together."""
+    return 2 * layers * hidden * tokens * _FP32_BYTES
 
 
 def workspace_bytes(
@@ -22,16 +22,16 @@ def workspace_bytes(
 ) -> int:
     """Return the size of everything else that is computed.
 
-    Prompts are computed one by one, and then a token of each row at once.
+    A token of each row is computed at once, and in turns with it prompts, each by itself.
 
     Args:
         hidden: Width of the residual stream.
         inner: Width of the feed-forward layer.
         heads: Attention heads.
         vocabulary: Logits a row.
-        rows: Rows, a beam counting as one.
-        prompt: Tokens of the longest prompt.
+        rows: Rows, a beam counting as one; 0 for what a prompt needs.
+        prompt: Tokens of the longest prompt; 0 for what rows need.
     """
-    activations = max(rows, prompt) * (7 * hidden + 2 * inner)
+    activations = (rows + prompt) * (7 * hidden + 2 * inner)
     scores = heads * min(QUERY_TOKENS, prompt) * prompt
     return (activations + scores + rows * vocabulary) * _FP32_BYTES

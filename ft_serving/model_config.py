@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ft_serving import protocol
 from ft_serving.dtypes import DType
+from ft_serving.lengths import LengthLimits
 from ft_serving.protocol import TensorSpec
 
 QUEUE_DELAY_MICROSECONDS = 5_000
@@ -33,6 +34,7 @@ class ModelConfig:
         vocabulary: Rows of the embedding.
         end_id: Token that ends a text.
         source: What the weights were made from, `OWNER/NAME@REVISION`.
+        limits: How long prompts and answers may be.
     """
 
     model_type: str
@@ -44,6 +46,7 @@ class ModelConfig:
     vocabulary: int
     end_id: int
     source: str
+    limits: LengthLimits
 
 
 def render(config: ModelConfig) -> str:
@@ -114,6 +117,8 @@ def _parameters(config: ModelConfig) -> dict[str, str]:
         protocol.VOCABULARY_PARAMETER: str(config.vocabulary),
         protocol.END_PARAMETER: str(config.end_id),
         protocol.SOURCE_PARAMETER: config.source,
+        # For the engine for CPUs and for clients; NVIDIA's backend reads past them.
+        **config.limits.to_parameters(),
     }
 
 

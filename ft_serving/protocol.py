@@ -21,7 +21,10 @@ MAX_BATCH_SIZE = 1024
 """Rows a request or a merged batch may have; it reserves no memory."""
 
 RUNNING_METRIC = "ft_requests_running"
-"""The CPU backend's gauge of requests that it computes, among Triton's metrics."""
+"""The CPU backend's gauge of requests that it has not answered yet, among Triton's metrics."""
+
+DURATION_METRIC = "ft_request_duration_us"
+"""The CPU backend's counter of microseconds from requests to their last responses."""
 
 VOCABULARY_PARAMETER = "vocab_size"
 """The parameter of config.pbtxt that says how many tokens the model has."""

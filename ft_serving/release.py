@@ -28,6 +28,9 @@ class ReleaseSpec:
         pipeline_parallel: Groups of GPUs that share the layers.
         compute_dtype: Format that the server computes in.
         streaming: Whether the model is served decoupled.
+        input_length: Tokens of the longest prompts that are served; None where only the model's
+            context counts.
+        output_length: Tokens of the longest answers; None likewise.
         converter: Version of the conversion.
     """
 
@@ -38,6 +41,8 @@ class ReleaseSpec:
     pipeline_parallel: int
     compute_dtype: DType
     streaming: bool
+    input_length: int | None
+    output_length: int | None
     converter: int = CONVERTER_VERSION
 
     @property

@@ -90,6 +90,8 @@ class StackConfig(BaseModel):
             pipeline_parallel=self.gpu.pipeline_parallel,
             compute_dtype=self.model.computed_in,
             streaming=self.serving.streaming,
+            input_length=self.serving.input_length,
+            output_length=self.serving.output_length,
         )
 
     @cached_property

@@ -124,14 +124,13 @@ def gpu_memory(
 
 
 def cpu_memory(dimensions: Dimensions, load: Load) -> Memory:
-    """Return what the CPU engine needs; it computes in fp32, and prompts one by one."""
+    """Return what the CPU engine needs; it computes in fp32, and one prompt at a time."""
     return Memory(
         weights=release_bytes(dimensions, DType.FP32),
         cache=cache_bytes(
             layers=dimensions.layers,
             hidden=dimensions.hidden_size,
-            rows=load.batch,
-            tokens=load.tokens,
+            tokens=load.batch * load.tokens,
         ),
         workspace=ENGINE_BASE_BYTES
         + workspace_bytes(

@@ -6,6 +6,7 @@ from tritonclient.grpc import model_config_pb2
 
 from ft_serving import protocol
 from ft_serving.dtypes import DType
+from ft_serving.lengths import LengthLimits
 from ft_serving.model_config import ModelConfig, checkpoint_path, render
 
 
@@ -22,6 +23,7 @@ def parsed(
         vocabulary=50400,
         end_id=50256,
         source="EleutherAI/gpt-j-6b@main",
+        limits=LengthLimits(context_length=2048, output_length=256),
     )
     return text_format.Parse(render(config), model_config_pb2.ModelConfig())
 
@@ -124,6 +126,8 @@ def test_parameters_are_those_that_the_backend_and_clients_read() -> None:
         "vocab_size": "50400",
         "end_id": "50256",
         "weights_source": "EleutherAI/gpt-j-6b@main",
+        "context_length": "2048",
+        "output_length": "256",
     }
 
 
@@ -144,6 +148,7 @@ def test_the_path_of_the_checkpoint_is_read_as_it_was_written(path: str) -> None
         vocabulary=50400,
         end_id=50256,
         source="EleutherAI/gpt-j-6b@main",
+        limits=LengthLimits(context_length=2048),
     )
     assert (
         checkpoint_path(render(config))

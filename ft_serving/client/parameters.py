@@ -11,13 +11,6 @@ from ft_serving.client.errors import RequestError
 
 DEFAULT_OUTPUT_LENGTH = 64
 
-CONTEXT_TOKENS = 2048
-"""Positions that GPT-J was trained on (`n_positions` of its config.json).
-
-FasterTransformer does not check it: what it generates beyond is noise.
-"""
-
-
 LARGEST_FP32 = (2 - 2**-23) * 2.0**127
 """The largest number of the type that the model takes numbers as; beyond lies infinity."""
 
@@ -26,7 +19,8 @@ class Parameters(TypedDict, total=False):
     """Parameters of a generation; the server's default holds for each one left out.
 
     Attributes:
-        output_length: Most tokens to generate; 64 if left out.
+        output_length: Most tokens to generate, within what the server's model allows; 64 if left
+            out, or what it allows where that is less.
         top_k: Draw from so many of the likeliest tokens; 0 means no such limit.
         top_p: Draw from the likeliest tokens of so much probability together; 0 means no such
             limit. With neither the likeliest token is taken.
@@ -82,13 +76,13 @@ class Number:
 
 # The limits are FasterTransformer's: it cuts larger top k off, and has no kernel for more beams.
 NUMBERS = {
-    "output_length": Number(tensor="request_output_len", low=1, high=CONTEXT_TOKENS, whole=True),
+    "output_length": Number(tensor="request_output_len", low=1, high=2**31 - 1, whole=True),
     "top_k": Number(tensor="runtime_top_k", low=0, high=1024, whole=True),
     "top_p": Number(tensor="runtime_top_p", low=0, high=1),
     "temperature": Number(tensor="temperature", low=0),
     "repetition_penalty": Number(tensor="repetition_penalty", low=math.ulp(0)),
     "presence_penalty": Number(tensor="presence_penalty"),
-    "min_length": Number(tensor="min_length", low=0, high=CONTEXT_TOKENS, whole=True),
+    "min_length": Number(tensor="min_length", low=0, high=2**31 - 1, whole=True),
     "seed": Number(tensor="random_seed", low=0, high=2**64 - 1, whole=True),
     "beam_width": Number(tensor="beam_width", low=1, high=64, whole=True),
     "len_penalty": Number(tensor="len_penalty"),

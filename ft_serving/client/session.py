@@ -15,7 +15,7 @@ from ft_serving.client.errors import (
     UnavailableError,
 )
 from ft_serving.client.model import ModelDescription
-from ft_serving.client.parameters import DEFAULT_OUTPUT_LENGTH, Parameters
+from ft_serving.client.parameters import Parameters
 from ft_serving.client.patience import wait_until_ready
 from ft_serving.client.tensors import Array, Tokens, check_prompts, encode
 from ft_serving.client.transport import Transport
@@ -107,7 +107,7 @@ class Session:
         Returns:
             For each prompt its beams, best first.
         """
-        check_prompts(prompts, parameters)
+        check_prompts(prompts)
         if not self.model().decoupled:
             request = self._request(prompts, parameters, lexicon)
             return request.completions(
@@ -134,7 +134,7 @@ class Session:
                 "beam_width: a stream has one beam, since beams change what they have; got "
                 f"{parameters['beam_width']}"
             )
-        check_prompts([prompt], parameters)
+        check_prompts([prompt])
         request = self._request([prompt], parameters, lexicon)
         given: Completion | None = None
         while True:
@@ -167,7 +167,7 @@ class Session:
             inputs=encode(model, prompts, parameters, words),
             prompt_lengths=tuple(map(len, prompts)),
             ending=Ending(
-                output_length=parameters.get("output_length", DEFAULT_OUTPUT_LENGTH),
+                output_length=parameters.get("output_length", model.default_output_length),
                 end_id=lexicon.end_for(model),
                 stop_words=lexicon.stop,
             ),

@@ -13,14 +13,7 @@ import numpy.typing as npt
 
 from ft_serving.client.errors import RequestError, ServerError
 from ft_serving.client.model import ModelDescription
-from ft_serving.client.parameters import (
-    CONTEXT_TOKENS,
-    DEFAULT_OUTPUT_LENGTH,
-    LOG_PROBS_TENSOR,
-    NUMBERS,
-    WORDS,
-    Parameters,
-)
+from ft_serving.client.parameters import LOG_PROBS_TENSOR, NUMBERS, WORDS, Parameters
 
 Array = npt.NDArray[Any]
 Tokens = Sequence[int]
@@ -57,22 +50,16 @@ def token_lists(prompts: Iterable[Iterable[SupportsIndex]]) -> list[tuple[int, .
     return lists
 
 
-def check_prompts(prompts: Sequence[Tokens], parameters: Parameters) -> None:
+def check_prompts(prompts: Sequence[Tokens]) -> None:
     """Check what depends on no server.
 
     Raises:
         RequestError: Some prompts are unfit; all of them are named.
     """
     problems = [] if prompts else ["there is no prompt"]
-    length = parameters.get("output_length", DEFAULT_OUTPUT_LENGTH)
     for number, prompt in enumerate(prompts, 1):
         if not prompt:
             problems.append(f"prompt {number}: is empty")
-        elif len(prompt) + length > CONTEXT_TOKENS:
-            problems.append(
-                f"prompt {number}: its {len(prompt)} tokens and the {length} to generate are more "
-                f"than the {CONTEXT_TOKENS} that GPT-J can see"
-            )
         wrong = [token for token in prompt if not 0 <= token <= LARGEST_TOKEN]
         if wrong:
             problems.append(
@@ -99,7 +86,8 @@ def encode(
         `input_ids` [B, S], padded on the right with 0; word lists [B, 2, n]; all others [B, 1].
 
     Raises:
-        RequestError: There are too many prompts, or the server lacks an input that is asked for.
+        RequestError: There are too many prompts, they or the answers are longer than the server's
+            model allows, or the server lacks an input that is asked for.
         ServerError: The model requires an input that is not known here.
     """
     problems = []
@@ -107,7 +95,13 @@ def encode(
         problems.append(
             f"a request may have {model.max_batch_size} prompts; got {len(prompts)}: send several"
         )
-    values = _values(parameters)
+    length = parameters.get("output_length", model.default_output_length)
+    problems += [
+        f"prompt {number}: {problem}"
+        for number, prompt in enumerate(prompts, 1)
+        if (problem := model.limits.problem(len(prompt), length))
+    ]
+    values = _values(parameters, length)
     lists = {WORDS[kind]: list(tokens) for kind, tokens in words.items() if tokens}
     problems += [
         f"{_parameter(tensor)}: the server's model {model.name!r} has no input {tensor}"
@@ -160,8 +154,8 @@ def _refuse(problems: Sequence[str]) -> None:
         raise RequestError("\n  ".join(["The request cannot be sent:", *problems]))
 
 
-def _values(parameters: Parameters) -> dict[str, float]:
-    values: dict[str, float] = {NUMBERS["output_length"].tensor: DEFAULT_OUTPUT_LENGTH}
+def _values(parameters: Parameters, output_length: int) -> dict[str, float]:
+    values: dict[str, float] = {NUMBERS["output_length"].tensor: output_length}
     given: dict[str, Any] = dict(parameters)
     values |= {rule.tensor: given[name] for name, rule in NUMBERS.items() if name in given}
     if given.get("log_probs"):

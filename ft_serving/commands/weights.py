@@ -53,6 +53,18 @@ def prepare(
     streaming: Annotated[
         bool, typer.Option("--streaming", help="Serve a response a token (decoupled).")
     ] = False,
+    input_length: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Tokens of the longest prompts to serve; the model's context by default."
+        ),
+    ] = None,
+    output_length: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Tokens of the longest answers to serve; the model's context by default."
+        ),
+    ] = None,
     drop_source: Annotated[
         bool, typer.Option("--drop-source", help="Delete the download once the release is valid.")
     ] = False,
@@ -74,6 +86,8 @@ def prepare(
             tensor_parallel=tensor_parallel,
             pipeline_parallel=pipeline_parallel,
             streaming=streaming,
+            input_length=input_length,
+            output_length=output_length,
         )
         prepared = run(source, settings, volume, progress)
         if drop_source and isinstance(source, HubSource):

@@ -1,13 +1,21 @@
 """GPT-J on a CPU, in numpy."""
 
+import math
+from collections.abc import Callable, Iterator, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from ft_serving.engine.arrays import FloatArray, IndexArray
 from ft_serving.engine.config import GptJConfig
 from ft_serving.engine.linear import Linear
+from ft_serving.engine.memory import memory_limit
+from ft_serving.engine.model import Load
 from ft_serving.engine.numpy_batch import NumpyBatch
-from ft_serving.engine.numpy_ops import LayerNorm, rotary_table
+from ft_serving.engine.numpy_block import Activations, NumpyBlock
+from ft_serving.engine.numpy_ops import LayerNorm, add_bias_gelu, rotary_table
 from ft_serving.engine.weights import GptJWeights, LayerWeights
+from ft_serving.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
 
 _FIRST_POSITIONS = 2048
 
@@ -26,7 +34,7 @@ class NumpyLayer:
 
 
 class NumpyModel:
-    """A GPT-J over whole fp32 matrices; batches of it may be computed from several threads.
+    """Implements `ft_serving.engine.model.Model` over whole fp32 matrices.
 
     Args:
         config: The model's numbers.
@@ -40,18 +48,101 @@ class NumpyModel:
     ) -> None:
         self.config = config
         self.embedding = weights.embedding
-        self.layers = [NumpyLayer(layer, layer_norm_epsilon) for layer in weights.layers]
-        self.norm = LayerNorm(weights.norm_weight, weights.norm_bias, layer_norm_epsilon)
-        self.head = Linear(weights.head.T)
-        self.head_bias = weights.head_bias
-        self.weight_bytes = weights.nbytes
+        self._layers = [NumpyLayer(layer, layer_norm_epsilon) for layer in weights.layers]
+        self._norm = LayerNorm(weights.norm_weight, weights.norm_bias, layer_norm_epsilon)
+        self._head = Linear(weights.head.T)
+        self._head_bias = weights.head_bias
+        self._weight_bytes = weights.nbytes
+        self._scale = np.float32(1 / math.sqrt(config.size_per_head))
         self._rotations = rotary_table(_FIRST_POSITIONS, config.rotary_embedding)
 
-    def new_batch(self, rows: int, capacity: int, longest_prompt: int) -> NumpyBatch:
-        """Return an empty batch; see `ft_serving.engine.model.Model.new_batch`."""
-        return NumpyBatch(self, rows, capacity, longest_prompt)
+    def free_bytes(self) -> int:
+        """Return the memory beside the weights; see `Model.free_bytes`."""
+        return max(0, memory_limit() - self._weight_bytes - ENGINE_BASE_BYTES)
 
-    def rotations(self, positions: int) -> npt.NDArray[np.complex64]:
+    def needed_bytes(self, load: Load) -> int:
+        """Return the memory that a load takes; see `Model.needed_bytes`.
+
+        Where the system grants any amount, as Kubernetes has it, too large a request would end the
+        process much later.
+        """
+        config = self.config
+
+        def workspace(rows: int, prompt: int) -> int:
+            return workspace_bytes(
+                hidden=config.hidden,
+                inner=config.inter_size,
+                heads=config.head_num,
+                vocabulary=config.vocab_size,
+                rows=rows,
+                prompt=prompt,
+            )
+
+        return (
+            cache_bytes(layers=config.num_layer, hidden=config.hidden, tokens=load.tokens)
+            + workspace(load.rows, 0)
+            + sum(workspace(0, prompt) for prompt in load.prompts)
+        )
+
+    def new_block(self, rows: int, capacity: int) -> NumpyBlock:
+        """Return an empty block; see `Model.new_block`."""
+        return NumpyBlock(self, rows, capacity)
+
+    def new_batch(self, blocks: Sequence[NumpyBlock]) -> NumpyBatch:
+        """Return the batch of blocks; see `Model.new_batch`."""
+        return NumpyBatch(self, blocks)
+
+    def run_layers(
+        self,
+        buffers: Activations,
+        positions: IndexArray,
+        multiply: Callable[[Linear, FloatArray, FloatArray], None],
+        attend: Callable[[int], Iterator[None]],
+    ) -> Iterator[None]:
+        """Send the residual stream through all layers, piece by piece.
+
+        Attention and feed-forward read one and the same LayerNorm and are added side by side
+        (`GptJDecoder.cc`).
+
+        Args:
+            buffers: Of the tokens, whose embeddings are in `residual`.
+            positions: [tokens], of each in its text.
+            multiply: Multiplies the tokens by a matrix.
+            attend: Fills `context` in a layer, piece by piece.
+
+        Yields:
+            After each piece: attention to some tokens, or a product with one matrix.
+        """
+        b = buffers
+        rotations = self._rotated_to(int(positions.max()) + 1)[positions][:, None, None]
+        for index, layer in enumerate(self._layers):
+            layer.norm.apply(b.residual, b.normed, b.scratch)
+            multiply(layer.qkv, b.normed, b.qkv)
+            np.multiply(b.rotated, rotations, out=b.rotated)
+            np.multiply(b.query, self._scale, out=b.query)
+            yield
+            yield from attend(index)
+            multiply(layer.attention_out, b.context, b.branch)
+            np.add(b.residual, b.branch, out=b.residual)
+            yield
+            multiply(layer.up, b.normed, b.inner)
+            add_bias_gelu(b.inner, layer.up_bias, b.inner_scratch)
+            yield
+            multiply(layer.down, b.inner, b.branch)
+            np.add(b.residual, b.branch, out=b.residual)
+            np.add(b.residual, layer.down_bias, out=b.residual)
+            yield
+
+    def logits(self, hidden: FloatArray) -> FloatArray:
+        """Return the logits of hidden values [rows, hidden], [rows, vocabulary]."""
+        normed = np.empty_like(hidden)
+        self._norm.apply(hidden, normed, np.empty((len(hidden), 1), np.float32))
+        logits = np.empty((len(hidden), self.config.vocab_size), np.float32)
+        self._head.few(normed, logits)
+        np.add(logits, self._head_bias, out=logits)
+        return logits
+
+    def _rotated_to(self, positions: int) -> npt.NDArray[np.complex64]:
         """Return the rotations of at least the first `positions` positions."""
         table = self._rotations
         if len(table) < positions:

@@ -1,5 +1,6 @@
 """Checks a request against the model and works out each row's parameters."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from ft_serving.engine.config import GptJConfig
 from ft_serving.engine.errors import RequestError
 from ft_serving.engine.request import GenerationRequest
 from ft_serving.engine.words import BadWords, StopWords, Word, decode_words
+from ft_serving.lengths import LengthLimits
 
 MOST_BEAMS = 64
 """FasterTransformer's beam search has kernels up to this width."""
@@ -47,9 +49,9 @@ class RowPlan:
     stop_words: StopWords
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RequestPlan:
-    """A request whose parameters are known to be right.
+    """A request whose parameters are known to be right; each is equal to itself only.
 
     Attributes:
         rows: At least one.
@@ -63,8 +65,17 @@ class RequestPlan:
     prompt_length: int
     wants_log_probs: bool
 
+    @property
+    def result_bytes(self) -> int:
+        """The size of a result's largest tensors."""
+        most = max(row.output_len for row in self.rows)
+        tokens = self.prompt_length + most * (2 if self.wants_log_probs else 1)
+        return len(self.rows) * self.beam_width * tokens * 4
 
-def plan_request(request: GenerationRequest, config: GptJConfig) -> RequestPlan:
+
+def plan_request(
+    request: GenerationRequest, config: GptJConfig, limits: LengthLimits
+) -> RequestPlan:
     """Check a request.
 
     Beam search takes temperature, penalties, lengths and diversity from the first row for all
@@ -73,9 +84,15 @@ def plan_request(request: GenerationRequest, config: GptJConfig) -> RequestPlan:
     Raises:
         RequestError: It cannot be done; all that is wrong is named.
     """
-    reader = _Reader(request, _prompt_shape(request)[0])
+    row_count, padded = _prompt_shape(request)
+    # First, because what is far too long costs memory to read. Padding counts: it is computed on
+    # GPUs, and is part of what is sent back.
+    if problem := limits.prompt_problem(padded):
+        raise RequestError(f"input_ids: {problem}")
+    reader = _Reader(request, row_count)
     width = reader.integers("beam_width", default=1, least=1, most=MOST_BEAMS)[0]
     rows = _plan_rows(reader, request, config, shared=width > 1)
+    reader.problems += _length_problems(rows, limits)
     wants_log_probs = reader.flag("is_return_log_probs")
     if request.repetition_penalty is not None and request.presence_penalty is not None:
         reader.problems.append(
@@ -90,7 +107,7 @@ def plan_request(request: GenerationRequest, config: GptJConfig) -> RequestPlan:
     return RequestPlan(
         rows=tuple(rows),
         beam_width=width,
-        prompt_length=request.input_ids.shape[1],
+        prompt_length=padded,
         wants_log_probs=wants_log_probs,
     )
 
@@ -104,6 +121,14 @@ def _prompt_shape(request: GenerationRequest) -> tuple[int, int]:
             f"got {request.input_ids.dtype} {list(shape)}"
         )
     return shape
+
+
+def _length_problems(rows: Sequence[RowPlan], limits: LengthLimits) -> Iterator[str]:
+    """Say what is too long about the first such row."""
+    for place, row in enumerate(rows):
+        if problem := limits.problem(len(row.prompt), row.output_len):
+            yield f"request_output_len: {problem}" + (f" (row {place})" if len(rows) > 1 else "")
+            return
 
 
 def _plan_rows(

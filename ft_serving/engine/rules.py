@@ -42,8 +42,10 @@ class LogitsRules:
             logits *= self._inverse_temperature
         if self._penalises and row.padded_length + generated >= self._penalty_from:
             # A token that occurs twice is written twice, with the same value.
-            seen = logits[text] - row.presence_penalty
-            penalty = row.repetition_penalty
-            logits[text] = np.where(seen < 0, seen * penalty, seen / penalty)
+            # Absurd penalties make infinite logits.
+            with np.errstate(over="ignore"):
+                seen = logits[text] - row.presence_penalty
+                penalty = row.repetition_penalty
+                logits[text] = np.where(seen < 0, seen * penalty, seen / penalty)
         if generated < row.min_length:
             logits[row.end_id] = _LOWEST

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ft_serving.files import absolute, same_place
+from ft_serving.lengths import LengthLimits
 from ft_serving.model_config import ModelConfig, checkpoint_path, render
 from ft_serving.weights.errors import MisplacedError, ReleaseError
 from ft_serving.weights.families import FAMILIES
@@ -13,7 +14,7 @@ def render_config_pbtxt(manifest: Manifest, folder: Path) -> str:
     """Return the text for a release in a folder.
 
     Args:
-        manifest: The release's; its files may be missing yet.
+        manifest: The release's; its files do not count.
         folder: Where the release lies, or will.
     """
     spec = manifest.spec
@@ -27,6 +28,11 @@ def render_config_pbtxt(manifest: Manifest, folder: Path) -> str:
         vocabulary=manifest.architecture.vocabulary,
         end_id=manifest.architecture.end_id,
         source=f"{spec.repository}@{spec.revision}",
+        limits=LengthLimits(
+            context_length=manifest.architecture.context,
+            input_length=spec.input_length,
+            output_length=spec.output_length,
+        ),
     )
     return render(config)
 

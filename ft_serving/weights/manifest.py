@@ -17,7 +17,7 @@ from ft_serving.weights.families.base import Architecture
 
 _T = TypeVar("_T")
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 
 WEIGHTS_PATH = PurePosixPath(MODEL_NAME, MODEL_VERSION)
 """The folder of config.ini and the weights, below the release's."""

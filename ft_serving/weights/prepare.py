@@ -55,6 +55,8 @@ class Settings:
     tensor_parallel: int
     pipeline_parallel: int
     streaming: bool
+    input_length: int | None = None
+    output_length: int | None = None
 
 
 class Outcome(StrEnum):
@@ -103,6 +105,8 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
         pipeline_parallel=settings.pipeline_parallel,
         compute_dtype=settings.compute_dtype,
         streaming=settings.streaming,
+        input_length=settings.input_length,
+        output_length=settings.output_length,
     )
     folder = storage.release(spec.name)
     with storage.explained():
@@ -200,7 +204,7 @@ def _link(
                 continue
             if other.spec.weights != spec.weights:
                 continue
-            _check_parallelism(other.architecture, spec)
+            _check_settings(other.architecture, spec)
             progress.say(f"Release {name} has the same weights; checking and sharing them.")
             if problems := check_content(release, progress):
                 progress.say(f"They are damaged ({problems[0]}); converting instead.")
@@ -232,7 +236,7 @@ def _convert(
     spec: ReleaseSpec, staging: Path, source: Source, storage: Storage, progress: Progress
 ) -> Manifest:
     family, architecture = read_architecture(source.config_json())
-    _check_parallelism(architecture, spec)
+    _check_settings(architecture, spec)
     jobs = file_jobs(family, architecture, spec.tensor_parallel)
     size = total_bytes(jobs, spec.dtype)
     _check_room(source.missing_bytes(), size, storage)
@@ -263,8 +267,9 @@ def _convert(
     )
 
 
-def _check_parallelism(architecture: Architecture, spec: ReleaseSpec) -> None:
+def _check_settings(architecture: Architecture, spec: ReleaseSpec) -> None:
     problems = architecture.parallelism_problems(spec.tensor_parallel, spec.pipeline_parallel)
+    problems += architecture.length_problems(spec.input_length, spec.output_length)
     if problems:
         raise PlanError("\n".join(problems))
 

@@ -37,7 +37,7 @@ def _dimensions(model: Model) -> Problems:
         )
 
 
-def _golden(model: Model, golden: Golden | None) -> Problems:
+def _golden(model: Model, golden: Golden | None, serving: Serving) -> Problems:
     found = golden_of(model, golden)
     if found is None:
         yield Problem(
@@ -61,6 +61,13 @@ def _golden(model: Model, golden: Golden | None) -> Problems:
             rule=f"must be at least the number of expectedTokenIds, {len(ids)}",
             got=str(found.output_length),
             use=str(len(ids)),
+        )
+    if found.output_length > serving.output_length:
+        yield Problem(
+            path="serving.outputLength",
+            rule=f"must be at least the golden question's {found.output_length} tokens",
+            got=str(serving.output_length),
+            use=f"{found.output_length} or more, or a golden question with a smaller outputLength",
         )
     dimensions = dimensions_of(model)
     if ids is not None and dimensions is not None and max(ids) >= dimensions.vocabulary_size:
@@ -90,6 +97,6 @@ def _length(model: Model, serving: Serving) -> Problems:
 
 RULES = (
     Rule(sections=("model",), check=_dimensions),
-    Rule(sections=("model", "golden"), check=_golden),
+    Rule(sections=("model", "golden", "serving"), check=_golden),
     Rule(sections=("model", "serving"), check=_length),
 )

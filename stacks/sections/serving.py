@@ -90,8 +90,16 @@ class Serving(Section):
     batch: int = setting(
         "Rows computed together: requests times their beams.", default=8, **whole(1, 1024)
     )
-    input_length: int = setting("Tokens of the longest prompts.", default=1024, **whole(1, 1 << 20))
-    output_length: int = setting("Tokens of the longest answers.", default=256, **whole(1, 1 << 20))
+    input_length: int = setting(
+        "Tokens of the longest prompts; longer ones are refused.",
+        default=1024,
+        **whole(1, 1 << 20),
+    )
+    output_length: int = setting(
+        "Tokens of the longest answers; a request for more is refused.",
+        default=256,
+        **whole(1, 1 << 20),
+    )
     streaming: bool = setting("Send a response a token.", default=False, **FLAG)
     protocol: Protocol = setting(
         "Protocol of the service: of its one port.", default=Protocol.HTTP, **one_of(Protocol)

@@ -2,6 +2,7 @@
 
 import http.client
 import queue
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -12,6 +13,7 @@ import tritonclient.grpc
 import tritonclient.http
 from numpy.typing import NDArray
 
+from ft_serving.protocol import RUNNING_METRIC
 from tests.serving import GOLDEN, NEVER_GENERATED
 
 MODEL = "fastertransformer"
@@ -52,9 +54,10 @@ def question(
     return tensors | {name: np.array([value]) for name, value in parameters.items()}
 
 
-def endless(output_len: int) -> Tensors:
-    """A request that generates all the tokens it asks for."""
-    return question(output_len, end_id=[NEVER_GENERATED])
+def endless(output_len: int = 500, rows: int = 1) -> Tensors:
+    """A request that generates all the tokens it asks for; one of 400 rows takes a minute."""
+    one = question(output_len, end_id=[NEVER_GENERATED])
+    return {name: np.repeat(tensor, rows, axis=0) for name, tensor in one.items()}
 
 
 def generated(answer: Mapping[str, NDArray[Any]], prompt_length: int = 6) -> list[int]:
@@ -158,6 +161,24 @@ def statistics(address: str) -> dict[str, int]:
             time.sleep(0.1)
             before, now = now, _statistics(client)
         return now
+
+
+def wait_until_idle(metrics: str) -> None:
+    """Wait until the backend has answered everything, which may take five seconds.
+
+    Args:
+        metrics: The address of the server's metrics.
+    """
+    deadline = time.monotonic() + 5
+    while not re.search(rf"^{RUNNING_METRIC}{{.*}} 0$", _metrics(metrics), re.M):
+        assert time.monotonic() < deadline, "it is computed on, for nobody"
+        time.sleep(0.05)
+
+
+def _metrics(address: str) -> str:
+    with closing(http.client.HTTPConnection(address, timeout=10)) as connection:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
 
 
 def _statistics(client: Any) -> dict[str, int]:

@@ -1,5 +1,7 @@
-"""Batches of calls, with a scripted model and without Triton: each call gets what is due to it."""
+"""Calls, with a scripted model and without Triton: each gets what is due to it."""
 
+import math
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,12 +10,13 @@ import numpy as np
 import pytest
 
 from ft_serving.backend import batch
-from ft_serving.backend.batch import BatchRunner, Refusal
+from ft_serving.backend.batch import Refusal, Runner
 from ft_serving.backend.errors import DeliveryError
-from ft_serving.engine import Engine, MemoryLimitError
+from ft_serving.engine import Engine, GenerationRequest
+from ft_serving.engine.plan import RequestPlan
 from ft_serving.engine.request import AnyArray
 from ft_serving.protocol import TensorType
-from tests.engine.scripted import ScriptedBatch, ScriptedModel, count_up
+from tests.engine.scripted import ScriptedModel, always, count_up, peak
 
 TYPES = {
     "output_ids": TensorType.UINT32,
@@ -69,26 +72,52 @@ class RecordedCall:
         assert not any(is_last for _, is_last in self.responses), "nothing may follow the last"
 
 
-class SmallModel(ScriptedModel):
-    """Has memory for so many tokens."""
+class RecordedMeter:
+    """Implements `Meter`; knows when nothing is under way."""
 
-    limit = 20
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+        self._left = threading.Semaphore(0)
 
-    def new_batch(self, rows: int, capacity: int, longest_prompt: int) -> ScriptedBatch:
-        if rows * capacity > self.limit:
-            raise MemoryLimitError(f"{rows} rows of {capacity} tokens are too much")
-        return super().new_batch(rows, capacity, longest_prompt)
+    def begin(self, count: int) -> None:
+        self.counts.append(count)
+
+    def end(self, seconds: float) -> None:
+        assert seconds >= 0
+        self._left.release()
+
+    def wait(self) -> None:
+        """Wait until all have ended."""
+        for _ in range(sum(self.counts)):
+            assert self._left.acquire(timeout=60)
 
 
 @pytest.fixture(autouse=True)
 def always_polled(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a cancellation is noticed at a step that a test can name."""
     monkeypatch.setattr(batch, "CANCELLATION_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(batch, "CANCELLATION_POLL_SHARE", math.inf)
 
 
-def run(*calls: RecordedCall, streaming: bool = False, model: ScriptedModel | None = None) -> None:
-    engine = Engine(model or ScriptedModel(count_up))
-    BatchRunner(engine, streaming=streaming, output_types=TYPES).run(calls)
+def run(
+    *calls: RecordedCall,
+    streaming: bool = False,
+    model: ScriptedModel | None = None,
+    room: int = 10_000,
+) -> None:
+    """Hand calls over together, and wait until each has what is due to it."""
+    meter = RecordedMeter()
+    runner = runner_of(model or ScriptedModel(count_up), meter, streaming=streaming, room=room)
+    runner.submit(calls)
+    meter.wait()
+    runner.close()
+
+
+def runner_of(
+    model: ScriptedModel, meter: RecordedMeter, *, streaming: bool, room: int = 10_000
+) -> Runner:
+    engine = Engine(model)
+    return Runner(engine, streaming=streaming, output_types=TYPES, meter=meter, room=room)
 
 
 def test_a_plain_call_gets_one_response() -> None:
@@ -120,7 +149,36 @@ def test_calls_of_different_lengths_are_computed_together() -> None:
     calls = RecordedCall([1, 2, 3], 2), RecordedCall([4], 1)
     run(*calls, model=model)
     assert [call.texts for call in calls] == [[[1, 2, 3, 4, 5]], [[4, 5]]]
-    assert [len(texts) for texts in model.computed] == [2, 1], "two rows, then the longer one alone"
+    assert max(len(texts) for texts in model.computed) <= 2
+
+
+def test_calls_that_come_later_are_computed_beside_those_under_way() -> None:
+    begun, other_answered = threading.Event(), threading.Event()
+
+    class Long(RecordedCall):
+        def respond(self, tensors: Mapping[str, AnyArray], *, is_last: bool) -> None:
+            begun.set()
+            super().respond(tensors, is_last=is_last)
+
+    class Short(RecordedCall):
+        def respond(self, tensors: Mapping[str, AnyArray], *, is_last: bool) -> None:
+            super().respond(tensors, is_last=is_last)
+            other_answered.set()
+
+    meter = RecordedMeter()
+    long = Long([1], 2_000, {"end_id": np.array([7], np.uint32)})
+    runner = runner_of(ScriptedModel(always(peak(0))), meter, streaming=True, room=100_000)
+    runner.submit([long])
+    assert begun.wait(60)
+    short = Short([1], 2)
+    runner.submit([short])
+    assert other_answered.wait(60)
+    assert len(long.responses) < 2_000, "the long one was still under way"
+    long.cancelled_after = 0
+    meter.wait()
+    runner.close()
+    assert short.texts[-1] == [1, 0, 0]
+    assert long.errors == [(Refusal.CANCELLED, "cancelled")]
 
 
 def test_a_short_text_is_answered_while_a_longer_one_goes_on() -> None:
@@ -173,33 +231,43 @@ def test_triton_is_not_asked_for_each_token(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_calls_that_do_not_fit_together_are_computed_one_after_the_other() -> None:
-    model = SmallModel(count_up)
+    model = ScriptedModel(count_up, memory=20)
     calls = [RecordedCall([1], 7), RecordedCall([2], 6), RecordedCall([3], 5)]
     run(*calls, model=model)
     assert [call.texts[0][-1] for call in calls] == [8, 8, 8]
-    assert [len(texts) for texts in model.computed[:1] + model.computed[7:8]] == [1, 2], (
-        "halves: the first alone, then the other two together"
-    )
+    assert max(len(texts) for texts in model.computed) == 2, "three rows of 8 tokens are too much"
 
 
 def test_a_call_that_does_not_fit_alone_is_refused() -> None:
     hungry, modest = RecordedCall([1], 1000), RecordedCall([1], 1)
-    run(hungry, modest, model=SmallModel(count_up))
-    assert hungry.errors == [(Refusal.INVALID, "1 rows of 1001 tokens are too much")]
+    run(hungry, modest, model=ScriptedModel(count_up, memory=20))
+    ((refusal, message),) = hungry.errors
+    assert refusal is Refusal.INVALID
+    assert message.startswith("1 rows of 1001 tokens need")
     assert modest.texts == [[1, 2]]
+
+
+def test_a_call_whose_answer_shared_memory_has_no_room_for_is_refused() -> None:
+    large, small = RecordedCall([1], 300), RecordedCall([1], 1)
+    run(large, small, room=1024)
+    ((refusal, message),) = large.errors
+    assert refusal is Refusal.INVALID
+    assert message.startswith("the answer takes 0.0 MiB, there are 0.0 for one in shared memory")
+    assert small.texts == [[1, 2]]
 
 
 def test_memory_that_the_system_denies_is_an_error_of_that_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def new_batch(self: SmallModel, rows: int, capacity: int, longest_prompt: int) -> ScriptedBatch:
-        if capacity > self.limit:
+    def plan(self: Engine, asked: GenerationRequest) -> RequestPlan:
+        if asked.request_output_len[0, 0] == 9:
             raise MemoryError("Unable to allocate 9 EiB")
-        return ScriptedBatch(self)
+        return original(self, asked)
 
-    monkeypatch.setattr(SmallModel, "new_batch", new_batch)
-    hungry, modest = RecordedCall([1], 1000), RecordedCall([1], 1)
-    run(hungry, modest, model=SmallModel(count_up))
+    original = Engine.plan
+    monkeypatch.setattr(Engine, "plan", plan)
+    hungry, modest = RecordedCall([1], 9), RecordedCall([1], 1)
+    run(hungry, modest)
     assert hungry.errors == [(Refusal.INVALID, "Unable to allocate 9 EiB")]
     assert modest.texts == [[1, 2]]
 
@@ -226,6 +294,19 @@ def test_an_unforeseen_failure_is_logged_and_ends_the_calls_it_concerns(
     assert "ZeroDivisionError: a defect" in caplog.text
 
 
+def test_a_call_that_comes_after_a_failure_is_answered() -> None:
+    model, meter = ScriptedModel(failing(after=3)), RecordedMeter()
+    runner = runner_of(model, meter, streaming=False)
+    runner.submit([RecordedCall([1], 6)])
+    meter.wait()
+    later = RecordedCall([1], 1)
+    runner.submit([later])
+    meter.counts = [1]
+    meter.wait()
+    runner.close()
+    assert later.texts == [[1, 2]]
+
+
 def test_a_response_that_triton_does_not_take_becomes_an_error_of_that_call_alone() -> None:
     model = ScriptedModel(count_up)
     lost, other = RecordedCall([1], 5, losing_response=2), RecordedCall([1], 3)
@@ -237,13 +318,16 @@ def test_a_response_that_triton_does_not_take_becomes_an_error_of_that_call_alon
 
 
 @pytest.mark.parametrize("prompt", [[1], [99]], ids=["an answer", "an error"])
-def test_calls_that_triton_takes_nothing_for_are_left_to_it(prompt: list[int]) -> None:
+def test_calls_that_triton_takes_nothing_for_are_in_the_log(
+    prompt: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
     lost, other = (
         RecordedCall(prompt, 1, accepts_errors=False, losing_response=1),
         RecordedCall([1], 2),
     )
-    with pytest.raises(DeliveryError, match="no room in shared memory"):
-        run(lost, other)
+    run(lost, other)
     assert lost.responses == []
     assert lost.errors == []
-    assert other.texts == [[1, 2, 3]], "it was answered before"
+    assert other.texts == [[1, 2, 3]]
+    assert "A request has no answer" in caplog.text
+    assert "no room in shared memory" in caplog.text

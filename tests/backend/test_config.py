@@ -12,8 +12,11 @@ from tritonclient.grpc import model_config_pb2
 from ft_serving.backend.config import read_config
 from ft_serving.backend.errors import ModelConfigError
 from ft_serving.dtypes import DType
+from ft_serving.lengths import LengthLimits
 from ft_serving.model_config import ModelConfig, render
 from ft_serving.protocol import TensorType
+
+LIMITS = LengthLimits(context_length=2048, input_length=1024)
 
 
 def config(*, streaming: bool = False, checkpoint: str = "/nowhere") -> dict[str, Any]:
@@ -29,6 +32,7 @@ def config(*, streaming: bool = False, checkpoint: str = "/nowhere") -> dict[str
             vocabulary=1024,
             end_id=1,
             source="tiny-gptj@main",
+            limits=LIMITS,
         )
     )
     message = text_format.Parse(text, model_config_pb2.ModelConfig())
@@ -56,6 +60,7 @@ def test_the_rendered_configuration_is_understood(streaming: bool, tmp_path: Pat
     assert read.checkpoint == tmp_path
     assert read.tensor_parallel == 2
     assert read.streaming is streaming
+    assert read.limits == LIMITS
     assert read.output_types == {
         "output_ids": TensorType.UINT32,
         "sequence_length": TensorType.UINT32,
@@ -84,6 +89,7 @@ def test_signed_integers_are_as_good_as_unsigned_ones() -> None:
 def test_all_that_is_wrong_is_named_at_once() -> None:
     wrong = config()
     wrong["parameters"]["tensor_para_size"]["string_value"] = "two"
+    wrong["parameters"]["input_length"]["string_value"] = "0"
     wrong["input"] = [tensor for tensor in wrong["input"] if tensor["name"] != "input_lengths"]
     for tensor in wrong["input"]:
         if tensor["name"] == "random_seed":
@@ -101,6 +107,7 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
         "output output_ids: must be TYPE_UINT32, got TYPE_FP32",
         "output output_log_probs: is required and missing",
         "parameter tensor_para_size: must be a whole number, got 'two'",
+        "parameter input_length: must be a whole number of at least 1, got '0'",
     ]
 
 

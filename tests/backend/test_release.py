@@ -10,10 +10,13 @@ import pytest
 from ft_serving.backend.config import BackendConfig
 from ft_serving.backend.errors import ModelConfigError
 from ft_serving.backend.release import check_release, open_engine
+from ft_serving.engine import RequestError
+from ft_serving.lengths import LengthLimits
 from ft_serving.protocol import TensorType
 from ft_serving.weights.errors import ReleaseError
 from ft_serving.weights.manifest import MANIFEST_PATH
 from ft_serving.weights.storage import Storage
+from tests.engine.scripted import request
 from tests.serving import prepare
 
 
@@ -35,12 +38,16 @@ def backend_config(release: Path, tensor_parallel: int = 2) -> BackendConfig:
         tensor_parallel=tensor_parallel,
         streaming=False,
         output_types=dict.fromkeys(("output_ids", "sequence_length"), TensorType.UINT32),
+        limits=LengthLimits(context_length=512, input_length=16),
     )
 
 
 def test_a_valid_release_opens_wherever_it_is_mounted(release: Path) -> None:
     assert check_release(release).spec.tensor_parallel == 2
-    assert open_engine(backend_config(release)).config.num_layer == 4
+    engine = open_engine(backend_config(release))
+    assert engine.config.num_layer == 4
+    with pytest.raises(RequestError, match="longer than the 16 that this service takes"):
+        engine.plan(request([[5] * 17], 1))
 
 
 def test_a_short_and_a_missing_file_are_refused_by_name(release: Path) -> None:

@@ -16,6 +16,9 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from ft_serving import protocol
+from ft_serving.lengths import LengthLimits
+
+NO_LIMITS = LengthLimits()
 
 TEXT = [348, 434, 954, 357]
 """In tiny-gptj's tokenizer: " Its fleece is"."""
@@ -27,6 +30,7 @@ def config(
     decoupled: bool = False,
     without: str = "",
     parameters: Mapping[str, str] = MappingProxyType({}),
+    limits: LengthLimits = NO_LIMITS,
 ) -> Any:
     """What Triton answers to /v2/models/fastertransformer/config, as far as it matters here.
 
@@ -35,12 +39,12 @@ def config(
         decoupled: Whether the model streams.
         without: An input that the model does not have.
         parameters: Those of config.pbtxt.
+        limits: How long prompts and answers may be.
     """
     return {
         "name": "fastertransformer",
         "max_batch_size": 4,
         "model_transaction_policy": {"decoupled": decoupled},
-        "parameters": {name: {"string_value": value} for name, value in parameters.items()},
         "input": [
             {
                 "name": tensor.name,
@@ -55,6 +59,10 @@ def config(
             {"name": tensor.name, "data_type": f"TYPE_{tensor.dtype}", "dims": list(tensor.dims)}
             for tensor in protocol.OUTPUTS
         ],
+        "parameters": {
+            name: {"string_value": value}
+            for name, value in {**limits.to_parameters(), **parameters}.items()
+        },
     }
 
 

@@ -22,12 +22,12 @@ from ft_serving.client.request_file import read_request
 def test_everything_at_its_limits_is_accepted() -> None:
     checked(
         {
-            "output_length": 2048,
+            "output_length": 2**31 - 1,
             "top_k": 1024,
             "top_p": 1,
             "temperature": 0,
             "repetition_penalty": 0.1,
-            "min_length": 2048,
+            "min_length": 2**31 - 1,
             "seed": 2**64 - 1,
             "beam_width": 64,
             "len_penalty": -LARGEST_FP32,
@@ -43,8 +43,8 @@ def test_everything_at_its_limits_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
     [
-        ("output_length", 0, "must be a whole number from 1 to 2048"),
-        ("output_length", 2049, "must be a whole number from 1 to 2048"),
+        ("output_length", 0, "must be a whole number from 1 to 2147483647"),
+        ("output_length", 2**31, "must be a whole number from 1 to 2147483647"),
         ("output_length", 8.0, "must be a whole number"),
         ("output_length", True, "must be a whole number"),
         ("top_k", -1, "must be a whole number from 0 to 1024"),

@@ -7,6 +7,7 @@ from ft_serving.client.errors import RequestError, ServerError
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.parameters import Parameters
 from ft_serving.client.tensors import check_prompts, encode, encode_words
+from ft_serving.lengths import LengthLimits
 from tests.client.fake_triton import config
 
 UINT32 = ModelDescription.from_config(config("UINT32"))
@@ -91,23 +92,49 @@ def test_words_are_the_same_for_every_row() -> None:
 
 def test_prompts_that_cannot_be_sent_are_told_all_at_once() -> None:
     with pytest.raises(RequestError) as refused:
-        check_prompts([[5], [], [5] * 2000, [5, -1], [2**31 - 1], [2**32]], {"output_length": 49})
-    _, empty, long, *wrong = [line.strip() for line in str(refused.value).splitlines()]
-    assert empty == "prompt 2: is empty"
-    assert long.startswith("prompt 3: its 2000 tokens and the 49 to generate are more than the ")
-    assert wrong == [
-        "prompt 4: must be token ids from 0 to 2147483647; got -1",
-        "prompt 6: must be token ids from 0 to 2147483647; got 4294967296",
+        check_prompts([[5], [], [5, -1], [2**31 - 1], [2**32]])
+    assert [line.strip() for line in str(refused.value).splitlines()[1:]] == [
+        "prompt 2: is empty",
+        "prompt 3: must be token ids from 0 to 2147483647; got -1",
+        "prompt 5: must be token ids from 0 to 2147483647; got 4294967296",
     ]
 
 
-def test_a_prompt_may_fill_the_context_exactly() -> None:
-    check_prompts([[5] * 2000], {"output_length": 48})
+LIMITED = ModelDescription.from_config(
+    config(limits=LengthLimits(context_length=512, input_length=300, output_length=40))
+)
+
+
+def test_what_the_served_model_does_not_take_is_told_with_its_numbers_before_it_is_sent() -> None:
+    with pytest.raises(RequestError) as refused:
+        encode(LIMITED, [[5], [5] * 301, [5] * 300], {"output_length": 41}, NO_WORDS)
+    gives, takes = "that this service gives (serving.outputLength)", "that this service takes"
+    assert [line.strip() for line in str(refused.value).splitlines()[1:]] == [
+        f"prompt 1: an answer of 41 tokens is longer than the 40 {gives}",
+        f"prompt 2: a prompt of 301 tokens is longer than the 300 {takes} (serving.inputLength)",
+        f"prompt 3: an answer of 41 tokens is longer than the 40 {gives}",
+    ]
+    assert encode(LIMITED, [[5] * 300], {"output_length": 40}, NO_WORDS)
+
+
+def test_a_request_asks_for_64_tokens_or_what_the_service_gives() -> None:
+    assert encode(LIMITED, [[5]], {}, NO_WORDS)["request_output_len"].tolist() == [[40]]
+    assert encode(UINT32, [[5]], {}, NO_WORDS)["request_output_len"].tolist() == [[64]]
+
+
+@pytest.mark.parametrize("said", [LengthLimits(), LengthLimits(context_length=512)])
+def test_prompt_and_answer_may_fill_the_models_context_exactly(said: LengthLimits) -> None:
+    model = ModelDescription.from_config(config(limits=said))
+    # Of GPT-J where the server does not say.
+    context = said.context_length or 2048
+    assert encode(model, [[5] * (context - 48)], {"output_length": 48}, NO_WORDS)
+    with pytest.raises(RequestError, match=f"longer than the {context} that the model can see"):
+        encode(model, [[5] * (context - 48)], {"output_length": 49}, NO_WORDS)
 
 
 def test_no_prompt_and_too_many_are_refused() -> None:
     with pytest.raises(RequestError, match="there is no prompt"):
-        check_prompts([], {})
+        check_prompts([])
     with pytest.raises(RequestError, match="may have 4 prompts; got 5"):
         encode(UINT32, [[5]] * 5, {}, NO_WORDS)
 

@@ -39,6 +39,8 @@ def test_a_download_says_all_that_decides_the_release() -> None:
         "--compute-dtype=fp32",
         "--tensor-parallel=1",
         "--pipeline-parallel=1",
+        "--input-length=256",
+        "--output-length=256",
         "--drop-source",
         "--streaming",
     ]

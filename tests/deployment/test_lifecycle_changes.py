@@ -60,8 +60,8 @@ def change(name: str, operation: str, *paths: str) -> Change:
     return name, operation, frozenset(paths)
 
 
-# A preview does not know the uid of the download that owns the gate: Pulumi's plugin then tells only
-# that the gate is replaced.
+# A preview does not know the uid of the download that owns the gate. Pulumi's plugin then names no
+# fields.
 GATE = change("model-download-gate", "replace")
 
 

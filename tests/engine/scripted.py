@@ -1,6 +1,6 @@
 """A model that says what a test wants to hear."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from ft_serving.dtypes import DType
 from ft_serving.engine import GenerationRequest
 from ft_serving.engine.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.engine.config import GptJConfig
+from ft_serving.engine.model import Load
 from ft_serving.engine.plan import RowPlan
 from ft_serving.engine.words import BadWords, StopWords
 
@@ -20,30 +21,38 @@ END = 9
 """The end id of scripted models."""
 
 
-class ScriptedBatch:
-    def __init__(self, model: "ScriptedModel") -> None:
-        self._model = model
-        self._texts: list[tuple[int, ...]] = []
+class ScriptedBlock:
+    """Implements `Block`; a prompt is one piece."""
 
-    def prefill(
-        self, prompts: Sequence[TokenArray], is_wanted: Callable[[int], bool] = lambda _: True
-    ) -> FloatArray:
-        self._texts = [tuple(prompt.tolist()) for prompt in prompts]
-        for row in range(len(prompts)):
-            is_wanted(row)
-        return self._logits()
+    def __init__(self, model: "ScriptedModel", rows: int) -> None:
+        self.rows = rows
+        self.texts: list[tuple[int, ...]] = [()] * rows
+        self._model = model
+
+    def prefill(self, row: int, prompt: TokenArray) -> Iterator[None]:
+        self.texts[row] = tuple(prompt.tolist())
+        yield
 
     def select(self, rows: IndexArray) -> None:
-        self._texts = [self._texts[row] for row in rows]
+        self.texts = [self.texts[row] for row in rows]
+        self.rows = len(rows)
+
+    def logits(self) -> FloatArray:
+        return self._model.logits(self.texts)
+
+
+class ScriptedBatch:
+    """Implements `Batch`."""
+
+    def __init__(self, model: "ScriptedModel", blocks: Sequence[ScriptedBlock]) -> None:
+        self._model = model
+        self._blocks = blocks
 
     def step(self, tokens: TokenArray) -> FloatArray:
-        pairs = zip(self._texts, tokens.tolist(), strict=True)
-        self._texts = [(*text, token) for text, token in pairs]
-        return self._logits()
-
-    def _logits(self) -> FloatArray:
-        self._model.computed.append(list(self._texts))
-        return np.array([self._model.script(text) for text in self._texts], np.float32)
+        left = iter(tokens.tolist())
+        for block in self._blocks:
+            block.texts = [(*text, next(left)) for text in block.texts]
+        return self._model.logits([text for block in self._blocks for text in block.texts])
 
 
 class ScriptedModel:
@@ -51,9 +60,11 @@ class ScriptedModel:
 
     Attributes:
         computed: The texts of all rows, for each step.
+        memory: Tokens that all rows together may grow to.
     """
 
-    def __init__(self, script: Script, vocabulary: int = 10) -> None:
+    def __init__(self, script: Script, vocabulary: int = 10, memory: int = 1_000_000) -> None:
+        self.memory = memory
         self.script = script
         self.computed: list[list[tuple[int, ...]]] = []
         self.config = GptJConfig(
@@ -69,8 +80,21 @@ class ScriptedModel:
             weight_data_type=DType.FP32,
         )
 
-    def new_batch(self, rows: int, capacity: int, longest_prompt: int) -> ScriptedBatch:
-        return ScriptedBatch(self)
+    def free_bytes(self) -> int:
+        return self.memory
+
+    def needed_bytes(self, load: Load) -> int:
+        return load.tokens
+
+    def new_block(self, rows: int, capacity: int) -> ScriptedBlock:
+        return ScriptedBlock(self, rows)
+
+    def new_batch(self, blocks: Sequence[ScriptedBlock]) -> ScriptedBatch:
+        return ScriptedBatch(self, blocks)
+
+    def logits(self, texts: Sequence[tuple[int, ...]]) -> FloatArray:
+        self.computed.append(list(texts))
+        return np.array([self.script(text) for text in texts], np.float32)
 
 
 def row_plan(**parameters: Any) -> RowPlan:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ft_serving.engine import GenerationRequest, GenerationResult, NumpyEngine
+from ft_serving.engine.job import Job
 from tests.engine.ft_files import Shape, random_weights, write_folder
 from tests.engine.scripted import request
 
@@ -69,6 +70,20 @@ def test_requests_get_the_same_bits_in_any_order(engine: NumpyEngine) -> None:
         again = engine.generate([asked[index] for index in order])
         for place, index in enumerate(order):
             assert_same(again[place], merged[index])
+
+
+def test_requests_get_the_same_bits_when_they_join_others_under_way(engine: NumpyEngine) -> None:
+    asked = requests()
+    jobs = [Job(engine.plan(one), lambda _: None, lambda: False) for one in asked]
+    schedule = engine.schedule()
+    for job in jobs:
+        schedule.add([job])
+        for _ in range(3):
+            schedule.turn()
+    while not schedule.is_idle:
+        schedule.turn()
+    for one, job in zip(asked, jobs, strict=True):
+        assert_same(engine.generate([one])[0], job.result())
 
 
 def test_a_row_gets_the_same_bits_beside_up_to_seventy_others(engine: NumpyEngine) -> None:

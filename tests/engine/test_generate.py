@@ -220,12 +220,21 @@ def test_finished_rows_are_not_computed_any_further() -> None:
     assert [len(step) for step in model.computed] == [3, 2, 1]
 
 
-def test_prompts_of_the_same_length_are_neighbours_in_the_batch() -> None:
+def test_requests_whose_prompts_have_one_length_begin_together() -> None:
     model = ScriptedModel(count_up)
-    asked = [request([[1, 2], [3]], 2), request([[4, 5, 6], [7, 8]], 2), request([[9]], 2)]
+    asked = [request([[1]], 2), request([[4, 5, 6], [7, 8]], 2), request([[3], [2]], 2)]
     results = Engine(model).generate(asked)
-    assert model.computed[0] == [(3,), (9,), (1, 2), (7, 8), (4, 5, 6)], "they attend together"
+    assert [(1,), (3,), (2,)] in model.computed, "they attend in one operation"
     assert results[1].output_ids.tolist() == [[[4, 5, 6, 7, 8]], [[7, 8, 9, 9, 9]]]
+
+
+def test_the_rows_of_a_request_begin_together_whatever_their_lengths() -> None:
+    told: list[list[int]] = []
+    Engine(ScriptedModel(count_up)).generate(
+        [request([[1], [1, 2, 3]], 3)],
+        lambda _, partial: told.append(partial.sequence_length[:, 0].tolist()),
+    )
+    assert told == [[4, 4], [5, 5], [6, 6]], "a response a token, of all rows"
 
 
 def test_a_cancelled_request_leaves_the_batch_and_the_others_go_on() -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ft_serving.engine import MemoryLimitError, NumpyEngine, memory, numpy_batch
+from ft_serving.engine import MemoryLimitError, NumpyEngine, memory, numpy_model
 from ft_serving.engine.config import read_config
 from ft_serving.engine.numpy_model import NumpyModel
 from ft_serving.engine.weights import open_weights
 from ft_serving.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
 from stacks.sections import Dimensions
 from stacks.sizing import Load, cpu_memory
+from tests.engine.blocks import prefilled
 from tests.engine.ft_files import Shape, random_weights, write_folder
 from tests.engine.scripted import request
 
@@ -49,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_a_stack_gives_its_server_suffices_for_its_load_and_for_no_more(
-    model: NumpyModel, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dimensions = Dimensions(
         hidden_size=SHAPE.hidden,
@@ -60,19 +61,22 @@ def test_what_a_stack_gives_its_server_suffices_for_its_load_and_for_no_more(
         max_sequence_length=512,
     )
     given = cpu_memory(dimensions, Load(batch=8, input_length=256, output_length=64)).total
-    monkeypatch.setattr(numpy_batch, "memory_limit", lambda: given)
-    model.new_batch(8, 320, 256)
-    for rows, capacity, prompt in ((9, 320, 256), (8, 321, 256), (8, 320, 257)):
-        with pytest.raises(MemoryLimitError, match=f"^{rows} rows of {capacity} tokens need"):
-            model.new_batch(rows, capacity, prompt)
+    monkeypatch.setattr(numpy_model, "memory_limit", lambda: given)
+    engine = NumpyEngine.open(folder, 1)
+    engine.plan(request([[1] * 256] * 8, 64))
+    for rows, prompt, output in ((9, 256, 64), (8, 256, 65), (8, 257, 63)):
+        with pytest.raises(
+            MemoryLimitError, match=f"^{rows} rows of {prompt + output} tokens need"
+        ):
+            engine.plan(request([[1] * prompt] * rows, output))
 
 
 def test_the_logits_of_many_beams_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = NumpyEngine.open(folder, 1)
-    monkeypatch.setattr(numpy_batch, "memory_limit", lambda: ENGINE_BASE_BYTES + (64 << 20))
-    engine.validate(request([[1]] * 1024, 1))
+    monkeypatch.setattr(numpy_model, "memory_limit", lambda: ENGINE_BASE_BYTES + (64 << 20))
+    engine.plan(request([[1]] * 1024, 1))
     with pytest.raises(MemoryLimitError, match="65536 rows of 2 tokens"):
-        engine.validate(request([[1]] * 1024, 1, beam_width=64))
+        engine.plan(request([[1]] * 1024, 1, beam_width=64))
 
 
 @pytest.mark.parametrize(("rows", "prompt"), [(2, 700), (300, 4)], ids=["long", "wide"])
@@ -80,7 +84,7 @@ def test_no_more_is_taken_than_what_is_reckoned_with(
     model: NumpyModel, rows: int, prompt: int
 ) -> None:
     needed = cache_bytes(
-        layers=SHAPE.layers, hidden=SHAPE.hidden, rows=rows, tokens=prompt + 1
+        layers=SHAPE.layers, hidden=SHAPE.hidden, tokens=rows * (prompt + 1)
     ) + workspace_bytes(
         hidden=SHAPE.hidden,
         inner=SHAPE.inner,
@@ -91,10 +95,10 @@ def test_no_more_is_taken_than_what_is_reckoned_with(
     )
     prompts = np.random.default_rng(0).integers(3, 211, (rows, prompt)).astype(np.uint32)
     tracemalloc.start()
-    batch = model.new_batch(rows, prompt + 1, prompt)
-    batch.prefill(list(prompts))
-    batch.select(np.arange(rows)[::-1])
-    batch.step(prompts[:, 0])
+    block = prefilled(model, list(prompts), prompt + 1)
+    block.logits()
+    block.select(np.arange(rows)[::-1])
+    model.new_batch([block]).step(prompts[:, 0])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak <= 1.1 * needed, f"{peak} bytes were taken, {needed} reckoned with"

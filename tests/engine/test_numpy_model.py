@@ -8,6 +8,7 @@ from ft_serving.engine.arrays import FloatArray, TokenArray
 from ft_serving.engine.config import read_config
 from ft_serving.engine.numpy_model import NumpyModel
 from ft_serving.engine.weights import open_weights
+from tests.engine.blocks import prefilled
 from tests.engine.ft_files import Shape, random_weights, rounded, write_folder
 from tests.oracles import gptj
 
@@ -27,8 +28,8 @@ def open_model(folder: Path, tensor_parallel: int = 1, **options: float) -> Nump
 
 def logits_of(model: NumpyModel, text: TokenArray, prompt: int) -> FloatArray:
     """Logits behind the prompt and behind each further token."""
-    batch = model.new_batch(1, len(text), prompt)
-    rows = [batch.prefill([text[:prompt]])]
+    block = prefilled(model, [text[:prompt]], len(text))
+    rows, batch = [block.logits()], model.new_batch([block])
     rows += [batch.step(text[place : place + 1]) for place in range(prompt, len(text))]
     return np.concatenate(rows)
 
@@ -90,22 +91,20 @@ def test_prompts_longer_than_a_block_of_queries_attend_to_all_before(
 
 def test_positions_beyond_the_first_table_of_rotations_are_right(model: NumpyModel) -> None:
     text = tokens(2060)
-    batch = model.new_batch(1, 2060, 2060)
-    batch.prefill([text[:2040]])
+    batch = model.new_batch([prefilled(model, [text[:2040]], 2060)])
     for place in range(2040, 2059):
         batch.step(text[place : place + 1])
-    expected = model.new_batch(1, 2060, 2060).prefill([text])
+    expected = prefilled(model, [text], 2060).logits()
     np.testing.assert_allclose(batch.step(text[2059:]), expected, rtol=0, atol=1e-4)
 
 
 def test_selected_rows_go_on_from_their_own_past(model: NumpyModel) -> None:
     texts = [tokens(5, seed) for seed in range(3)]
-    batch = model.new_batch(4, 10, 5)
-    batch.prefill(texts)
-    batch.select(np.array([2, 0, 2, 0]))
-    found = batch.step(np.array([7, 8, 9, 10], np.uint32))
-    batch.select(np.array([1, 2]))
-    found_later = batch.step(np.array([11, 12], np.uint32))
+    block = prefilled(model, texts, 10, rows=4)
+    block.select(np.array([2, 0, 2, 0]))
+    found = model.new_batch([block]).step(np.array([7, 8, 9, 10], np.uint32))
+    block.select(np.array([1, 2]))
+    found_later = model.new_batch([block]).step(np.array([11, 12], np.uint32))
     continued = [(2, [7]), (0, [8]), (2, [9]), (0, [10])]
     for row, (source, following) in enumerate(continued):
         alone = logits_of(model, np.append(texts[source], following).astype(np.uint32), 5)
@@ -117,27 +116,37 @@ def test_selected_rows_go_on_from_their_own_past(model: NumpyModel) -> None:
 
 def test_equal_prompts_are_computed_once_and_go_their_own_ways(model: NumpyModel) -> None:
     texts = [tokens(5, seed) for seed in (1, 2, 1)]
-    batch = model.new_batch(3, 6, 5)
-    behind_prompt = batch.prefill(texts).copy()
+    block = prefilled(model, texts, 6)
+    behind_prompt = block.logits()
     following = np.array([7, 8, 9], np.uint32)
-    step = batch.step(following)
+    step = model.new_batch([block]).step(following)
     for row, text in enumerate(texts):
         alone = logits_of(model, np.append(text, following[row]).astype(np.uint32), 5)
         np.testing.assert_array_equal(behind_prompt[row], alone[0])
         np.testing.assert_array_equal(step[row], alone[1])
 
 
-def test_a_row_that_is_no_longer_wanted_is_left_within_its_layers(model: NumpyModel) -> None:
-    texts = [tokens(5, seed) for seed in (1, 1, 2)]
-    batch = model.new_batch(3, 6, 5)
-    asked: list[int] = []
+def test_blocks_of_different_lengths_are_computed_together_as_if_alone(model: NumpyModel) -> None:
+    texts = [tokens(length, length) for length in (5, 9, 3)]
+    blocks = [prefilled(model, [text[:-2]], len(text)) for text in texts]
+    batch = model.new_batch(blocks)
+    found = [batch.step(np.array([text[place] for text in texts])) for place in (-2, -1)]
+    for row, text in enumerate(texts):
+        alone = logits_of(model, text, len(text) - 2)
+        np.testing.assert_array_equal([step[row] for step in found], alone[1:])
 
-    def is_wanted(row: int) -> bool:
-        asked.append(row)
-        return row > 0 or asked.count(0) < SHAPE.layers
 
-    found = batch.prefill(texts, is_wanted)
-    assert asked == [row for row in range(3) for _ in range(SHAPE.layers)]
+def test_a_prompt_is_computed_in_pieces_and_one_left_half_way_harms_no_other(
+    model: NumpyModel,
+) -> None:
+    texts = [tokens(300, seed) for seed in (1, 1, 2)]
+    block = model.new_block(3, 301)
+    pieces = block.prefill(0, texts[0])
+    for _ in range(3):
+        next(pieces)
+    counts = [sum(1 for _ in block.prefill(row, texts[row])) for row in (1, 2)]
+    # A layer has four products, and attention to 256 tokens at once.
+    assert counts == [SHAPE.layers * (4 + 2)] * 2, "an equal prompt has its own right"
+    block.select(np.array([1, 2]))
     for row in (1, 2):
-        alone = logits_of(model, texts[row], 5)
-        np.testing.assert_array_equal(found[row], alone[0], "an equal prompt has its own right")
+        np.testing.assert_array_equal(block.logits()[row - 1], logits_of(model, texts[row], 300)[0])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ft_serving.engine import Engine, GenerationRequest, MemoryLimitError, NumpyEngine, RequestError
+from ft_serving.lengths import LengthLimits
 from tests.engine.ft_files import Shape, random_weights, write_folder
 from tests.engine.scripted import ScriptedModel, count_up, request
 
@@ -25,7 +26,7 @@ FLOATS = (
 
 def refusal(asked: GenerationRequest) -> str:
     with pytest.raises(RequestError) as caught:
-        ENGINE.validate(asked)
+        ENGINE.plan(asked)
     with pytest.raises(RequestError):
         ENGINE.generate([request([[1]], 2), asked])
     return str(caught.value)
@@ -36,7 +37,7 @@ def with_tensor(name: str, value: np.ndarray) -> GenerationRequest:
 
 
 def test_a_right_request_is_not_refused() -> None:
-    ENGINE.validate(request([[1, 2], [3]], [4, 5], runtime_top_k=4, random_seed=2**63))
+    ENGINE.plan(request([[1, 2], [3]], [4, 5], runtime_top_k=4, random_seed=2**63))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_padding_may_be_any_token() -> None:
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1), (2,), (2, 1)])
 def test_a_value_a_row_may_come_in_any_of_tritons_shapes(shape: tuple[int, ...]) -> None:
-    ENGINE.validate(with_tensor("temperature", np.ones(shape, np.float32)))
+    ENGINE.plan(with_tensor("temperature", np.ones(shape, np.float32)))
 
 
 def test_a_text_too_long_for_the_memory_is_refused_before_it_starts(
@@ -132,11 +133,57 @@ def test_a_text_too_long_for_the_memory_is_refused_before_it_starts(
     engine = NumpyEngine.open(folder, 1)
     huge = request([[1]], 2_000_000_000)
     with pytest.raises(MemoryLimitError, match=r"of 2000000001 tokens need \d+\.\d GiB"):
-        engine.validate(huge)
+        engine.plan(huge)
     with pytest.raises(
         MemoryLimitError, match="ask for fewer rows or a smaller request_output_len"
     ):
         engine.generate([huge])
     wide = request([[1]] * 1024, 2_000_000, beam_width=64)
     with pytest.raises(MemoryLimitError, match="65536 rows"):
-        engine.validate(wide)
+        engine.plan(wide)
+
+
+LIMITED = Engine(
+    ScriptedModel(count_up),
+    LengthLimits(context_length=12, input_length=8, output_length=6),
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (request([[1] * 9], 1), "input_ids: a prompt of 9 tokens is longer than the 8 that this"),
+        (request([[1]], 7), "request_output_len: an answer of 7 tokens is longer than the 6 that"),
+        (
+            request([[1] * 7, [2]], [6, 1]),
+            "an answer of 6 are longer than the 12 that the model can see (n_positions) (row 0)",
+        ),
+        (
+            GenerationRequest(
+                input_ids=np.zeros((1, 9), np.uint32),
+                input_lengths=np.array([1]),
+                request_output_len=np.array([1]),
+            ),
+            "input_ids: a prompt of 9 tokens is longer than the 8",
+        ),
+    ],
+    ids=["prompt", "answer", "both", "padding"],
+)
+def test_what_exceeds_the_models_or_the_services_lengths_is_refused_with_the_numbers(
+    asked: GenerationRequest, message: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        LIMITED.plan(asked)
+    assert message in str(caught.value)
+
+
+def test_lengths_may_be_reached() -> None:
+    LIMITED.plan(request([[1] * 8], 4))
+    LIMITED.plan(request([[1] * 6], 6))
+
+
+def test_a_prompt_that_leaves_no_room_for_an_answer_is_refused() -> None:
+    engine = Engine(ScriptedModel(count_up), LengthLimits(context_length=12))
+    engine.plan(request([[1] * 11], 1))
+    with pytest.raises(RequestError, match="leaves no room for an answer in the 12"):
+        engine.plan(request([[1] * 12], 1))

@@ -19,7 +19,7 @@ _ASIDE = re.compile(
 )
 _NAME = re.compile(r"[a-zA-Z_:][\w:]*")
 
-TRITON = "nv_"
+TRITON = ("nv_", "ft_")
 GPU = "nv_gpu_"
 KNATIVE = "kn_"
 KUBELET = "kubelet_"

@@ -35,7 +35,7 @@ def test_metrics_are_told_from_all_else_in_an_expression() -> None:
 
 def test_every_metric_is_of_a_known_source() -> None:
     unknown = metrics() - OF_KUBE_STATE_METRICS - OF_PROMETHEUS
-    assert {name for name in unknown if not name.startswith((TRITON, KNATIVE, KUBELET))} == set()
+    assert {name for name in unknown if not name.startswith((*TRITON, KNATIVE, KUBELET))} == set()
     assert not OF_KUBE_STATE_METRICS - metrics(), "what nothing names is not to be listed"
 
 

@@ -85,11 +85,11 @@ def shared_memory(server: Served) -> list[Path]:
     return [Path(path) for path in mapped if "/shm/triton" in path]
 
 
-def ask_later(server: Served, output_len: int) -> tuple[threading.Thread, list[Any]]:
-    """Ask for a long text in a thread; wait until it is under way."""
+def ask_later(server: Served) -> tuple[threading.Thread, list[Any]]:
+    """Ask for long texts in a thread; wait until they are under way."""
     answers: list[Any] = []
     thread = threading.Thread(
-        target=lambda: answers.append(ask_grpc(server.grpc, endless(output_len)))
+        target=lambda: answers.append(ask_grpc(server.grpc, endless(rows=40)))
     )
     thread.start()
     time.sleep(0.5)
@@ -153,7 +153,7 @@ def test_requests_under_way_are_finished_before_it_ends(
     storage: Path, number: signal.Signals
 ) -> None:
     with served(storage, only_release(storage)) as server:
-        thread, answers = ask_later(server, 3000)
+        thread, answers = ask_later(server)
         server.process.send_signal(number)
         with pytest.raises(OSError):
             while True:
@@ -164,7 +164,7 @@ def test_requests_under_way_are_finished_before_it_ends(
         assert server.process.stdout.read() == ""
         assert server.errors.read_text() == ""
     assert Storage(storage).users(only_release(storage)) == []
-    assert answers[0]["sequence_length"].tolist() == [[3006]]
+    assert answers[0]["sequence_length"].tolist() == [[506]] * 40
 
 
 @pytest.mark.slow
@@ -173,13 +173,13 @@ def test_a_connection_that_a_client_keeps_open_does_not_keep_it_up(storage: Path
         with closing(http.client.HTTPConnection(server.http, timeout=10)) as kept:
             kept.request("GET", "/v2/health/ready")
             kept.getresponse().read()
-            thread, answers = ask_later(server, 3000)
+            thread, answers = ask_later(server)
             shared = shared_memory(server)
             assert shared
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(30) == 0, "Triton itself would wait for a minute, and fail"
             thread.join(10)
-        assert answers[0]["sequence_length"].tolist() == [[3006]]
+        assert answers[0]["sequence_length"].tolist() == [[506]] * 40
         assert server.errors.read_text() == ""
     assert not any(file.exists() for file in shared)
 
@@ -188,8 +188,7 @@ def test_a_connection_that_a_client_keeps_open_does_not_keep_it_up(storage: Path
 def test_told_twice_it_ends_at_once(storage: Path) -> None:
     with served(storage, only_release(storage)) as server:
         with tritonclient.grpc.InferenceServerClient(server.grpc) as client:
-            # Would take minutes.
-            long = inputs(tritonclient.grpc, endless(50_000), UNSIGNED)
+            long = inputs(tritonclient.grpc, endless(rows=400), UNSIGNED)
             client.async_infer(MODEL, long, lambda result, error: None)
             time.sleep(0.5)
             family = server.process.children(recursive=True)
@@ -254,11 +253,12 @@ def test_damaged_weights_are_not_loaded_by_triton_either(storage: Path) -> None:
 def test_what_shared_memory_has_no_room_for_is_an_error(storage: Path) -> None:
     mount = 'mount -t tmpfs -o size=12m tmpfs /dev/shm && exec "$@"'
     wrapper = ["unshare", "--mount", "--map-root-user", "sh", "-c", mount, "sh"]
-    rows = 400
+    rows = 1000
     large = {
-        "input_ids": np.ones((rows, 5000)),
+        "input_ids": np.ones((rows, 1)),
         "input_lengths": np.ones((rows, 1)),
         "request_output_len": np.ones((rows, 1)),
+        "bad_words_list": np.ones((rows, 2, 1500)),
     }
     with served(storage, only_release(storage), wrapper) as server:
         for ask, address in ((ask_http, server.http), (ask_grpc, server.grpc)):

@@ -37,6 +37,7 @@ def _architecture(dimensions: Dimensions) -> Architecture:
         rotary=16,
         start_id=1,
         end_id=1,
+        context=dimensions.max_sequence_length,
     )
 
 

@@ -64,7 +64,7 @@ def test_every_option_reaches_the_release(model: Path, volume: Path) -> None:
     done = ft_serving(
         *("prepare", "--repository", model, "--storage", volume, "--dtype", "fp32"),
         *("--compute-dtype", "fp16", "--tensor-parallel", 4, "--pipeline-parallel", 2),
-        "--streaming",
+        *("--streaming", "--input-length", 1000, "--output-length", 500),
     )
     folder = Path(done.stdout.strip())
     pbtxt = (folder / "fastertransformer/config.pbtxt").read_text()
@@ -73,6 +73,9 @@ def test_every_option_reaches_the_release(model: Path, volume: Path) -> None:
         'key: "tensor_para_size" value { string_value: "4" }',
         'key: "pipeline_para_size" value { string_value: "2" }',
         "decoupled: true",
+        'key: "context_length" value { string_value: "2048" }',
+        'key: "input_length" value { string_value: "1000" }',
+        'key: "output_length" value { string_value: "500" }',
     ):
         assert setting in pbtxt
     assert "weight_data_type = fp32" in (folder / "fastertransformer/1/config.ini").read_text()

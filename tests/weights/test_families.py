@@ -38,6 +38,7 @@ def test_the_published_gpt_j_6b_is_understood() -> None:
         rotary=64,
         start_id=50256,
         end_id=50256,
+        context=2048,
     )
 
 
@@ -53,6 +54,11 @@ def test_an_absent_rotary_dimension_is_that_of_transformers() -> None:
     config = {key: value for key, value in CONFIG.items() if key != "rotary_dim"}
     config |= {"n_embd": 256}
     assert read_architecture(json.dumps(config).encode())[1].rotary == 64
+
+
+def test_the_context_is_config_jsons_or_that_of_transformers() -> None:
+    assert read(n_positions=512).context == 512
+    assert read().context == 2048
 
 
 def test_the_first_of_several_end_tokens_counts() -> None:
@@ -77,6 +83,7 @@ def test_the_first_of_several_end_tokens_counts() -> None:
         ({"activation_function": "relu"}, "FasterTransformer computes gelu_new or"),
         ({"eos_token_id": 96}, "eos_token_id: must be a token id below the vocabulary's size 96"),
         ({"eos_token_id": []}, "eos_token_id: must be a token id"),
+        ({"n_positions": 0}, "n_positions: must be an integer of at least 1; got 0"),
         ({"n_inner": -1}, "n_inner: must be an integer of at least 1; got -1"),
     ],
 )

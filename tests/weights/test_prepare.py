@@ -115,7 +115,13 @@ def test_a_changed_checkpoint_is_another_release(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"streaming": True}, {"pipeline_parallel": 2}, {"compute_dtype": DType.FP32}]
+    "change",
+    [
+        {"streaming": True},
+        {"pipeline_parallel": 2},
+        {"compute_dtype": DType.FP32},
+        {"input_length": 16},
+    ],
 )
 def test_releases_with_the_same_weights_share_their_files(
     world: World, change: dict[str, Any]
@@ -148,6 +154,25 @@ def test_both_parallel_sizes_are_checked_before_anything_is_written(world: World
     message = world.refused(PlanError, tensor_parallel=3, pipeline_parallel=5)
     assert "use 1, 2 or 4" in message
     assert "use 1 or 2" in message
+
+
+@pytest.mark.parametrize(
+    ("lengths", "given"),
+    [
+        ({"input_length": 1024, "output_length": 1025}, "input length 1024 and output length 1025"),
+        ({"input_length": 2048}, "input length 2048"),
+        ({"output_length": 2048}, "output length 2048"),
+    ],
+)
+def test_lengths_must_fit_the_models_context(
+    world: World, lengths: dict[str, int], given: str
+) -> None:
+    message = world.refused(PlanError, **lengths)
+    assert message == (
+        "prompts and answers together must fit the model's context of 2048 tokens (n_positions); "
+        f"got {given}"
+    )
+    world.prepare(input_length=1024, output_length=1024)
 
 
 def test_a_pipeline_size_is_checked_for_shared_weights_too(world: World) -> None:

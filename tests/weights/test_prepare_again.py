@@ -121,7 +121,7 @@ def test_a_damaged_release_in_use_is_not_touched(world: World) -> None:
     [
         lambda text: text[: len(text) // 2],
         lambda text: "[]",
-        lambda text: text.replace('"manifest_version": 1', '"manifest_version": 0'),
+        lambda text: text.replace('"manifest_version": 2', '"manifest_version": 1'),
         lambda text: text.replace('"tensor_parallel": 2', '"tensor_parallel": 1'),
         lambda text: text.replace('"dtype": "fp16"', '"dtype": "fp8"'),
         lambda text: text.replace("fastertransformer/config.pbtxt", "../../config.pbtxt"),

@@ -31,6 +31,7 @@ class Architecture:
         rotary: Leading values of each head that get the rotary position embedding.
         start_id: Token that begins a text.
         end_id: Token that ends a text.
+        context: Tokens of prompt and answer together that it was trained on.
     """
 
     heads: int
@@ -41,6 +42,7 @@ class Architecture:
     rotary: int
     start_id: int
     end_id: int
+    context: int
 
     @property
     def hidden(self) -> int:
@@ -62,6 +64,20 @@ class Architecture:
                 f"got {pipeline_parallel}; use {_any_of(_divisors(self.layers))}"
             )
         return problems
+
+    def length_problems(self, input_length: int | None, output_length: int | None) -> list[str]:
+        """Say whether the longest prompt and the longest answer exceed the model's context."""
+        # One token, where the other length is not limited.
+        longest = (input_length or 1) + (output_length or 1)
+        if longest <= self.context:
+            return []
+        given = [
+            f"{name} {length}"
+            for name, length in (("input length", input_length), ("output length", output_length))
+            if length is not None
+        ]
+        rule = f"must fit the model's context of {self.context} tokens (n_positions)"
+        return [f"prompts and answers together {rule}; got {' and '.join(given)}"]
 
 
 class Split(Enum):

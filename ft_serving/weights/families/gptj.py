@@ -44,6 +44,7 @@ def _read_config(config: ConfigReader) -> Architecture:
         rotary=rotary,
         start_id=config.token("bos_token_id", default=50256, vocabulary=vocabulary),
         end_id=config.token("eos_token_id", default=50256, vocabulary=vocabulary),
+        context=config.integer("n_positions", default=2048),
     )
 
 

@@ -1,0 +1,80 @@
+"""How long prompts and answers of a served model may be.
+
+One record for all who state the limits (config.pbtxt), apply them (the engine for CPUs) and tell
+them before anything is sent (the client). NVIDIA's backend ignores the parameters and computes
+whatever it gets.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Self
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LengthLimits:
+    """The most tokens of a row of a request; each None where nothing is said.
+
+    Attributes:
+        context_length: Prompt and answer together: the positions that the model was trained on
+            (`n_positions` of its config.json).
+        input_length: The prompt: what the server's memory is sized for (`serving.inputLength`).
+        output_length: The answer (`serving.outputLength`).
+    """
+
+    context_length: int | None = None
+    input_length: int | None = None
+    output_length: int | None = None
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, str]) -> Self:
+        """Read the parameters of a config.pbtxt; those that it lacks are no limit.
+
+        Raises:
+            ValueError: One is no whole number of at least 1; all of them are named.
+        """
+        given = {
+            field.name: parameters[field.name] for field in fields(cls) if field.name in parameters
+        }
+        problems = [
+            f"parameter {name}: must be a whole number of at least 1, got {text!r}"
+            for name, text in given.items()
+            if not (text.isdecimal() and int(text))
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return cls(**{name: int(text) for name, text in given.items()})
+
+    def to_parameters(self) -> dict[str, str]:
+        """Return what `from_parameters` reads."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: str(value) for name, value in values.items() if value is not None}
+
+    def prompt_problem(self, prompt: int) -> str | None:
+        """Say by how much a prompt of so many tokens is too long for any answer, or None."""
+        if self.input_length is not None and prompt > self.input_length:
+            return (
+                f"a prompt of {prompt} tokens is longer than the {self.input_length} that this "
+                "service takes (serving.inputLength)"
+            )
+        if self.context_length is not None and prompt >= self.context_length:
+            return (
+                f"a prompt of {prompt} tokens leaves no room for an answer in the "
+                f"{self.context_length} that the model can see (n_positions)"
+            )
+        return None
+
+    def problem(self, prompt: int, output: int) -> str | None:
+        """Say what is too long about a prompt and an answer of so many tokens, or None."""
+        if too_long := self.prompt_problem(prompt):
+            return too_long
+        if self.output_length is not None and output > self.output_length:
+            return (
+                f"an answer of {output} tokens is longer than the {self.output_length} that this "
+                "service gives (serving.outputLength)"
+            )
+        if self.context_length is not None and prompt + output > self.context_length:
+            return (
+                f"a prompt of {prompt} tokens and an answer of {output} are longer than the "
+                f"{self.context_length} that the model can see (n_positions)"
+            )
+        return None
