@@ -43,8 +43,8 @@ ROOMY = {
 }
 """For the changes of a stack that has GPUs: its own need not hold them."""
 
-ELSEWHERE = "--(repository|revision|storage|drop-source)"
-"""Options of the Job that say where it reads and writes, and not what."""
+LEFT_OUT = "--(repository|revision|storage|drop-source|input-length|output-length)"
+"""Options of the Job that say where it reads and writes, and lengths that the small model lacks."""
 
 WEIGHTS = "fastertransformer/1"
 
@@ -74,7 +74,7 @@ def test_resources_release_and_triton_s_configuration_agree(
     server, job = container("InferenceService", chosen), container("ModelDownload", chosen)
     options = dict(it.removeprefix("--").partition("=")[::2] for it in job["args"][1:])
     told = prepared(
-        tuple(it for it in job["args"] if not re.match(ELSEWHERE, it)),
+        tuple(it for it in job["args"] if not re.match(LEFT_OUT, it)),
         tmp_path_factory.getbasetemp() / "parallelism",
     )
     [served_from] = [it.removeprefix("--model-repository=") for it in server["args"]]
@@ -89,7 +89,11 @@ def test_resources_release_and_triton_s_configuration_agree(
     assert told.parameters["data_type"] == options["compute-dtype"]
     assert told.config.model_transaction_policy.decoupled is chosen.serving.streaming
     whole = dataclasses.replace(
-        told.spec, repository=options["repository"], revision=options["revision"]
+        told.spec,
+        repository=options["repository"],
+        revision=options["revision"],
+        input_length=int(options["input-length"]),
+        output_length=int(options["output-length"]),
     )
     assert whole == chosen.release
     assert served_from == f"{options['storage']}/triton-model-store/{whole.name}"
