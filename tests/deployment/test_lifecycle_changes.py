@@ -116,7 +116,7 @@ TABLE: list[tuple[dict[str, Any], Changes]] = [
     ({"resources.memory": "1Gi"}, serve(*(container(f"{it}.memory") for it in LIMITS))),
     ({"model.dtype": "fp16", "model.computeDtype": "fp32"}, release(4)),
     ({"gpu.tensorParallel": 2}, release(6)),
-    ({"serving.streaming": True}, release(9)),
+    ({"serving.streaming": True}, release(11)),
     ({"model.revision": "f" * 40}, release(2, "spec.template.spec.containers[0].args[4]")),
     (
         {"storage.keepReleases": 3},
