@@ -156,6 +156,7 @@ class DockerProvider(provider.Provider):
         context = build.get("context", ".")
         dockerfile = build.get("dockerfile", f"{context}/Dockerfile")
         with _configuration(registry) as configuration:
+            await self._require_daemon()
             await self._docker(
                 "build",
                 *("--tag", name, "--file", dockerfile),
@@ -179,6 +180,20 @@ class DockerProvider(provider.Provider):
             "repoDigest": f"{repository['repository']}@{digest}",
         }
         return {key: PropertyValue(value) for key, value in outputs.items()} | given
+
+    async def _require_daemon(self) -> None:
+        """Check that the daemon answers, because a build's own message names no remedy.
+
+        Raises:
+            DockerError: No daemon answers.
+        """
+        try:
+            await self._docker("version", configuration=None)
+        except DockerError as exc:
+            where = os.environ.get("DOCKER_HOST", "its default address")
+            raise DockerError(
+                f"No Docker daemon answers at {where}: start it, or set DOCKER_HOST. {exc}"
+            ) from exc
 
     async def _docker(
         self,

@@ -261,7 +261,7 @@ def test_a_daemon_that_does_not_answer_is_told(tmp_path: Path, repository: str) 
     write_context(stack)
     report = stack.up(program(named(repository)))
     assert not report.succeeded
-    assert "Cannot connect to the Docker daemon at unix:///nowhere/docker.sock" in report.messages
+    assert "No Docker daemon answers at unix:///nowhere/docker.sock" in report.messages
 
 
 def test_an_interrupt_ends_a_build(stack: Stack, repository: str, context: None) -> None:
