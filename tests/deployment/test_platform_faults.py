@@ -109,10 +109,10 @@ def test_an_up_outlives_thirty_seconds_without_the_api_server(
             watched.wait_for_recovery()
             time.sleep(API_SERVER_DOWN_SECONDS)
             watched.wait_for_recovery()
+            assert up.is_alive(), "otherwise the API server was away for nobody"
         up.join(200)
     (report,) = reports
     assert report.succeeded, report.messages
-    assert "unreachable" in report.messages, "otherwise the API server was away for nobody"
 
 
 def jobs(cluster: Namespace) -> set[str]:
