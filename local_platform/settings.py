@@ -16,13 +16,13 @@ RUNTIME = Path("/run/ft-serving")
 
 DATA_NAMES = frozenset({
     "bin", "certificates", "configuration", "containerd", "demo", "docker", "env", "etcd",
-    "kubeconfig", "kubeconfigs", "kubelet", "kubelet-plugins", "log", "passphrase", "pulumi",
-    "registry", "stacks", "volumes",
+    "kubeconfig", "kubeconfigs", "kubelet", "kubelet-plugins", "log", "made-folders", "passphrase",
+    "pulumi", "registry", "stacks", "volumes",
 })  # fmt: skip
 """What the platform makes in `DATA`; what else lies there is someone else's and never deleted."""
 
 RUNTIME_NAMES = frozenset({
-    "cni", "containerd", "docker", "docker.sock", "host-network", "made-folders", "resolv.conf",
+    "cni", "containerd", "docker", "docker.sock", "host-network", "resolv.conf",
     "services", "slirp4netns.sock",
 })  # fmt: skip
 """What the platform makes in `RUNTIME`, likewise."""

@@ -23,8 +23,9 @@ HOST_NETWORK = RUNTIME / "host-network"
 """Inside the node: a handle to the machine's own network namespace, for the uplink alone."""
 
 RESOLV_CONF = RUNTIME / "resolv.conf"
-MADE_FOLDERS = RUNTIME / "made-folders"
-"""Lists those of the fixed folders that the machine lacked: `stop` removes no other."""
+MADE_FOLDERS = DATA / "made-folders"
+"""Lists those of the fixed folders that the machine lacked: `stop` removes no other. It outlives a
+reboot, as the folders do."""
 
 BUILD_NETWORK = "172.30.0.0/24"
 """Docker's bridge, for builds alone."""
@@ -162,6 +163,7 @@ def stop(patience: float = 20.0) -> None:
     for folder in _made_folders():
         if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
+    MADE_FOLDERS.unlink(missing_ok=True)
 
 
 def _made_folders() -> list[Path]:

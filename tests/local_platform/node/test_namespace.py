@@ -14,7 +14,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(namespace, "find", lambda: None)
     monkeypatch.setattr(namespace, "RUNTIME", tmp_path / "run")
     monkeypatch.setattr(namespace, "SERVICES", tmp_path / "run" / "services")
-    monkeypatch.setattr(namespace, "MADE_FOLDERS", tmp_path / "run" / "made-folders")
+    monkeypatch.setattr(namespace, "MADE_FOLDERS", tmp_path / "made-folders")
     monkeypatch.setattr(namespace, "RESOLV_CONF", tmp_path / "run" / "resolv.conf")
     monkeypatch.setattr(
         namespace, "_OWN_FOLDERS", {tmp_path / "lib" / "kubelet": tmp_path / "data" / "kubelet"}
@@ -45,7 +45,7 @@ def test_a_new_node_finds_its_services_and_nothing_else_of_the_one_before(machin
     namespace._prepare_folders()
 
     left = {path.name for path in run.iterdir()}
-    assert left == {"services", "resolv.conf", "made-folders", "their.sock"}
+    assert left == {"services", "resolv.conf", "their.sock"}
     assert (run / "services" / "etcd" / "run").exists()
     assert (run / "resolv.conf").read_text() == "nameserver 10.0.2.3\n"
     assert (machine / "lib" / "kubelet").is_dir()
