@@ -54,10 +54,6 @@ class Stack:
         """`pulumi destroy`."""
         return self._cli.report(self.folder, "destroy", "--yes", "--skip-preview")
 
-    def configure(self, name: str, value: str) -> None:
-        """Sets a value of the stack's configuration."""
-        self._cli.ask(self.folder, "config", "set", name, value)
-
     def state(self) -> str:
         """The state as it is stored: JSON, secrets encrypted."""
         return self._cli.state(NAME, NAME)
