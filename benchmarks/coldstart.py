@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.wakeup import STAGES, Observer
-from ft_serving.terminal import standard_output
+from ft_serving.core.terminal import standard_output
 from local_platform.api import Kinds, local_client
 from local_platform.settings import CONTAINERD_SOCKET, KUBECONFIG
 from tests.deployment.program import Deployment, platform_settings

@@ -31,15 +31,16 @@ from pathlib import Path
 import psutil
 
 from benchmarks.synthetic import GPT_J_6B, write_checkpoint
-from ft_serving.dtypes import DType
-from ft_serving.hub.client import Hub
-from ft_serving.hub.download import download
-from ft_serving.progress import Progress, format_bytes
-from ft_serving.terminal import standard_output
+from ft_serving.core.dtypes import DType
+from ft_serving.core.hub.client import Hub
+from ft_serving.core.hub.download import download
+from ft_serving.core.progress import Progress
+from ft_serving.core.storage import Storage
+from ft_serving.core.terminal import standard_output
+from ft_serving.core.units import format_bytes
+from ft_serving.core.verify import file_sha256
 from ft_serving.weights.prepare import Outcome, Settings, prepare
 from ft_serving.weights.source import LocalSource
-from ft_serving.weights.storage import Storage
-from ft_serving.weights.verify import file_sha256
 from local_platform.hub.server import HubServer
 
 SETTINGS = Settings(

@@ -32,13 +32,13 @@ import numpy as np  # noqa: E402
 from benchmarks.synthetic import write_checkpoint  # noqa: E402
 from ft_serving.client.client import GenerationClient  # noqa: E402
 from ft_serving.client.measure import measure  # noqa: E402
-from ft_serving.dtypes import DType  # noqa: E402
-from ft_serving.engine import GenerationRequest, NumpyEngine  # noqa: E402
-from ft_serving.progress import Progress  # noqa: E402
-from ft_serving.terminal import standard_output  # noqa: E402
+from ft_serving.core.dtypes import DType  # noqa: E402
+from ft_serving.core.progress import Progress  # noqa: E402
+from ft_serving.core.storage import Storage  # noqa: E402
+from ft_serving.core.terminal import standard_output  # noqa: E402
+from ft_serving.server.engine import GenerationRequest, NumpyEngine  # noqa: E402
 from ft_serving.weights.prepare import Prepared, Settings, prepare  # noqa: E402
 from ft_serving.weights.source import LocalSource  # noqa: E402
-from ft_serving.weights.storage import Storage  # noqa: E402
 from tests.serving import NEVER_GENERATED, TINY_GPTJ, served  # noqa: E402
 
 GPT_J_125M: dict[str, Any] = {

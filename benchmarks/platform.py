@@ -27,8 +27,8 @@ from pathlib import Path
 
 import psutil
 
-from ft_serving.progress import format_bytes, format_duration
-from ft_serving.terminal import standard_output
+from ft_serving.core.terminal import standard_output
+from ft_serving.core.units import format_bytes, format_duration
 from local_platform.settings import DATA, cache
 from local_platform.toolchain import KUBERNETES_PLUGIN, BuildRecord, Toolchain, find
 from local_platform.toolchain.build import disk_usage

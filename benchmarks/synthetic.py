@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from ft_serving.weights.families import read_architecture
-from ft_serving.weights.families.base import Architecture, Family
+from ft_serving.core.families import read_architecture
+from ft_serving.core.families.base import Architecture, Family
 
 GPT_J_6B = {
     "architectures": ["GPTJForCausalLM"],

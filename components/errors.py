@@ -1,6 +1,6 @@
 """What components refuse before anything is created."""
 
-from ft_serving.errors import FtServingError
+from ft_serving.core.errors import FtServingError
 
 
 class ComponentError(FtServingError):

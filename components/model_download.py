@@ -17,7 +17,7 @@ from components.jobs import (
 )
 from components.labels import labels
 from components.storage import MOUNT
-from ft_serving.release import ReleaseSpec
+from ft_serving.core.release import ReleaseSpec
 from stacks.config import StackConfig
 
 _RETRIES = 3

@@ -16,7 +16,7 @@ MOUNT = "/mnt/models"
 """Where every pod has the volume: config.pbtxt names the weights by their path."""
 
 RELEASES = f"{MOUNT}/triton-model-store"
-"""The folder of releases (`ft_serving.weights.storage`)."""
+"""The folder of releases (`ft_serving.core.storage`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

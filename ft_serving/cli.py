@@ -4,23 +4,22 @@ Exit codes: 0 done, 1 an error with a message, 2 wrong usage, 130 and 143 interr
 by SIGTERM.
 """
 
+import importlib
 import signal
 import sys
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from types import FrameType
 from typing import NoReturn
 
 import typer
 
-from ft_serving.commands.benchmark import benchmark
-from ft_serving.commands.checkout import add_checkout_commands
-from ft_serving.commands.diagnose import diagnose
-from ft_serving.commands.gate import gate
-from ft_serving.commands.gate_job import gate_job
-from ft_serving.commands.generate import generate
-from ft_serving.commands.serve import serve
-from ft_serving.commands.weights import app as weights
-from ft_serving.errors import FtServingError
-from ft_serving.terminal import standard_output
+from ft_serving.core.errors import FtServingError
+from ft_serving.core.terminal import standard_output
+
+# An image has the rooms that run in it, and a checkout adds commands that need a stack's files.
+_ROOMS = ("weights", "server", "client", "cluster")
+_ADDED_COMMANDS = "ft_serving.commands"
 
 # In pyproject.toml; by the command that needs them.
 _EXTRAS = {
@@ -42,14 +41,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Serve GPT-J with FasterTransformer on Triton.",
 )
-app.add_typer(weights, name="weights")
-app.command()(serve)
-app.command()(generate)
-app.command()(benchmark)
-app.command()(gate)
-app.command()(gate_job)
-app.command()(diagnose)
-add_checkout_commands(app)
+
+
+def _add_commands() -> None:
+    for room in _ROOMS:
+        if find_spec(f"ft_serving.{room}") is not None:
+            importlib.import_module(f"ft_serving.{room}.commands").add_commands(app)
+    for entry in entry_points(group=_ADDED_COMMANDS):
+        # An installed distribution names them, too, and has no package `operations`.
+        if find_spec(entry.module.partition(".")[0]) is not None:
+            entry.load()(app)
+
+
+_add_commands()
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ft_serving.terminal import standard_output
+from ft_serving.core.terminal import standard_output
 from local_platform import addons, doctor, environment, lifecycle, provider_plugins
 from local_platform.errors import PlatformError
 from local_platform.node import health, namespace, parts, services

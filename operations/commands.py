@@ -3,11 +3,15 @@
 What a command needs is imported when it runs: `--help` should not wait for it.
 """
 
-from collections.abc import Callable
+import typer
 
 from operations.policy import policy
 from operations.preflight.command import preflight
 from operations.preview.command import preview
 
-COMMANDS: tuple[Callable[..., None], ...] = (policy, preflight, preview)
-"""Functions with typer's annotations, named as the commands are."""
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the checkout's commands to the command line."""
+    app.command()(policy)
+    app.command()(preflight)
+    app.command()(preview)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ft_serving.commands.checkout import ROOT
-from ft_serving.errors import FtServingError
+from ft_serving.core.errors import FtServingError
+from operations import ROOT
 
 _UNBUILT = "@(digest of :"
 """In an image that has yet to be built, as `operations.recording` writes it."""

@@ -5,7 +5,7 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from ft_serving.release import ReleaseSpec
+from ft_serving.core.release import ReleaseSpec
 from stacks import sizing
 from stacks.gpus import NodeRequirement
 from stacks.models import dimensions_of, golden_of

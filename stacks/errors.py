@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ft_serving.errors import FtServingError
+from ft_serving.core.errors import FtServingError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

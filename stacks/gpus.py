@@ -14,7 +14,7 @@ Sources:
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ft_serving.dtypes import DType
+from ft_serving.core.dtypes import DType
 from stacks.quantities import MIB
 
 NONE = "none"

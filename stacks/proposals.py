@@ -1,6 +1,6 @@
 """What fits, where something does not."""
 
-from ft_serving.dtypes import DType
+from ft_serving.core.dtypes import DType
 from stacks.gpus import GPUS, GPUS_PER_NODE
 from stacks.sections import Dimensions, GpuSettings
 from stacks.sizing import Load, gpu_memory

@@ -8,10 +8,10 @@ is a fit to the memory that its `docs/gpt_guide.md` publishes for GPT 6.7B in fp
 import math
 from dataclasses import dataclass
 
-from ft_serving.dtypes import DType
-from ft_serving.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
-from ft_serving.weights.families.base import Split, TensorRule
-from ft_serving.weights.families.gptj import GPTJ
+from ft_serving.core.dtypes import DType
+from ft_serving.core.families.base import Split, TensorRule
+from ft_serving.core.families.gptj import GPTJ
+from ft_serving.server.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
 from stacks.quantities import GIB, MIB
 from stacks.sections import Dimensions
 

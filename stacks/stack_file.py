@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from ft_serving.errors import FtServingError
+from ft_serving.core.errors import FtServingError
 from stacks.config import SECRETS, StackConfig
 from stacks.load import PROJECT, check_secrets
 from stacks.parse import parse_config

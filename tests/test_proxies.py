@@ -8,15 +8,15 @@ import pytest
 
 from ft_serving.client import GenerationClient
 from ft_serving.client.errors import RequestError
-from ft_serving.diagnosis.cluster import Cluster
-from ft_serving.errors import FtServingError
-from ft_serving.hub import retry
-from ft_serving.hub.client import Hub
-from ft_serving.preflight import Registry
-from ft_serving.preflight.api import Api
-from ft_serving.preflight.registry import ask_registry
-from ft_serving.proxies import ProxyError, proxy_for
+from ft_serving.cluster.diagnosis.cluster import Cluster
+from ft_serving.core.errors import FtServingError
+from ft_serving.core.hub import retry
+from ft_serving.core.hub.client import Hub
+from ft_serving.core.proxies import ProxyError, proxy_for
 from local_platform.api import local_client
+from operations.preflight.api import Api
+from operations.preflight.needs import Registry
+from operations.preflight.registry import ask_registry
 from tests.client.fake_grpc import FakeGrpc
 from tests.client.fake_triton import FakeTriton
 from tests.fake_proxy import fake_proxy

@@ -5,11 +5,15 @@ with GenerationClient("http://HOST:8000") as client:
         print(generation.prompt + generation.text)
 """
 
-from ft_serving.client.answer import Completion, Finish
-from ft_serving.client.client import GenerationClient
-from ft_serving.client.endpoint import Protocol
-from ft_serving.client.generation import Chunk, Generation
-from ft_serving.client.parameters import Parameters
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ft_serving.client.answer import Completion, Finish
+    from ft_serving.client.client import GenerationClient
+    from ft_serving.client.endpoint import Protocol
+    from ft_serving.client.generation import Chunk, Generation
+    from ft_serving.client.parameters import Parameters
 
 __all__ = [
     "Chunk",
@@ -20,3 +24,20 @@ __all__ = [
     "Parameters",
     "Protocol",
 ]
+
+_MODULES = {
+    "Chunk": "generation",
+    "Completion": "answer",
+    "Finish": "answer",
+    "Generation": "generation",
+    "GenerationClient": "client",
+    "Parameters": "parameters",
+    "Protocol": "endpoint",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a class, or whatever is asked for
+    # Imported when it is asked for: `ft-serving --help` runs without the extra `client`.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ft_serving.client.{_MODULES[name]}"), name)

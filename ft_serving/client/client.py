@@ -21,7 +21,7 @@ from ft_serving.client.tensors import Tokens, token_lists
 from ft_serving.client.text import TextStream, decode, encode_word, end_of_text
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
 from ft_serving.client.transport import Transport
-from ft_serving.protocol import MODEL_NAME
+from ft_serving.core.protocol import MODEL_NAME
 
 COLD_START_S = 600.0
 """How long to wait for a model that is not ready: the ten minutes that a cold start may take."""

@@ -1,6 +1,6 @@
 """What can go wrong between a prompt and its text."""
 
-from ft_serving.errors import FtServingError
+from ft_serving.core.errors import FtServingError
 
 
 class ClientError(FtServingError):

@@ -29,7 +29,7 @@ from ft_serving.client.transport import (
     too_slow,
     unreachable,
 )
-from ft_serving.proxies import Proxy
+from ft_serving.core.proxies import Proxy
 
 # The HTTP status that Triton gives for the same error; Triton's own alone.
 _STATUS = {

@@ -44,7 +44,7 @@ from ft_serving.client.transport import (
     too_slow,
     unreachable,
 )
-from ft_serving.proxies import Proxy, open_pool, tunnel_status
+from ft_serving.core.proxies import Proxy, open_pool, tunnel_status
 
 CONNECTIONS_KEPT = 64
 LONGEST_REFUSAL_BYTES = 1 << 16

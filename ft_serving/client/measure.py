@@ -13,7 +13,7 @@ import numpy as np
 from ft_serving.client.client import GenerationClient
 from ft_serving.client.parameters import Parameters
 from ft_serving.client.tensors import Tokens
-from ft_serving.errors import FtServingError
+from ft_serving.core.errors import FtServingError
 
 PERCENTILES = (50, 95, 99)
 

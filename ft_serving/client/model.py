@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from ft_serving.client.errors import ServerError
 from ft_serving.client.parameters import DEFAULT_OUTPUT_LENGTH
-from ft_serving.lengths import LengthLimits
-from ft_serving.protocol import END_PARAMETER, SOURCE_PARAMETER, VOCABULARY_PARAMETER
+from ft_serving.core.lengths import LengthLimits
+from ft_serving.core.protocol import END_PARAMETER, SOURCE_PARAMETER, VOCABULARY_PARAMETER
 
 NEEDED_INPUTS = ("input_ids", "input_lengths", "request_output_len")
 NEEDED_OUTPUTS = ("output_ids", "sequence_length")

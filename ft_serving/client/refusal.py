@@ -18,7 +18,7 @@ from ft_serving.client.errors import (
     UnknownModelError,
 )
 from ft_serving.client.transport import not_through, noted
-from ft_serving.proxies import Proxy
+from ft_serving.core.proxies import Proxy
 
 # Triton's scheduler, and Knative's queue proxy (containerConcurrency).
 _QUEUE_FULL = ("exceeds maximum queue size", "pending request queue full")

@@ -1,7 +1,7 @@
 """From token ids and parameters to FasterTransformer's input tensors.
 
 Shapes and meanings are those of fastertransformer_backend's GPT-J configuration, which
-`ft_serving.protocol` renders; data types are taken from the server's own.
+`ft_serving.core.protocol` renders; data types are taken from the server's own.
 """
 
 import operator

@@ -14,10 +14,10 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
 from ft_serving.client.errors import TokenizerError
-from ft_serving.errors import FtServingError
-from ft_serving.files import LFS_POINTER
-from ft_serving.hub.client import Hub
-from ft_serving.release import is_commit
+from ft_serving.core.errors import FtServingError
+from ft_serving.core.files import LFS_POINTER
+from ft_serving.core.hub.client import Hub
+from ft_serving.core.release import is_commit
 
 DEFAULT_TOKENIZER = "EleutherAI/gpt-j-6b@47e169305d2e8376be1d31e765533382721b2cc1"
 """That of the published GPT-J 6B."""

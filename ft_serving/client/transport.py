@@ -15,7 +15,7 @@ from ft_serving.client.errors import (
     UnavailableError,
 )
 from ft_serving.client.model import ModelDescription
-from ft_serving.proxies import Proxy, ProxyError, proxy_for
+from ft_serving.core.proxies import Proxy, ProxyError, proxy_for
 
 CONNECT_TIMEOUT_S = 10.0
 

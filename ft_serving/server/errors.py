@@ -1,6 +1,6 @@
 """What can go wrong between a storage and a server that answers."""
 
-from ft_serving.errors import FtServingError
+from ft_serving.core.errors import FtServingError
 
 
 class ServerError(FtServingError):

@@ -8,8 +8,7 @@ from ctypes.util import find_library
 from dataclasses import dataclass
 from pathlib import Path
 
-import ft_serving.backend
-from ft_serving.protocol import BACKEND_NAME
+from ft_serving.core.protocol import BACKEND_NAME
 from ft_serving.server.errors import InstallationError
 
 _STUB = "triton_python_backend_stub"
@@ -76,7 +75,7 @@ def lay_out_backends(installation: Installation, folder: Path) -> None:
     shutil.copy(installation.stub, python)
     backend = folder / BACKEND_NAME
     backend.mkdir()
-    (backend / "model.py").symlink_to(Path(ft_serving.backend.__file__).with_name("model.py"))
+    (backend / "model.py").symlink_to(Path(__file__).parent / "backend" / "model.py")
 
 
 def _python_library(version: str) -> tuple[Path, ...]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ft_serving.protocol import RUNNING_METRIC
+from ft_serving.core.protocol import RUNNING_METRIC
 from ft_serving.server.errors import InstallationError, TritonError
 from ft_serving.server.installation import Installation, lay_out_backends
 from ft_serving.server.output import ServerOutput

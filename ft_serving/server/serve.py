@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-from ft_serving.protocol import MODEL_NAME
+from ft_serving.core.manifest import read_manifest
+from ft_serving.core.protocol import MODEL_NAME
+from ft_serving.core.storage import Storage
+from ft_serving.core.verify import check_sizes, refuse_damage
 from ft_serving.server.errors import ReleaseChoiceError
 from ft_serving.server.installation import find_installation
 from ft_serving.server.ports import ADDRESS, Ports
 from ft_serving.server.process import TritonProcess
-from ft_serving.weights.manifest import read_manifest
-from ft_serving.weights.storage import Storage
-from ft_serving.weights.verify import check_sizes, refuse_damage
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

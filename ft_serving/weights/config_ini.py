@@ -1,7 +1,7 @@
 """Renders config.ini, from which FasterTransformer's backend reads the model's numbers."""
 
-from ft_serving.dtypes import DType
-from ft_serving.weights.families.base import Architecture, Family
+from ft_serving.core.dtypes import DType
+from ft_serving.core.families.base import Architecture, Family
 
 
 def render_config_ini(

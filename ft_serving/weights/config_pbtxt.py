@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from ft_serving.files import absolute, same_place
-from ft_serving.lengths import LengthLimits
-from ft_serving.model_config import ModelConfig, checkpoint_path, render
-from ft_serving.weights.errors import MisplacedError, ReleaseError
-from ft_serving.weights.families import FAMILIES
-from ft_serving.weights.manifest import CONFIG_PBTXT_PATH, WEIGHTS_PATH, Manifest
+from ft_serving.core.errors import ReleaseError
+from ft_serving.core.families import FAMILIES
+from ft_serving.core.files import absolute, same_place
+from ft_serving.core.lengths import LengthLimits
+from ft_serving.core.manifest import CONFIG_PBTXT_PATH, WEIGHTS_PATH, Manifest
+from ft_serving.core.model_config import ModelConfig, checkpoint_path, render
+from ft_serving.weights.errors import MisplacedError
 
 
 def render_config_pbtxt(manifest: Manifest, folder: Path) -> str:

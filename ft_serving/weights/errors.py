@@ -1,14 +1,10 @@
 """What can go wrong between a model hub and a valid release."""
 
-from ft_serving.errors import FtServingError
+from ft_serving.core.errors import FtServingError, ReleaseError
 
 
 class WeightsError(FtServingError):
     """Base of every error of this package."""
-
-
-class ArchitectureError(WeightsError):
-    """config.json is broken, of another architecture, or asks for what FasterTransformer lacks."""
 
 
 class CheckpointError(WeightsError):
@@ -21,10 +17,6 @@ class PlanError(WeightsError):
 
 class ConversionError(WeightsError):
     """A tensor's values cannot be stored as asked."""
-
-
-class ReleaseError(WeightsError):
-    """A release is missing, damaged, in use, or written by another version."""
 
 
 class MisplacedError(ReleaseError):

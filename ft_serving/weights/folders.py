@@ -7,7 +7,7 @@ files link to the blobs.
 import re
 from pathlib import Path
 
-from ft_serving.release import is_commit
+from ft_serving.core.release import is_commit
 from ft_serving.weights.errors import CheckpointError
 
 CONFIG_JSON = "config.json"

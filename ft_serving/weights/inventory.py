@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ft_serving.weights.errors import ReleaseError
-from ft_serving.weights.manifest import Manifest, read_manifest
-from ft_serving.weights.ownership import NOT_OURS, delete, objection
-from ft_serving.weights.storage import Storage, source_name
-from ft_serving.weights.verify import check_sizes
+from ft_serving.core.errors import ReleaseError
+from ft_serving.core.manifest import Manifest, read_manifest
+from ft_serving.core.ownership import NOT_OURS, delete, objection
+from ft_serving.core.storage import Storage, source_name
+from ft_serving.core.verify import check_sizes
 
 IDLE_SECONDS = 24 * 60 * 60.0
 """So long a download stays for whoever tries again: a Job, or the next `up`."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
+from ft_serving.core.families.base import Architecture, Family
+from ft_serving.core.kinds import kind_of_tensors
 from ft_serving.weights.checkpoint import Checkpoint
 from ft_serving.weights.errors import PlanError
-from ft_serving.weights.families.base import Architecture, Family
-from ft_serving.weights.kinds import kind_of_tensors
 from ft_serving.weights.plan import TensorJob, layer_name, source_rules, source_shape
 
 _SHOWN = 8

@@ -8,9 +8,9 @@ it.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ft_serving.dtypes import DType
+from ft_serving.core.dtypes import DType
+from ft_serving.core.families.base import Architecture, Family, Split, TensorRule
 from ft_serving.weights.errors import PlanError
-from ft_serving.weights.families.base import Architecture, Family, Split, TensorRule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

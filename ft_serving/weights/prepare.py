@@ -11,19 +11,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from ft_serving.dtypes import DType
-from ft_serving.errors import StorageError
-from ft_serving.files import flush
-from ft_serving.progress import Progress, format_bytes
-from ft_serving.release import ReleaseSpec
-from ft_serving.weights.checkpoint import open_checkpoint
-from ft_serving.weights.config_ini import render_config_ini
-from ft_serving.weights.config_pbtxt import check_place, render_config_pbtxt
-from ft_serving.weights.convert import convert
-from ft_serving.weights.errors import MisplacedError, PlanError, ReleaseError
-from ft_serving.weights.families import read_architecture
-from ft_serving.weights.families.base import Architecture
-from ft_serving.weights.manifest import (
+from ft_serving.core.dtypes import DType
+from ft_serving.core.errors import ReleaseError, StorageError
+from ft_serving.core.families import read_architecture
+from ft_serving.core.families.base import Architecture
+from ft_serving.core.files import flush
+from ft_serving.core.manifest import (
     CONFIG_INI_PATH,
     CONFIG_PBTXT_PATH,
     MANIFEST_PATH,
@@ -32,12 +25,20 @@ from ft_serving.weights.manifest import (
     ReleaseFile,
     read_manifest,
 )
+from ft_serving.core.ownership import delete, mark, objection
+from ft_serving.core.progress import Progress
+from ft_serving.core.release import ReleaseSpec
+from ft_serving.core.storage import Storage
+from ft_serving.core.units import format_bytes
+from ft_serving.core.verify import check_content
+from ft_serving.weights.checkpoint import open_checkpoint
+from ft_serving.weights.config_ini import render_config_ini
+from ft_serving.weights.config_pbtxt import check_place, render_config_pbtxt
+from ft_serving.weights.convert import convert
+from ft_serving.weights.errors import MisplacedError, PlanError
 from ft_serving.weights.match import match_tensors
-from ft_serving.weights.ownership import delete, mark, objection
 from ft_serving.weights.plan import file_jobs, total_bytes
 from ft_serving.weights.source import Source
-from ft_serving.weights.storage import Storage
-from ft_serving.weights.verify import check_content
 
 # For config files, the manifest, and what a file system needs for itself.
 _RESERVE_BYTES = 16 << 20

@@ -8,13 +8,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
-from ft_serving.errors import IntegrityError
-from ft_serving.files import absolute, flush
-from ft_serving.hub.client import Hub, Snapshot
-from ft_serving.hub.download import download, missing_bytes
-from ft_serving.hub.errors import HubError
-from ft_serving.progress import Progress
-from ft_serving.release import is_commit
+from ft_serving.core.errors import IntegrityError
+from ft_serving.core.files import absolute, flush
+from ft_serving.core.hub.client import Hub, Snapshot
+from ft_serving.core.hub.download import download, missing_bytes
+from ft_serving.core.hub.errors import HubError
+from ft_serving.core.kinds import ADAPTER_CONFIG, kind_of_files
+from ft_serving.core.manifest import SourceFile
+from ft_serving.core.progress import Progress
+from ft_serving.core.release import is_commit
+from ft_serving.core.storage import Storage, source_name
+from ft_serving.core.verify import file_sha256
 from ft_serving.weights.checkpoint import select_files
 from ft_serving.weights.errors import CheckpointError
 from ft_serving.weights.folders import (
@@ -24,10 +28,6 @@ from ft_serving.weights.folders import (
     names_in,
     which_instead,
 )
-from ft_serving.weights.kinds import ADAPTER_CONFIG, kind_of_files
-from ft_serving.weights.manifest import SourceFile
-from ft_serving.weights.storage import Storage, source_name
-from ft_serving.weights.verify import file_sha256
 
 # A name or owner/name, of which no part can lead out of a folder.
 _REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)

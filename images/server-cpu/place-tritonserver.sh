@@ -18,7 +18,7 @@ mv "/layer$packages"/nvidia_pytriton-*.dist-info/licenses/LICENSE "$server/"
 rm "$server"/lib/libpython3-*
 rm -r "/layer$packages"/pytriton "/layer$packages"/nvidia_pytriton-*
 install /scripts/as_child.py /layer/opt/ft-serving/bin/as-child
-ln -s "$packages/ft_serving/backend/model.py" "$server/backends/fastertransformer/model.py"
+ln -s "$packages/ft_serving/server/backend/model.py" "$server/backends/fastertransformer/model.py"
 
 missing=$(LD_LIBRARY_PATH=$server/lib ldd "$server/bin/tritonserver" "$server"/backends/python/*_stub |
   grep 'not found' || true)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 OPTION = "--model-repository="
 MANIFEST = "fastertransformer/1/manifest.json"
-"""Written last, by `ft-serving weights prepare` (ft_serving/weights/manifest.py)."""
+"""Written last, by `ft-serving weights prepare` (ft_serving/core/manifest.py)."""
 
 _READ_BYTES = 1 << 20
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ft_serving.terminal import standard_output
+from ft_serving.core.terminal import standard_output
 from local_platform.errors import PlatformError
 from local_platform.hub.errors import TokenFileError
 from local_platform.hub.server import HubServer

@@ -4,8 +4,8 @@ from itertools import chain
 
 import typer
 
-from ft_serving.progress import format_bytes, format_duration
-from ft_serving.terminal import standard_output
+from ft_serving.core.terminal import standard_output
+from ft_serving.core.units import format_bytes, format_duration
 from local_platform.errors import PlatformError
 from local_platform.toolchain import KUBERNETES_PLUGIN, build_missing, discard_scratch, prepare
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ft_serving.progress import format_bytes, format_duration
+from ft_serving.core.units import format_bytes, format_duration
 from local_platform.toolchain import pins
 from local_platform.toolchain.errors import BuildError
 from local_platform.toolchain.go import go_version

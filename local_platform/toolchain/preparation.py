@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from filelock import FileLock, Timeout
 
-from ft_serving.progress import format_duration
+from ft_serving.core.units import format_duration
 from local_platform.toolchain import debian, pins
 from local_platform.toolchain.build import Builder
 from local_platform.toolchain.errors import ToolchainMissingError

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 
-from ft_serving.progress import format_duration
+from ft_serving.core.units import format_duration
 
 _SECONDS_BETWEEN_LINES = 15
 

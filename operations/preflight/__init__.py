@@ -1,1 +1,1 @@
-"""Checks a cluster before a stack is deployed to it."""
+"""Tells what of a cluster would keep a deployment from succeeding, before anything is made."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ft_serving.commands.checkout import ROOT
+from operations import ROOT
 
 if TYPE_CHECKING:
-    from ft_serving.preflight import Facts, Finding
+    from operations.preflight.facts import Facts
+    from operations.preflight.findings import Finding
 
 PASSWORD_VARIABLE = "FT_SERVING_REGISTRY_PASSWORD"  # noqa: S105 - the name of a variable
 
@@ -30,9 +31,10 @@ def preflight(
     The registry's password is read from FT_SERVING_REGISTRY_PASSWORD; without it the login is not
     tried.
     """
-    from ft_serving.preflight import Severity, check
-    from ft_serving.preflight.cluster import read_facts
-    from ft_serving.preflight.errors import NotReadyError
+    from operations.preflight.check import check
+    from operations.preflight.cluster import read_facts
+    from operations.preflight.errors import NotReadyError
+    from operations.preflight.findings import Severity
     from operations.preflight.needs import needs_of
     from stacks.stack_file import read_stack_file
 

@@ -4,9 +4,10 @@ import pulumi
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import get_monitor
 
-from ft_serving.preflight import Finding, Severity, check
-from ft_serving.preflight.cluster import read_facts
-from ft_serving.preflight.errors import PreflightError, UnreachableError
+from operations.preflight.check import check
+from operations.preflight.cluster import read_facts
+from operations.preflight.errors import PreflightError, UnreachableError
+from operations.preflight.findings import Finding, Severity
 from operations.preflight.needs import needs_of
 from stacks.load import Stack
 from stacks.sections import Preflight

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ft_serving.commands.checkout import ROOT
+from operations import ROOT
 from operations.preview.errors import RefusedError
 
 if TYPE_CHECKING:

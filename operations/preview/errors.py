@@ -1,6 +1,6 @@
 """Why there is no preview, or none that may pass."""
 
-from ft_serving.errors import FtServingError
+from ft_serving.core.errors import FtServingError
 
 
 class PreviewError(FtServingError):

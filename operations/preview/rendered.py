@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ft_serving.commands.checkout import ROOT
+from operations import ROOT
 from operations.preview.changes import Resource
 from operations.preview.errors import PreviewError
 from operations.recording.recorder import COMPONENT

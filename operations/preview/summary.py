@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ft_serving.errors import FtServingError
+from ft_serving.core.errors import FtServingError
 from operations.preview.capacity import Capacity, capacity_of
 from operations.preview.changes import Action, Change, Resource
 from operations.preview.compare import compare

@@ -1,6 +1,6 @@
 """Between a model and GPUs: does it divide, does it fit, are there such nodes."""
 
-from ft_serving.dtypes import DType
+from ft_serving.core.dtypes import DType
 from stacks import sizing
 from stacks.errors import Problem, any_of, shown
 from stacks.gpus import GPUS, GPUS_PER_NODE, NodeLabels

@@ -1,6 +1,6 @@
 """Between a model, its question and its load."""
 
-from ft_serving.weights.families.base import SUPPORTED_HEAD_SIZES
+from ft_serving.core.families.base import SUPPORTED_HEAD_SIZES
 from stacks.errors import Problem, any_of
 from stacks.models import dimensions_of, golden_of, known_model
 from stacks.rules.base import Problems, Rule

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ft_serving.dtypes import DType
+from ft_serving.core.dtypes import DType
 from stacks.sections.base import Section, one_of, setting, whole
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"

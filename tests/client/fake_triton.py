@@ -15,8 +15,8 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from ft_serving import protocol
-from ft_serving.lengths import LengthLimits
+from ft_serving.core import protocol
+from ft_serving.core.lengths import LengthLimits
 
 NO_LIMITS = LengthLimits()
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from ft_serving import protocol
 from ft_serving.client.errors import RequestError
 from ft_serving.client.parameters import (
     LARGEST_FP32,
@@ -17,6 +16,7 @@ from ft_serving.client.parameters import (
     checked,
 )
 from ft_serving.client.request_file import read_request
+from ft_serving.core import protocol
 
 
 def test_everything_at_its_limits_is_accepted() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ft_serving.client.errors import TokenizerError
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
-from tests.hub.faulty_hub import COMMIT, REPOSITORY, Fault, FaultyHub
+from tests.core.hub.faulty_hub import COMMIT, REPOSITORY, Fault, FaultyHub
 
 FOLDER = Path(__file__).parents[2] / "models" / "tiny-gptj"
 CONTENT = (FOLDER / "tokenizer.json").read_bytes()

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from ft_serving.client import GenerationClient
-from ft_serving.errors import FtServingError
+from ft_serving.core.errors import FtServingError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Self
 
 import pytest
 
-from ft_serving.errors import FtServingError
+from ft_serving.core.errors import FtServingError
 from tests.deployment.conftest import Deploy
 from tests.deployment.program import Deployment
 from tests.deployment.revisions import LENGTH, Revisions, revisions

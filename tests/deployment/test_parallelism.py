@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from components.storage import MOUNT
 from ft_serving.cli import app
 from ft_serving.client import Completion, GenerationClient
-from ft_serving.release import ReleaseSpec
-from ft_serving.weights.manifest import read_manifest
+from ft_serving.core.manifest import read_manifest
+from ft_serving.core.release import ReleaseSpec
 from stacks.config import StackConfig
 from tests.components.program import made
 from tests.deployment.conftest import Deploy

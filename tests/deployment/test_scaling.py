@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from kubernetes.dynamic import DynamicClient
 
-from ft_serving.errors import FtServingError
+from ft_serving.core.errors import FtServingError
 from tests.deployment.conftest import Deploy
 from tests.deployment.load import Load, Tally
 from tests.deployment.program import Deployment

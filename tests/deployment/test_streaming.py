@@ -15,11 +15,11 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from components.labels import PART
 from ft_serving.client import GenerationClient
-from ft_serving.protocol import MODEL_NAME, RUNNING_METRIC
-from tests.backend.asking import UNSIGNED, question
+from ft_serving.core.protocol import MODEL_NAME, RUNNING_METRIC
 from tests.deployment.conftest import Deploy
 from tests.deployment.program import Deployment
 from tests.platform.cluster import Namespace
+from tests.server.backend.asking import UNSIGNED, question
 from tests.serving import GOLDEN, NEVER_GENERATED
 
 FLAT = {"input_ids": GOLDEN["input_ids"], "input_lengths": 6, "request_output_len": 2}

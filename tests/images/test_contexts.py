@@ -60,27 +60,22 @@ def test_what_a_dockerfile_runs_and_locks_are_in_its_context(name: str) -> None:
         assert {f"requirements/{lock}.lock" for lock in arguments.split()} <= files
 
 
-def test_an_image_does_not_change_with_code_that_it_does_not_run() -> None:
-    parts = {
-        name: {path.parts[1] for path in context_files(name) if path.parts[0] == "ft_serving"}
-        for name in NAMES
+ROOMS = {
+    "client": {"client", "cluster", "core"},
+    "server": set(),
+    "server-cpu": {"core", "server"},
+    "weights": {"core", "weights"},
+}
+
+
+@every_image
+def test_an_image_has_the_rooms_that_run_in_it_and_no_other(name: str) -> None:
+    packages = {
+        path.parts[1]
+        for path in context_files(name)
+        if path.parts[0] == "ft_serving" and len(path.parts) > 2
     }
-    unused = {
-        "client": {"backend", "engine", "engine_memory.py", "preflight"},
-        "server-cpu": {"client", "diagnosis", "gate", "preflight"},
-        "weights": {
-            "backend",
-            "client",
-            "diagnosis",
-            "engine",
-            "engine_memory.py",
-            "gate",
-            "preflight",
-        },
-    }
-    for name, packages in unused.items():
-        assert not parts[name] & packages
-    assert parts["server"] == set()
+    assert packages == ROOMS[name]
 
 
 def test_the_weights_image_makes_a_release_with_its_own_files_and_packages(tmp_path: Path) -> None:
@@ -101,15 +96,20 @@ def test_the_client_image_asks_with_its_own_files_and_packages(tmp_path: Path) -
 
 
 def test_the_client_image_has_all_that_the_gate_imports(tmp_path: Path) -> None:
-    code = "import ft_serving.gate.readiness; from ft_serving.diagnosis.cluster import Cluster"
-    assert _run("client", "client", tmp_path, f"{code}; print(Cluster)")
+    code = (
+        "import ft_serving.cluster.gate.readiness; "
+        "from ft_serving.cluster.diagnosis.cluster import Cluster; print(Cluster)"
+    )
+    assert _run("client", "client", tmp_path, code)
 
 
 def test_the_cpu_server_image_runs_the_backend_with_its_own_files_and_packages(
     tmp_path: Path,
 ) -> None:
     # All that backend/model.py imports, but for what is only there inside of Triton.
-    code = "from ft_serving.backend import batch, config, release; print(release.open_engine)"
+    code = (
+        "from ft_serving.server.backend import batch, config, release; print(release.open_engine)"
+    )
     assert "open_engine" in _run("server-cpu", "server", tmp_path, code)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from ft_serving.protocol import DURATION_METRIC
-from tests.backend.asking import Tensors, ask_http, question, stream, wait_until_idle
+from ft_serving.core.protocol import DURATION_METRIC
 from tests.monitoring.files import GPU, TRITON, exposed, metrics
+from tests.server.backend.asking import Tensors, ask_http, question, stream, wait_until_idle
 from tests.serving import Served
 
 NOT_A_TOKEN = (99999,)

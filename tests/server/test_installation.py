@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ft_serving.backend import batch
 from ft_serving.server import installation
+from ft_serving.server.backend import batch
 from ft_serving.server.errors import InstallationError
 from ft_serving.server.installation import find_installation, lay_out_backends
 

@@ -20,14 +20,14 @@ import pytest
 import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
+from ft_serving.core.manifest import CONFIG_PBTXT_PATH, WEIGHTS_PATH
+from ft_serving.core.storage import Storage
 from ft_serving.server.errors import ReleaseChoiceError, TritonError
 from ft_serving.server.installation import find_installation
 from ft_serving.server.ports import Ports
 from ft_serving.server.process import TritonProcess
 from ft_serving.server.serve import choose_release
-from ft_serving.weights.manifest import CONFIG_PBTXT_PATH, WEIGHTS_PATH
-from ft_serving.weights.storage import Storage
-from tests.backend.asking import (
+from tests.server.backend.asking import (
     MODEL,
     UNSIGNED,
     ask_grpc,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ft_serving.dtypes import DType
+from ft_serving.core.dtypes import DType
 from stacks.gpus import GPUS, NodeLabels, NodeRequirement
 
 MARKETED_GB = {

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER
-from ft_serving.hub.client import Hub
-from ft_serving.release import ReleaseSpec
-from ft_serving.weights.families import read_architecture
+from ft_serving.core.families import read_architecture
+from ft_serving.core.hub.client import Hub
+from ft_serving.core.release import ReleaseSpec
 from local_platform import settings
 from local_platform.hub.repository import Catalogue
 from stacks.config import StackConfig

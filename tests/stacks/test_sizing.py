@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from ft_serving.dtypes import DType
-from ft_serving.weights.families.base import Architecture
-from ft_serving.weights.families.gptj import GPTJ
+from ft_serving.core.dtypes import DType
+from ft_serving.core.families.base import Architecture
+from ft_serving.core.families.gptj import GPTJ
 from ft_serving.weights.plan import TensorJob, file_jobs, total_bytes
 from stacks.models import KNOWN_MODELS
 from stacks.sections import Dimensions

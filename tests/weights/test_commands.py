@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ft_serving.weights.manifest import MANIFEST_PATH, read_manifest
-from ft_serving.weights.storage import Storage
-from ft_serving.weights.verify import check_sizes
+from ft_serving.core.manifest import MANIFEST_PATH, read_manifest
+from ft_serving.core.storage import Storage
+from ft_serving.core.verify import check_sizes
 from tests.weights.models import CONFIG, random_checkpoint
 
 LARGER = {**CONFIG, "n_embd": 1024, "n_head": 16, "n_layer": 12, "vocab_size": 4096}
@@ -299,7 +299,7 @@ df --output=used -B1 {volume} | tail -1
 
 LIE = """
 import sys
-from ft_serving.weights.storage import Storage
+from ft_serving.core.storage import Storage
 Storage.free_bytes = lambda self: 1 << 40
 from ft_serving.cli import main
 sys.argv[1:] = {arguments}

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ft_serving.dtypes import DType
+from ft_serving.core.dtypes import DType
+from ft_serving.core.families import read_architecture
+from ft_serving.core.numpy_dtypes import AnyArray
 from ft_serving.weights import convert as convert_module
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.convert import convert
-from ft_serving.weights.dtypes import AnyArray
 from ft_serving.weights.errors import ConversionError
-from ft_serving.weights.families import read_architecture
 from ft_serving.weights.plan import TensorJob, file_jobs
 from tests.weights.models import CONFIG, random_values, state_dict, write_checkpoint
 

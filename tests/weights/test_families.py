@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ft_serving.weights.errors import ArchitectureError
-from ft_serving.weights.families import read_architecture
-from ft_serving.weights.families.base import Architecture
+from ft_serving.core.errors import ArchitectureError
+from ft_serving.core.families import read_architecture
+from ft_serving.core.families.base import Architecture
 from tests.weights.models import CONFIG
 
 

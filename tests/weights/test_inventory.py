@@ -11,16 +11,15 @@ from pathlib import Path
 import pytest
 from filelock import SoftFileLease
 
-from ft_serving.dtypes import DType
-from ft_serving.errors import StorageError
-from ft_serving.progress import Progress
+from ft_serving.core.dtypes import DType
+from ft_serving.core.errors import ReleaseError, StorageError
+from ft_serving.core.manifest import MANIFEST_PATH, read_manifest
+from ft_serving.core.progress import Progress
+from ft_serving.core.storage import Storage, source_name
 from ft_serving.weights import inventory
-from ft_serving.weights.errors import ReleaseError
 from ft_serving.weights.inventory import Entry, list_releases, prune
-from ft_serving.weights.manifest import MANIFEST_PATH, read_manifest
 from ft_serving.weights.prepare import Outcome, Prepared, Settings, prepare
 from ft_serving.weights.source import LocalSource
-from ft_serving.weights.storage import Storage, source_name
 from tests.weights.models import random_checkpoint
 
 

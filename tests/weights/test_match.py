@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ft_serving.core.families import read_architecture
+from ft_serving.core.manifest import ReleaseFile
+from ft_serving.core.numpy_dtypes import AnyArray
 from ft_serving.weights.checkpoint import open_checkpoint
-from ft_serving.weights.dtypes import AnyArray
 from ft_serving.weights.errors import PlanError
-from ft_serving.weights.families import read_architecture
-from ft_serving.weights.manifest import ReleaseFile
 from ft_serving.weights.match import Match, match_tensors
 from tests.weights.models import CONFIG, random_values, state_dict, write_checkpoint
 from tests.weights.world import World

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from ft_serving.core.manifest import MANIFEST_PATH
+from ft_serving.core.ownership import MARK, NOT_OURS, delete
 from ft_serving.weights.inventory import list_releases, prune
-from ft_serving.weights.manifest import MANIFEST_PATH
-from ft_serving.weights.ownership import MARK, NOT_OURS, delete
 from tests.weights.world import World
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ft_serving.dtypes import DType
+from ft_serving.core.dtypes import DType
+from ft_serving.core.families import read_architecture
 from ft_serving.weights.errors import PlanError
-from ft_serving.weights.families import read_architecture
 from ft_serving.weights.plan import file_jobs, total_bytes
 from tests.weights.models import CONFIG
 

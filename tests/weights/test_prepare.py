@@ -9,21 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ft_serving.dtypes import DType
-from ft_serving.errors import IntegrityError, StorageError
-from ft_serving.progress import Progress
+from ft_serving.core.dtypes import DType
+from ft_serving.core.errors import ArchitectureError, IntegrityError, StorageError
+from ft_serving.core.manifest import read_manifest
+from ft_serving.core.progress import Progress
+from ft_serving.core.storage import Storage
+from ft_serving.core.verify import check_content, check_sizes
 from ft_serving.weights.convert import convert
-from ft_serving.weights.errors import (
-    ArchitectureError,
-    CheckpointError,
-    ConversionError,
-    PlanError,
-)
-from ft_serving.weights.manifest import read_manifest
+from ft_serving.weights.errors import CheckpointError, ConversionError, PlanError
 from ft_serving.weights.prepare import Outcome
 from ft_serving.weights.source import LocalSource
-from ft_serving.weights.storage import Storage
-from ft_serving.weights.verify import check_content, check_sizes
 from tests.weights.models import CONFIG, random_checkpoint, random_values, state_dict
 from tests.weights.models import write_checkpoint as write
 from tests.weights.world import World

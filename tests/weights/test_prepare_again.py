@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
-from ft_serving.errors import StorageError
-from ft_serving.progress import Progress
+from ft_serving.core.errors import ReleaseError, StorageError
+from ft_serving.core.manifest import Manifest, read_manifest
+from ft_serving.core.progress import Progress
+from ft_serving.core.storage import Storage
+from ft_serving.core.verify import check_content, check_sizes
 from ft_serving.weights.config_pbtxt import check_place
-from ft_serving.weights.errors import ReleaseError
-from ft_serving.weights.manifest import Manifest, read_manifest
 from ft_serving.weights.prepare import Outcome, Prepared
-from ft_serving.weights.storage import Storage
-from ft_serving.weights.verify import check_content, check_sizes
 from tests.weights.world import World
 
 
@@ -103,7 +102,7 @@ def test_a_release_that_goes_away_while_it_is_checked_is_one_with_problems(
         shutil.rmtree(release)
         return manifest
 
-    monkeypatch.setattr("ft_serving.weights.verify.read_manifest", read_and_delete)
+    monkeypatch.setattr("ft_serving.core.verify.read_manifest", read_and_delete)
     assert "fastertransformer/1: cannot be read: No such file or directory" in check_sizes(folder)
 
 

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ft_serving.errors import StorageError
-from ft_serving.hub.client import Hub, RemoteFile, Snapshot
-from ft_serving.progress import Progress
+from ft_serving.core.errors import StorageError
+from ft_serving.core.hub.client import Hub, RemoteFile, Snapshot
+from ft_serving.core.manifest import MANIFEST_PATH, read_manifest
+from ft_serving.core.progress import Progress
+from ft_serving.core.storage import Storage
+from ft_serving.core.verify import check_sizes
 from ft_serving.weights import source
 from ft_serving.weights.errors import CheckpointError
-from ft_serving.weights.manifest import MANIFEST_PATH, read_manifest
 from ft_serving.weights.prepare import prepare as prepare_release
 from ft_serving.weights.source import HubSource
-from ft_serving.weights.storage import Storage
-from ft_serving.weights.verify import check_sizes
 from local_platform.hub.server import HubServer
 from tests.weights.models import random_checkpoint
 from tests.weights.test_commands import LARGER, command, ft_serving, releases
@@ -94,7 +94,7 @@ def test_a_download_that_cannot_be_dropped_is_told_with_its_path(
     def forbidden(folder: Path, _: str) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
-    monkeypatch.setattr("ft_serving.weights.storage.delete", forbidden)
+    monkeypatch.setattr("ft_serving.core.storage.delete", forbidden)
     storage = Storage(volume)
     storage.create()
     progress = Progress(io.StringIO())

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from ft_serving.dtypes import DType
-from ft_serving.progress import Progress
+from ft_serving.core.dtypes import DType
+from ft_serving.core.progress import Progress
+from ft_serving.core.storage import Storage
 from ft_serving.weights.prepare import Settings, prepare
 from ft_serving.weights.source import LocalSource
-from ft_serving.weights.storage import Storage
 from tests.oracles.fastertransformer import Array, read_back
 from tests.oracles.gptj import greedy_choices, logits
 

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from filelock import SoftFileLease
 
-from ft_serving.errors import StorageError
-from ft_serving.progress import Progress
-from ft_serving.weights import storage as storage_module
-from ft_serving.weights.storage import Storage
+from ft_serving.core import storage as storage_module
+from ft_serving.core.errors import StorageError
+from ft_serving.core.progress import Progress
+from ft_serving.core.storage import Storage
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from ft_serving.progress import Progress
-from ft_serving.weights.storage import Storage
+from ft_serving.core.progress import Progress
+from ft_serving.core.storage import Storage
 storage = Storage(Path(sys.argv[1]))
 storage.create()
 held = storage.lease("a") if sys.argv[2] == "lease" else storage.exclusive("a", Progress())

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ft_serving.dtypes import DType
-from ft_serving.errors import FtServingError
-from ft_serving.progress import Progress
+from ft_serving.core.dtypes import DType
+from ft_serving.core.errors import FtServingError
+from ft_serving.core.progress import Progress
+from ft_serving.core.storage import Storage
 from ft_serving.weights.prepare import Prepared, Settings, prepare
 from ft_serving.weights.source import LocalSource
-from ft_serving.weights.storage import Storage
 from tests.weights.models import random_checkpoint
 
 SETTINGS = Settings(

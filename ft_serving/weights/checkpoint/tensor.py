@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ft_serving.dtypes import DType
+from ft_serving.core.dtypes import DType
 
 FLOATS: Mapping[str, DType] = {"F32": DType.FP32, "F16": DType.FP16, "BF16": DType.BF16}
 """The formats of weights, by safetensors' word for them."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ft_serving.hub.client import Hub
-from ft_serving.hub.download import download, missing_bytes
-from ft_serving.hub.errors import HubError
-from ft_serving.progress import Progress
+from ft_serving.core.hub.client import Hub
+from ft_serving.core.hub.download import download, missing_bytes
+from ft_serving.core.hub.errors import HubError
+from ft_serving.core.progress import Progress
 from local_platform.hub.server import HubServer
 
 TOKEN = "hf_mirror"

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ft_serving.preflight import Facts, Finding, Kind, Needs, Severity, check
-from ft_serving.preflight.checks.knative import features
-from operations.preflight.needs import needs_of
+from operations.preflight.check import check
+from operations.preflight.checks.knative import features
+from operations.preflight.facts import Facts, Kind
+from operations.preflight.findings import Finding, Severity
+from operations.preflight.needs import Needs, needs_of
 from stacks.config import StackConfig
 from tests.stacks.documents import config, shipped
 

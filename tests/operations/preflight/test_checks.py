@@ -2,7 +2,8 @@
 
 import pytest
 
-from ft_serving.preflight import Kind, RegistryAnswer, Severity
+from operations.preflight.facts import Kind, RegistryAnswer
+from operations.preflight.findings import Severity
 from tests.operations.preflight.cluster import (
     GROUPS,
     config_map,

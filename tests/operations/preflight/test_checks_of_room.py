@@ -3,7 +3,8 @@
 import pytest
 
 from components.labels import labels
-from ft_serving.preflight import Kind, Severity
+from operations.preflight.facts import Kind
+from operations.preflight.findings import Severity
 from tests.operations.preflight.cluster import (
     OWN,
     Document,

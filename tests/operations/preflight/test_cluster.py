@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from ft_serving.preflight import Facts, Kind
-from ft_serving.preflight.cluster import read_facts
-from ft_serving.preflight.errors import CredentialsError, UnreachableError
+from operations.preflight.cluster import read_facts
+from operations.preflight.errors import CredentialsError, UnreachableError
+from operations.preflight.facts import Facts, Kind
 from tests.operations.preflight.cluster import GROUPS, needs
 from tests.operations.preflight.fake_api import REVIEWS, FakeApi, fake_api
 

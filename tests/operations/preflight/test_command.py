@@ -6,8 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from ft_serving.cli import app
-from ft_serving.preflight import Kind, Needs
-from ft_serving.preflight.errors import NotReadyError
+from operations.preflight.errors import NotReadyError
+from operations.preflight.facts import Kind
+from operations.preflight.needs import Needs
 from tests.operations.preflight.cluster import needs, sound, storage_class
 
 
@@ -20,7 +21,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[Needs]:
         asked.append(wanted)
         return sound(wanted)
 
-    monkeypatch.setattr("ft_serving.preflight.cluster.read_facts", read)
+    monkeypatch.setattr("operations.preflight.cluster.read_facts", read)
     return asked
 
 
@@ -81,6 +82,6 @@ def without(monkeypatch: pytest.MonkeyPatch) -> None:
     objects = {**facts.objects, Kind.STORAGE_CLASSES: [storage_class("other")]}
     groups = {"serving.knative.dev": ["v1"]}
     monkeypatch.setattr(
-        "ft_serving.preflight.cluster.read_facts",
+        "operations.preflight.cluster.read_facts",
         lambda *_, **__: type(facts)(version=facts.version, groups=groups, objects=objects),
     )

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from ft_serving.preflight import Finding, Registry, Severity, check
-from ft_serving.preflight.cluster import read_facts
-from ft_serving.preflight.registry import ask_registry
 from local_platform.settings import KUBECONFIG
-from operations.preflight.needs import needs_of
+from operations.preflight.check import check
+from operations.preflight.cluster import read_facts
+from operations.preflight.findings import Finding, Severity
+from operations.preflight.needs import Registry, needs_of
+from operations.preflight.registry import ask_registry
 from tests.deployment.program import Deployment, platform_settings
 from tests.operations.preflight.cluster import stack
 from tests.operations.preflight.fake_registry import PASSWORD, USER

@@ -2,8 +2,9 @@
 
 import pytest
 
-from ft_serving.preflight import Registry, RegistryAnswer
-from ft_serving.preflight.registry import ask_image, ask_registry
+from operations.preflight.facts import RegistryAnswer
+from operations.preflight.needs import Registry
+from operations.preflight.registry import ask_image, ask_registry
 from tests.operations.preflight.fake_registry import (
     DIGEST,
     IMAGE,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ft_serving.dtypes import DType
+from ft_serving.core.dtypes import DType
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.checkpoint.state_dict_pickle import key_of_state_dict
 from ft_serving.weights.checkpoint.torch_zip import MAX_PICKLE_BYTES

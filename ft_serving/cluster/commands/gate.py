@@ -1,0 +1,140 @@
+"""`ft-serving gate`."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ft_serving.client.commands import connection
+from ft_serving.client.commands.connection import Connection
+from ft_serving.core.errors import FtServingError
+
+# Kubernetes' default for terminationMessagePath.
+TERMINATION_LOG = Path("/dev/termination-log")
+
+NamespaceOption = Annotated[
+    str | None, typer.Option(help="By default the pod's own, or that of the context.")
+]
+ContextOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A context of the kubeconfig; by default the pod's service account, outside of a "
+        "cluster the current context."
+    ),
+]
+TerminationLogOption = Annotated[
+    Path, typer.Option(help="Where Kubernetes reads why a container failed; if it is there.")
+]
+
+# A request gets at least this long, however late the service became ready.
+LEAST_REQUEST_S = 30.0
+
+
+def gate(
+    inference_service: Annotated[str, typer.Option(help="The InferenceService's name.")],
+    prompt: Annotated[str, typer.Option(help="What to ask once it is ready.")],
+    expect_text: Annotated[
+        str | None,
+        typer.Option(help="The whole text that has to follow the prompt, or @FILE that holds it."),
+    ] = None,
+    expect_token_ids: Annotated[
+        str | None,
+        typer.Option(help="The ids of the tokens that have to follow, with commas: 348,434,954."),
+    ] = None,
+    expect_words: Annotated[
+        list[str] | None,
+        typer.Option(help="A word that has to be in the text; may be repeated."),
+    ] = None,
+    output_length: Annotated[
+        int | None, typer.Option(help="Most tokens to generate; 64 if not given.")
+    ] = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds in which it has to be ready and has answered.")
+    ] = 600.0,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Where to ask; by default the service's address within the cluster."),
+    ] = None,
+    protocol: connection.ProtocolOption = None,
+    model: connection.ModelOption = None,
+    tokenizer: connection.TokenizerOption = None,
+    host_header: connection.HostHeaderOption = None,
+    ca_file: connection.CaFileOption = None,
+    termination_log: TerminationLogOption = TERMINATION_LOG,
+) -> None:
+    """Wait until a deployment is ready, ask it, and fail with the root cause if it is not right."""
+    if [expect_text, expect_token_ids, expect_words or None].count(None) != 2:
+        raise typer.BadParameter(
+            "say what to expect: --expect-text, --expect-token-ids or --expect-words"
+        )
+    from ft_serving.cluster.gate.termination import write_termination_message
+
+    begin = time.monotonic()
+    try:
+        from ft_serving.client.parameters import Parameters, checked
+        from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
+        from ft_serving.cluster.diagnosis.cluster import Cluster
+        from ft_serving.cluster.gate.expectation import Expectation
+        from ft_serving.cluster.gate.question import ask
+        from ft_serving.cluster.gate.readiness import try_again, wait_until_ready
+
+        expectation = Expectation(
+            text=_text(expect_text),
+            token_ids=_token_ids(expect_token_ids),
+            words=expect_words or (),
+        )
+        parameters: Parameters = {"top_k": 1}
+        if output_length is not None:
+            parameters["output_length"] = output_length
+        checked(parameters)
+        # Before the wait: a wrong name should not show after ten minutes.
+        load_tokenizer(tokenizer or DEFAULT_TOKENIZER, os.environ, connection.say)
+        cluster = Cluster(context=context, namespace=namespace)
+        try_again(cluster, inference_service, connection.say)
+        address = wait_until_ready(cluster, inference_service, timeout, connection.say)
+        left = max(LEAST_REQUEST_S, timeout - (time.monotonic() - begin))
+        where = Connection(
+            url=url or address,
+            protocol=protocol,
+            model=model,
+            tokenizer=tokenizer,
+            host_header=host_header,
+            ca_file=ca_file,
+            wait=left,
+            timeout=left,
+        )
+        connection.say(f"{inference_service} is ready; asking {url or address}: {prompt!r}")
+        with where.open() as client:
+            answer = ask(client, prompt, parameters, connection.say)
+        expectation.check(prompt, answer.text, answer.output_ids)
+    except FtServingError as exc:
+        write_termination_message(termination_log, str(exc))
+        raise
+    typer.echo(f"Right answer in {answer.seconds:.2f} s: {prompt}{answer.text}")
+
+
+def _text(given: str | None) -> str | None:
+    """What `--expect-text` says."""
+    if given is None or not given.startswith("@"):
+        return given
+    file = Path(given[1:])
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise typer.BadParameter(f"--expect-text: {file} cannot be read: {exc}") from exc
+
+
+def _token_ids(given: str | None) -> list[int] | None:
+    """What `--expect-token-ids` says."""
+    if given is None:
+        return None
+    try:
+        return [int(each) for each in given.split(",")]
+    except ValueError as exc:
+        raise typer.BadParameter(
+            f"--expect-token-ids: must be numbers with commas, as 348,434; got {given!r}"
+        ) from exc

@@ -1,0 +1,167 @@
+"""Containers that cannot be started, or that end when they should serve."""
+
+import math
+from collections.abc import Iterator
+
+from ft_serving.cluster.diagnosis.causes.finding import found
+from ft_serving.cluster.diagnosis.documents import (
+    Document,
+    condition,
+    container_statuses,
+    containers,
+    name,
+    time,
+)
+from ft_serving.cluster.diagnosis.log import model_failure, telling_lines
+from ft_serving.cluster.diagnosis.snapshot import Snapshot
+from ft_serving.cluster.diagnosis.verdict import Cause, Finding
+
+# kubelet's reasons: k8s.io/kubernetes, pkg/kubelet/kuberuntime.
+_UNSTARTED = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+_NEVER_STARTED = ("StartError", "ContainerCannotRun")
+# The container went away with its node's runtime, by no fault of its own.
+_LOST = ("Unknown", "ContainerStatusUnknown")
+# Ending once may be the fault of something that came up later than the container.
+_ENOUGH_ENDS = 2
+
+
+def broken_containers(snapshot: Snapshot) -> Iterator[Finding]:
+    """Containers that cannot be created, end again and again, or do not get ready."""
+    for pod in snapshot.pods():
+        findings = [
+            finding
+            for status in container_statuses(pod)
+            for finding in (_unstarted(snapshot, pod, status), _ended(snapshot, pod, status))
+            if finding is not None
+        ]
+        yield from findings or _unready(snapshot, pod)
+
+
+def unstarted_containers(snapshot: Snapshot) -> Iterator[Finding]:
+    """Containers that cannot be created."""
+    for pod in snapshot.pods():
+        for status in container_statuses(pod):
+            finding = _unstarted(snapshot, pod, status)
+            if finding is not None:
+                yield finding
+
+
+def bad_end(status: Document) -> Document | None:
+    """How a container that is not ready ended last; None where it has not ended.
+
+    A server should not end at all, so that exit code 0 is as bad as others. What initialises a pod
+    and has done so counts as ready.
+
+    Args:
+        status: Its status.
+    """
+    if status["ready"]:
+        return None
+    last: Document = status.get("lastState", {})
+    ended: Document | None = status["state"].get("terminated") or last.get("terminated")
+    return ended
+
+
+def _unstarted(snapshot: Snapshot, pod: Document, status: Document) -> Finding | None:
+    waiting = status["state"].get("waiting", {})
+    if waiting.get("reason") not in _UNSTARTED:
+        return None
+    return found(
+        snapshot,
+        Cause.CONTAINER,
+        f"Container {status['name']} of pod {name(pod)} cannot be created "
+        f"({waiting['reason']}): {waiting.get('message', 'no reason given')}",
+        since=time(pod["status"]["startTime"]),
+    )
+
+
+def _ended(snapshot: Snapshot, pod: Document, status: Document) -> Finding | None:
+    ended = bad_end(status)
+    if ended is None or ended.get("reason") in _LOST:
+        return None
+    times = status["restartCount"] + ("terminated" in status["state"])
+    probe = _probe(snapshot, pod, status["name"])
+    again = times >= _ENOUGH_ENDS and "running" not in status["state"]
+    # A startup probe's time is all that loading may take: it was spent once, and would be again.
+    if not again and not probe.startswith("startup"):
+        return None
+    cause, message = _cause(snapshot, pod, status, ended, times, probe)
+    end = time(ended["finishedAt"]) if ended.get("finishedAt") else None
+    # What mended the release is seen at the next start, which kubelet pauses before.
+    start = ended.get("startedAt")
+    mended = cause is Cause.MODEL and start is not None and snapshot.written_after(time(start))
+    return found(snapshot, cause, message, since=end, grace_s=math.inf if mended else None)
+
+
+def _unready(snapshot: Snapshot, pod: Document) -> Iterator[Finding]:
+    """A pod that runs and whose probes fail: only a deadline tells it from a slow start."""
+    statuses = pod.get("status", {}).get("containerStatuses") or ()
+    failures = snapshot.events("Pod", name(pod), "Unhealthy")
+    if not failures or not all("running" in each["state"] for each in statuses):
+        return
+    if condition(pod, "Ready").get("status") == "True":
+        return
+    lines = [
+        telling_lines(log) for (of, _), log in sorted(snapshot.logs.items()) if of == name(pod)
+    ]
+    wrote = "\n".join(each for each in lines if each)
+    yield found(
+        snapshot,
+        Cause.PROBE,
+        f"Pod {name(pod)} runs and is not ready: {failures[-1]['message'].strip()}"
+        + (f". Its last lines:\n{wrote}" if wrote else ""),
+        since=snapshot.happened(failures[0])[0],
+        grace_s=math.inf,
+    )
+
+
+def _cause(
+    snapshot: Snapshot, pod: Document, status: Document, ended: Document, times: int, probe: str
+) -> tuple[Cause, str]:
+    who = f"Container {status['name']} of pod {name(pod)}"
+    log = snapshot.logs.get((name(pod), status["name"])) or ended.get("message", "")
+    lines = telling_lines(log)
+    wrote = f". Its last lines:\n{lines}" if lines else ". It wrote nothing"
+    if ended.get("reason") == "OOMKilled":
+        return Cause.MEMORY, (
+            f"{who} was killed for its memory (OOMKilled), {_count(times)}: its limit is "
+            f"{_memory_limit(pod, status['name'])}. Raise it{wrote}"
+        )
+    said = model_failure(log)
+    if said is not None:
+        return Cause.MODEL, (
+            f"The model cannot be loaded: {said}\nIf its release is missing or damaged, have it "
+            "prepared again: pulumi up --replace '**model-download'"
+        )
+    if probe:
+        return Cause.PROBE, f"{who} was killed because its {probe}{wrote}"
+    why = f"{ended['exitCode']} ({ended.get('reason', 'Error')})"
+    if ended.get("reason") in _NEVER_STARTED:
+        return Cause.CONTAINER, f"{who} cannot be run: {ended.get('message', why)}"
+    return Cause.CRASH, f"{who} ended with exit code {why}, {_count(times)}{wrote}"
+
+
+def _count(times: int) -> str:
+    return f"{times} times so far" if times > 1 else "once so far"
+
+
+def _memory_limit(pod: Document, container: str) -> str:
+    specs = (each for each in containers(pod) if each["name"] == container)
+    limits = next(specs, {}).get("resources", {}).get("limits", {})
+    return str(limits.get("memory", "the node's memory"))
+
+
+def _probe(snapshot: Snapshot, pod: Document, container: str) -> str:
+    """Which probe kubelet killed a container for and what it said last; empty where none did."""
+    for event in snapshot.events("Pod", name(pod), "Killing"):
+        killed = event["message"]
+        for kind in ("startup", "liveness"):
+            if f"Container {container} failed {kind} probe" in killed:
+                failures = [
+                    each["message"]
+                    for each in snapshot.events("Pod", name(pod), "Unhealthy")
+                    if each["message"].lower().startswith(kind)
+                ]
+                said = failures[-1].partition(": ")[2] if failures else "no reason given"
+                return f"{kind} probe failed: {said}"
+    return ""

@@ -1,0 +1,108 @@
+"""The Jobs of a stack: the model download, its gate, the smoke test, the release collection."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from ft_serving.cluster.diagnosis.diagnose import diagnose_job
+from ft_serving.cluster.diagnosis.documents import Document, claim_names, name, time
+from ft_serving.cluster.diagnosis.job_snapshot import JobSnapshot
+from ft_serving.cluster.diagnosis.report.model import Job, JobPhase, Role
+from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.cluster.diagnosis.verdict import State
+
+# How `diagnose_job` begins: the phase says as much.
+_FAILED = re.compile(r"^It failed(?: \(\w*\))?: ")
+
+_PHASES = {
+    State.READY: JobPhase.SUCCEEDED,
+    State.PENDING: JobPhase.RUNNING,
+    State.FAILED: JobPhase.FAILED,
+}
+
+
+def jobs_of(snapshot: Snapshot, now: datetime) -> tuple[Job, ...]:
+    """The newest Job of each role, in the order in which they run.
+
+    Args:
+        snapshot: What there is.
+        now: When it was read.
+    """
+    newest: dict[Role, Document] = {}
+    for job in sorted(snapshot.all(Kind.JOBS), key=_created):
+        role = _role(snapshot, job)
+        if role is not None:
+            newest[role] = job
+    return tuple(_job(snapshot, role, newest[role], now) for role in Role if role in newest)
+
+
+def job_snapshot(snapshot: Snapshot, job: str) -> JobSnapshot:
+    """The part of a snapshot that is about a Job."""
+    return JobSnapshot(
+        namespace=snapshot.namespace,
+        name=job,
+        begun=snapshot.begun,
+        objects=snapshot.objects,
+        logs=snapshot.logs,
+    )
+
+
+def arguments(job: Document) -> dict[str, str]:
+    """The options of a Job's command, as `{"--dtype": "fp16"}`; those without a value are empty."""
+    parts = (word.partition("=") for word in _words(job, "args") if word.startswith("--"))
+    return {option: value for option, _, value in parts}
+
+
+def _job(snapshot: Snapshot, role: Role, job: Document, now: datetime) -> Job:
+    about = job_snapshot(snapshot, name(job))
+    verdict = diagnose_job(about, now)
+    phase = _PHASES[verdict.state]
+    wrote = next(iter(_last_lines(about)), "")
+    told = phase is JobPhase.FAILED or verdict.findings or not wrote
+    return Job(
+        role=role,
+        name=name(job),
+        phase=phase,
+        created=_created(job),
+        said=_FAILED.sub("", verdict.summary) if told else wrote,
+        cause=verdict.findings[0].cause if verdict.findings else None,
+    )
+
+
+def _role(snapshot: Snapshot, job: Document) -> Role | None:
+    """What a Job is for; None where it is none of the stack's."""
+    command = _words(job, "command")[:2]
+    options = arguments(job)
+    if command == ["ft-serving", "gate-job"]:
+        return Role.DOWNLOAD_GATE
+    if command == ["ft-serving", "gate"]:
+        ours = options.get("--inference-service") == snapshot.name
+        return Role.SMOKE_TEST if ours else None
+    if _words(job, "args")[:1] == ["prune"] and "--storage" in options:
+        return Role.COLLECTION
+    mounted = {claim for each in snapshot.specs() for claim in claim_names(each)}
+    writes = claim_names(job["spec"]["template"]["spec"]) & mounted
+    return Role.DOWNLOAD if writes or options.keys() >= {"--repository", "--dtype"} else None
+
+
+def _words(job: Document, key: str) -> list[str]:
+    """The words of a Job's `command` or `args`."""
+    containers = job["spec"]["template"]["spec"].get("containers") or ()
+    return [word for each in containers for word in each.get(key) or ()]
+
+
+def _created(job: Document) -> datetime:
+    return time(job["metadata"]["creationTimestamp"])
+
+
+def _last_lines(snapshot: JobSnapshot) -> Iterator[str]:
+    """The last telling line of each of the Job's pods, newest first."""
+    pods = sorted(
+        snapshot.pods(), key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True
+    )
+    for pod in pods:
+        for (of, _), log in snapshot.logs.items():
+            # A release's folder, which `ft-serving weights prepare` prints for programs.
+            lines = [line for line in log.splitlines() if line.strip() and line[0] != "/"]
+            if of == name(pod) and lines:
+                yield lines[-1].strip()

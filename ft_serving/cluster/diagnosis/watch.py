@@ -1,0 +1,61 @@
+"""Diagnoses a deployment again and again until it is decided."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from ft_serving.cluster.diagnosis.errors import ClusterUnavailableError
+from ft_serving.cluster.diagnosis.verdict import State, Verdict
+
+# Asked for anew each time instead of watched: ten small lists, no connection to lose.
+PAUSE_S = 2.0
+SAY_AGAIN_S = 30.0
+
+
+def watch(
+    look: Callable[[datetime], Verdict],
+    what: str,
+    budget_s: float,
+    say: Callable[[str], None],
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    pause: Callable[[float], None] = time.sleep,
+) -> Verdict:
+    """Wait until a deployment is ready, or will not be.
+
+    Args:
+        look: Diagnoses the deployment as it is at a time.
+        what: Its name.
+        budget_s: Seconds after which waiting ends.
+        say: Told what is waited for, when it changes and every half minute.
+        clock: The time.
+        pause: Waits so many seconds.
+
+    Returns:
+        The last verdict: ready, failed, or still pending when the time was up.
+
+    Raises:
+        ClusterRefusalError: The API server refuses to tell.
+        ClusterUnavailableError: The API server did not answer when the time was up.
+    """
+    begin = clock()
+    said, said_at = "", -SAY_AGAIN_S
+    while True:
+        verdict: Verdict | None = None
+        try:
+            verdict = look(clock())
+            reason = verdict.summary.partition("\n")[0].removesuffix(". Its last lines:")
+        except ClusterUnavailableError as exc:
+            # It restarts, or a connection broke: as worth waiting for as the service.
+            failure, reason = exc, str(exc)
+        waited = (clock() - begin).total_seconds()
+        if verdict is not None and verdict.state is not State.PENDING:
+            return verdict
+        if waited + PAUSE_S > budget_s:
+            if verdict is None:
+                raise failure
+            return verdict
+        if reason != said or waited - said_at >= SAY_AGAIN_S:
+            say(f"Waiting for {what} ({waited:.0f} of at most {budget_s:.0f} s): {reason}")
+            said, said_at = reason, waited
+        pause(PAUSE_S)

@@ -1,0 +1,62 @@
+"""What an answer has to be."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ft_serving.cluster.gate.errors import WrongAnswerError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expectation:
+    """The golden answer; or, where a model has none, words that chance would not bring.
+
+    Attributes:
+        text: The whole text behind the prompt; None where it is not known.
+        token_ids: The tokens of that text, exactly; None where they are not known.
+        words: What the text has to contain, in this order; upper and lower case are the same.
+    """
+
+    text: str | None = None
+    token_ids: Sequence[int] | None = None
+    words: Sequence[str] = ()
+
+    def check(self, prompt: str, answer: str, output_ids: Sequence[int]) -> None:
+        """Compare an answer.
+
+        Args:
+            prompt: What was asked.
+            answer: The text that was generated behind it.
+            output_ids: Its tokens.
+
+        Raises:
+            WrongAnswerError: It is another one.
+        """
+        if self.text is not None and answer != self.text:
+            raise WrongAnswerError(_wrong(prompt, repr(self.text), answer))
+        if self.token_ids is not None and list(output_ids) != list(self.token_ids):
+            got = f"; its tokens are {_listed(output_ids)}"
+            raise WrongAnswerError(
+                _wrong(prompt, f"the tokens {_listed(self.token_ids)}", answer, got)
+            )
+        rest, behind = answer.casefold(), ""
+        for word in self.words:
+            _, found, rest = rest.partition(word.casefold())
+            if not found:
+                wanted = f"a text with {', then '.join(map(repr, self.words))}"
+                raise WrongAnswerError(
+                    _wrong(prompt, wanted, answer, f"; it lacks {word!r}{behind}")
+                )
+            behind = f" behind {word!r}"
+
+
+def _wrong(prompt: str, expected: str, answer: str, more: str = "") -> str:
+    return (
+        f"The service is ready and gives a wrong answer{more}.\n"
+        f"Asked:    {prompt!r}\nExpected: {expected}\nGot:      {answer!r}\n"
+        "Are the weights those of this model, whole, and converted for this server? An FP16 server "
+        "may also differ from an FP32 answer in its last words"
+    )
+
+
+def _listed(token_ids: Sequence[int]) -> str:
+    return ",".join(map(str, token_ids))

@@ -1,0 +1,43 @@
+"""The families of models that can be converted: a new one is a module here and an entry below."""
+
+import json
+
+from ft_serving.core.errors import ArchitectureError
+from ft_serving.core.families.base import Architecture, ConfigReader, Family
+from ft_serving.core.families.gptj import GPTJ
+from ft_serving.core.kinds import kind_of_config
+
+FAMILIES = {family.model_type: family for family in (GPTJ,)}
+
+
+def read_architecture(config_json: bytes) -> tuple[Family, Architecture]:
+    """Read a checkpoint's config.json.
+
+    Args:
+        config_json: The file's content.
+
+    Raises:
+        ArchitectureError: It is not JSON, of a family not known here, its numbers are not
+            possible, or it says that the weights are quantized; every problem at once.
+    """
+    try:
+        config = json.loads(config_json)
+    except (ValueError, RecursionError) as exc:
+        raise ArchitectureError(f"config.json: is not valid JSON: {exc}") from exc
+    if not isinstance(config, dict):
+        raise ArchitectureError(
+            f"config.json: must hold a JSON object; got {type(config).__name__}"
+        )
+    model_type = config.get("model_type")
+    family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
+    if family is None:
+        known = ", ".join(sorted(FAMILIES))
+        raise ArchitectureError(
+            f"config.json: model_type {model_type!r} cannot be converted; supported: {known}"
+        )
+    reader = ConfigReader(config)
+    architecture = family.read_config(reader)
+    if problem := kind_of_config(config):
+        reader.problems.append(problem)
+    reader.raise_problems()
+    return family, architecture

@@ -1,0 +1,180 @@
+"""GET over pooled connections: redirects, and a token that only the hub gets to see."""
+
+from collections.abc import Mapping
+from urllib.parse import urljoin
+
+import urllib3
+from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.util import Timeout, Url, parse_url
+
+from ft_serving import __version__
+from ft_serving.core.hub.errors import HubError
+from ft_serving.core.hub.retry import TransientError, asked_wait_s
+from ft_serving.core.proxies import Proxy, ProxyError, open_pool, proxy_for, tunnel_status
+
+CONNECT_TIMEOUT_S = 10.0
+# A connection that brings nothing for so long is given up and replaced.
+READ_TIMEOUT_S = 30.0
+REDIRECTS = 5
+CONNECTIONS_KEPT = 16
+
+OTHER_ENDPOINT = "check the network, or set HF_ENDPOINT to another hub or mirror"
+
+
+class StatusError(Exception):
+    """A final answer that is not the content asked for; `proxy` is the one it came through."""
+
+    def __init__(
+        self, host: str, status: int, headers: Mapping[str, str], proxy: Proxy | None
+    ) -> None:
+        super().__init__(f"{host} answered {status}")
+        self.host = host
+        self.status = status
+        self.headers = headers
+        self.proxy = proxy
+
+
+def reason(error: Exception) -> str:
+    """The last and plainest part of an HTTP library's message, without addresses of objects."""
+    return str(error.args[-1] if error.args else error).rpartition(": ")[2].rstrip(".")
+
+
+def host_of(url: str) -> str:
+    """Scheme, host and port: all of an address that is fit for a message.
+
+    What follows may be a signature that grants access.
+    """
+    parts = parse_url(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def web_address(text: str) -> Url | None:
+    """The parts of an http(s) address; None if it is none."""
+    try:
+        parts = parse_url(text)
+    except LocationParseError:
+        return None
+    return parts if parts.scheme in ("http", "https") and parts.host else None
+
+
+class Transport:
+    """Connections to one hub and to whatever hosts it redirects to; safe between threads."""
+
+    def __init__(self, endpoint: str, token: str | None) -> None:
+        """Send `token`, if any, to the scheme, host and port of `endpoint` and nowhere else.
+
+        Raises:
+            HubError: The environment names a proxy that cannot be one.
+        """
+        self._origin = _origin(endpoint)
+        self._token = token
+        self._pools: dict[str | None, urllib3.PoolManager] = {}
+        _proxy(endpoint)
+
+    def get(
+        self, url: str, headers: Mapping[str, str], *, timeout_s: float = READ_TIMEOUT_S
+    ) -> tuple[urllib3.BaseHTTPResponse, str]:
+        """Open the content at `url`.
+
+        Args:
+            url: Its address.
+            headers: Headers of the request beside those that each request has.
+            timeout_s: Seconds that the host may be silent.
+
+        Returns:
+            The response, of status 200 or 206 with its body unread, and the address that it came
+            from, which after redirects is another.
+
+        Raises:
+            TransientError: Connection, or a status after which another try makes sense.
+            StatusError: Any other status.
+        """
+        for _ in range(REDIRECTS):
+            proxy = _proxy(url)
+            response = self._request(url, headers, proxy, timeout_s)
+            location = response.get_redirect_location()
+            if not location:
+                break
+            response.close()
+            url = _redirected(url, location)
+        else:
+            raise TransientError(
+                f"{host_of(url)} redirected more than {REDIRECTS} times", OTHER_ENDPOINT
+            )
+        if response.status in (200, 206):
+            return response, url
+        response.close()
+        error = StatusError(host_of(url), response.status, response.headers, proxy)
+        raise _transient(error) or error
+
+    def _request(
+        self, url: str, headers: Mapping[str, str], proxy: Proxy | None, timeout_s: float
+    ) -> urllib3.BaseHTTPResponse:
+        sent = {"User-Agent": f"ft-serving/{__version__}", "Accept-Encoding": "identity"}
+        sent.update(headers)
+        if self._token and _origin(url) == self._origin:
+            sent["Authorization"] = f"Bearer {self._token}"
+        try:
+            return self._pool(proxy).request(
+                "GET",
+                url,
+                headers=sent,
+                preload_content=False,
+                redirect=False,
+                retries=False,
+                timeout=Timeout(connect=min(CONNECT_TIMEOUT_S, timeout_s), read=timeout_s),
+            )
+        except (HTTPError, OSError) as exc:
+            raise _unreachable(host_of(url), exc, proxy) from exc
+
+    def _pool(self, proxy: Proxy | None) -> urllib3.PoolManager:
+        address = proxy.address if proxy else None
+        pool = self._pools.get(address)
+        # Several threads may open one at once: the first is everybody's.
+        return pool or self._pools.setdefault(address, open_pool(proxy, maxsize=CONNECTIONS_KEPT))
+
+
+def _proxy(url: str) -> Proxy | None:
+    try:
+        return proxy_for(url)
+    except ProxyError as exc:
+        raise HubError(str(exc)) from exc
+
+
+def _transient(error: StatusError) -> TransientError | None:
+    """The error for a status after which another try makes sense; None for any other."""
+    if error.status not in (408, 429) and error.status < 500:
+        return None
+    remedy = "the hub is overloaded or limits this address: try again later"
+    if error.proxy:
+        remedy = f"{remedy}. {error.proxy.note}"
+    return TransientError(str(error), remedy, asked_wait_s(error.headers))
+
+
+def _unreachable(host: str, cause: Exception, proxy: Proxy | None) -> TransientError | HubError:
+    """The error for a connection that could not be made, or failed before any answer."""
+    if proxy is None:
+        return TransientError(f"cannot reach {host} ({reason(cause)})", OTHER_ENDPOINT)
+    status = tunnel_status(cause)
+    if status is None:
+        said = f"cannot reach {host} through {proxy} ({reason(cause)})"
+        return TransientError(said, f"check the proxy, or, {proxy.remedy}")
+    said = f"cannot reach {host}: {proxy.refusal(status)}"
+    return HubError(said) if status < 500 else TransientError(said, OTHER_ENDPOINT)
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        target = urljoin(url, location)
+        parse_url(target)
+    except ValueError as exc:
+        raise TransientError(
+            f"{host_of(url)} redirected to something that is no address", OTHER_ENDPOINT
+        ) from exc
+    return target
+
+
+def _origin(url: str) -> tuple[str | None, str | None, int | None]:
+    parts = parse_url(url)
+    default = {"http": 80, "https": 443}.get(parts.scheme or "")
+    return parts.scheme, parts.host, parts.port or default

@@ -1,0 +1,125 @@
+"""Progress of long work: a bar on a terminal, plain lines at intervals everywhere else."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from ft_serving.core.units import facts, format_bytes, format_duration
+
+if TYPE_CHECKING:
+    from ft_serving.core.progress_bars import Bars
+
+
+class Task(Protocol):
+    """One piece of work, counted in bytes; its methods may be called from any thread."""
+
+    def advance(self, nbytes: int) -> None:
+        """Count bytes that were done just now."""
+
+    def finish(self) -> None:
+        """Report the end of the work."""
+
+
+class Progress:
+    """Reports on tasks, and prints single lines without disturbing them.
+
+    Use as a context manager. Nothing is printed twice: a terminal shows bars, any other stream
+    gets a line when a task starts, at intervals, and when it is finished.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        interval_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Report to `stream` (default: stderr), with seconds between two lines of a task."""
+        self._stream = stream or sys.stderr
+        self._interval_s = interval_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._bars: Bars | None = None
+        if self._stream.isatty():
+            # Here, because a server has no terminal, and its cold start no time for rich's import.
+            from ft_serving.core.progress_bars import open_bars
+
+            self._bars = open_bars(self._stream)
+
+    def __enter__(self) -> "Progress":
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def task(self, label: str, total: int, done: int = 0) -> Task:
+        """Begin a task of `total` bytes, of which `done` were there before and count no time."""
+        if self._bars:
+            return self._bars.task(label, total, done)
+        return _LineTask(self.say, self._clock, self._interval_s, label, total, done)
+
+    def say(self, line: str) -> None:
+        """Print one line; may be called from any thread."""
+        if self._bars:
+            self._bars.say(line)
+            return
+        with self._lock:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+
+class _LineTask:
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        clock: Callable[[], float],
+        interval_s: float,
+        label: str,
+        total: int,
+        done: int,
+    ) -> None:
+        self._say = say
+        self._clock = clock
+        self._interval_s = interval_s
+        self._label = label
+        self._total = total
+        self._kept = done
+        self._done = done
+        self._lock = threading.Lock()
+        self._started = clock()
+        self._last_time = self._started
+        self._last_done = done
+        say(f"{label}  {facts(done, total, 0.0)}")
+
+    def advance(self, nbytes: int) -> None:
+        with self._lock:
+            self._done += nbytes
+            now = self._clock()
+            elapsed = now - self._last_time
+            if elapsed < self._interval_s:
+                return
+            rate = (self._done - self._last_done) / elapsed if elapsed else 0.0
+            self._last_time, self._last_done = now, self._done
+            line = f"{self._label}  {facts(self._done, self._total, rate)}"
+        self._say(line)
+
+    def finish(self) -> None:
+        with self._lock:
+            seconds = self._clock() - self._started
+            moved = self._done - self._kept
+        if not moved:
+            self._say(f"{self._label}  nothing to do, {format_bytes(self._kept)} were there")
+            return
+        rate = f"  {format_bytes(moved / seconds)}/s" if seconds else ""
+        kept = f"  {format_bytes(self._kept)} were there" if self._kept else ""
+        self._say(f"{self._label}  {format_bytes(moved)} in {format_duration(seconds)}{rate}{kept}")

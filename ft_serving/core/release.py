@@ -1,0 +1,69 @@
+"""What names a release of weights. Pure, so that a program can tell the name before it exists."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+
+from ft_serving.core.dtypes import DType
+
+CONVERTER_VERSION = 2
+"""Rises when the same source and settings come to give other bytes."""
+
+
+def is_commit(revision: str) -> bool:
+    """Whether a revision on the hub is a commit's full name, which no push moves."""
+    return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReleaseSpec:
+    """Everything that decides the bytes of a release, of its weights and of its config.pbtxt.
+
+    Attributes:
+        repository: Name on the hub, or of the local folder.
+        revision: Commit on the hub, or a hash of the local files; never a branch.
+        dtype: Format of the stored weights.
+        tensor_parallel: Ranks that the weights are divided for.
+        pipeline_parallel: Groups of GPUs that share the layers.
+        compute_dtype: Format that the server computes in.
+        streaming: Whether the model is served decoupled.
+        input_length: Tokens of the longest prompts that are served; None where only the model's
+            context counts.
+        output_length: Tokens of the longest answers; None likewise.
+        converter: Version of the conversion.
+    """
+
+    repository: str
+    revision: str
+    dtype: DType
+    tensor_parallel: int
+    pipeline_parallel: int
+    compute_dtype: DType
+    streaming: bool
+    input_length: int | None
+    output_length: int | None
+    converter: int = CONVERTER_VERSION
+
+    @property
+    def name(self) -> str:
+        """The release's folder: a DNS label, equal for equal bytes and for them alone."""
+        model = re.sub(r"[^a-z0-9]+", "-", self.repository.rsplit("/", 1)[-1].lower())
+        model = model[:32].strip("-") or "model"
+        return f"{model}-{self.dtype}-tp{self.tensor_parallel}-{self._digest}"
+
+    @property
+    def weights(self) -> tuple[str, str, DType, int, int]:
+        """What decides the weight files alone: releases that agree in it can share them."""
+        return (
+            self.repository,
+            self.revision,
+            self.dtype,
+            self.tensor_parallel,
+            self.converter,
+        )
+
+    @property
+    def _digest(self) -> str:
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]

@@ -1,0 +1,400 @@
+"""The folders of a storage, and who may change which of them when.
+
+    ROOT/models/REPOSITORY/REVISION/          downloaded checkpoints
+    ROOT/triton-model-store/RELEASE/          a Triton model repository each
+    ROOT/.locks/  ROOT/.leases/RELEASE/       who prepares, who uses what
+
+What else lies there is someone else's: ownership.py tells it, and nothing here deletes it.
+
+Locks and leases are files with a heartbeat, not flock, about which shared network volumes are
+known to lie. Their age is measured on the observer's clock alone. They tell who should be working;
+what makes a release safe is that it is built aside and appears whole by one rename.
+"""
+
+import errno
+import glob
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+from filelock import SoftFileLease, Timeout
+
+from ft_serving.core.errors import StorageError
+from ft_serving.core.files import absolute, same_place
+from ft_serving.core.ownership import RELEASE_FILES, delete, is_own, mark, objection
+from ft_serving.core.progress import Progress
+from ft_serving.core.release import is_commit
+from ft_serving.core.units import format_bytes
+
+LEASE_SECONDS = 60.0
+"""After so long without a heartbeat, a holder counts as gone. A dead process of this machine, or
+of this container, is noticed at once."""
+
+# What a takeover may need beyond the time without a heartbeat.
+_TAKE_OVER_SECONDS = 5.0
+
+# What a volume or a quota without room answers.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+# Names that begin with a dot are no releases: what is being built, and what is being deleted.
+_HIDDEN = re.compile(r"\.(?:staging|trash)-(?P<name>.+)-[0-9a-f]{8}")
+
+
+def source_name(repository: str, revision: str) -> str:
+    """Return what a checkpoint's download is called where it is locked."""
+    return f"{repository}@{revision}"
+
+
+class Storage:
+    """A volume that holds checkpoints and releases.
+
+    Attributes:
+        root: The volume's folder.
+        releases: The folder of the releases.
+    """
+
+    def __init__(self, root: Path) -> None:
+        # From the root, because the path goes into config.pbtxt.
+        self.root = absolute(root)
+        self.releases = self.root / "triton-model-store"
+
+    def source(self, repository: str, revision: str) -> Path:
+        """Return the folder that a checkpoint is downloaded into."""
+        return self.root / "models" / repository / revision
+
+    def sources(self) -> list[tuple[str, str]]:
+        """Return repository and commit of every download, whole or not."""
+        models = self.root / "models"
+        # A repository's name has one part or two; below a commit are its own folders.
+        paths = (*models.glob("*/*"), *models.glob("*/*/*"))
+        return sorted(
+            (path.parent.relative_to(models).as_posix(), path.name)
+            for path in paths
+            if is_commit(path.name) and not is_commit(path.parent.name) and path.is_dir()
+        )
+
+    def release(self, name: str) -> Path:
+        """Return a release's folder."""
+        return self.releases / name
+
+    def release_names(self) -> list[str]:
+        """Return the names of all releases, whole or not."""
+        return [name for name in self._visible() if is_own(self.release(name))]
+
+    def other_names(self) -> list[str]:
+        """Return the names of folders beside the releases that someone else made."""
+        return [name for name in self._visible() if not is_own(self.release(name))]
+
+    def find(self, release: str) -> str | None:
+        """Return the name of a release that is given by its name or its path; None if none is."""
+        names = self.release_names()
+        if release in names:
+            return release
+        return next((it for it in names if same_place(self.release(it), Path(release))), None)
+
+    def create(self) -> None:
+        """Create the storage's folders.
+
+        Raises:
+            StorageError: The folder cannot be created or written.
+        """
+        try:
+            for folder in (self.releases, self.root / ".locks", self.root / ".leases"):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise StorageError(
+                f"{self.root}: cannot be written: {exc.strerror}. Name a folder on a writable "
+                "volume."
+            ) from exc
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn what the operating system says of the storage into what a user can act on.
+
+        Raises:
+            StorageError: For an OSError.
+        """
+        try:
+            yield
+        except OSError as exc:
+            if exc.errno in _FULL:
+                raise StorageError(
+                    f"{self.root}: is full, {format_bytes(self.free_bytes())} are left. What was "
+                    "downloaded is kept. Grow the volume or prune old releases, then run this "
+                    "again."
+                ) from exc
+            raise StorageError(
+                f"{exc.filename or self.root}: {exc.strerror or exc}. Check the volume and its "
+                "permissions, then run this again."
+            ) from exc
+
+    @contextmanager
+    def exclusive(self, what: str, progress: Progress) -> Iterator[None]:
+        """Hold the lock on a release or a source; wait for another process that holds it.
+
+        Raises:
+            OSError: The volume is full, or cannot be written.
+        """
+        lock = self._lock(what)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            progress.say(f"Waiting for {_owner(lock)}, which works on {what}.")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def if_idle(self, what: str) -> Iterator[str | None]:
+        """Hold the lock if nobody does; give None then, and otherwise who holds it.
+
+        A holder on another machine that shows no life is watched for LEASE_SECONDS before its lock
+        is taken over. Where the volume has no room for the lock's record, go on without it: who
+        asks wants to delete, and would have to wait for room that only a deletion makes.
+
+        Raises:
+            OSError: The volume cannot be written.
+        """
+        lock = self._lock(what)
+        holder = self._holder(lock)
+        try:
+            yield holder
+        finally:
+            # Does nothing where it is not held.
+            lock.release()
+
+    @contextmanager
+    def lease(self, name: str) -> Iterator[None]:
+        """Declare that a release is in use, so that it is neither pruned nor replaced.
+
+        Raises:
+            StorageError: The volume is full, or cannot be written.
+        """
+        folder = self._leases(name)
+        lease = _lease(folder / f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}")
+        with self.explained():
+            folder.mkdir(parents=True, exist_ok=True)
+            lease.acquire()
+        try:
+            yield
+        finally:
+            lease.release()
+
+    def shown_users(self, name: str) -> list[str]:
+        """Return what `users` does, as far as it can be told without writing to the volume.
+
+        A process that was killed counts for LEASE_SECONDS, and the clocks of this machine and of
+        the volume are taken for one.
+        """
+        users = []
+        with suppress(FileNotFoundError):
+            for marker in sorted(self._leases(name).iterdir()):
+                with suppress(FileNotFoundError):
+                    if time.time() - marker.stat().st_mtime < LEASE_SECONDS:
+                        users.append(_owner(_lease(marker)))
+        return users
+
+    def users(self, name: str) -> list[str]:
+        """Return the processes that hold a lease on a release, each as "process N on HOST"."""
+        users = []
+        with suppress(FileNotFoundError):
+            for marker in sorted(self._leases(name).iterdir()):
+                lease = _lease(marker)
+                try:
+                    # Succeeds at once where the holder is a dead process of this machine.
+                    lease.acquire(timeout=0)
+                    lease.release()
+                except Timeout:
+                    if self._age(marker) < LEASE_SECONDS:
+                        users.append(_owner(lease))
+        return users
+
+    def staging(self, name: str) -> Path:
+        """Create a folder in which a release can be built aside.
+
+        Raises:
+            OSError: The folder cannot be created.
+        """
+        folder = self._hidden("staging", name)
+        folder.mkdir()
+        try:
+            mark(folder, name, RELEASE_FILES)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return folder
+
+    def claim(self, repository: str, revision: str, names: Iterable[str]) -> Path:
+        """Create the folder that a checkpoint is downloaded into, or find the one there is.
+
+        Args:
+            repository: The checkpoint's.
+            revision: Its commit.
+            names: The files that will be downloaded.
+
+        Returns:
+            The folder.
+
+        Raises:
+            StorageError: What is there is not, or not only, a download of this program's.
+            OSError: The folder cannot be created.
+        """
+        folder, purpose = self.source(repository, revision), source_name(repository, revision)
+        folder.mkdir(parents=True, exist_ok=True)
+        if reason := objection(folder, purpose):
+            raise StorageError(
+                f"{folder}: {reason}, so nothing is downloaded into it. Move it away, or convert "
+                f"what it holds by --repository {folder}."
+            )
+        ends = ("", ".part", ".part.journal")
+        mark(folder, purpose, [glob.escape(name) + end for name in names for end in ends])
+        return folder
+
+    def delete_source(self, repository: str, revision: str) -> str | None:
+        """Delete a download, whose lock is held.
+
+        Returns:
+            Why it was kept; None where it was deleted, or was not there.
+        """
+        # Half of it does no harm: who goes on downloading compares every file.
+        return delete(self.source(repository, revision), source_name(repository, revision))
+
+    def delete_release(self, name: str, asked_ns: int | None = None) -> str | None:
+        """Delete a release, unless it is in use, was asked for again or is someone else's.
+
+        Args:
+            name: Whose folder; one that is not there counts as deleted.
+            asked_ns: When it was last asked for, as far as who deletes it knows (`asked_ns`); no
+                matter by default.
+
+        Returns:
+            Why it was kept; None where it was deleted.
+        """
+        if reason := objection(self.release(name), name):
+            return reason
+        if users := self.users(name):
+            return _in_use(users)
+        trash = self._hidden("trash", name)
+        with suppress(FileNotFoundError):
+            self.release(name).rename(trash)
+            # Who uses a release takes the lease before it opens a file, and who reports one as
+            # valid sets its time: what was done meanwhile shows here.
+            users = self.users(name)
+            asked_again = asked_ns is not None and trash.stat().st_mtime_ns > asked_ns
+            if users or asked_again:
+                trash.rename(self.release(name))
+                return _in_use(users) if users else "asked for meanwhile"
+            delete(trash, name)
+            self._forget_users(name)
+        return None
+
+    def asked_ns(self, name: str) -> int:
+        """Return when a release was last asked for, in nanoseconds; 0 if it is not there."""
+        try:
+            return self.release(name).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    def leftovers(self) -> list[tuple[str, Path]]:
+        """Return what killed processes left behind: the release it was for, and the folder."""
+        try:
+            entries = sorted(self.releases.iterdir())
+        except FileNotFoundError:
+            return []
+        matches = [(_HIDDEN.fullmatch(entry.name), entry) for entry in entries]
+        return [(match["name"], entry) for match, entry in matches if match]
+
+    def idle_seconds(self, folder: Path) -> float:
+        """Return how long ago something in a folder was last written, by the volume's own clock.
+
+        Raises:
+            OSError: The folder cannot be read, or changes meanwhile.
+        """
+        return self._now() - max(p.lstat().st_mtime for p in (folder, *folder.rglob("*")))
+
+    def free_bytes(self) -> int:
+        """Return the bytes that can still be written."""
+        return shutil.disk_usage(self.root).free
+
+    def _visible(self) -> list[str]:
+        try:
+            entries = list(self.releases.iterdir())
+        except FileNotFoundError:
+            return []
+        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+
+    def _forget_users(self, name: str) -> None:
+        """Delete the leases on a release that is gone: those of processes that were killed."""
+        folder = self._leases(name)
+        with suppress(OSError):
+            for marker in folder.iterdir():
+                if _lease(marker).owner:
+                    marker.unlink()
+            folder.rmdir()
+
+    def _hidden(self, kind: str, name: str) -> Path:
+        return self.releases / f".{kind}-{name}-{token_hex(4)}"
+
+    def _leases(self, name: str) -> Path:
+        return self.root / ".leases" / name
+
+    def _lock(self, what: str) -> SoftFileLease:
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return _lease(folder / f"{_file_name(what)}.lock")
+
+    def _holder(self, lock: SoftFileLease) -> str | None:
+        """Acquire a lock that nobody holds, if there is room for its record; say who does else."""
+        for timeout in (0, LEASE_SECONDS + _TAKE_OVER_SECONDS):
+            try:
+                lock.acquire(timeout=timeout)
+                break
+            except Timeout:
+                if self._age(Path(lock.lock_file)) < LEASE_SECONDS:
+                    return _owner(lock)
+            except OSError as exc:
+                if exc.errno not in _FULL:
+                    raise
+        # Not even a takeover succeeds without room: who shows no life then holds nothing.
+        return None
+
+    def _age(self, marker: Path) -> float:
+        """Return seconds since a heartbeat, by the volume's own clock."""
+        try:
+            return self._now() - marker.stat().st_mtime
+        except FileNotFoundError:
+            return LEASE_SECONDS
+
+    def _now(self) -> float:
+        probe = self.root / ".leases" / f".now-{token_hex(4)}"
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.touch()
+            return probe.stat().st_mtime
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def _lease(marker: Path) -> SoftFileLease:
+    return SoftFileLease(marker, lease_duration=LEASE_SECONDS, is_singleton=False)
+
+
+def _owner(lease: SoftFileLease) -> str:
+    owner = lease.owner
+    return f"process {owner.pid} on {owner.hostname}" if owner else "another process"
+
+
+def _in_use(users: list[str]) -> str:
+    return f"in use by {', '.join(users)}"
+
+
+def _file_name(what: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "--", what)

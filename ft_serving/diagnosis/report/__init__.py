@@ -1,9 +1,0 @@
-"""How a deployment stands, with all that belongs to it: on one screen, or as JSON.
-
-`report` is a pure function of a snapshot, like `diagnose`; `screen` needs rich and no cluster.
-"""
-
-from ft_serving.diagnosis.report.build import report
-from ft_serving.diagnosis.report.model import Report, Standing
-
-__all__ = ["Report", "Standing", "report"]

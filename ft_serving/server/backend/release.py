@@ -1,0 +1,49 @@
+"""Opens the release that a configuration names, unless anything about it is doubtful."""
+
+from pathlib import Path
+
+from ft_serving.core.manifest import Manifest, read_manifest
+from ft_serving.core.progress import Progress
+from ft_serving.core.verify import check_content, refuse_damage
+from ft_serving.server.backend.config import BackendConfig
+from ft_serving.server.backend.errors import ModelConfigError
+from ft_serving.server.engine import Engine, NumpyEngine
+
+
+def check_release(folder: Path) -> Manifest:
+    """Return the manifest of a release whose files are those that it lists, to the last byte.
+
+    FasterTransformer serves noise for a missing or short file, with a warning; here nothing is
+    served. Every sha256 is compared: an altered byte changes no size, and may have come since the
+    release was made. That costs a third of a second a gigabyte on two cores, and reading, which
+    the engine does anyway and then has from the page cache.
+
+    Args:
+        folder: The release's, which is a Triton model repository.
+
+    Raises:
+        ReleaseError: The manifest does not hold; every file at fault is named.
+    """
+    manifest = read_manifest(folder)
+    # On stderr, which is Triton's log: a large model is hashed for a while.
+    with Progress() as progress:
+        refuse_damage(folder, check_content(folder, progress))
+    return manifest
+
+
+def open_engine(config: BackendConfig) -> Engine:
+    """Open the weights that a configuration names.
+
+    Raises:
+        ReleaseError: They are not those of a valid release.
+        ModelConfigError: They were converted for another tensor parallel size.
+        ModelFilesError: The engine cannot compute them.
+    """
+    manifest = check_release(config.checkpoint.parents[1])
+    converted = manifest.spec.tensor_parallel
+    if config.tensor_parallel != converted:
+        raise ModelConfigError(
+            f"config.pbtxt: parameter tensor_para_size: must be {converted}, the size that release "
+            f"{manifest.spec.name} was converted for; got {config.tensor_parallel}"
+        )
+    return NumpyEngine.open(config.checkpoint, converted, config.limits)

@@ -1,0 +1,59 @@
+"""Turns the protocol's tensors into requests to the engine, and its results into tensors."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ft_serving.core import protocol
+from ft_serving.core.protocol import TensorType
+from ft_serving.server.engine import GenerationRequest, GenerationResult, RequestError
+from ft_serving.server.engine.request import AnyArray
+
+_NUMPY = {
+    TensorType.INT32: np.dtype(np.int32),
+    TensorType.UINT32: np.dtype(np.uint32),
+    TensorType.FP32: np.dtype(np.float32),
+}
+
+_KNOWN = frozenset(tensor.name for tensor in protocol.INPUTS)
+_REQUIRED = frozenset(tensor.name for tensor in protocol.INPUTS if not tensor.optional)
+
+
+def to_request(tensors: Mapping[str, AnyArray]) -> GenerationRequest:
+    """Return the request that input tensors make; the engine judges their shapes and values.
+
+    Args:
+        tensors: By name, each with the batch as its first dimension.
+
+    Raises:
+        RequestError: Tensors are missing or unknown; all of them are named.
+    """
+    problems = [f"{name}: is required and missing" for name in sorted(_REQUIRED - tensors.keys())]
+    problems += [f"{name}: is unknown here" for name in sorted(tensors.keys() - _KNOWN)]
+    if problems:
+        raise RequestError("; ".join(problems))
+    return GenerationRequest(**tensors)
+
+
+def to_tensors(result: GenerationResult, types: Mapping[str, TensorType]) -> dict[str, AnyArray]:
+    """Return the output tensors of a result, in row-major order.
+
+    Args:
+        result: What the engine has generated so far.
+        types: The data type of each output, as config.pbtxt declares it.
+
+    Returns:
+        output_ids [B, K, S + N] and sequence_length [B, K]; cum_log_probs [B, K] and
+        output_log_probs [B, K, N] only if the request wants them.
+    """
+    tensors = {
+        "output_ids": result.output_ids,
+        "sequence_length": result.sequence_length,
+        "cum_log_probs": result.cum_log_probs,
+        "output_log_probs": result.output_log_probs,
+    }
+    return {
+        name: np.ascontiguousarray(tensor, _NUMPY[types[name]])
+        for name, tensor in tensors.items()
+        if tensor is not None
+    }

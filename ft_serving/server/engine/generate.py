@@ -1,0 +1,110 @@
+"""The engine: requests in, texts out, whatever computes the model."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from ft_serving.core.lengths import LengthLimits
+from ft_serving.server.engine.config import GptJConfig
+from ft_serving.server.engine.errors import MemoryLimitError
+from ft_serving.server.engine.job import Job
+from ft_serving.server.engine.model import Model
+from ft_serving.server.engine.plan import RequestPlan, plan_request
+from ft_serving.server.engine.request import GenerationRequest, GenerationResult
+from ft_serving.server.engine.schedule import Schedule, load_of
+
+NO_LIMITS = LengthLimits()
+
+OnStep = Callable[[int, GenerationResult], None]
+"""Is told of a request's index and its text so far."""
+
+IsCancelled = Callable[[int], bool]
+"""Tells whether the request of this index is no longer wanted."""
+
+
+class Engine:
+    """Generates text with a model.
+
+    A request's text does not depend on the requests that it is computed with. Where
+    FasterTransformer deviates from what a request asks for, this engine does what was asked:
+
+    - A row generates at most its own `request_output_len`; FasterTransformer gives one token more
+      where another row of the batch has a larger one.
+    - Parameters hold for their own request; FasterTransformer takes beam width, log probabilities
+      and other tensors of a merged batch from its first request.
+    - Stop words, bad words and penalties see the prompt without its padding.
+
+    Args:
+        model: Computes the logits.
+        limits: How long prompts and answers may be.
+    """
+
+    def __init__(self, model: Model[Any], limits: LengthLimits = NO_LIMITS) -> None:
+        self._model = model
+        self._limits = limits
+
+    @property
+    def config(self) -> GptJConfig:
+        """The model's numbers."""
+        return self._model.config
+
+    def plan(self, request: GenerationRequest) -> RequestPlan:
+        """Check whether a request can be done on its own, and return what it asks for.
+
+        Raises:
+            RequestError: It cannot; all that is wrong is named.
+            MemoryLimitError: It needs more memory than there is.
+        """
+        plan = plan_request(request, self.config, self._limits)
+        load = load_of([plan])
+        needed, free = self._model.needed_bytes(load), self._model.free_bytes()
+        if needed > free:
+            longest = max(len(row.prompt) + row.output_len for row in plan.rows)
+            raise MemoryLimitError(
+                f"{load.rows} rows of {longest} tokens need {needed / 2**30:.1f} GiB, "
+                f"there are {free / 2**30:.1f} beside the model; ask for fewer rows or a smaller "
+                "request_output_len"
+            )
+        return plan
+
+    def schedule(self) -> Schedule:
+        """Return an empty schedule of requests to compute."""
+        return Schedule(self._model)
+
+    def generate(
+        self,
+        requests: Sequence[GenerationRequest],
+        on_step: OnStep | None = None,
+        cancelled: IsCancelled = lambda _: False,
+    ) -> list[GenerationResult]:
+        """Generate the texts of all requests.
+
+        Args:
+            requests: Each with one row or more.
+            on_step: Is called for each unfinished request after each step, with all of its tensors
+                as they are, and with the final ones after its last step: n times for n generated
+                tokens of its longest row. An exception that it raises ends all requests.
+            cancelled: Is asked before each step for each unfinished request, and on the way through
+                its prompt, which takes longer; one that is cancelled is computed no further.
+
+        Returns:
+            A result for each request; that of a cancelled one is not final.
+
+        Raises:
+            RequestError: A request cannot be done; `plan` tells which.
+            MemoryLimitError: A request needs more memory than there is.
+        """
+
+        def tell(index: int, job: Job) -> None:
+            if on_step is not None:
+                on_step(index, job.result())
+
+        jobs = [
+            Job(self.plan(request), partial(tell, index), partial(cancelled, index))
+            for index, request in enumerate(requests)
+        ]
+        schedule = self.schedule()
+        schedule.add(jobs)
+        while not schedule.is_idle:
+            schedule.turn()
+        return [job.result() for job in jobs]

@@ -1,0 +1,109 @@
+"""What text generation needs of a model; the CPU's and the GPU's implementations share it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
+
+from ft_serving.server.engine.arrays import FloatArray, IndexArray, TokenArray
+from ft_serving.server.engine.config import GptJConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """What takes memory beside the weights.
+
+    Attributes:
+        rows: Rows, a beam counting as one.
+        tokens: Tokens that all of them together may grow to, prompts included.
+        prompts: The lengths of the prompts that are computed in turns.
+    """
+
+    rows: int = 0
+    tokens: int = 0
+    prompts: tuple[int, ...] = ()
+
+    def __add__(self, other: Self) -> "Load":
+        return Load(
+            rows=self.rows + other.rows,
+            tokens=self.tokens + other.tokens,
+            prompts=self.prompts + other.prompts,
+        )
+
+
+class Block(Protocol):
+    """Rows of text of one length, with their keys and values so far.
+
+    Attributes:
+        rows: How many.
+    """
+
+    rows: int
+
+    def prefill(self, row: int, prompt: TokenArray) -> Iterator[None]:
+        """Compute the prompt of a row, of at least one token, piece by piece.
+
+        Args:
+            row: Which; each row once.
+            prompt: Its tokens; of one length in all rows.
+
+        Yields:
+            After each piece, which takes about as long as a token of a few rows. What is not
+            computed to its end leaves the row as it is, for the caller to drop.
+        """
+        ...
+
+    def select(self, rows: IndexArray) -> None:
+        """Go on with these rows, in this order; a row named twice is doubled."""
+        ...
+
+    def logits(self) -> FloatArray:
+        """Return the logits behind the prompts, [rows, vocabulary], the caller's to change."""
+        ...
+
+
+BlockT = TypeVar("BlockT", bound=Block)
+
+
+class Batch(Protocol):
+    """Blocks whose rows are computed together.
+
+    It holds until rows are selected in one of them.
+    """
+
+    def step(self, tokens: TokenArray) -> FloatArray:
+        """Append one token to each row of all blocks, [rows].
+
+        Returns:
+            Logits of each row's next token, [rows, vocabulary]; the caller's to change.
+        """
+        ...
+
+
+class Model(Protocol[BlockT]):
+    """A GPT-J, ready to compute, with blocks of its own kind."""
+
+    @property
+    def config(self) -> GptJConfig:
+        """The model's numbers."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Return the memory that there is beside the weights."""
+        ...
+
+    def needed_bytes(self, load: Load) -> int:
+        """Return the memory that a load takes."""
+        ...
+
+    def new_block(self, rows: int, capacity: int) -> BlockT:
+        """Return an empty block.
+
+        Args:
+            rows: It will never have more.
+            capacity: Tokens that a row may grow to, prompt included.
+        """
+        ...
+
+    def new_batch(self, blocks: Sequence[BlockT]) -> Batch:
+        """Return the batch of blocks whose prompts are computed."""
+        ...

@@ -1,0 +1,57 @@
+"""Registries, as they answer from here; nodes may reach them in other ways."""
+
+from collections.abc import Iterator
+
+from operations.preflight.facts import Facts
+from operations.preflight.findings import Finding, error, warning
+from operations.preflight.needs import Needs
+
+
+def images(needs: Needs, facts: Facts) -> Iterator[Finding]:
+    """The registry that is pushed to, and images that have to exist."""
+    if facts.registry is not None:
+        yield from _registry(needs, facts)
+    for image, answer in facts.images.items():
+        if not answer.reached:
+            yield warning(
+                f"Image {image}",
+                found=f"no answer of its registry from here: {answer.reason}",
+                needed="that nodes reach it",
+                remedy="Check its name; it was not checked further",
+            )
+        elif answer.missing:
+            yield error(
+                f"Image {image}",
+                found="none with that digest in its registry",
+                needed="an image that exists",
+                remedy="`docker buildx imagetools inspect` shows the digest of a tag; set "
+                "`existing` to that",
+            )
+
+
+def _registry(needs: Needs, facts: Facts) -> Iterator[Finding]:
+    registry, answer = needs.registry, facts.registry
+    if answer is None:
+        return
+    say = error if registry.pushes else warning
+    if not answer.reached:
+        yield say(
+            f"Registry {registry.host}",
+            found=f"no answer from here: {answer.reason}",
+            needed="one that images can be pushed to and pulled from",
+            remedy="Check image.registry, and that it runs: "
+            f"`curl --head {'http' if is_local(registry.host) else 'https'}://{registry.host}/v2/`",
+        )
+    elif answer.refused:
+        yield error(
+            f"Login at registry {registry.host}",
+            found=f"user {registry.username} refused: {answer.reason}",
+            needed="a user and a password that it accepts",
+            remedy="Set image.username, and `pulumi config set --secret registryPassword`; "
+            f"`docker login --username {registry.username} {registry.host}` tries them",
+        )
+
+
+def is_local(host: str) -> bool:
+    """Whether Docker speaks http to a registry: it does on the machine itself."""
+    return host.partition(":")[0] in ("localhost", "127.0.0.1")

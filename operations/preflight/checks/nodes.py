@@ -1,0 +1,172 @@
+"""Nodes: those that the server may run on, and room on them for its replicas."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+
+from ft_serving.cluster.diagnosis.documents import Document, label, name
+from operations.preflight.amounts import Amounts, amounts, plain, pod_amounts, total
+from operations.preflight.checks.namespace import is_own_pod
+from operations.preflight.checks.quota import server_pod
+from operations.preflight.facts import Facts, Kind
+from operations.preflight.findings import Finding, error, warning
+from operations.preflight.needs import Needs
+
+GPU = "nvidia.com/gpu"
+
+_REPELLING = ("NoSchedule", "NoExecute")
+_AUTOSCALER = "where an autoscaler adds such nodes, set cluster.preflight: warn"
+
+
+def nodes(needs: Needs, facts: Facts) -> Iterator[Finding]:
+    """Labels, then taints, then size, then what others leave: the first that fails is told."""
+    found = facts.objects.get(Kind.NODES)
+    if found is None:
+        return
+    labelled = [each for each in found if _labelled(needs, each)]
+    if not labelled:
+        yield _no_label(needs, found)
+        return
+    taken = [each for each in labelled if not _repelling(needs, each)]
+    if not taken:
+        yield _tainted(needs, labelled)
+        return
+    yield from _room(needs, facts, taken)
+
+
+def _room(needs: Needs, facts: Facts, taken: Sequence[Document]) -> Iterator[Finding]:
+    wanted: Amounts = server_pod(needs, facts)["requests"]
+    whole = [amounts(each["status"].get("allocatable", {})) for each in taken]
+    first, fit = needs.replicas_at_first, sum(_fits(node, wanted) for node in whole)
+    replica = _listed(wanted)
+    if fit == 0:
+        yield error(
+            "Nodes",
+            found=f"{len(taken)} to choose from, the largest with {_largest(whole, wanted)}",
+            needed=f"one for a replica: {replica}",
+            remedy=f"Lower resources, or take larger nodes; {_AUTOSCALER}",
+        )
+        return
+    if fit < first:
+        yield error(
+            "Nodes",
+            found=f"room for {fit} replica(s)",
+            needed=f"{first}, each of {replica}",
+            remedy=f"Lower replicas.min, or add nodes; {_AUTOSCALER}",
+        )
+        return
+    # A replica more for a rollout counts alike: it is one that may have nowhere to run.
+    most = max(needs.max_replicas, first + (1 if needs.spare and GPU in wanted else 0))
+    if fit < most:
+        yield warning(
+            "Nodes",
+            found=f"room for {fit} replica(s)",
+            needed=f"{most} at most, with one more during a rollout unless scheduling.spareGpu is "
+            "false",
+            remedy="Lower replicas.max, set scheduling.spareGpu: false, or add nodes",
+        )
+    if facts.objects.get(Kind.PODS) is not None:
+        yield from _free(needs, facts, taken, wanted)
+
+
+def _free(
+    needs: Needs, facts: Facts, taken: Sequence[Document], wanted: Amounts
+) -> Iterator[Finding]:
+    others: dict[str, list[Amounts]] = defaultdict(list)
+    for pod in facts.all(Kind.PODS):
+        if not is_own_pod(needs, pod):
+            others[pod["spec"].get("nodeName", "")].append(pod_amounts(pod)["requests"])
+    used = {node: total(each) for node, each in others.items()}
+    left = [
+        _less(amounts(each["status"]["allocatable"]), used.get(name(each), {})) for each in taken
+    ]
+    fit = sum(_fits(node, wanted) for node in left)
+    if fit >= needs.replicas_at_first:
+        return
+    # Pods that hold GPUs hold them for days; what holds cores may be over before it is needed.
+    say = error if GPU in wanted else warning
+    yield say(
+        "Room on nodes",
+        found=f"enough for {fit} replica(s) beside other pods; the most free is "
+        + _largest(left, wanted),
+        needed=f"{needs.replicas_at_first}, each of {_listed(wanted)}",
+        remedy="`kubectl describe nodes` shows what is taken; end other pods, or add nodes",
+    )
+
+
+def _labelled(needs: Needs, node: Document) -> bool:
+    return all(label(node, key) in values for key, values in needs.node_labels.items())
+
+
+def _no_label(needs: Needs, found: Sequence[Document]) -> Finding:
+    wanted = ", ".join(f"{key} {' or '.join(values)}" for key, values in needs.node_labels.items())
+    there = "; ".join(
+        f"{key}: {', '.join(sorted({label(node, key) for node in found} - {''})) or 'none'}"
+        for key in needs.node_labels
+    )
+    return error(
+        "Node labels",
+        found=f"{len(found)} node(s), with {there}" if found else "no nodes",
+        needed=f"at least one node with {wanted}" if wanted else "at least one",
+        remedy="Set gpu.type, scheduling.nodeLabels or scheduling.region to what there is; "
+        + _AUTOSCALER,
+    )
+
+
+def _tainted(needs: Needs, labelled: Sequence[Document]) -> Finding:
+    taints = sorted(
+        {
+            f"{taint['key']}={taint.get('value', '')}:{taint['effect']}"
+            for node in labelled
+            for taint in _repelling(needs, node)
+        }
+    )
+    keys = sorted({taint.partition("=")[0] for taint in taints})
+    return error(
+        "Taints of nodes",
+        found=f"{', '.join(taints)} on all {len(labelled)} that could be taken",
+        needed="one node whose taints are tolerated, and that takes new pods",
+        remedy=f"Set scheduling.tolerations: {' '.join(f'- key: {key}' for key in keys)}",
+    )
+
+
+def _repelling(needs: Needs, node: Document) -> list[Mapping[str, str]]:
+    """The taints that keep the server away; a cordoned node has one."""
+    tolerations = needs.predictor.get("tolerations", ())
+    return [
+        taint
+        for taint in node["spec"].get("taints") or ()
+        if taint["effect"] in _REPELLING
+        and not any(_tolerates(each, taint) for each in tolerations)
+    ]
+
+
+def _tolerates(toleration: Document, taint: Document) -> bool:
+    equal = toleration.get("operator", "Equal") == "Equal"
+    return (
+        toleration.get("key") in (None, taint["key"])
+        and toleration.get("effect") in (None, taint["effect"])
+        and (not equal or (toleration.get("value") or "") == taint.get("value", ""))
+    )
+
+
+def _fits(node: Amounts, wanted: Amounts) -> int:
+    """How many pods of a kind fit onto a node."""
+    needed = {resource: value for resource, value in wanted.items() if value}
+    return min(
+        (max(0, int(node.get(resource, Decimal()) // value)) for resource, value in needed.items()),
+        default=0,
+    )
+
+
+def _less(node: Amounts, used: Mapping[str, Decimal]) -> Amounts:
+    return {resource: value - used.get(resource, Decimal()) for resource, value in node.items()}
+
+
+def _largest(nodes_of: Sequence[Amounts], wanted: Amounts) -> str:
+    best = max(nodes_of, key=lambda node: tuple(node.get(key, Decimal()) for key in (GPU, "cpu")))
+    return _listed({resource: best.get(resource, Decimal()) for resource in wanted})
+
+
+def _listed(resources: Amounts) -> str:
+    return ", ".join(f"{plain(key, value)} {key}" for key, value in resources.items())

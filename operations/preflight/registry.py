@@ -1,0 +1,148 @@
+"""Asks registries by the OCI distribution API: https://github.com/opencontainers/distribution-spec.
+
+Tokens as https://distribution.github.io/distribution/spec/auth/token has them.
+"""
+
+import http.client
+import re
+from collections.abc import Mapping
+
+import urllib3
+from urllib3.util import Timeout, make_headers
+
+from ft_serving.core.proxies import ProxyError, blamed, open_pool, proxy_for
+from operations.preflight.checks.images import is_local
+from operations.preflight.facts import RegistryAnswer
+from operations.preflight.needs import Registry
+
+_HUB, _HUB_API = "docker.io", "registry-1.docker.io"
+_TIMEOUT = Timeout(connect=3.0, read=10.0)
+_MANIFESTS = ", ".join(
+    (
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    )
+)
+_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_REFUSED = (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
+
+
+def ask_registry(registry: Registry) -> RegistryAnswer:
+    """Say whether the registry answers, and accepts the login where there is one."""
+    url = f"{_base(registry.host)}/v2/"
+    try:
+        status, headers = _head(url, {})
+        if status not in _REFUSED or registry.username is None or registry.password is None:
+            return RegistryAnswer(reached=True)
+        scope = f"repository:{registry.repository}:pull,push"
+        login = _login(headers, scope, registry)
+        if login is None:
+            return RegistryAnswer(reached=True, refused=True, reason="it gives no token")
+        # A token is for a repository; that it is given is the answer.
+        if login["authorization"].startswith("Bearer"):
+            return RegistryAnswer(reached=True)
+        status, _ = _head(url, login)
+    except _NoAnswerError as exc:
+        return RegistryAnswer(reached=False, reason=str(exc))
+    if status in _REFUSED:
+        return RegistryAnswer(reached=True, refused=True, reason=f"it answers {status}")
+    return RegistryAnswer(reached=True)
+
+
+def ask_image(registry: Registry, image: str) -> RegistryAnswer:
+    """Say whether an image exists, as far as its registry tells.
+
+    Args:
+        registry: Whose login is used, where the image is in it.
+        image: HOST/NAME@DIGEST; without a host, Docker Hub's.
+    """
+    host, repository, digest = _parts(image)
+    url = f"{_base(host)}/v2/{repository}/manifests/{digest}"
+    accept = {"accept": _MANIFESTS}
+    try:
+        status, headers = _head(url, accept)
+        if status in _REFUSED:
+            owner = registry if host == registry.host else None
+            login = _login(headers, f"repository:{repository}:pull", owner)
+            if login is not None:
+                status, _ = _head(url, {**accept, **login})
+    except _NoAnswerError as exc:
+        return RegistryAnswer(reached=False, reason=str(exc))
+    return RegistryAnswer(
+        reached=True,
+        missing=status == http.client.NOT_FOUND,
+        refused=status in _REFUSED,
+    )
+
+
+def _login(
+    headers: Mapping[str, str], scope: str, registry: Registry | None
+) -> dict[str, str] | None:
+    """The header that answers a challenge; None where there is none."""
+    challenge = headers.get("www-authenticate", "")
+    basic: dict[str, str] = {}
+    if registry is not None and registry.username is not None and registry.password is not None:
+        basic = make_headers(basic_auth=f"{registry.username}:{registry.password}")
+    if not challenge.lower().startswith("bearer"):
+        return basic or None
+    asked = dict(_CHALLENGE.findall(challenge))
+    realm = asked.get("realm", "")
+    # A password goes to no realm that would read it off the wire.
+    if not realm.startswith("https://") and not realm.startswith(
+        ("http://localhost", "http://127.")
+    ):
+        return None
+    fields = {"service": asked.get("service", ""), "scope": scope}
+    answer = _request("GET", realm, basic, fields)
+    try:
+        document = answer.json()
+        token = document.get("token") or document["access_token"]
+    except (ValueError, KeyError, AttributeError):
+        return None
+    return {"authorization": f"Bearer {token}"}
+
+
+def _head(url: str, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str]]:
+    # Some registries do not know HEAD of /v2/.
+    method = "GET" if url.endswith("/v2/") else "HEAD"
+    answer = _request(method, url, headers)
+    return answer.status, answer.headers
+
+
+class _NoAnswerError(Exception):
+    """Nothing answers, or only a proxy does."""
+
+
+def _request(
+    method: str, url: str, headers: Mapping[str, str], fields: Mapping[str, str] | None = None
+) -> urllib3.BaseHTTPResponse:
+    proxy = None
+    try:
+        proxy = proxy_for(url)
+        return open_pool(proxy).request(
+            method, url, fields=fields, headers=dict(headers), timeout=_TIMEOUT, retries=False
+        )
+    except ProxyError as exc:
+        raise _NoAnswerError(str(exc)) from exc
+    except urllib3.exceptions.HTTPError as exc:
+        raise _NoAnswerError(blamed(_reason(exc), proxy, exc)) from exc
+
+
+def _base(host: str) -> str:
+    return f"http://{host}" if is_local(host) else f"https://{_HUB_API if host == _HUB else host}"
+
+
+def _parts(image: str) -> tuple[str, str, str]:
+    """Host, repository and digest, as Docker tells a host from a folder."""
+    name, _, digest = image.partition("@")
+    first, slash, rest = name.partition("/")
+    if slash and (first == "localhost" or "." in first or ":" in first):
+        return first, rest, digest
+    return _HUB, name if slash else f"library/{name}", digest
+
+
+def _reason(error: Exception) -> str:
+    """The last and plainest part of the message."""
+    return str(error.args[-1] if error.args else error).rpartition(": ")[2]

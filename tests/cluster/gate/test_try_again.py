@@ -1,0 +1,45 @@
+"""A revision that Knative gave up is made anew before it is waited for."""
+
+from pathlib import Path
+
+import pytest
+
+from ft_serving.cluster.diagnosis.cluster import Cluster
+from ft_serving.cluster.gate.readiness import try_again
+from tests.cluster.diagnosis.fake_api import fake_api
+from tests.cluster.diagnosis.recorded_snapshots import recorded
+
+DEFAULT = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+
+
+@pytest.mark.parametrize(
+    ("recording", "deleted"),
+    [
+        ("gpu-given-up", ["gpu-predictor-00001"]),
+        ("sound", []),
+        ("starting-loading", []),
+        ("standard-gpu", []),
+    ],
+)
+def test_only_a_revision_that_failed_is_deleted(
+    recording: str, deleted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot, _ = recorded(recording)
+    said: list[str] = []
+    with fake_api(snapshot) as api:
+        monkeypatch.setattr(DEFAULT, str(api.kubeconfig(tmp_path)))
+        try_again(Cluster(), snapshot.name, said.append)
+        assert api.deleted == deleted
+    assert said == [f"Revision {each} failed before; it is made anew" for each in deleted]
+
+
+def test_who_may_not_delete_is_told_so_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot, _ = recorded("gpu-given-up")
+    said: list[str] = []
+    with fake_api(snapshot) as api:
+        monkeypatch.setattr(DEFAULT, str(api.kubeconfig(tmp_path)))
+        api.refusals = {"/gpu-predictor-00001": 403}
+        try_again(Cluster(), snapshot.name, said.append)
+    assert said[0].startswith("What failed before is not tried again: The API server answers 403")

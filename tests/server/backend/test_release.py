@@ -1,0 +1,109 @@
+"""What stands between a release on a volume and an engine that computes it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ft_serving.core.errors import ReleaseError
+from ft_serving.core.lengths import LengthLimits
+from ft_serving.core.manifest import MANIFEST_PATH
+from ft_serving.core.protocol import TensorType
+from ft_serving.core.storage import Storage
+from ft_serving.server.backend.config import BackendConfig
+from ft_serving.server.backend.errors import ModelConfigError
+from ft_serving.server.backend.release import check_release, open_engine
+from ft_serving.server.engine import RequestError
+from tests.server.engine.scripted import request
+from tests.serving import prepare
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("storage")
+    return Storage(root).release(prepare(root, "--tensor-parallel", "2"))
+
+
+@pytest.fixture
+def release(prepared: Path, tmp_path: Path) -> Path:
+    """A copy, elsewhere, that a test may damage."""
+    return Path(shutil.copytree(prepared, tmp_path / prepared.name))
+
+
+def backend_config(release: Path, tensor_parallel: int = 2) -> BackendConfig:
+    return BackendConfig(
+        checkpoint=release / "fastertransformer" / "1",
+        tensor_parallel=tensor_parallel,
+        streaming=False,
+        output_types=dict.fromkeys(("output_ids", "sequence_length"), TensorType.UINT32),
+        limits=LengthLimits(context_length=512, input_length=16),
+    )
+
+
+def test_a_valid_release_opens_wherever_it_is_mounted(release: Path) -> None:
+    assert check_release(release).spec.tensor_parallel == 2
+    engine = open_engine(backend_config(release))
+    assert engine.config.num_layer == 4
+    with pytest.raises(RequestError, match="longer than the 16 that this service takes"):
+        engine.plan(request([[5] * 17], 1))
+
+
+def test_a_short_and_a_missing_file_are_refused_by_name(release: Path) -> None:
+    weights = release / "fastertransformer" / "1"
+    with (weights / "model.wte.bin").open("r+b") as file:
+        file.truncate(524_284)
+    (weights / "model.lm_head.bias.bin").unlink()
+    with pytest.raises(ReleaseError) as caught:
+        open_engine(backend_config(release))
+    assert str(caught.value) == (
+        f"{release} is damaged:\n"
+        "  fastertransformer/1/model.lm_head.bias.bin: cannot be read: No such file or directory\n"
+        "  fastertransformer/1/model.wte.bin: has 524284 bytes, must have 524288"
+    )
+
+
+def test_an_altered_byte_of_a_weight_is_refused_by_name(release: Path) -> None:
+    with (release / "fastertransformer/1/model.wte.bin").open("r+b") as file:
+        byte = file.read(1)[0]
+        file.seek(0)
+        file.write(bytes([byte ^ 1]))
+    with pytest.raises(ReleaseError, match=r"1/model\.wte\.bin: has sha256 \w+, must have \w+$"):
+        open_engine(backend_config(release))
+
+
+def test_weights_without_a_manifest_are_refused(release: Path) -> None:
+    (release / MANIFEST_PATH).unlink()
+    with pytest.raises(ReleaseError, match=r"has no fastertransformer/1/manifest\.json"):
+        open_engine(backend_config(release))
+
+
+def test_an_altered_configuration_is_refused(release: Path) -> None:
+    pbtxt = release / "fastertransformer" / "config.pbtxt"
+    pbtxt.write_text(pbtxt.read_text().replace("1024", "2048"))
+    with pytest.raises(ReleaseError, match=r"config\.pbtxt: has sha256"):
+        open_engine(backend_config(release))
+
+
+def test_the_tensor_parallel_size_must_be_the_releases(release: Path) -> None:
+    with pytest.raises(ModelConfigError) as caught:
+        open_engine(backend_config(release, tensor_parallel=1))
+    assert "tensor_para_size: must be 2, the size that release" in str(caught.value), (
+        "FasterTransformer would start with weights that it never read"
+    )
+    assert str(caught.value).endswith("was converted for; got 1")
+
+
+def test_the_backend_imports_nothing_that_its_image_lacks() -> None:
+    lacking = ("filelock", "huggingface_hub", "urllib3", "tokenizers", "tritonclient", "pytriton")
+    script = "\n".join(
+        (
+            "import sys",
+            f"sys.modules.update(dict.fromkeys({lacking}))",
+            "import ft_serving.server.backend.batch, ft_serving.server.backend.release",
+            "import ft_serving.server.backend.watchdog",
+        )
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

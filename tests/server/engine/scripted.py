@@ -1,0 +1,164 @@
+"""A model that says what a test wants to hear."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ft_serving.core.dtypes import DType
+from ft_serving.server.engine import GenerationRequest
+from ft_serving.server.engine.arrays import FloatArray, IndexArray, TokenArray
+from ft_serving.server.engine.config import GptJConfig
+from ft_serving.server.engine.model import Load
+from ft_serving.server.engine.plan import RowPlan
+from ft_serving.server.engine.words import BadWords, StopWords
+
+Script = Callable[[tuple[int, ...]], Sequence[float]]
+"""The logits that follow a text."""
+
+END = 9
+"""The end id of scripted models."""
+
+
+class ScriptedBlock:
+    """Implements `Block`; a prompt is one piece."""
+
+    def __init__(self, model: "ScriptedModel", rows: int) -> None:
+        self.rows = rows
+        self.texts: list[tuple[int, ...]] = [()] * rows
+        self._model = model
+
+    def prefill(self, row: int, prompt: TokenArray) -> Iterator[None]:
+        self.texts[row] = tuple(prompt.tolist())
+        yield
+
+    def select(self, rows: IndexArray) -> None:
+        self.texts = [self.texts[row] for row in rows]
+        self.rows = len(rows)
+
+    def logits(self) -> FloatArray:
+        return self._model.logits(self.texts)
+
+
+class ScriptedBatch:
+    """Implements `Batch`."""
+
+    def __init__(self, model: "ScriptedModel", blocks: Sequence[ScriptedBlock]) -> None:
+        self._model = model
+        self._blocks = blocks
+
+    def step(self, tokens: TokenArray) -> FloatArray:
+        left = iter(tokens.tolist())
+        for block in self._blocks:
+            block.texts = [(*text, next(left)) for text in block.texts]
+        return self._model.logits([text for block in self._blocks for text in block.texts])
+
+
+class ScriptedModel:
+    """Implements `ft_serving.server.engine.model.Model` by a function.
+
+    Attributes:
+        computed: The texts of all rows, for each step.
+        memory: Tokens that all rows together may grow to.
+    """
+
+    def __init__(self, script: Script, vocabulary: int = 10, memory: int = 1_000_000) -> None:
+        self.memory = memory
+        self.script = script
+        self.computed: list[list[tuple[int, ...]]] = []
+        self.config = GptJConfig(
+            model_name="scripted",
+            head_num=1,
+            size_per_head=2,
+            inter_size=1,
+            num_layer=1,
+            vocab_size=vocabulary,
+            rotary_embedding=2,
+            start_id=0,
+            end_id=min(END, vocabulary - 1),
+            weight_data_type=DType.FP32,
+        )
+
+    def free_bytes(self) -> int:
+        return self.memory
+
+    def needed_bytes(self, load: Load) -> int:
+        return load.tokens
+
+    def new_block(self, rows: int, capacity: int) -> ScriptedBlock:
+        return ScriptedBlock(self, rows)
+
+    def new_batch(self, blocks: Sequence[ScriptedBlock]) -> ScriptedBatch:
+        return ScriptedBatch(self, blocks)
+
+    def logits(self, texts: Sequence[tuple[int, ...]]) -> FloatArray:
+        self.computed.append(list(texts))
+        return np.array([self.script(text) for text in texts], np.float32)
+
+
+def row_plan(**parameters: Any) -> RowPlan:
+    """A row's parameters: FasterTransformer's defaults but for those given."""
+    values = {
+        "prompt": np.array([1], np.uint32),
+        "padded_length": 1,
+        "output_len": 1,
+        "end_id": END,
+        "top_k": 0,
+        "top_p": 0.0,
+        "top_p_decay": 1.0,
+        "top_p_min": 1e-6,
+        "top_p_reset_id": -1,
+        "temperature": 1.0,
+        "repetition_penalty": 1.0,
+        "presence_penalty": 0.0,
+        "min_length": 0,
+        "random_seed": 0,
+        "len_penalty": 0.0,
+        "diversity_rate": 0.0,
+        "bad_words": BadWords(()),
+        "stop_words": StopWords(()),
+    }
+    return RowPlan(**{**values, **parameters})
+
+
+def peak(token: int, vocabulary: int = 10) -> list[float]:
+    """Logits whose largest is `token`'s: 1 among zeros."""
+    return [float(place == token) for place in range(vocabulary)]
+
+
+def count_up(text: tuple[int, ...]) -> list[float]:
+    """Continues 3 by 4, 4 by 5 and so on, 9 by 0."""
+    return peak((text[-1] + 1) % 10)
+
+
+def always(logits: Sequence[float]) -> Script:
+    """The same logits everywhere."""
+    return lambda _: logits
+
+
+def request(
+    prompts: Sequence[Sequence[int]], output_len: int | Sequence[int], **parameters: object
+) -> GenerationRequest:
+    """A request with right-padded prompts; parameters become arrays.
+
+    Floats become fp32, booleans bool, seeds uint64 and other integers int32.
+    """
+    longest = max(len(prompt) for prompt in prompts)
+    ids = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
+    lengths = np.broadcast_to(np.array(output_len, np.uint32), len(prompts))
+    return GenerationRequest(
+        input_ids=np.array(ids, np.uint32).reshape(len(prompts), longest),
+        input_lengths=np.array([len(prompt) for prompt in prompts], np.uint32),
+        request_output_len=lengths,
+        **{name: _array(name, value) for name, value in parameters.items()},
+    )
+
+
+def _array(name: str, value: object) -> NDArray[np.generic]:
+    if isinstance(value, np.ndarray):
+        return value
+    array = np.atleast_1d(np.array(value))
+    if name == "random_seed":
+        return array.astype(np.uint64)
+    return array.astype({"f": np.float32, "b": np.bool_}.get(array.dtype.kind, np.int32))

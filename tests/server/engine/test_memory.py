@@ -1,0 +1,104 @@
+"""What memory there is, and what is refused because there is none."""
+
+import os
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ft_serving.server.engine import MemoryLimitError, NumpyEngine, memory, numpy_model
+from ft_serving.server.engine.config import read_config
+from ft_serving.server.engine.numpy_model import NumpyModel
+from ft_serving.server.engine.weights import open_weights
+from ft_serving.server.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
+from stacks.sections import Dimensions
+from stacks.sizing import Load, cpu_memory
+from tests.server.engine.blocks import prefilled
+from tests.server.engine.ft_files import Shape, random_weights, write_folder
+from tests.server.engine.scripted import request
+
+MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("1073741824\n", 2**30), ("max\n", MACHINE), (f"{2**60}\n", MACHINE), (None, MACHINE)],
+)
+def test_the_containers_limit_counts_where_it_is_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, expected: int
+) -> None:
+    file = tmp_path / "memory.max"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setattr(memory, "_CGROUP_LIMIT", file)
+    assert memory.memory_limit() == expected
+
+
+SHAPE = Shape()
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> NumpyModel:
+    config = read_config(folder)
+    return NumpyModel(config, open_weights(folder, config, 1))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("model"), SHAPE, random_weights(SHAPE))
+
+
+def test_what_a_stack_gives_its_server_suffices_for_its_load_and_for_no_more(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dimensions = Dimensions(
+        hidden_size=SHAPE.hidden,
+        layers=SHAPE.layers,
+        heads=SHAPE.heads,
+        vocabulary_size=SHAPE.vocabulary,
+        inner_size=SHAPE.inner,
+        max_sequence_length=512,
+    )
+    given = cpu_memory(dimensions, Load(batch=8, input_length=256, output_length=64)).total
+    monkeypatch.setattr(numpy_model, "memory_limit", lambda: given)
+    engine = NumpyEngine.open(folder, 1)
+    engine.plan(request([[1] * 256] * 8, 64))
+    for rows, prompt, output in ((9, 256, 64), (8, 256, 65), (8, 257, 63)):
+        with pytest.raises(
+            MemoryLimitError, match=f"^{rows} rows of {prompt + output} tokens need"
+        ):
+            engine.plan(request([[1] * prompt] * rows, output))
+
+
+def test_the_logits_of_many_beams_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = NumpyEngine.open(folder, 1)
+    monkeypatch.setattr(numpy_model, "memory_limit", lambda: ENGINE_BASE_BYTES + (64 << 20))
+    engine.plan(request([[1]] * 1024, 1))
+    with pytest.raises(MemoryLimitError, match="65536 rows of 2 tokens"):
+        engine.plan(request([[1]] * 1024, 1, beam_width=64))
+
+
+@pytest.mark.parametrize(("rows", "prompt"), [(2, 700), (300, 4)], ids=["long", "wide"])
+def test_no_more_is_taken_than_what_is_reckoned_with(
+    model: NumpyModel, rows: int, prompt: int
+) -> None:
+    needed = cache_bytes(
+        layers=SHAPE.layers, hidden=SHAPE.hidden, tokens=rows * (prompt + 1)
+    ) + workspace_bytes(
+        hidden=SHAPE.hidden,
+        inner=SHAPE.inner,
+        heads=SHAPE.heads,
+        vocabulary=SHAPE.vocabulary,
+        rows=rows,
+        prompt=prompt,
+    )
+    prompts = np.random.default_rng(0).integers(3, 211, (rows, prompt)).astype(np.uint32)
+    tracemalloc.start()
+    block = prefilled(model, list(prompts), prompt + 1)
+    block.logits()
+    block.select(np.arange(rows)[::-1])
+    model.new_batch([block]).step(prompts[:, 0])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak <= 1.1 * needed, f"{peak} bytes were taken, {needed} reckoned with"

@@ -1,0 +1,152 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ft_serving.core.dtypes import DType
+from ft_serving.server.engine.arrays import FloatArray, TokenArray
+from ft_serving.server.engine.config import read_config
+from ft_serving.server.engine.numpy_model import NumpyModel
+from ft_serving.server.engine.weights import open_weights
+from tests.oracles import gptj
+from tests.server.engine.blocks import prefilled
+from tests.server.engine.ft_files import Shape, random_weights, rounded, write_folder
+
+SHAPE = Shape()
+WEIGHTS = random_weights(SHAPE)
+FASTER_TRANSFORMERS_EPSILON = 1e-6
+
+
+def tokens(length: int, seed: int = 0) -> TokenArray:
+    return np.random.default_rng(seed).integers(0, 211, length).astype(np.uint32)
+
+
+def open_model(folder: Path, tensor_parallel: int = 1, **options: float) -> NumpyModel:
+    config = read_config(folder)
+    return NumpyModel(config, open_weights(folder, config, tensor_parallel), **options)
+
+
+def logits_of(model: NumpyModel, text: TokenArray, prompt: int) -> FloatArray:
+    """Logits behind the prompt and behind each further token."""
+    block = prefilled(model, [text[:prompt]], len(text))
+    rows, batch = [block.logits()], model.new_batch([block])
+    rows += [batch.step(text[place : place + 1]) for place in range(prompt, len(text))]
+    return np.concatenate(rows)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> NumpyModel:
+    return open_model(write_folder(tmp_path_factory.mktemp("model"), SHAPE, WEIGHTS))
+
+
+@pytest.mark.parametrize("tensor_parallel", [1, 2, 4])
+@pytest.mark.parametrize("dtype", list(DType))
+def test_logits_are_those_of_the_definition(
+    tmp_path: Path, tensor_parallel: int, dtype: DType
+) -> None:
+    write_folder(tmp_path, SHAPE, WEIGHTS, tensor_parallel=tensor_parallel, dtype=dtype)
+    text = tokens(20)
+    expected = gptj.logits(
+        rounded(WEIGHTS, dtype),
+        SHAPE.hugging_face,
+        text.tolist(),
+        epsilon=FASTER_TRANSFORMERS_EPSILON,
+    )
+    found = logits_of(open_model(tmp_path, tensor_parallel), text, prompt=7)
+    np.testing.assert_allclose(found, expected[6:], rtol=0, atol=2e-5)
+
+
+def test_the_layer_norms_epsilon_is_fastertransformers_unless_said(tmp_path: Path) -> None:
+    write_folder(tmp_path, SHAPE, WEIGHTS)
+    text = tokens(6)
+    faster_transformer, hugging_face = (
+        gptj.logits(WEIGHTS, SHAPE.hugging_face, text.tolist(), epsilon=epsilon)[-1]
+        for epsilon in (FASTER_TRANSFORMERS_EPSILON, 1e-5)
+    )
+    assert abs(faster_transformer - hugging_face).max() > 1e-4, "the two can be told apart"
+    default = logits_of(open_model(tmp_path), text, prompt=6)[0]
+    np.testing.assert_allclose(default, faster_transformer, rtol=0, atol=2e-5)
+    said = logits_of(open_model(tmp_path, layer_norm_epsilon=1e-5), text, prompt=6)[0]
+    np.testing.assert_allclose(said, hugging_face, rtol=0, atol=2e-5)
+
+
+def test_whole_heads_can_be_rotated(tmp_path: Path) -> None:
+    shape = Shape(rotary=24)
+    write_folder(tmp_path, shape, WEIGHTS)
+    text = tokens(9)
+    expected = gptj.logits(WEIGHTS, shape.hugging_face, text.tolist(), epsilon=1e-6)
+    found = logits_of(open_model(tmp_path), text, prompt=4)
+    np.testing.assert_allclose(found, expected[3:], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("prompt", [1, 255, 256, 257, 600])
+def test_prompts_longer_than_a_block_of_queries_attend_to_all_before(
+    model: NumpyModel, prompt: int
+) -> None:
+    text = tokens(prompt + 1)
+    expected = gptj.logits(WEIGHTS, SHAPE.hugging_face, text.tolist(), epsilon=1e-6)
+    found = logits_of(model, text, prompt)
+    np.testing.assert_allclose(found, expected[prompt - 1 :], rtol=0, atol=5e-5)
+
+
+def test_positions_beyond_the_first_table_of_rotations_are_right(model: NumpyModel) -> None:
+    text = tokens(2060)
+    batch = model.new_batch([prefilled(model, [text[:2040]], 2060)])
+    for place in range(2040, 2059):
+        batch.step(text[place : place + 1])
+    expected = prefilled(model, [text], 2060).logits()
+    np.testing.assert_allclose(batch.step(text[2059:]), expected, rtol=0, atol=1e-4)
+
+
+def test_selected_rows_go_on_from_their_own_past(model: NumpyModel) -> None:
+    texts = [tokens(5, seed) for seed in range(3)]
+    block = prefilled(model, texts, 10, rows=4)
+    block.select(np.array([2, 0, 2, 0]))
+    found = model.new_batch([block]).step(np.array([7, 8, 9, 10], np.uint32))
+    block.select(np.array([1, 2]))
+    found_later = model.new_batch([block]).step(np.array([11, 12], np.uint32))
+    continued = [(2, [7]), (0, [8]), (2, [9]), (0, [10])]
+    for row, (source, following) in enumerate(continued):
+        alone = logits_of(model, np.append(texts[source], following).astype(np.uint32), 5)
+        np.testing.assert_array_equal(found[row], alone[-1])
+    for row, (source, following) in enumerate([(0, [8, 11]), (2, [9, 12])]):
+        alone = logits_of(model, np.append(texts[source], following).astype(np.uint32), 5)
+        np.testing.assert_array_equal(found_later[row], alone[-1])
+
+
+def test_equal_prompts_are_computed_once_and_go_their_own_ways(model: NumpyModel) -> None:
+    texts = [tokens(5, seed) for seed in (1, 2, 1)]
+    block = prefilled(model, texts, 6)
+    behind_prompt = block.logits()
+    following = np.array([7, 8, 9], np.uint32)
+    step = model.new_batch([block]).step(following)
+    for row, text in enumerate(texts):
+        alone = logits_of(model, np.append(text, following[row]).astype(np.uint32), 5)
+        np.testing.assert_array_equal(behind_prompt[row], alone[0])
+        np.testing.assert_array_equal(step[row], alone[1])
+
+
+def test_blocks_of_different_lengths_are_computed_together_as_if_alone(model: NumpyModel) -> None:
+    texts = [tokens(length, length) for length in (5, 9, 3)]
+    blocks = [prefilled(model, [text[:-2]], len(text)) for text in texts]
+    batch = model.new_batch(blocks)
+    found = [batch.step(np.array([text[place] for text in texts])) for place in (-2, -1)]
+    for row, text in enumerate(texts):
+        alone = logits_of(model, text, len(text) - 2)
+        np.testing.assert_array_equal([step[row] for step in found], alone[1:])
+
+
+def test_a_prompt_is_computed_in_pieces_and_one_left_half_way_harms_no_other(
+    model: NumpyModel,
+) -> None:
+    texts = [tokens(300, seed) for seed in (1, 1, 2)]
+    block = model.new_block(3, 301)
+    pieces = block.prefill(0, texts[0])
+    for _ in range(3):
+        next(pieces)
+    counts = [sum(1 for _ in block.prefill(row, texts[row])) for row in (1, 2)]
+    # A layer has four products, and attention to 256 tokens at once.
+    assert counts == [SHAPE.layers * (4 + 2)] * 2, "an equal prompt has its own right"
+    block.select(np.array([1, 2]))
+    for row in (1, 2):
+        np.testing.assert_array_equal(block.logits()[row - 1], logits_of(model, texts[row], 300)[0])
