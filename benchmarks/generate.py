@@ -36,7 +36,8 @@ from ft_serving.core.dtypes import DType  # noqa: E402
 from ft_serving.core.progress import Progress  # noqa: E402
 from ft_serving.core.storage import Storage  # noqa: E402
 from ft_serving.core.terminal import standard_output  # noqa: E402
-from ft_serving.server.engine import GenerationRequest, NumpyEngine  # noqa: E402
+from ft_serving.server.engine import NumpyEngine  # noqa: E402
+from ft_serving.server.requests import GenerationRequest  # noqa: E402
 from ft_serving.weights.prepare import Prepared, Settings, prepare  # noqa: E402
 from ft_serving.weights.source import LocalSource  # noqa: E402
 from tests.serving import NEVER_GENERATED, TINY_GPTJ, served  # noqa: E402

@@ -1,4 +1,4 @@
-"""What can go wrong between a storage and a server that answers."""
+"""What can go wrong between a storage and a server that answers, and with a request."""
 
 from ft_serving.core.errors import FtServingError
 
@@ -21,3 +21,11 @@ class PortError(ServerError):
 
 class TritonError(ServerError):
     """Triton did not start, or ended by itself; the message has its reason."""
+
+
+class RequestError(ServerError):
+    """A request asks for what cannot be done; the message names each offending tensor."""
+
+
+class MemoryLimitError(ServerError):
+    """A batch needs more memory than there is."""

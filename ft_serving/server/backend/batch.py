@@ -11,11 +11,12 @@ from functools import partial
 from typing import Protocol
 
 from ft_serving.core.protocol import TensorType
+from ft_serving.server.arrays import AnyArray
 from ft_serving.server.backend.errors import DeliveryError
 from ft_serving.server.backend.tensors import to_request, to_tensors
-from ft_serving.server.engine import Engine, MemoryLimitError, RequestError
+from ft_serving.server.engine import Engine
 from ft_serving.server.engine.job import Job
-from ft_serving.server.engine.request import AnyArray
+from ft_serving.server.errors import MemoryLimitError, RequestError
 
 # To ask Triton takes some 30 microseconds a request, a tenth of a small model's token, and on busy
 # cores a thousand times as long: it may take this share of the time for all requests together.

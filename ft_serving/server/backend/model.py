@@ -18,12 +18,12 @@ import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.protocol import DURATION_METRIC, RUNNING_METRIC
+from ft_serving.server.arrays import AnyArray
 from ft_serving.server.backend.batch import Refusal, Runner
 from ft_serving.server.backend.config import read_config
 from ft_serving.server.backend.errors import DeliveryError
 from ft_serving.server.backend.release import open_engine
 from ft_serving.server.backend.watchdog import Watchdog
-from ft_serving.server.engine.request import AnyArray
 
 _set_capsule_name = ctypes.pythonapi.PyCapsule_SetName
 _set_capsule_name.argtypes = [ctypes.py_object, ctypes.c_char_p]

@@ -6,8 +6,9 @@ import numpy as np
 
 from ft_serving.core import protocol
 from ft_serving.core.protocol import TensorType
-from ft_serving.server.engine import GenerationRequest, GenerationResult, RequestError
-from ft_serving.server.engine.request import AnyArray
+from ft_serving.server.arrays import AnyArray
+from ft_serving.server.errors import RequestError
+from ft_serving.server.requests import GenerationRequest, GenerationResult
 
 _NUMPY = {
     TensorType.INT32: np.dtype(np.int32),

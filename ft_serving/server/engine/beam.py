@@ -5,10 +5,11 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ft_serving.server.engine.arrays import FloatArray, IndexArray, TokenArray
-from ft_serving.server.engine.plan import RowPlan
+from ft_serving.server.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.server.engine.rules import LogitsRules
 from ft_serving.server.engine.sampling import largest, log_sum_exp
+from ft_serving.server.engine.words import StopWords
+from ft_serving.server.requests.plan import RowPlan
 
 ScoreArray = npt.NDArray[np.float64]
 
@@ -48,6 +49,7 @@ class BeamRow:
         self.log_probs = [0.0] + [_NO_BEAM] * (width - 1)
         self.finished = False
         self._plan = plan
+        self._stop_words = StopWords(plan.stop_words)
         self._text = text
         self._token_log_probs = token_log_probs
         self._rules = LogitsRules(plan, penalty_from=1)
@@ -112,7 +114,7 @@ class BeamRow:
         self.parents = parents.tolist()
         self.log_probs = values.tolist()
         self.lengths = [self.lengths[beam] + (not self._ended[beam]) for beam in self.parents]
-        stop_words = self._plan.stop_words
+        stop_words = self._stop_words
         self._ended = [
             token == self._plan.end_id or (bool(stop_words) and stop_words.end(text[: length + 1]))
             for token, text in zip(self.tokens, self._text, strict=True)

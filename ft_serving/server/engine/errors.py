@@ -9,11 +9,3 @@ class EngineError(FtServingError):
 
 class ModelFilesError(EngineError):
     """The folder's config.ini or weight files are missing, damaged, or do not fit together."""
-
-
-class RequestError(EngineError):
-    """A request asks for what cannot be done; the message names each offending tensor."""
-
-
-class MemoryLimitError(EngineError):
-    """A batch needs more memory than there is."""

@@ -6,12 +6,12 @@ from typing import Any
 
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.server.engine.config import GptJConfig
-from ft_serving.server.engine.errors import MemoryLimitError
 from ft_serving.server.engine.job import Job
 from ft_serving.server.engine.model import Model
-from ft_serving.server.engine.plan import RequestPlan, plan_request
-from ft_serving.server.engine.request import GenerationRequest, GenerationResult
 from ft_serving.server.engine.schedule import Schedule, load_of
+from ft_serving.server.errors import MemoryLimitError
+from ft_serving.server.requests.plan import RequestPlan, Vocabulary, plan_request
+from ft_serving.server.requests.request import GenerationRequest, GenerationResult
 
 NO_LIMITS = LengthLimits()
 
@@ -42,6 +42,11 @@ class Engine:
     def __init__(self, model: Model[Any], limits: LengthLimits = NO_LIMITS) -> None:
         self._model = model
         self._limits = limits
+        self._vocabulary = Vocabulary(
+            size=model.config.vocab_size,
+            start_id=model.config.start_id,
+            end_id=model.config.end_id,
+        )
 
     @property
     def config(self) -> GptJConfig:
@@ -55,7 +60,7 @@ class Engine:
             RequestError: It cannot; all that is wrong is named.
             MemoryLimitError: It needs more memory than there is.
         """
-        plan = plan_request(request, self.config, self._limits)
+        plan = plan_request(request, self._vocabulary, self._limits)
         load = load_of([plan])
         needed, free = self._model.needed_bytes(load), self._model.free_bytes()
         if needed > free:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ft_serving.server.engine.arrays import FloatArray, TokenArray
+from ft_serving.server.arrays import FloatArray, TokenArray
 from ft_serving.server.engine.beam import BeamRow
-from ft_serving.server.engine.plan import RequestPlan
-from ft_serving.server.engine.request import GenerationResult
 from ft_serving.server.engine.rows import Row, SampledRow
+from ft_serving.server.requests.plan import RequestPlan
+from ft_serving.server.requests.request import GenerationResult
 
 
 class Job:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
-from ft_serving.server.engine.arrays import FloatArray, IndexArray, TokenArray
+from ft_serving.server.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.server.engine.config import GptJConfig
 
 

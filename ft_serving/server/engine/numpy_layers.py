@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from ft_serving.server.engine.arrays import FloatArray, IndexArray
+from ft_serving.server.arrays import FloatArray, IndexArray
 from ft_serving.server.engine.config import GptJConfig
 from ft_serving.server.engine.linear import Linear
 from ft_serving.server.engine.numpy_ops import LayerNorm, add_bias_gelu, rotary_table

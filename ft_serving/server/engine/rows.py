@@ -2,10 +2,11 @@
 
 from typing import Protocol
 
-from ft_serving.server.engine.arrays import FloatArray, TokenArray
-from ft_serving.server.engine.plan import RowPlan
+from ft_serving.server.arrays import FloatArray, TokenArray
 from ft_serving.server.engine.rules import LogitsRules
 from ft_serving.server.engine.sampling import Sampler
+from ft_serving.server.engine.words import StopWords
+from ft_serving.server.requests.plan import RowPlan
 
 # In sampling, penalties start where the text has two tokens: the first token after a prompt of one
 # is not penalised (`step > 1` in FasterTransformer's `BaseSamplingLayer.cc`).
@@ -57,6 +58,7 @@ class SampledRow:
         self.log_probs = [0.0]
         self.finished = False
         self._plan = plan
+        self._stop_words = StopWords(plan.stop_words)
         self._text = text[0]
         self._token_log_probs = token_log_probs
         self._rules = LogitsRules(plan, _PENALTY_FROM)
@@ -78,5 +80,5 @@ class SampledRow:
         self.finished = (
             token == plan.end_id
             or generated + 1 == plan.output_len
-            or (bool(plan.stop_words) and plan.stop_words.end(self._text[: length + 1]))
+            or (bool(self._stop_words) and self._stop_words.end(self._text[: length + 1]))
         )

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ft_serving.server.engine.arrays import FloatArray, TokenArray
-from ft_serving.server.engine.plan import RowPlan
+from ft_serving.server.arrays import FloatArray, TokenArray
+from ft_serving.server.engine.words import BadWords
+from ft_serving.server.requests.plan import RowPlan
 
 _LOWEST = np.finfo(np.float32).min
 
@@ -18,11 +19,12 @@ class LogitsRules:
 
     def __init__(self, row: RowPlan, penalty_from: int) -> None:
         self._row = row
+        self._bad_words = BadWords(row.bad_words)
         self._penalty_from = penalty_from
         self._inverse_temperature = np.float32(1) / (np.float32(row.temperature) + np.float32(1e-6))
         self._penalises = row.repetition_penalty != 1 or row.presence_penalty != 0
         self._is_needed = bool(
-            row.bad_words or row.temperature != 1 or self._penalises or row.min_length
+            self._bad_words or row.temperature != 1 or self._penalises or row.min_length
         )
 
     def apply(self, logits: FloatArray, text: TokenArray, generated: int) -> None:
@@ -36,8 +38,8 @@ class LogitsRules:
         if not self._is_needed:
             return
         row = self._row
-        if row.bad_words:
-            row.bad_words.forbid(logits, text)
+        if self._bad_words:
+            self._bad_words.forbid(logits, text)
         if row.temperature != 1:
             logits *= self._inverse_temperature
         if self._penalises and row.padded_length + generated >= self._penalty_from:

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from ft_serving.server.engine.arrays import FloatArray, IndexArray
-from ft_serving.server.engine.plan import RowPlan
+from ft_serving.server.arrays import FloatArray, IndexArray
+from ft_serving.server.requests.plan import RowPlan
 
 MOST_TOP_K = 1024
 """FasterTransformer's kernels consider no more; a larger k is taken for this one."""

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ft_serving.server.engine.arrays import FloatArray
+from ft_serving.server.arrays import FloatArray
 from ft_serving.server.engine.job import Job
 from ft_serving.server.engine.model import Batch, Block, Load, Model
-from ft_serving.server.engine.plan import RequestPlan
 from ft_serving.server.engine.rows import Row
+from ft_serving.server.requests.plan import RequestPlan
 
 PROMPT_SHARE = 4
 """How many times as long as on a token a turn spends on prompts.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ft_serving.core.dtypes import DType
 from ft_serving.core.numpy_dtypes import cast
-from ft_serving.server.engine.arrays import FloatArray
+from ft_serving.server.arrays import FloatArray
 from ft_serving.server.engine.config import GptJConfig
 from ft_serving.server.engine.errors import ModelFilesError
 

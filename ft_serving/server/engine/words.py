@@ -1,8 +1,6 @@
-"""Stop words and bad words, as FasterTransformer encodes and matches them.
+"""Stop words and bad words, as FasterTransformer matches them.
 
-The encoding and the rules are those of `stop_criteria_kernels.cu` and `ban_bad_words.cu`. A list
-is [2, n]: row 0 holds the token ids of all words one after the other, row 1 the offset behind
-each word's last token. Words [5, 6] and [7] are [[5, 6, 7], [2, 3, -1]]; no words [[0], [-1]].
+The rules are those of `stop_criteria_kernels.cu` and `ban_bad_words.cu`.
 """
 
 from collections import defaultdict
@@ -10,43 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ft_serving.server.engine.arrays import FloatArray, TokenArray
-
-Word = tuple[int, ...]
-
-
-def decode_words(ids: Sequence[int], offsets: Sequence[int], vocab_size: int) -> tuple[Word, ...]:
-    """Return the words of one list.
-
-    Equal offsets, or a first offset 0, make an empty word; FasterTransformer allows it.
-
-    Args:
-        ids: Row 0 of the list.
-        offsets: Row 1 of the list.
-        vocab_size: Token ids are below it.
-
-    Raises:
-        ValueError: The offsets decrease or lead beyond the list, or a token id is not in the
-            vocabulary.
-    """
-    count = next((place for place, end in enumerate(offsets) if end < 0), len(offsets))
-    if any(end >= 0 for end in offsets[count:]):
-        raise ValueError("offsets must be -1 from the first -1 on")
-    words = []
-    start = 0
-    for end in offsets[:count]:
-        if end < start:
-            raise ValueError(
-                f"offsets must not decrease, and be padded with -1; got {end} after {start}"
-            )
-        if end > len(ids):
-            raise ValueError(f"offsets must be at most the {len(ids)} tokens given; got {end}")
-        words.append(tuple(ids[start:end]))
-        start = end
-    wrong = [token for token in ids[:start] if not 0 <= token < vocab_size]
-    if wrong:
-        raise ValueError(f"token ids must be from 0 to {vocab_size - 1}; got {wrong[0]}")
-    return tuple(words)
+from ft_serving.server.arrays import FloatArray, TokenArray
+from ft_serving.server.requests.words import Word
 
 
 class StopWords:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from ft_serving.core.protocol import TensorType
+from ft_serving.server.arrays import AnyArray
 from ft_serving.server.backend import batch
 from ft_serving.server.backend.batch import Refusal, Runner
 from ft_serving.server.backend.errors import DeliveryError
-from ft_serving.server.engine import Engine, GenerationRequest
-from ft_serving.server.engine.plan import RequestPlan
-from ft_serving.server.engine.request import AnyArray
+from ft_serving.server.engine import Engine
+from ft_serving.server.requests import GenerationRequest
+from ft_serving.server.requests.plan import RequestPlan
 from tests.server.engine.scripted import ScriptedModel, always, count_up, peak
 
 TYPES = {

@@ -15,7 +15,7 @@ from ft_serving.core.storage import Storage
 from ft_serving.server.backend.config import BackendConfig
 from ft_serving.server.backend.errors import ModelConfigError
 from ft_serving.server.backend.release import check_release, open_engine
-from ft_serving.server.engine import RequestError
+from ft_serving.server.errors import RequestError
 from tests.server.engine.scripted import request
 from tests.serving import prepare
 

@@ -5,9 +5,10 @@ import pytest
 
 from ft_serving.core import protocol
 from ft_serving.core.protocol import TensorType
+from ft_serving.server.arrays import AnyArray
 from ft_serving.server.backend.tensors import to_request, to_tensors
-from ft_serving.server.engine import GenerationResult, RequestError
-from ft_serving.server.engine.request import AnyArray
+from ft_serving.server.errors import RequestError
+from ft_serving.server.requests import GenerationResult
 
 UINT32 = {
     "output_ids": TensorType.UINT32,

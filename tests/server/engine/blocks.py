@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ft_serving.server.engine.arrays import TokenArray
+from ft_serving.server.arrays import TokenArray
 from ft_serving.server.engine.numpy_block import NumpyBlock
 from ft_serving.server.engine.numpy_model import NumpyModel
 

@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ft_serving.core.dtypes import DType
-from ft_serving.server.engine import GenerationRequest
-from ft_serving.server.engine.arrays import FloatArray, IndexArray, TokenArray
+from ft_serving.server.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.server.engine.config import GptJConfig
 from ft_serving.server.engine.model import Load
-from ft_serving.server.engine.plan import RowPlan
-from ft_serving.server.engine.words import BadWords, StopWords
+from ft_serving.server.requests import GenerationRequest
+from ft_serving.server.requests.plan import RowPlan
 
 Script = Callable[[tuple[int, ...]], Sequence[float]]
 """The logits that follow a text."""
@@ -116,8 +115,8 @@ def row_plan(**parameters: Any) -> RowPlan:
         "random_seed": 0,
         "len_penalty": 0.0,
         "diversity_rate": 0.0,
-        "bad_words": BadWords(()),
-        "stop_words": StopWords(()),
+        "bad_words": (),
+        "stop_words": (),
     }
     return RowPlan(**{**values, **parameters})
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ft_serving.server.engine import GenerationRequest, GenerationResult, NumpyEngine
+from ft_serving.server.engine import NumpyEngine
 from ft_serving.server.engine.job import Job
+from ft_serving.server.requests import GenerationRequest, GenerationResult
 from tests.server.engine.ft_files import Shape, random_weights, write_folder
 from tests.server.engine.scripted import request
 

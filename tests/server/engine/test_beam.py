@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ft_serving.server.engine import Engine, GenerationResult
+from ft_serving.server.engine import Engine
+from ft_serving.server.requests import GenerationResult
 from tests.server.engine.scripted import Script, ScriptedModel, always, request
 
 TINY = 4

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ft_serving.server.engine import Engine, GenerationRequest, GenerationResult
+from ft_serving.server.engine import Engine
+from ft_serving.server.requests import GenerationRequest, GenerationResult
 from tests.server.engine.scripted import ScriptedModel, always, count_up, peak, request
 
 NO_WORDS = np.array([[[0], [-1]]], np.int32)

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ft_serving.server.engine import MemoryLimitError, NumpyEngine, memory, numpy_model
+from ft_serving.server.engine import NumpyEngine, memory, numpy_model
 from ft_serving.server.engine.config import read_config
 from ft_serving.server.engine.numpy_model import NumpyModel
 from ft_serving.server.engine.weights import open_weights
 from ft_serving.server.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
+from ft_serving.server.errors import MemoryLimitError
 from stacks.sections import Dimensions
 from stacks.sizing import Load, cpu_memory
 from tests.server.engine.blocks import prefilled

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ft_serving.core.dtypes import DType
-from ft_serving.server.engine.arrays import FloatArray, TokenArray
+from ft_serving.server.arrays import FloatArray, TokenArray
 from ft_serving.server.engine.config import read_config
 from ft_serving.server.engine.numpy_model import NumpyModel
 from ft_serving.server.engine.weights import open_weights

@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from ft_serving.server.arrays import FloatArray
 from ft_serving.server.engine import Engine
-from ft_serving.server.engine.arrays import FloatArray
 from ft_serving.server.engine.rules import LogitsRules
-from ft_serving.server.engine.words import BadWords
 from tests.server.engine.scripted import END, ScriptedModel, always, request, row_plan
 
 
@@ -67,7 +66,7 @@ def test_the_end_is_forbidden_up_to_the_minimum_length() -> None:
 
 
 def test_bad_words_stay_forbidden_at_any_temperature() -> None:
-    found = changed([1, 2, 3], [0], bad_words=BadWords([(2,)]), temperature=0.5)
+    found = changed([1, 2, 3], [0], bad_words=((2,),), temperature=0.5)
     assert found[2] == -math.inf
 
 

@@ -6,13 +6,9 @@ import numpy as np
 import pytest
 
 from ft_serving.core.lengths import LengthLimits
-from ft_serving.server.engine import (
-    Engine,
-    GenerationRequest,
-    MemoryLimitError,
-    NumpyEngine,
-    RequestError,
-)
+from ft_serving.server.engine import Engine, NumpyEngine
+from ft_serving.server.errors import MemoryLimitError, RequestError
+from ft_serving.server.requests import GenerationRequest
 from tests.server.engine.ft_files import Shape, random_weights, write_folder
 from tests.server.engine.scripted import ScriptedModel, count_up, request
 

@@ -1,14 +1,11 @@
 """What a request asks for and what it gets: FasterTransformer's tensors, by their names."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ft_serving.server.engine.arrays import FloatArray, TokenArray
-
-AnyArray = npt.NDArray[Any]
+from ft_serving.server.arrays import AnyArray, FloatArray, TokenArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,7 +13,7 @@ class GenerationRequest:
     """The input tensors of FasterTransformer's GPT-J backend; B rows, prompts padded to S.
 
     Where the text says "a row", a tensor has one value, for all rows, or B; [B, 1] is read as
-    [B]. Nothing is checked here: `Engine.validate` does that.
+    [B]. Nothing is checked here: `plan_request` does that.
 
     Attributes:
         input_ids: [B, S], padded on the right. With S = 0 texts start from `start_id`, which
@@ -44,7 +41,7 @@ class GenerationRequest:
         top_p_min: Least value that the decay leads to, a row; 0.5 where outside 0..1.
         top_p_reset_ids: Token that puts `runtime_top_p` back to its first value, a row.
         is_return_log_probs: Whether to return log probabilities; the first value counts.
-        bad_words_list: [B, 2, n], or [2, n] for all rows; see `ft_serving.server.engine.words`.
+        bad_words_list: [B, 2, n], or [2, n] for all rows; see `ft_serving.server.requests.words`.
         stop_words_list: Likewise.
         prompt_learning_task_name_ids: Refused: no model here has learned prompts.
     """

@@ -8,16 +8,30 @@ import numpy as np
 import numpy.typing as npt
 
 from ft_serving.core.lengths import LengthLimits
-from ft_serving.server.engine.arrays import TokenArray
-from ft_serving.server.engine.config import GptJConfig
-from ft_serving.server.engine.errors import RequestError
-from ft_serving.server.engine.request import GenerationRequest
-from ft_serving.server.engine.words import BadWords, StopWords, Word, decode_words
+from ft_serving.server.arrays import TokenArray
+from ft_serving.server.errors import RequestError
+from ft_serving.server.requests.request import GenerationRequest
+from ft_serving.server.requests.words import Word, decode_words
 
 MOST_BEAMS = 64
 """FasterTransformer's beam search has kernels up to this width."""
 
 _INT32 = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vocabulary:
+    """The tokens of the model that requests are for.
+
+    Attributes:
+        size: Token ids are below it.
+        start_id: Token that a request without prompt and `start_id` starts from.
+        end_id: Token that ends a text where a request has no `end_id`.
+    """
+
+    size: int
+    start_id: int
+    end_id: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,8 +59,8 @@ class RowPlan:
     random_seed: int
     len_penalty: float
     diversity_rate: float
-    bad_words: BadWords
-    stop_words: StopWords
+    bad_words: tuple[Word, ...]
+    stop_words: tuple[Word, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -74,7 +88,7 @@ class RequestPlan:
 
 
 def plan_request(
-    request: GenerationRequest, config: GptJConfig, limits: LengthLimits
+    request: GenerationRequest, vocabulary: Vocabulary, limits: LengthLimits
 ) -> RequestPlan:
     """Check a request.
 
@@ -91,7 +105,7 @@ def plan_request(
         raise RequestError(f"input_ids: {problem}")
     reader = _Reader(request, row_count)
     width = reader.integers("beam_width", default=1, least=1, most=MOST_BEAMS)[0]
-    rows = _plan_rows(reader, request, config, shared=width > 1)
+    rows = _plan_rows(reader, request, vocabulary, shared=width > 1)
     reader.problems += _length_problems(rows, limits)
     wants_log_probs = reader.flag("is_return_log_probs")
     if request.repetition_penalty is not None and request.presence_penalty is not None:
@@ -132,14 +146,14 @@ def _length_problems(rows: Sequence[RowPlan], limits: LengthLimits) -> Iterator[
 
 
 def _plan_rows(
-    reader: "_Reader", request: GenerationRequest, config: GptJConfig, *, shared: bool
+    reader: "_Reader", request: GenerationRequest, vocabulary: Vocabulary, *, shared: bool
 ) -> list[RowPlan]:
     padded = request.input_ids.shape[1]
-    last_id = config.vocab_size - 1
+    last_id = vocabulary.size - 1
     lengths = reader.integers("input_lengths", least=min(padded, 1), most=padded)
     limits = reader.integers("request_output_len", least=1, most=_INT32 - padded)
-    start_ids = reader.integers("start_id", default=config.start_id, most=last_id)
-    end_ids = reader.integers("end_id", default=config.end_id, most=last_id)
+    start_ids = reader.integers("start_id", default=vocabulary.start_id, most=last_id)
+    end_ids = reader.integers("end_id", default=vocabulary.end_id, most=last_id)
     top_ks = reader.integers("runtime_top_k", default=0)
     top_ps = reader.numbers("runtime_top_p", default=0.0)
     decays = reader.numbers("top_p_decay", default=1.0)
@@ -152,8 +166,8 @@ def _plan_rows(
     seeds = reader.integers("random_seed", default=0, most=2**64 - 1)
     len_penalties = reader.numbers("len_penalty", default=0.0)
     diversity = reader.numbers("beam_search_diversity_rate", default=0.0)
-    bad_words = reader.words("bad_words_list", config.vocab_size)
-    stop_words = reader.words("stop_words_list", config.vocab_size)
+    bad_words = reader.words("bad_words_list", vocabulary.size)
+    stop_words = reader.words("stop_words_list", vocabulary.size)
     rows = []
     for row, length in enumerate(lengths):
         first = 0 if shared else row
@@ -175,8 +189,8 @@ def _plan_rows(
                 random_seed=seeds[row],
                 len_penalty=len_penalties[first],
                 diversity_rate=diversity[first],
-                bad_words=BadWords(bad_words[row]),
-                stop_words=StopWords(stop_words[row]),
+                bad_words=bad_words[row],
+                stop_words=stop_words[row],
             )
         )
     return rows
