@@ -2,10 +2,8 @@
 
 import logging
 import math
-import queue
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from enum import StrEnum
 from functools import partial
 from typing import Protocol
@@ -14,9 +12,8 @@ from ft_serving.core.protocol import TensorType
 from ft_serving.server.arrays import AnyArray
 from ft_serving.server.backend.errors import DeliveryError
 from ft_serving.server.backend.tensors import to_request, to_tensors
-from ft_serving.server.engine import Engine
-from ft_serving.server.engine.job import Job
 from ft_serving.server.errors import MemoryLimitError, RequestError
+from ft_serving.server.requests.job import Job, ServingEngine
 
 # To ask Triton takes some 30 microseconds a request, a tenth of a small model's token, and on busy
 # cores a thousand times as long: it may take this share of the time for all requests together.
@@ -80,7 +77,6 @@ class _Task:
     """A call, and how far its answer has come.
 
     Attributes:
-        job: What the engine computes for it.
         is_answered: Whether it has its last response.
         begun: When it was taken over.
 
@@ -88,8 +84,6 @@ class _Task:
         call: The call.
         crowd: Calls whose cancellation is asked for in turns.
     """
-
-    job: Job
 
     def __init__(self, call: Call, crowd: Sized) -> None:
         self.is_answered = False
@@ -141,11 +135,11 @@ class _Task:
 
 
 class Runner:
-    """Answers calls with one engine, in a thread of its own: others may come meanwhile.
+    """Answers calls with one engine.
 
     Args:
         engine: Generates the texts.
-        streaming: Whether to answer with the tensors so far after each token, or once.
+        streaming: Whether to answer with the tensors so far after each step, or once.
         output_types: The data type of each output.
         meter: Counts the calls.
         room: Bytes of an answer at most. One that Triton has no room for could not even be refused
@@ -154,7 +148,7 @@ class Runner:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: ServingEngine,
         *,
         streaming: bool,
         output_types: Mapping[str, TensorType],
@@ -166,12 +160,7 @@ class Runner:
         self._output_types = output_types
         self._meter = meter
         self._room = room
-        # None ends the thread.
-        self._inbox: queue.SimpleQueue[list[_Task] | None] = queue.SimpleQueue()
-        self._schedule = engine.schedule()
-        self._tasks: dict[Job, _Task] = {}
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self._thread.start()
+        self._tasks: set[_Task] = set()
 
     def submit(self, calls: Sequence[Call]) -> None:
         """Take calls over; each gets its last response when it is computed.
@@ -180,29 +169,30 @@ class Runner:
         foreseen is logged, and the calls concerned get an error.
         """
         self._meter.begin(len(calls))
-        tasks = [_Task(call, self._tasks) for call in calls]
-        self._inbox.put(list(self._accepted(tasks)))
+        jobs = [job for call in calls if (job := self._job(_Task(call, self._tasks)))]
+        if jobs:
+            self._engine.submit(jobs)
 
     def close(self) -> None:
-        """End the thread, after a token that it computes; Triton waits for answers before."""
-        self._inbox.put(None)
-        self._thread.join()
+        """Stop the engine; Triton waits for answers before."""
+        self._engine.close()
 
-    def _accepted(self, tasks: Sequence[_Task]) -> Iterator[_Task]:
-        for task in tasks:
-            try:
-                plan = self._engine.plan(to_request(task.tensors()))
-                self._check_room(plan.result_bytes)
-            except (RequestError, MemoryLimitError, MemoryError) as exc:
-                task.refuse(Refusal.INVALID, str(exc) or "there is no memory to read it")
-            except Exception:
-                _logger.exception("A request cannot be read")
-                task.refuse(Refusal.INTERNAL, _FAULT)
-            else:
-                task.job = Job(plan, partial(self._respond, task), task.is_given_up)
-                yield task
-                continue
-            self._end(task)
+    def _job(self, task: _Task) -> Job | None:
+        """Return what the engine is to compute for a call; None for one that got an error."""
+        self._tasks.add(task)
+        try:
+            plan = self._engine.plan(to_request(task.tensors()))
+            self._check_room(plan.result_bytes)
+        except (RequestError, MemoryLimitError, MemoryError) as exc:
+            task.refuse(Refusal.INVALID, str(exc) or "there is no memory to read it")
+        except Exception:
+            _logger.exception("A request cannot be read")
+            task.refuse(Refusal.INTERNAL, _FAULT)
+        else:
+            respond, end = partial(self._respond, task), partial(self._end, task)
+            return Job(plan, respond, task.is_given_up, end)
+        self._end(task)
+        return None
 
     def _check_room(self, size: int) -> None:
         if size > self._room:
@@ -216,32 +206,7 @@ class Runner:
             tensors = to_tensors(job.result(), self._output_types)
             task.respond(tensors, is_last=job.is_finished)
 
-    def _run(self) -> None:
-        while self._receive():
-            self._turn()
-
-    def _turn(self) -> None:
-        # Not in the loop above: a variable that goes on to hold a request that was answered keeps
-        # Triton from unloading the model.
-        try:
-            for job in self._schedule.turn():
-                self._end(self._tasks.pop(job))
-        except Exception:
-            _logger.exception("%d requests failed", len(self._tasks))
-            self._schedule = self._engine.schedule()
-            while self._tasks:
-                self._end(self._tasks.popitem()[1])
-
-    def _receive(self) -> bool:
-        """Take what has come; wait where there is nothing else to do. Return whether to go on."""
-        while not self._inbox.empty() or self._schedule.is_idle:
-            tasks = self._inbox.get()
-            if tasks is None:
-                return False
-            self._tasks.update((task.job, task) for task in tasks)
-            self._schedule.add([task.job for task in tasks])
-        return True
-
     def _end(self, task: _Task) -> None:
         task.close()
+        self._tasks.discard(task)
         self._meter.end(time.monotonic() - task.begun)

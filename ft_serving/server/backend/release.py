@@ -7,7 +7,9 @@ from ft_serving.core.progress import Progress
 from ft_serving.core.verify import check_content, refuse_damage
 from ft_serving.server.backend.config import BackendConfig
 from ft_serving.server.backend.errors import ModelConfigError
-from ft_serving.server.engine import Engine, NumpyEngine
+from ft_serving.server.engine import NumpyEngine
+from ft_serving.server.engine.thread import EngineThread
+from ft_serving.server.requests.job import ServingEngine
 
 
 def check_release(folder: Path) -> Manifest:
@@ -31,7 +33,7 @@ def check_release(folder: Path) -> Manifest:
     return manifest
 
 
-def open_engine(config: BackendConfig) -> Engine:
+def open_engine(config: BackendConfig) -> ServingEngine:
     """Open the weights that a configuration names.
 
     Raises:
@@ -46,4 +48,4 @@ def open_engine(config: BackendConfig) -> Engine:
             f"config.pbtxt: parameter tensor_para_size: must be {converted}, the size that release "
             f"{manifest.spec.name} was converted for; got {config.tensor_parallel}"
         )
-    return NumpyEngine.open(config.checkpoint, converted, config.limits)
+    return EngineThread(NumpyEngine.open(config.checkpoint, converted, config.limits))

@@ -6,10 +6,10 @@ from typing import Any
 
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.server.engine.config import GptJConfig
-from ft_serving.server.engine.job import Job
 from ft_serving.server.engine.model import Model
 from ft_serving.server.engine.schedule import Schedule, load_of
 from ft_serving.server.errors import MemoryLimitError
+from ft_serving.server.requests.job import Job
 from ft_serving.server.requests.plan import RequestPlan, Vocabulary, plan_request
 from ft_serving.server.requests.request import GenerationRequest, GenerationResult
 

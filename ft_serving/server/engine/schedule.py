@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ft_serving.server.arrays import FloatArray
-from ft_serving.server.engine.job import Job
+from ft_serving.server.arrays import FloatArray, TokenArray
+from ft_serving.server.engine.beam import BeamRow
 from ft_serving.server.engine.model import Batch, Block, Load, Model
-from ft_serving.server.engine.rows import Row
-from ft_serving.server.requests.plan import RequestPlan
+from ft_serving.server.engine.rows import Row, SampledRow
+from ft_serving.server.requests.job import Job
+from ft_serving.server.requests.plan import RequestPlan, RowPlan
 
 PROMPT_SHARE = 4
 """How many times as long as on a token a turn spends on prompts.
@@ -142,16 +143,19 @@ class _Party:
         load = load_of(plans)
         self.prompt = max(load.prompts)
         self.load = Load(rows=load.rows, tokens=load.tokens)
-        for job in jobs:
-            job.begin()
+        pairs = [(row, job) for job in jobs for row in job.begin(_new_row)]
         self.sections = [
             _Section(
                 model.new_block(rows, capacity),
-                [(row, job) for job in jobs for row in job.rows if len(row.prompt) == length],
+                [(row, job) for row, job in pairs if len(row.prompt) == length],
             )
             for length, rows, capacity in _blocks(plans)
         ]
         self.pieces = itertools.chain.from_iterable(section.prefill() for section in self.sections)
+
+
+def _new_row(plan: RowPlan, texts: TokenArray, log_probs: FloatArray | None) -> Row:
+    return (BeamRow if len(texts) > 1 else SampledRow)(plan, texts, log_probs)
 
 
 class Schedule:

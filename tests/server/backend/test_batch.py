@@ -15,6 +15,7 @@ from ft_serving.server.backend import batch
 from ft_serving.server.backend.batch import Refusal, Runner
 from ft_serving.server.backend.errors import DeliveryError
 from ft_serving.server.engine import Engine
+from ft_serving.server.engine.thread import EngineThread
 from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.plan import RequestPlan
 from tests.server.engine.scripted import ScriptedModel, always, count_up, peak
@@ -117,7 +118,7 @@ def run(
 def runner_of(
     model: ScriptedModel, meter: RecordedMeter, *, streaming: bool, room: int = 10_000
 ) -> Runner:
-    engine = Engine(model)
+    engine = EngineThread(Engine(model))
     return Runner(engine, streaming=streaming, output_types=TYPES, meter=meter, room=room)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ft_serving.server.engine import NumpyEngine
-from ft_serving.server.engine.job import Job
 from ft_serving.server.requests import GenerationRequest, GenerationResult
+from ft_serving.server.requests.job import Job
 from tests.server.engine.ft_files import Shape, random_weights, write_folder
 from tests.server.engine.scripted import request
 

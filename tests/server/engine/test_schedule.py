@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from ft_serving.server.arrays import FloatArray, TokenArray
 from ft_serving.server.engine import Engine
-from ft_serving.server.engine.job import Job
 from ft_serving.server.engine.schedule import PROMPT_SHARE, Schedule
 from ft_serving.server.requests import GenerationRequest
+from ft_serving.server.requests.job import Job
 from tests.server.engine.scripted import (
     ScriptedBatch,
     ScriptedBlock,
