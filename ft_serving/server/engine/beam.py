@@ -8,8 +8,8 @@ import numpy.typing as npt
 from ft_serving.server.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.server.engine.rules import LogitsRules
 from ft_serving.server.engine.sampling import largest, log_sum_exp
-from ft_serving.server.engine.words import StopWords
 from ft_serving.server.requests.plan import RowPlan
+from ft_serving.server.requests.words import StopWords
 
 ScoreArray = npt.NDArray[np.float64]
 

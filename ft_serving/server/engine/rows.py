@@ -5,8 +5,8 @@ from typing import Protocol
 from ft_serving.server.arrays import FloatArray, TokenArray
 from ft_serving.server.engine.rules import LogitsRules
 from ft_serving.server.engine.sampling import Sampler
-from ft_serving.server.engine.words import StopWords
 from ft_serving.server.requests.plan import RowPlan
+from ft_serving.server.requests.words import StopWords
 
 # In sampling, penalties start where the text has two tokens: the first token after a prompt of one
 # is not penalised (`step > 1` in FasterTransformer's `BaseSamplingLayer.cc`).

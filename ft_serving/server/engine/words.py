@@ -1,7 +1,4 @@
-"""Stop words and bad words, as FasterTransformer matches them.
-
-The rules are those of `stop_criteria_kernels.cu` and `ban_bad_words.cu`.
-"""
+"""Bad words, as FasterTransformer matches them: the rules are those of `ban_bad_words.cu`."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,31 +7,6 @@ import numpy as np
 
 from ft_serving.server.arrays import FloatArray, TokenArray
 from ft_serving.server.requests.words import Word
-
-
-class StopWords:
-    """Tells whether a text has just ended with a stop word.
-
-    Tokens of the prompt count too. An empty word ends a text after its first token: that is
-    what the list [[0], [0]] means.
-    """
-
-    def __init__(self, words: Sequence[Word]) -> None:
-        self._always = () in words
-        self._by_last: dict[int, list[list[int]]] = defaultdict(list)
-        for word in words:
-            if word:
-                self._by_last[word[-1]].append(list(word))
-
-    def __bool__(self) -> bool:
-        return self._always or bool(self._by_last)
-
-    def end(self, text: TokenArray) -> bool:
-        """Tell whether `text`, prompt included and not empty, ends with a stop word."""
-        if self._always:
-            return True
-        words = self._by_last.get(int(text[-1]), ())
-        return any(text[-len(word) :].tolist() == word for word in words)
 
 
 class BadWords:

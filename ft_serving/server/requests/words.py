@@ -1,11 +1,16 @@
-"""Lists of words as FasterTransformer encodes them, by `stop_criteria_kernels.cu`.
+"""Lists of words as FasterTransformer encodes them, and stop words as it matches them.
+
+The rules are those of `stop_criteria_kernels.cu`.
 
 A list is [2, n]: row 0 holds the token ids of all words one after the other, row 1 the offset
 behind each word's last token. Words [5, 6] and [7] are [[5, 6, 7], [2, 3, -1]]; no words
 [[0], [-1]].
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
+
+from ft_serving.server.arrays import TokenArray
 
 Word = tuple[int, ...]
 
@@ -42,3 +47,28 @@ def decode_words(ids: Sequence[int], offsets: Sequence[int], vocab_size: int) ->
     if wrong:
         raise ValueError(f"token ids must be from 0 to {vocab_size - 1}; got {wrong[0]}")
     return tuple(words)
+
+
+class StopWords:
+    """Tells whether a text has just ended with a stop word.
+
+    Tokens of the prompt count too. An empty word ends a text after its first token: that is
+    what the list [[0], [0]] means.
+    """
+
+    def __init__(self, words: Sequence[Word]) -> None:
+        self._always = () in words
+        self._by_last: dict[int, list[list[int]]] = defaultdict(list)
+        for word in words:
+            if word:
+                self._by_last[word[-1]].append(list(word))
+
+    def __bool__(self) -> bool:
+        return self._always or bool(self._by_last)
+
+    def end(self, text: TokenArray) -> bool:
+        """Tell whether `text`, prompt included and not empty, ends with a stop word."""
+        if self._always:
+            return True
+        words = self._by_last.get(int(text[-1]), ())
+        return any(text[-len(word) :].tolist() == word for word in words)

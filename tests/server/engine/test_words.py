@@ -1,8 +1,8 @@
 import numpy as np
 
 from ft_serving.server.arrays import TokenArray
-from ft_serving.server.engine.words import BadWords, StopWords
-from ft_serving.server.requests.words import Word
+from ft_serving.server.engine.words import BadWords
+from ft_serving.server.requests.words import StopWords, Word
 
 
 def text(*tokens: int) -> TokenArray:

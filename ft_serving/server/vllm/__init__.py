@@ -1,0 +1,1 @@
+"""The engine for GPUs: vLLM, behind the same requests as the engine for CPUs."""

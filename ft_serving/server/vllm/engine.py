@@ -1,0 +1,244 @@
+"""Computes requests with vLLM: each row is a text of its own there, and begins when it comes.
+
+Two threads: one has vLLM's event loop, and hands on what comes out of it; the other puts tokens
+into rows and tells of them. All tokens that wait for a job are told together: sending them one by
+one would halve the speed with 64 clients.
+"""
+
+import asyncio
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from ft_serving.core.lengths import LengthLimits
+from ft_serving.server.requests.job import Job
+from ft_serving.server.requests.plan import RequestPlan, Vocabulary, plan_request
+from ft_serving.server.requests.request import GenerationRequest
+from ft_serving.server.vllm.library import LogProbs, TextSource
+from ft_serving.server.vllm.row import VllmRow
+from ft_serving.server.vllm.sampling import refuse_unsupported, sampling_of
+
+SWEEP_SECONDS = 0.05
+"""How often cancelled requests and a dead engine are looked for."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class _Text:
+    """A row on its way.
+
+    Attributes:
+        job: Whose it is.
+        row: What its tokens go into.
+        task: What reads its tokens; None before it has begun.
+    """
+
+    job: Job
+    row: VllmRow
+    task: "asyncio.Task[None] | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    text: _Text
+    tokens: Sequence[int]
+    log_probs: LogProbs | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A text that gets no more tokens."""
+
+    text: _Text
+
+
+@dataclass(eq=False, slots=True)
+class _Request:
+    """A job that is under way, and its rows' texts."""
+
+    job: Job
+    texts: list[_Text] = field(default_factory=list)
+
+
+class VllmEngine:
+    """Implements `ft_serving.server.requests.job.ServingEngine`.
+
+    Args:
+        open_source: Starts vLLM; is called in the event loop.
+        vocabulary: The model's.
+        limits: How long prompts and answers may be.
+        streaming: Whether jobs are to be told of tokens as they come.
+        on_death: Is called once vLLM can compute nothing any more, when all jobs have ended.
+
+    Raises:
+        Exception: What `open_source` raises.
+    """
+
+    def __init__(
+        self,
+        open_source: Callable[[], Awaitable[TextSource]],
+        *,
+        vocabulary: Vocabulary,
+        limits: LengthLimits,
+        streaming: bool,
+        on_death: Callable[[], None],
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._limits = limits
+        self._streaming = streaming
+        self._on_death = on_death
+        self._names = map(str, itertools.count())
+        # None ends the thread.
+        self._events: queue.SimpleQueue[Sequence[Job] | _Tokens | _Ended | None] = (
+            queue.SimpleQueue()
+        )
+        self._requests: dict[Job, _Request] = {}
+        self._loop = asyncio.new_event_loop()
+        self._loop_thread = threading.Thread(
+            target=self._loop.run_forever, name="vllm-loop", daemon=True
+        )
+        self._loop_thread.start()
+        try:
+            self._source = asyncio.run_coroutine_threadsafe(
+                _awaited(open_source), self._loop
+            ).result()
+        except BaseException:
+            self._close_loop()
+            raise
+        self._sender = threading.Thread(target=self._run, name="vllm-sender", daemon=True)
+        self._sender.start()
+
+    def plan(self, request: GenerationRequest) -> RequestPlan:
+        """Check a request; see `ServingEngine.plan`."""
+        plan = plan_request(request, self._vocabulary, self._limits)
+        refuse_unsupported(plan)
+        return plan
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Compute jobs; see `ServingEngine.submit`."""
+        self._events.put(jobs)
+
+    def close(self) -> None:
+        """Stop both threads, and vLLM's processes."""
+        self._events.put(None)
+        self._sender.join()
+        self._source.shutdown()
+        self._close_loop()
+
+    def _close_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop_thread.join()
+        self._loop.close()
+
+    # In the sender's thread.
+
+    def _run(self) -> None:
+        swept = time.monotonic()
+        while self._take():
+            now = time.monotonic()
+            if now - swept < SWEEP_SECONDS:
+                continue
+            swept = now
+            if self._source.is_dead:
+                self._die()
+                return
+            self._sweep()
+
+    def _take(self) -> bool:
+        """Take all that has come, or wait a moment; return whether to go on."""
+        told: dict[Job, None] = {}
+        try:
+            event = self._events.get(timeout=SWEEP_SECONDS)
+            while True:
+                if event is None:
+                    return False
+                if isinstance(event, _Tokens):
+                    self._extend(event, told)
+                elif isinstance(event, _Ended):
+                    self._check_end(event.text)
+                else:
+                    for job in event:
+                        self._begin(job)
+                event = self._events.get_nowait()
+        except queue.Empty:
+            pass
+        for job in told:
+            if job in self._requests:
+                job.tell()
+                if job.is_finished:
+                    self._end(job)
+        return True
+
+    def _begin(self, job: Job) -> None:
+        request = self._requests[job] = _Request(job)
+        request.texts = [_Text(job, row) for row in job.begin(VllmRow)]
+        for text in request.texts:
+            self._loop.call_soon_threadsafe(self._start, text)
+
+    def _extend(self, event: _Tokens, told: dict[Job, None]) -> None:
+        text = event.text
+        if text.job not in self._requests or text.row.finished:
+            return
+        text.row.extend(event.tokens, event.log_probs)
+        told[text.job] = None
+        if text.row.finished:
+            # By a stop word, perhaps, of which vLLM knows nothing.
+            self._stop(text)
+
+    def _check_end(self, text: _Text) -> None:
+        if text.job in self._requests and not text.row.finished:
+            _logger.error("vLLM ended a text after %d tokens", text.row.lengths[0])
+            self._end(text.job)
+
+    def _sweep(self) -> None:
+        for job in [job for job in self._requests if not job.is_wanted()]:
+            self._end(job)
+
+    def _end(self, job: Job) -> None:
+        request = self._requests.pop(job)
+        for text in request.texts:
+            self._stop(text)
+        job.end()
+
+    def _stop(self, text: _Text) -> None:
+        self._loop.call_soon_threadsafe(self._cancel, text)
+
+    def _die(self) -> None:
+        _logger.error("vLLM's engine died with %d requests under way", len(self._requests))
+        while self._requests:
+            self._end(next(iter(self._requests)))
+        self._on_death()
+
+    # In the event loop's thread.
+
+    def _start(self, text: _Text) -> None:
+        text.task = self._loop.create_task(self._read(text))
+
+    def _cancel(self, text: _Text) -> None:
+        # It has begun: calls from the other thread are made in their order.
+        if text.task is not None:
+            text.task.cancel()
+
+    async def _read(self, text: _Text) -> None:
+        plan = text.job.plan
+        row = text.row.plan
+        sampling = sampling_of(row, wants_log_probs=plan.wants_log_probs)
+        at_once = not self._streaming and not row.stop_words
+        try:
+            async for tokens, log_probs in self._source.generate(
+                next(self._names), row.prompt.tolist(), sampling, at_once=at_once
+            ):
+                self._events.put(_Tokens(text, tokens, log_probs))
+        except Exception:
+            if not self._source.is_dead:
+                _logger.exception("vLLM failed to compute a text")
+        self._events.put(_Ended(text))
+
+
+async def _awaited(open_source: Callable[[], Awaitable[TextSource]]) -> TextSource:
+    return await open_source()

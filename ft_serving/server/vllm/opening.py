@@ -1,0 +1,73 @@
+"""Opens a release in Hugging Face's layout with vLLM."""
+
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from ft_serving.core.families import read_architecture
+from ft_serving.core.lengths import LengthLimits
+from ft_serving.core.units import format_duration
+from ft_serving.server.requests.plan import Vocabulary
+from ft_serving.server.vllm.engine import VllmEngine
+from ft_serving.server.vllm.gpu import require_gpus
+from ft_serving.server.vllm.library import Statistics, import_vllm, open_vllm
+from ft_serving.server.vllm.settings import EngineSettings
+
+_LAST_ANSWERS_SECONDS = 1.0
+"""How long errors take to get from this process through Triton to clients."""
+
+
+def open_vllm_engine(
+    checkpoint: Path,
+    limits: LengthLimits,
+    *,
+    streaming: bool,
+    on_statistics: Callable[[Statistics], None],
+    say: Callable[[str], None],
+) -> VllmEngine:
+    """Open the weights in a folder, on the GPUs that the environment names.
+
+    Args:
+        checkpoint: Directly contains config.json and the safetensors files.
+        limits: How long prompts and answers may be.
+        streaming: Whether answers are sent token by token.
+        on_statistics: Is told of each step.
+        say: Is told how long the parts of a start took.
+
+    Raises:
+        InstallationError: There is no GPU, or no vLLM; or settings make no sense.
+        ArchitectureError: config.json is not one of a model that is known here.
+    """
+    settings = EngineSettings.from_environment(os.environ)
+    require_gpus(settings.tensor_parallel)
+    _, architecture = read_architecture((checkpoint / "config.json").read_bytes())
+    begun = time.monotonic()
+    import_vllm()
+    imported = time.monotonic()
+    longest = architecture.context
+    if limits.input_length is not None and limits.output_length is not None:
+        longest = min(longest, limits.input_length + limits.output_length)
+    engine = VllmEngine(
+        partial(open_vllm, checkpoint, settings, longest, on_statistics),
+        vocabulary=Vocabulary(
+            size=architecture.vocabulary,
+            start_id=architecture.start_id,
+            end_id=architecture.end_id,
+        ),
+        limits=limits,
+        streaming=streaming,
+        on_death=_leave,
+    )
+    say(
+        f"vLLM: imported in {format_duration(imported - begun)}, engine ready in "
+        f"{format_duration(time.monotonic() - imported)}"
+    )
+    return engine
+
+
+def _leave() -> None:
+    """End this process once the errors are sent: the server's watchdog then ends the server."""
+    time.sleep(_LAST_ANSWERS_SECONDS)
+    os._exit(1)

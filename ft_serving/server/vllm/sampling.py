@@ -1,0 +1,140 @@
+"""What a row's parameters are to vLLM: FasterTransformer's meaning, or a refusal that names them.
+
+docs/engines.md has the table for people.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ft_serving.server.errors import RequestError
+from ft_serving.server.requests.plan import RequestPlan, RowPlan
+from ft_serving.server.requests.words import Word
+
+MOST_TOP_K = 1024
+"""FasterTransformer's kernels consider no more; a larger k is taken for this one."""
+
+LEAST_TEMPERATURE, MOST_TEMPERATURE = 0.01, 2.0
+"""vLLM computes with 0.01 where a temperature is less, and refuses one above 2."""
+
+MOST_BAD_WORDS, MOST_BAD_TOKENS = 128, 1024
+"""vLLM keeps so many bad words a row, of so many tokens together."""
+
+_LARGEST_SEED = 2**63 - 1
+"""A seed beyond it ends vLLM's engine, with all that it computes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """How vLLM chooses a row's tokens, in its terms.
+
+    Attributes:
+        max_tokens: Most tokens.
+        min_tokens: Tokens before which `end_id` is forbidden.
+        end_id: The only token that ends the text.
+        temperature: 0 takes the likeliest token.
+        top_k: 0 is no limit.
+        top_p: Above 0; 1 is no limit.
+        repetition_penalty: Factor against tokens of prompt and text; 1 is none.
+        seed: Of the draws, below 2^63.
+        bad_words: Token ids whose last one is forbidden behind the others.
+        log_probs: Log probabilities to return of each step, beside the chosen token's: 0 or more;
+            None for none at all.
+    """
+
+    max_tokens: int
+    min_tokens: int
+    end_id: int
+    temperature: float
+    top_k: int
+    top_p: float
+    repetition_penalty: float
+    seed: int
+    bad_words: tuple[Word, ...]
+    log_probs: int | None
+
+
+def refuse_unsupported(plan: RequestPlan) -> None:
+    """Refuse what vLLM does not do as FasterTransformer does it.
+
+    Raises:
+        RequestError: Something of the request is of that kind; all of it is named.
+    """
+    problems = dict.fromkeys(_problems(plan))
+    if problems:
+        raise RequestError("; ".join(problems))
+
+
+def sampling_of(row: RowPlan, *, wants_log_probs: bool) -> Sampling:
+    """Return how vLLM is to compute a row that `refuse_unsupported` lets pass."""
+    top_k = min(row.top_k, MOST_TOP_K)
+    top_p = min(max(row.top_p, 0.0), 1.0)
+    log_probs: int | None = None
+    if wants_log_probs:
+        # FasterTransformer's log probability of a token drawn from the top k is its share of them.
+        log_probs = 0 if is_greedy(row) else top_k
+    return Sampling(
+        max_tokens=row.output_len,
+        min_tokens=min(row.min_length, row.output_len),
+        end_id=row.end_id,
+        temperature=0.0 if is_greedy(row) else row.temperature,
+        top_k=top_k,
+        top_p=top_p or 1.0,
+        repetition_penalty=row.repetition_penalty,
+        seed=row.random_seed & _LARGEST_SEED,
+        bad_words=_bad_words(row),
+        log_probs=log_probs,
+    )
+
+
+def is_greedy(row: RowPlan) -> bool:
+    """Tell whether the likeliest token is taken, whatever the temperature."""
+    return row.top_k == 1 or (row.top_k == 0 and row.top_p <= 0) or row.temperature == 0
+
+
+def _bad_words(row: RowPlan) -> tuple[Word, ...]:
+    # FasterTransformer's check is `0 < token`: it never forbids token 0.
+    return tuple(word for word in row.bad_words if word and word[-1] != 0)
+
+
+def _problems(plan: RequestPlan) -> Iterator[str]:
+    if plan.beam_width > 1:
+        yield f"beam_width: this engine samples only (1); got {plan.beam_width}"
+    for row in plan.rows:
+        greedy = is_greedy(row)
+        if not greedy and not LEAST_TEMPERATURE <= row.temperature <= MOST_TEMPERATURE:
+            yield (
+                f"temperature: must be 0 or from {LEAST_TEMPERATURE} to {MOST_TEMPERATURE} with "
+                f"this engine; got {row.temperature:g}"
+            )
+        if row.presence_penalty:
+            yield (
+                "presence_penalty: this engine has none that counts the prompt's tokens; leave it "
+                "out or send repetition_penalty"
+            )
+        if not greedy and row.top_k == 0 and 0 < row.top_p_decay < 1:
+            yield f"top_p_decay: this engine has none (1); got {row.top_p_decay:g}"
+        bad = _bad_words(row)
+        tokens = sum(map(len, bad))
+        if len(bad) > MOST_BAD_WORDS or tokens > MOST_BAD_TOKENS:
+            yield (
+                f"bad_words_list: must be at most {MOST_BAD_WORDS} words of {MOST_BAD_TOKENS} "
+                f"tokens together with this engine; got {len(bad)} of {tokens}"
+            )
+        if plan.wants_log_probs:
+            yield from _log_prob_problems(row)
+
+
+def _log_prob_problems(row: RowPlan) -> Iterator[str]:
+    """VLLM's log probabilities are those of the model, before anything changes them."""
+    changing = {
+        "temperature": row.temperature != 1,
+        "repetition_penalty": row.repetition_penalty != 1,
+        "min_length": row.min_length > 0,
+        "bad_words_list": bool(_bad_words(row)),
+    }
+    names = [name for name, changes in changing.items() if changes]
+    if names:
+        yield (
+            "is_return_log_probs: this engine has log probabilities of the unchanged model only; "
+            f"send it without {', '.join(names)}"
+        )

@@ -1,0 +1,102 @@
+"""What the program tells the engine for GPUs, in environment variables of the server's container.
+
+They are not in the release's config.pbtxt: one release serves any number and type of GPUs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ft_serving.server.errors import InstallationError
+
+PREFIX = "FT_SERVING_"
+
+
+class Precision(StrEnum):
+    """The format that the engine computes in."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    FP8 = "fp8"
+    """Weights and activations of the layers are quantised while the fp16 release is loaded."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineSettings:
+    """How the engine uses its GPUs.
+
+    Attributes:
+        tensor_parallel: GPUs that share each layer.
+        batch: Rows that are computed together; more wait.
+        cache_bytes: Keys and values on each GPU; None takes what is left of nine tenths of it.
+        precision: The format to compute in.
+    """
+
+    tensor_parallel: int = 1
+    batch: int = 64
+    cache_bytes: int | None = None
+    precision: Precision = Precision.FP16
+
+    @property
+    def batched_tokens(self) -> int:
+        """Tokens of one step: of each running row one, and of prompts that are admitted."""
+        return max(1024, 2 * self.batch)
+
+    @property
+    def graph_sizes(self) -> list[int]:
+        """Numbers of tokens that a CUDA graph is captured for, up to those of the largest step.
+
+        A step is padded to the next of them; one without a graph is slow to launch. Each takes
+        about 60 ms of a start, so they are further apart where padding costs less in proportion.
+        """
+        sizes = [1, 2, 4, *range(8, 64, 8), *range(64, 256, 16), *range(256, 512, 32)]
+        sizes += range(512, self.batched_tokens + 1, 64)
+        return sizes
+
+    def to_environment(self) -> dict[str, str]:
+        """Return the variables that `from_environment` reads."""
+        values = {
+            "TENSOR_PARALLEL": str(self.tensor_parallel),
+            "BATCH": str(self.batch),
+            "PRECISION": self.precision.value,
+        }
+        if self.cache_bytes is not None:
+            values["CACHE_BYTES"] = str(self.cache_bytes)
+        return {PREFIX + name: value for name, value in values.items()}
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "EngineSettings":
+        """Read the settings; what is not set has its default.
+
+        Raises:
+            InstallationError: Values make no sense; all of them are named.
+        """
+        problems: list[str] = []
+
+        def whole(name: str, default: int | None) -> int | None:
+            text = environment.get(PREFIX + name)
+            if text is None:
+                return default
+            if text.isdecimal() and int(text) > 0:
+                return int(text)
+            problems.append(f"{PREFIX}{name}: must be a whole number above 0; got {text!r}")
+            return default
+
+        defaults = cls()
+        precision = environment.get(PREFIX + "PRECISION", defaults.precision)
+        if precision not in list(Precision):
+            known = ", ".join(Precision)
+            problems.append(f"{PREFIX}PRECISION: must be one of {known}; got {precision!r}")
+            precision = defaults.precision
+        tensor_parallel = whole("TENSOR_PARALLEL", 1)
+        batch = whole("BATCH", defaults.batch)
+        cache_bytes = whole("CACHE_BYTES", None)
+        if problems:
+            raise InstallationError("; ".join(problems))
+        return cls(
+            tensor_parallel=tensor_parallel or 1,
+            batch=batch or defaults.batch,
+            cache_bytes=cache_bytes,
+            precision=Precision(precision),
+        )
