@@ -13,14 +13,14 @@ from ft_serving.core.families import FAMILIES
 from ft_serving.core.families.base import Architecture
 from ft_serving.core.files import absolute
 from ft_serving.core.protocol import MODEL_NAME, MODEL_VERSION
-from ft_serving.core.release import ReleaseSpec
+from ft_serving.core.release import ReleaseFormat, ReleaseSpec
 
 _T = TypeVar("_T")
 
 MANIFEST_VERSION = 2
 
 WEIGHTS_PATH = PurePosixPath(MODEL_NAME, MODEL_VERSION)
-"""The folder of config.ini and the weights, below the release's."""
+"""The folder of the weights and of what says how to read them, below the release's."""
 
 MANIFEST_PATH = WEIGHTS_PATH / "manifest.json"
 CONFIG_INI_PATH = WEIGHTS_PATH / "config.ini"
@@ -81,6 +81,7 @@ class Manifest:
             "manifest_version": MANIFEST_VERSION,
             "release": self.spec.name,
             **asdict(self),
+            "spec": self.spec.settings(),
         }
         return json.dumps(document, indent=1) + "\n"
 
@@ -130,9 +131,11 @@ def read_manifest(release: Path) -> Manifest:
 
 
 def _parse(document: Mapping[str, Any]) -> Manifest:
-    spec = dict(document["spec"])
-    for key in ("dtype", "compute_dtype"):
-        spec[key] = DType(spec[key])
+    # What `ReleaseSpec.settings` leaves out.
+    omitted = {"format": "fastertransformer", "tensor_parallel": 1, "pipeline_parallel": 1}
+    spec = omitted | document["spec"]
+    for key, kind in (("dtype", DType), ("compute_dtype", DType), ("format", ReleaseFormat)):
+        spec[key] = kind(spec[key])
     files = tuple(_typed(ReleaseFile, file) for file in document["files"])
     for file in files:
         relative = PurePosixPath(file.path)

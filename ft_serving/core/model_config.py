@@ -25,11 +25,13 @@ class ModelConfig:
 
     Attributes:
         model_type: The family's name in the backend, such as "GPT-J".
-        tensor_parallel: GPUs that share each layer; decides which weight files are read.
-        pipeline_parallel: Groups of GPUs that share the layers.
+        tensor_parallel: GPUs that share each layer; decides which weight files are read. None
+            where the weights are for any number of GPUs: then the server is told how many by
+            whoever starts it.
+        pipeline_parallel: Groups of GPUs that share the layers; None likewise.
         compute_dtype: The format computed in, not the one stored.
-        checkpoint_path: The folder that directly holds config.ini and the weights, as the server
-            sees it.
+        checkpoint_path: The folder that directly holds the weights and config.ini or config.json,
+            as the server sees it.
         streaming: Serve decoupled: a response a token.
         vocabulary: Rows of the embedding.
         end_id: Token that ends a text.
@@ -38,8 +40,8 @@ class ModelConfig:
     """
 
     model_type: str
-    tensor_parallel: int
-    pipeline_parallel: int
+    tensor_parallel: int | None
+    pipeline_parallel: int | None
     compute_dtype: DType
     checkpoint_path: str
     streaming: bool
@@ -104,10 +106,13 @@ def _item_shape(tensor: TensorSpec) -> Iterator[str]:
 
 
 def _parameters(config: ModelConfig) -> dict[str, str]:
+    sizes = {
+        "tensor_para_size": config.tensor_parallel,
+        "pipeline_para_size": config.pipeline_parallel,
+    }
     return {
         "model_type": config.model_type,
-        "tensor_para_size": str(config.tensor_parallel),
-        "pipeline_para_size": str(config.pipeline_parallel),
+        **{name: str(size) for name, size in sizes.items() if size is not None},
         "data_type": config.compute_dtype.value,
         _CHECKPOINT_PATH: config.checkpoint_path,
         # Missing, it logs an error; it takes effect only with eight GPUs on one NVSwitch.

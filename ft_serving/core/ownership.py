@@ -37,6 +37,16 @@ RELEASE_FILES = (
 """What `prepare` puts into a release, as patterns of paths below its folder, where no mark says it
 more exactly."""
 
+STAGED_FILES = (
+    *RELEASE_FILES,
+    f"{WEIGHTS_PATH}/*.json",
+    f"{WEIGHTS_PATH}/merges.txt",
+    f"{WEIGHTS_PATH}/model*.safetensors",
+    f"{WEIGHTS_PATH}/model*.safetensors.part",
+)
+"""What `prepare` may put into a release of any format while it builds it, likewise; the mark of a
+finished one says exactly what it put there."""
+
 # A mark on its way; a rename makes it the mark.
 _NEW_MARK = f"{MARK}.new"
 
@@ -66,6 +76,12 @@ def mark(folder: Path, purpose: str, files: Sequence[str]) -> None:
     new = folder / _NEW_MARK
     new.write_text(json.dumps(document, indent=1) + "\n")
     new.replace(folder / MARK)
+
+
+def marked_files(folder: Path) -> tuple[str, ...]:
+    """Return the patterns of files that a folder's mark names; empty where nothing marks it."""
+    record = _record(folder)
+    return record.files if record else ()
 
 
 def is_own(folder: Path) -> bool:

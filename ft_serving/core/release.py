@@ -4,11 +4,23 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
 
 from ft_serving.core.dtypes import DType
 
 CONVERTER_VERSION = 2
 """Rises when the same source and settings come to give other bytes."""
+
+
+class ReleaseFormat(StrEnum):
+    """The layout of a release's weights, which decides the engines that can serve it."""
+
+    FASTERTRANSFORMER = "fastertransformer"
+    """config.ini and one file a tensor and rank: for one number of GPUs."""
+    HUGGINGFACE = "huggingface"
+    """config.json, safetensors and tokenizer, as transformers and vLLM read them: for any number of
+    GPUs."""
 
 
 def is_commit(revision: str) -> bool:
@@ -24,14 +36,16 @@ class ReleaseSpec:
         repository: Name on the hub, or of the local folder.
         revision: Commit on the hub, or a hash of the local files; never a branch.
         dtype: Format of the stored weights.
-        tensor_parallel: Ranks that the weights are divided for.
-        pipeline_parallel: Groups of GPUs that share the layers.
+        tensor_parallel: Ranks that the weights are divided for; decides nothing in the format
+            HUGGINGFACE.
+        pipeline_parallel: Groups of GPUs that share the layers; likewise.
         compute_dtype: Format that the server computes in.
         streaming: Whether the model is served decoupled.
         input_length: Tokens of the longest prompts that are served; None where only the model's
             context counts.
         output_length: Tokens of the longest answers; None likewise.
         converter: Version of the conversion.
+        format: Layout of the weights.
     """
 
     repository: str
@@ -44,26 +58,45 @@ class ReleaseSpec:
     input_length: int | None
     output_length: int | None
     converter: int = CONVERTER_VERSION
+    format: ReleaseFormat = ReleaseFormat.FASTERTRANSFORMER
 
     @property
     def name(self) -> str:
         """The release's folder: a DNS label, equal for equal bytes and for them alone."""
         model = re.sub(r"[^a-z0-9]+", "-", self.repository.rsplit("/", 1)[-1].lower())
         model = model[:32].strip("-") or "model"
-        return f"{model}-{self.dtype}-tp{self.tensor_parallel}-{self._digest}"
+        for_gpus = f"tp{self.tensor_parallel}" if self._is_divided else "hf"
+        return f"{model}-{self.dtype}-{for_gpus}-{self._digest}"
 
     @property
-    def weights(self) -> tuple[str, str, DType, int, int]:
+    def weights(self) -> tuple[str, str, DType, ReleaseFormat, int, int]:
         """What decides the weight files alone: releases that agree in it can share them."""
         return (
             self.repository,
             self.revision,
             self.dtype,
-            self.tensor_parallel,
+            self.format,
+            self.tensor_parallel if self._is_divided else 1,
             self.converter,
         )
 
+    def settings(self) -> dict[str, Any]:
+        """Return the fields that decide bytes, by name.
+
+        Without `format` for FASTERTRANSFORMER: its releases were named, and their manifests
+        written, before there was another format.
+        """
+        settings = asdict(self)
+        for name in ("format",) if self._is_divided else ("tensor_parallel", "pipeline_parallel"):
+            del settings[name]
+        return settings
+
+    @property
+    def _is_divided(self) -> bool:
+        """Whether the files are for one number of GPUs."""
+        return self.format is ReleaseFormat.FASTERTRANSFORMER
+
     @property
     def _digest(self) -> str:
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        canonical = json.dumps(self.settings(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]

@@ -27,7 +27,14 @@ from filelock import SoftFileLease, Timeout
 
 from ft_serving.core.errors import StorageError
 from ft_serving.core.files import absolute, same_place
-from ft_serving.core.ownership import RELEASE_FILES, delete, is_own, mark, objection
+from ft_serving.core.ownership import (
+    STAGED_FILES,
+    delete,
+    is_own,
+    mark,
+    marked_files,
+    objection,
+)
 from ft_serving.core.progress import Progress
 from ft_serving.core.release import is_commit
 from ft_serving.core.units import format_bytes
@@ -226,11 +233,16 @@ class Storage:
         folder = self._hidden("staging", name)
         folder.mkdir()
         try:
-            mark(folder, name, RELEASE_FILES)
+            mark(folder, name, STAGED_FILES)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return folder
+
+    def begun(self, name: str) -> Path | None:
+        """Return a folder in which a killed process built a release, if nothing else is in it."""
+        folders = sorted(self.releases.glob(f".staging-{glob.escape(name)}-*"))
+        return next((it for it in folders if is_own(it) and objection(it, name) is None), None)
 
     def claim(self, repository: str, revision: str, names: Iterable[str]) -> Path:
         """Create the folder that a checkpoint is downloaded into, or find the one there is.
@@ -255,7 +267,9 @@ class Storage:
                 f"what it holds by --repository {folder}."
             )
         ends = ("", ".part", ".part.journal")
-        mark(folder, purpose, [glob.escape(name) + end for name in names for end in ends])
+        patterns = [glob.escape(name) + end for name in names for end in ends]
+        # A release of another format needs other files of the repository.
+        mark(folder, purpose, list(dict.fromkeys([*marked_files(folder), *patterns])))
         return folder
 
     def delete_source(self, repository: str, revision: str) -> str | None:

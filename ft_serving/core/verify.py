@@ -16,7 +16,7 @@ from ft_serving.core.manifest import (
 from ft_serving.core.progress import Progress
 
 # Hashed even in a check of sizes: the text files, whose alteration need not change their size.
-_ALWAYS_HASHED = (".ini", ".pbtxt")
+_ALWAYS_HASHED = (".ini", ".json", ".pbtxt", ".txt")
 
 _READ_BYTES = 1 << 20
 _WORKERS = 2
@@ -89,7 +89,7 @@ def _size_problems(release: Path, manifest: Manifest) -> dict[str, str]:
             continue
         if size != file.size:
             problems[file.path] = f"has {size} bytes, must have {file.size}"
-    # FasterTransformer reads by name; a stray file means that somebody else writes here.
+    # Engines read by name; a stray file means that somebody else writes here.
     known = {file.path for file in manifest.files} | {str(MANIFEST_PATH)}
     try:
         paths = list((release / WEIGHTS_PATH).iterdir())

@@ -13,8 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ft_serving.core.dtypes import DType
+from ft_serving.core.release import ReleaseFormat
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ft_serving.core.progress import Progress
     from ft_serving.core.storage import Storage
     from ft_serving.weights.inventory import Entry
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Turn published checkpoints into releases that FasterTransformer serves.",
+    help="Turn published checkpoints into releases that a server can serve.",
 )
 
 
@@ -47,14 +50,26 @@ def prepare(
         str | None,
         typer.Option(help="Commit, or a branch that is resolved to its commit; for a hub only."),
     ] = None,
+    format_: Annotated[
+        ReleaseFormat,
+        typer.Option(
+            "--format",
+            help="Layout of the weights: FasterTransformer's, or Hugging Face's for vLLM.",
+        ),
+    ] = ReleaseFormat.FASTERTRANSFORMER,
     dtype: Annotated[DType, typer.Option(help="Format of the stored weights.")] = DType.FP16,
     compute_dtype: Annotated[
         DType | None,
         typer.Option(help="Format that the server computes in; the stored one by default."),
     ] = None,
-    tensor_parallel: Annotated[int, typer.Option(help="GPUs that share each layer.")] = 1,
+    tensor_parallel: Annotated[
+        int, typer.Option(help="GPUs that share each layer; for FasterTransformer's layout only.")
+    ] = 1,
     pipeline_parallel: Annotated[
-        int, typer.Option(help="Groups of GPUs that share the layers.")
+        int,
+        typer.Option(
+            help="Groups of GPUs that share the layers; for FasterTransformer's layout only."
+        ),
     ] = 1,
     streaming: Annotated[
         bool, typer.Option("--streaming", help="Serve a response a token (decoupled).")
@@ -79,15 +94,23 @@ def prepare(
     from ft_serving.core.progress import Progress
     from ft_serving.core.storage import Storage
     from ft_serving.core.units import format_bytes
+    from ft_serving.weights.layouts import LAYOUTS
     from ft_serving.weights.prepare import Settings
     from ft_serving.weights.prepare import prepare as run
     from ft_serving.weights.source import HubSource
 
+    if format_ is ReleaseFormat.HUGGINGFACE and (tensor_parallel, pipeline_parallel) != (1, 1):
+        raise typer.BadParameter(
+            f"--format {format_} makes one release for any number of GPUs: leave "
+            "--tensor-parallel and --pipeline-parallel out, and tell the server how many to use"
+        )
     volume = Storage(storage)
     volume.create()
     with Progress() as progress:
-        source = _open_source(repository, revision, drop_source, volume, progress)
+        companions = LAYOUTS[format_].companions
+        source = _open_source(repository, revision, drop_source, volume, progress, companions)
         settings = Settings(
+            format=format_,
             dtype=dtype,
             compute_dtype=compute_dtype or dtype,
             tensor_parallel=tensor_parallel,
@@ -184,6 +207,7 @@ def _open_source(
     drop_source: bool,
     storage: "Storage",
     progress: "Progress",
+    companions: "Sequence[str]",
 ) -> "Source":
     from ft_serving.core.files import same_place
     from ft_serving.core.hub.client import Hub
@@ -200,7 +224,7 @@ def _open_source(
         folder = checkpoint_folder(folder)
         manifests = [entry.manifest for entry in list_releases(storage) if entry.manifest]
         known = [file for m in manifests if same_place(Path(m.origin), folder) for file in m.source]
-        return LocalSource(folder, known, progress)
+        return LocalSource(folder, known, progress, companions)
     if folder.is_symlink():
         raise typer.BadParameter(f"{folder} is a link to {folder.readlink()}, which is no folder")
     if revision is None:
@@ -208,9 +232,8 @@ def _open_source(
             f"{repository} is no folder here; for a repository on a hub give --revision, a commit "
             "or a branch such as main"
         )
-    return HubSource(
-        Hub.from_environment(os.environ, progress.say), repository, revision, storage, progress
-    )
+    hub = Hub.from_environment(os.environ, progress.say)
+    return HubSource(hub, repository, revision, storage, progress, companions)
 
 
 def _existing(storage: Path) -> "Storage":

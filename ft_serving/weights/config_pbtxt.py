@@ -8,6 +8,7 @@ from ft_serving.core.files import absolute, same_place
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.core.manifest import CONFIG_PBTXT_PATH, WEIGHTS_PATH, Manifest
 from ft_serving.core.model_config import ModelConfig, checkpoint_path, render
+from ft_serving.core.release import ReleaseFormat
 from ft_serving.weights.errors import MisplacedError
 
 
@@ -19,10 +20,11 @@ def render_config_pbtxt(manifest: Manifest, folder: Path) -> str:
         folder: Where the release lies, or will.
     """
     spec = manifest.spec
+    for_any_gpus = spec.format is ReleaseFormat.HUGGINGFACE
     config = ModelConfig(
         model_type=FAMILIES[manifest.family].triton_model_type,
-        tensor_parallel=spec.tensor_parallel,
-        pipeline_parallel=spec.pipeline_parallel,
+        tensor_parallel=None if for_any_gpus else spec.tensor_parallel,
+        pipeline_parallel=None if for_any_gpus else spec.pipeline_parallel,
         compute_dtype=spec.compute_dtype,
         checkpoint_path=str(absolute(folder) / WEIGHTS_PATH),
         streaming=spec.streaming,

@@ -6,9 +6,10 @@ time, so that anonymous memory is bounded whatever the model's size.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import NoReturn
@@ -66,14 +67,31 @@ def convert(
         ConversionError: A value does not fit `dtype`, or is none; names the tensor.
         OSError: Writing failed, as when the disk is full.
     """
-    stop = Event()
     # The largest first, so that no worker is left alone with one at the end; files of one size in
     # the order in which their sources lie on disk.
     in_order = sorted(jobs, key=lambda job: (-job.elements, *_position(checkpoint, job)))
+
+    def write(job: TensorJob, stop: Event) -> WrittenFile:
+        pieces = tensor_pieces(checkpoint, job, dtype)
+        return write_file(folder / job.target, pieces, task, stop)
+
+    written = in_parallel([partial(write, job) for job in in_order])
+    # At the end: each flush makes a journalling file system hold up every other writer.
+    for job in jobs:
+        flush(folder / job.target)
+    return written
+
+
+def in_parallel(writers: Sequence[Callable[[Event], WrittenFile]]) -> list[WrittenFile]:
+    """Write files, WORKERS at a time, and return them in the same order.
+
+    Args:
+        writers: Each writes a file, or raises CancelledError when the event tells it to stop: the
+            first failure stops all, and is the one that is raised.
+    """
+    stop = Event()
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="convert") as pool:
-        futures = [
-            pool.submit(_write, checkpoint, job, dtype, folder, task, stop) for job in in_order
-        ]
+        futures = [pool.submit(_write, writer, stop) for writer in writers]
         try:
             for future in as_completed(futures):
                 # What a failure kept from being written is not what failed.
@@ -83,52 +101,22 @@ def convert(
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    # At the end: each flush makes a journalling file system hold up every other writer.
-    for job in jobs:
-        flush(folder / job.target)
     return [future.result() for future in futures]
 
 
-def _position(checkpoint: Checkpoint, job: TensorJob) -> tuple[Path, int]:
-    tensor = checkpoint[job.sources[0]]
-    return tensor.path, tensor.offset
+def write_file(path: Path, pieces: Iterable[memoryview], task: Task, stop: Event) -> WrittenFile:
+    """Write a file of consecutive pieces of bytes, and replace one of its name.
 
-
-def _write(
-    checkpoint: Checkpoint,
-    job: TensorJob,
-    dtype: DType,
-    folder: Path,
-    task: Task,
-    stop: Event,
-) -> WrittenFile:
-    """Write a job's file, unless another's failure has stopped all; a failure here stops them."""
-    if stop.is_set():
-        raise CancelledError
-    try:
-        return _stream(checkpoint, job, dtype, folder, task, stop)
-    except BaseException:
-        stop.set()
-        raise
-
-
-def _stream(
-    checkpoint: Checkpoint,
-    job: TensorJob,
-    dtype: DType,
-    folder: Path,
-    task: Task,
-    stop: Event,
-) -> WrittenFile:
+    Raises:
+        CancelledError: `stop` was set.
+        OSError: Writing failed.
+    """
     digest = hashlib.sha256()
     size = 0
-    for name in job.sources:
-        checkpoint.will_need(name)
-    with (folder / job.target).open("wb", buffering=0) as file:
-        for block in _blocks(checkpoint, job, dtype):
+    with path.open("wb", buffering=0) as file:
+        for piece in pieces:
             if stop.is_set():
                 raise CancelledError
-            piece = block.reshape(-1).view(np.uint8).data
             digest.update(piece)
             size += len(piece)
             while piece:
@@ -138,9 +126,37 @@ def _stream(
         # For dirty pages this means: begin to write them out, so that the flush at the end waits
         # for little.
         os.posix_fadvise(file.fileno(), 0, size, os.POSIX_FADV_DONTNEED)
+    return WrittenFile(name=path.name, size=size, sha256=digest.hexdigest())
+
+
+def tensor_pieces(checkpoint: Checkpoint, job: TensorJob, dtype: DType) -> Iterator[memoryview]:
+    """Yield a target's consecutive bytes; a piece is overwritten when the next one is asked for.
+
+    Raises:
+        ConversionError: A value does not fit `dtype`, or is none; names the tensor.
+    """
+    for name in job.sources:
+        checkpoint.will_need(name)
+    for block in _blocks(checkpoint, job, dtype):
+        yield block.reshape(-1).view(np.uint8).data
     for name in job.sources:
         checkpoint.done_with(name)
-    return WrittenFile(name=job.target, size=size, sha256=digest.hexdigest())
+
+
+def _position(checkpoint: Checkpoint, job: TensorJob) -> tuple[Path, int]:
+    tensor = checkpoint[job.sources[0]]
+    return tensor.path, tensor.offset
+
+
+def _write(writer: Callable[[Event], WrittenFile], stop: Event) -> WrittenFile:
+    """Write a file, unless another's failure has stopped all; a failure here stops them."""
+    if stop.is_set():
+        raise CancelledError
+    try:
+        return writer(stop)
+    except BaseException:
+        stop.set()
+        raise
 
 
 def _blocks(checkpoint: Checkpoint, job: TensorJob, dtype: DType) -> Iterator[AnyArray]:

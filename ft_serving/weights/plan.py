@@ -76,10 +76,10 @@ def total_bytes(jobs: tuple[TensorJob, ...], dtype: DType) -> int:
 
 
 def source_rules(family: Family, architecture: Architecture) -> dict[str, TensorRule]:
-    """Return the rule of every tensor that a model's checkpoint must have, by its name."""
+    """Return the rule of every tensor of a model's checkpoint, by its name, layer by layer."""
     return {
         layer_name(source, layer): rule
-        for rule, layer in _expand(family, architecture)
+        for rule, layer in sorted(_expand(family, architecture), key=lambda it: it[1])
         for source in rule.sources
     }
 

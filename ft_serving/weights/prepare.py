@@ -5,6 +5,7 @@ import glob
 import hashlib
 import os
 import shutil
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,7 +18,6 @@ from ft_serving.core.families import read_architecture
 from ft_serving.core.families.base import Architecture
 from ft_serving.core.files import flush
 from ft_serving.core.manifest import (
-    CONFIG_INI_PATH,
     CONFIG_PBTXT_PATH,
     MANIFEST_PATH,
     WEIGHTS_PATH,
@@ -27,17 +27,15 @@ from ft_serving.core.manifest import (
 )
 from ft_serving.core.ownership import delete, mark, objection
 from ft_serving.core.progress import Progress
-from ft_serving.core.release import ReleaseSpec
+from ft_serving.core.release import ReleaseFormat, ReleaseSpec
 from ft_serving.core.storage import Storage
 from ft_serving.core.units import format_bytes
 from ft_serving.core.verify import check_content
 from ft_serving.weights.checkpoint import open_checkpoint
-from ft_serving.weights.config_ini import render_config_ini
 from ft_serving.weights.config_pbtxt import check_place, render_config_pbtxt
-from ft_serving.weights.convert import convert
 from ft_serving.weights.errors import MisplacedError, PlanError
+from ft_serving.weights.layouts import LAYOUTS
 from ft_serving.weights.match import match_tensors
-from ft_serving.weights.plan import file_jobs, total_bytes
 from ft_serving.weights.source import Source
 
 # For config files, the manifest, and what a file system needs for itself.
@@ -58,6 +56,7 @@ class Settings:
     streaming: bool
     input_length: int | None = None
     output_length: int | None = None
+    format: ReleaseFormat = ReleaseFormat.FASTERTRANSFORMER
 
 
 class Outcome(StrEnum):
@@ -108,6 +107,7 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
         streaming=settings.streaming,
         input_length=settings.input_length,
         output_length=settings.output_length,
+        format=settings.format,
     )
     folder = storage.release(spec.name)
     with storage.explained():
@@ -123,10 +123,9 @@ def prepare(source: Source, settings: Settings, storage: Storage, progress: Prog
                 misplaced = exc
             except ReleaseError as exc:
                 _clear(spec.name, exc, storage, progress)
-            _sweep(spec.name, storage)
-            staging = storage.staging(spec.name)
+            staging = _staging(spec.name, storage)
             try:
-                (staging / WEIGHTS_PATH).mkdir(parents=True)
+                (staging / WEIGHTS_PATH).mkdir(parents=True, exist_ok=True)
                 outcome = Outcome.LINKED
                 manifest = _link(spec, staging, storage, progress)
                 if manifest is None:
@@ -167,11 +166,23 @@ def _found(folder: Path, progress: Progress) -> Prepared:
     return Prepared(folder=folder, manifest=manifest, outcome=Outcome.FOUND)
 
 
-def _sweep(name: str, storage: Storage) -> None:
-    """Delete what killed processes left of a release."""
+def _staging(name: str, storage: Storage) -> Path:
+    """Return a folder to build a release in: a new one, or one that a killed process began.
+
+    What else killed processes left of the release is deleted.
+    """
+    begun = storage.begun(name)
     for owner, leftover in storage.leftovers():
-        if owner == name:
+        if owner == name and leftover != begun:
             delete(leftover, name)
+    return begun or storage.staging(name)
+
+
+def _empty(folder: Path, kept: Collection[Path] = ()) -> None:
+    """Delete what a killed process left in a folder for a release's weights."""
+    for path in folder.iterdir():
+        if path not in kept:
+            path.unlink()
 
 
 def _clear(name: str, damage: ReleaseError, storage: Storage, progress: Progress) -> None:
@@ -211,6 +222,7 @@ def _link(
                 progress.say(f"They are damaged ({problems[0]}); converting instead.")
                 continue
             weights = [file for file in other.files if file.path != str(CONFIG_PBTXT_PATH)]
+            _empty(staging / WEIGHTS_PATH)
             try:
                 for file in weights:
                     (staging / file.path).hardlink_to(release / file.path)
@@ -238,19 +250,21 @@ def _convert(
 ) -> Manifest:
     family, architecture = read_architecture(source.config_json())
     _check_settings(architecture, spec)
-    jobs = file_jobs(family, architecture, spec.tensor_parallel)
-    size = total_bytes(jobs, spec.dtype)
-    _check_room(source.missing_bytes(), size, storage)
+    layout = LAYOUTS[spec.format](family, architecture, spec)
+    weights = staging / WEIGHTS_PATH
+    finished = layout.finished(weights)
+    _empty(weights, finished)
+    kept = sum(path.stat().st_size for path in finished)
+    _check_room(source.missing_bytes(), layout.size - kept, storage)
     with source.fetched() as folder, open_checkpoint(folder) as checkpoint:
         match = match_tensors(family, architecture, checkpoint)
         for line in match.ignored():
             progress.say(line)
-        jobs = match.jobs(jobs)
-        task = progress.task("convert", size)
-        written = convert(checkpoint, jobs, spec.dtype, staging / WEIGHTS_PATH, task)
+        texts = layout.texts(folder, [file.name for file in source.files()])
+        task = progress.task("convert", layout.size, kept)
+        written = layout.write(checkpoint, match, weights, task, source.files)
         task.finish()
         source_files = source.files()
-    config_ini = render_config_ini(family, architecture, spec.dtype, spec.repository)
     return Manifest(
         spec=spec,
         family=family.model_type,
@@ -259,7 +273,7 @@ def _convert(
         source=source_files,
         created=_now(),
         files=(
-            _write_text(staging, CONFIG_INI_PATH, config_ini),
+            *(_write(staging, WEIGHTS_PATH / name, text) for name, text in texts.items()),
             *(
                 ReleaseFile(path=str(WEIGHTS_PATH / f.name), size=f.size, sha256=f.sha256)
                 for f in written
@@ -290,18 +304,17 @@ def _check_room(download: int, converted: int, storage: Storage) -> None:
 def _complete(manifest: Manifest, staging: Path, folder: Path) -> Manifest:
     """Write config.pbtxt for the release's folder and, last, the manifest; keep all on the disk."""
     text = render_config_pbtxt(manifest, folder)
-    config_pbtxt = _write_text(staging, CONFIG_PBTXT_PATH, text)
+    config_pbtxt = _write(staging, CONFIG_PBTXT_PATH, text.encode())
     manifest = replace(manifest, files=(config_pbtxt, *manifest.files))
     paths = [glob.escape(file.path) for file in manifest.files]
     mark(staging, manifest.spec.name, [*paths, str(MANIFEST_PATH)])
-    _write_text(staging, MANIFEST_PATH, manifest.to_json())
+    _write(staging, MANIFEST_PATH, manifest.to_json().encode())
     for inner in (staging / WEIGHTS_PATH, (staging / WEIGHTS_PATH).parent, staging):
         flush(inner)
     return manifest
 
 
-def _write_text(release: Path, path: PurePosixPath, text: str) -> ReleaseFile:
-    content = text.encode()
+def _write(release: Path, path: PurePosixPath, content: bytes) -> ReleaseFile:
     with (release / path).open("wb") as file:
         file.write(content)
         file.flush()

@@ -71,20 +71,27 @@ class Source(ABC):
 class LocalSource(Source):
     """A folder with a checkpoint and its config.json; it is read in place."""
 
-    def __init__(self, folder: Path, known: Sequence[SourceFile], progress: Progress) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        known: Sequence[SourceFile],
+        progress: Progress,
+        companions: Sequence[str] = (),
+    ) -> None:
         """Take stock of a folder.
 
         Args:
             folder: The checkpoint's.
             known: Files hashed before; one of the same name, size and time is not read again.
             progress: Shows the hashing.
+            companions: Files that belong to the checkpoint, too, where the folder has them.
 
         Raises:
             CheckpointError: The folder lacks a file, or one cannot be read.
         """
         self._folder = absolute(folder)
         try:
-            self._files = _hash_files(self._folder, known, progress)
+            self._files = _hash_files(self._folder, known, progress, companions)
         except OSError as exc:
             raise CheckpointError(
                 f"{exc.filename or self._folder}: cannot be read: {exc.strerror}. Let the user "
@@ -123,11 +130,18 @@ class HubSource(Source):
     """A repository on a hub, downloaded into the storage."""
 
     def __init__(
-        self, hub: Hub, repository: str, revision: str, storage: Storage, progress: Progress
+        self,
+        hub: Hub,
+        repository: str,
+        revision: str,
+        storage: Storage,
+        progress: Progress,
+        companions: Sequence[str] = (),
     ) -> None:
         """Resolve a revision.
 
-        A whole commit is taken as it is, so that a release that is there needs no hub.
+        A whole commit is taken as it is, so that a release that is there needs no hub. The
+        companions are files that belong to the checkpoint, too, where the repository has them.
 
         Raises:
             HubError: The hub refused, or could not be reached.
@@ -140,6 +154,7 @@ class HubSource(Source):
         self._hub = hub
         self._storage = storage
         self._progress = progress
+        self._companions = companions
         self.repository = repository
         self.origin = hub.endpoint
         if is_commit(revision):
@@ -207,6 +222,7 @@ class HubSource(Source):
             lambda name: self._hub.read(self._snapshot, name),
             lambda: "Choose another repository or revision.",
             self._progress,
+            self._companions,
         )
 
     @property
@@ -224,8 +240,9 @@ def _choose(
     read: Callable[[str], bytes],
     remedy: Callable[[], str],
     progress: Progress,
+    companions: Sequence[str],
 ) -> tuple[str, ...]:
-    """Choose config.json and the files of a checkpoint.
+    """Choose config.json, the files of a checkpoint, and its companions.
 
     Args:
         where: The folder or the repository, for messages.
@@ -233,6 +250,7 @@ def _choose(
         read: Returns a file's content.
         remedy: Says what to do where there is no config.json.
         progress: Is told what is there and left out.
+        companions: Files that are chosen where they are there.
 
     Raises:
         CheckpointError: They are not all there.
@@ -247,11 +265,11 @@ def _choose(
             f"Ignored: the adapter of {ADAPTER_CONFIG}; the release is of the whole model beside "
             "it."
         )
-    return CONFIG_JSON, *chosen
+    return CONFIG_JSON, *chosen, *(name for name in companions if name in names)
 
 
 def _hash_files(
-    folder: Path, known: Sequence[SourceFile], progress: Progress
+    folder: Path, known: Sequence[SourceFile], progress: Progress, companions: Sequence[str]
 ) -> tuple[SourceFile, ...]:
     try:
         chosen = _choose(
@@ -260,6 +278,7 @@ def _hash_files(
             lambda name: (folder / name).read_bytes(),
             lambda: which_instead(folder),
             progress,
+            companions,
         )
     except CheckpointError as exc:
         if message := dangling_links(folder):

@@ -11,12 +11,16 @@ from ft_serving.core.model_config import ModelConfig, checkpoint_path, render
 
 
 def parsed(
-    *, streaming: bool = False, path: str = "/models/1", compute_dtype: DType = DType.FP16
+    *,
+    streaming: bool = False,
+    path: str = "/models/1",
+    compute_dtype: DType = DType.FP16,
+    parallel: tuple[int, int] | None = (4, 2),
 ) -> model_config_pb2.ModelConfig:
     config = ModelConfig(
         model_type="GPT-J",
-        tensor_parallel=4,
-        pipeline_parallel=2,
+        tensor_parallel=parallel and parallel[0],
+        pipeline_parallel=parallel and parallel[1],
         compute_dtype=compute_dtype,
         checkpoint_path=path,
         streaming=streaming,
@@ -129,6 +133,12 @@ def test_parameters_are_those_that_the_backend_and_clients_read() -> None:
         "context_length": "2048",
         "output_length": "256",
     }
+
+
+def test_weights_for_any_number_of_gpus_name_no_number() -> None:
+    parameters = parsed(parallel=None).parameters
+    assert {"tensor_para_size", "pipeline_para_size"}.isdisjoint(parameters)
+    assert parameters["model_checkpoint_path"].string_value == "/models/1"
 
 
 @pytest.mark.parametrize("path", ['/a "b"\\c', "/a\nb", "/modèles/1"])

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pytest
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.release import ReleaseSpec
+from ft_serving.core.release import ReleaseFormat, ReleaseSpec
 
 SPEC = ReleaseSpec(
     repository="EleutherAI/gpt-j-6b",
@@ -31,6 +31,7 @@ OTHER = {
     "input_length": 512,
     "output_length": 256,
     "converter": SPEC.converter + 1,
+    "format": ReleaseFormat.HUGGINGFACE,
 }
 
 
@@ -53,6 +54,14 @@ def test_each_setting_that_decides_bytes_decides_the_name(field: str) -> None:
 def test_settings_of_config_pbtxt_alone_leave_the_weights_the_same(field: str) -> None:
     changed = replace(SPEC, **{field: OTHER[field]})  # type: ignore[arg-type]  # by field name
     assert changed.weights == SPEC.weights
+
+
+def test_a_release_in_hugging_faces_layout_is_one_for_any_number_of_gpus() -> None:
+    release = replace(SPEC, format=ReleaseFormat.HUGGINGFACE)
+    assert release.name == "gpt-j-6b-fp16-hf-f16f6fe4bba4"
+    for field in ("tensor_parallel", "pipeline_parallel"):
+        changed = replace(release, **{field: OTHER[field]})  # type: ignore[arg-type]  # by name
+        assert (changed.name, changed.weights) == (release.name, release.weights)
 
 
 @pytest.mark.parametrize("repository", ["a/B_c.d", "x" * 90, "owner/---", "tiny-gptj"])

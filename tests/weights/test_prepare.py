@@ -243,7 +243,7 @@ def test_a_checkpoint_that_changes_meanwhile_is_refused(
         os.utime(world.checkpoint / "model.safetensors")
         return convert(*args)
 
-    monkeypatch.setattr("ft_serving.weights.prepare.convert", convert_and_touch)
+    monkeypatch.setattr("ft_serving.weights.layouts.convert", convert_and_touch)
     assert "changed while it was read" in world.refused(IntegrityError)
 
 

@@ -11,6 +11,7 @@ from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage
+from ft_serving.weights.layouts import LAYOUTS
 from ft_serving.weights.prepare import Prepared, Settings, prepare
 from ft_serving.weights.source import LocalSource
 from tests.weights.models import random_checkpoint
@@ -35,8 +36,10 @@ class World:
 
     def prepare(self, settings: Settings = SETTINGS, **changes: Any) -> Prepared:
         progress = Progress(self.said)
-        source = LocalSource(self.checkpoint, (), progress)
-        return prepare(source, replace(settings, **changes), self.storage, progress)
+        settings = replace(settings, **changes)
+        companions = LAYOUTS[settings.format].companions
+        source = LocalSource(self.checkpoint, (), progress, companions)
+        return prepare(source, settings, self.storage, progress)
 
     def refused(self, error: type[FtServingError], **changes: Any) -> str:
         """Prepare in vain; check that nothing is left that could be taken for a release."""

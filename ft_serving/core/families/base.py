@@ -124,6 +124,8 @@ class Family:
         triton_model_type: Its name in config.pbtxt.
         section: Its section in config.ini.
         read_config: Turns config.json's object into an `Architecture`.
+        hugging_face: Returns the values of config.json that Hugging Face's class needs so that it
+            reads the model as `read_config` does, whatever the checkpoint says.
         rules: The table of its tensors.
         head: What the names of the language-model head's tensors begin with.
         ignored: Buffers that old checkpoints carry and no file needs; `{layer}` as in rules.
@@ -135,6 +137,7 @@ class Family:
     triton_model_type: str
     section: str
     read_config: Callable[["ConfigReader"], Architecture]
+    hugging_face: Callable[[Architecture], Mapping[str, object]]
     rules: tuple[TensorRule, ...]
     head: str
     ignored: tuple[str, ...]

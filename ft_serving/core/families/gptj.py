@@ -5,6 +5,8 @@ The files are those that FasterTransformer's `examples/pytorch/gptj/utils` conve
 Face's `GPTJForCausalLM`.
 """
 
+from collections.abc import Mapping
+
 from ft_serving.core.families.base import (
     MOST_LAYERS,
     SUPPORTED_HEAD_SIZES,
@@ -48,6 +50,16 @@ def _read_config(config: ConfigReader) -> Architecture:
     )
 
 
+def _hugging_face(architecture: Architecture) -> Mapping[str, object]:
+    return {
+        "architectures": ["GPTJForCausalLM"],
+        # vLLM's class does not know null.
+        "rotary_dim": architecture.rotary,
+        # The head has values of its own, or the checkpoint is refused.
+        "tie_word_embeddings": False,
+    }
+
+
 _SOURCE = "transformer.h.{layer}"
 _TARGET = "model.layers.{layer}"
 
@@ -56,6 +68,7 @@ GPTJ = Family(
     triton_model_type="GPT-J",
     section="gptj",
     read_config=_read_config,
+    hugging_face=_hugging_face,
     rules=(
         TensorRule(
             target="model.wte",

@@ -1,0 +1,203 @@
+"""What a release of each format consists of, besides config.pbtxt and the manifest."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from ft_serving.core.dtypes import DType
+from ft_serving.core.families.base import Architecture, Family
+from ft_serving.core.files import LFS_POINTER
+from ft_serving.core.manifest import CONFIG_INI_PATH
+from ft_serving.core.progress import Task
+from ft_serving.core.release import ReleaseFormat, ReleaseSpec
+from ft_serving.weights.checkpoint import Checkpoint
+from ft_serving.weights.checkpoint.refusal import DOWNLOAD_AGAIN, refusal
+from ft_serving.weights.checkpoint.strict_json import MAX_BYTES
+from ft_serving.weights.config_ini import render_config_ini
+from ft_serving.weights.convert import WrittenFile, convert
+from ft_serving.weights.folders import CONFIG_JSON
+from ft_serving.weights.match import Match
+from ft_serving.weights.plan import file_jobs, total_bytes
+from ft_serving.weights.shards import (
+    INDEX_NAME,
+    is_finished,
+    plan_shards,
+    render_index,
+    write_shards,
+)
+
+_DTYPE_WORDS = {DType.FP32: "float32", DType.FP16: "float16", DType.BF16: "bfloat16"}
+
+
+class Layout(ABC):
+    """The files of a release of one format, for one model.
+
+    Attributes:
+        companions: Files of the repository that the release has as they are, where there are any.
+        size: Bytes of the weights.
+    """
+
+    companions: ClassVar[tuple[str, ...]] = ()
+    size: int
+
+    def __init__(self, family: Family, architecture: Architecture, spec: ReleaseSpec) -> None:
+        self.family = family
+        self.architecture = architecture
+        self.spec = spec
+
+    @abstractmethod
+    def texts(self, source: Path, names: Collection[str]) -> Mapping[str, bytes]:
+        """Return the content of every small file beside the weights, by its name.
+
+        Args:
+            source: The checkpoint's folder.
+            names: Its files.
+
+        Raises:
+            CheckpointError: A file of the source cannot be used.
+        """
+
+    @abstractmethod
+    def write(
+        self,
+        checkpoint: Checkpoint,
+        match: Match,
+        folder: Path,
+        task: Task,
+        check_source: Callable[[], object],
+    ) -> list[WrittenFile]:
+        """Write the weights and keep them on the disk.
+
+        Args:
+            checkpoint: The source.
+            match: How it holds the model's tensors.
+            folder: Where to write; may hold what a killed process finished.
+            task: Is advanced by the bytes written.
+            check_source: Raises where the source is not what it was when it was opened.
+
+        Raises:
+            ConversionError: A value does not fit the release's format; names the tensor.
+        """
+
+    @abstractmethod
+    def finished(self, folder: Path) -> list[Path]:
+        """Return the files of weights that a killed process finished in a folder."""
+
+
+class FasterTransformerLayout(Layout):
+    """config.ini and headerless arrays, one a tensor and rank."""
+
+    def __init__(self, family: Family, architecture: Architecture, spec: ReleaseSpec) -> None:
+        super().__init__(family, architecture, spec)
+        self._jobs = file_jobs(family, architecture, spec.tensor_parallel)
+        self.size = total_bytes(self._jobs, spec.dtype)
+
+    def texts(self, _source: Path, _names: Collection[str]) -> Mapping[str, bytes]:
+        """Return config.ini."""
+        spec = self.spec
+        text = render_config_ini(self.family, self.architecture, spec.dtype, spec.repository)
+        return {CONFIG_INI_PATH.name: text.encode()}
+
+    def write(
+        self,
+        checkpoint: Checkpoint,
+        match: Match,
+        folder: Path,
+        task: Task,
+        _check_source: Callable[[], object],
+    ) -> list[WrittenFile]:
+        """Write a file for each tensor and rank."""
+        return convert(checkpoint, match.jobs(self._jobs), self.spec.dtype, folder, task)
+
+    def finished(self, _folder: Path) -> list[Path]:
+        """Return none: a file has its name from its first byte on."""
+        return []
+
+
+class HuggingFaceLayout(Layout):
+    """config.json, tokenizer and safetensors with Hugging Face's names, for any number of GPUs."""
+
+    # Nothing among them is code or a pickle, which the repository may have, too.
+    companions = (
+        "generation_config.json",
+        "tokenizer.json",
+        "vocab.json",
+        "merges.txt",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+    )
+
+    def __init__(self, family: Family, architecture: Architecture, spec: ReleaseSpec) -> None:
+        super().__init__(family, architecture, spec)
+        self._shards = plan_shards(family, architecture, spec.dtype)
+        self.size = sum(shard.size for shard in self._shards)
+
+    def texts(self, source: Path, names: Collection[str]) -> Mapping[str, bytes]:
+        """Return config.json, the index of several shards, and the companions."""
+        texts = {CONFIG_JSON: self._config_json((source / CONFIG_JSON).read_bytes())}
+        if len(self._shards) > 1:
+            texts[INDEX_NAME] = render_index(self._shards, self.spec.dtype).encode()
+        found = [name for name in self.companions if name in names]
+        return texts | {name: _companion(source / name) for name in found}
+
+    def write(
+        self,
+        checkpoint: Checkpoint,
+        match: Match,
+        folder: Path,
+        task: Task,
+        check_source: Callable[[], object],
+    ) -> list[WrittenFile]:
+        """Write the shards that are not finished."""
+        shards = [replace(shard, jobs=match.jobs(shard.jobs)) for shard in self._shards]
+        return write_shards(checkpoint, shards, self.spec.dtype, folder, task, check_source)
+
+    def finished(self, folder: Path) -> list[Path]:
+        """Return the shards that are whole."""
+        return [folder / s.name for s in self._shards if is_finished(s, folder / s.name)]
+
+    def _config_json(self, content: bytes) -> bytes:
+        """Return config.json for what is stored: as it was read, and without code to load."""
+        word = _DTYPE_WORDS[self.spec.dtype]
+        config = {
+            **json.loads(content),
+            **self.family.hugging_face(self.architecture),
+            # By its name before transformers 4.56, and since.
+            "torch_dtype": word,
+            "dtype": word,
+        }
+        # Python files of the repository, and a method that an empty object names none of.
+        for key in ("auto_map", "quantization_config"):
+            config.pop(key, None)
+        try:
+            return f"{json.dumps(config, indent=2, sort_keys=True)}\n".encode()
+        except RecursionError as exc:
+            raise refusal(CONFIG_JSON, ["it nests too deeply"], DOWNLOAD_AGAIN) from exc
+
+
+def _companion(path: Path) -> bytes:
+    """Return the content of a file that a release has as it is, unless no server can read it."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise refusal(path, [f"it has {size} bytes"], f"Such a file has at most {MAX_BYTES}.")
+    content = path.read_bytes()
+    if content.startswith(LFS_POINTER):
+        raise refusal(path, ["it is a Git LFS pointer to the file"], "Run `git lfs pull`.")
+    try:
+        text = content.decode()
+        value = json.loads(text) if path.suffix == ".json" else {}
+    except (ValueError, RecursionError) as exc:
+        raise refusal(path, [f"it is broken: {exc}"], DOWNLOAD_AGAIN) from exc
+    if not isinstance(value, dict):
+        raise refusal(path, ["it is not a JSON object"], DOWNLOAD_AGAIN)
+    return content
+
+
+LAYOUTS: Mapping[ReleaseFormat, type[Layout]] = {
+    ReleaseFormat.FASTERTRANSFORMER: FasterTransformerLayout,
+    ReleaseFormat.HUGGINGFACE: HuggingFaceLayout,
+}
