@@ -68,10 +68,13 @@ def _lines(config: ModelConfig) -> Iterator[str]:
     yield f'backend: "{protocol.BACKEND_NAME}"'
     yield f"max_batch_size: {protocol.MAX_BATCH_SIZE}"
     yield f"model_transaction_policy {{ decoupled: {str(config.streaming).lower()} }}"
-    yield f"dynamic_batching {{ max_queue_delay_microseconds: {QUEUE_DELAY_MICROSECONDS} }}"
+    # An engine that takes requests as they come waits for no batch.
+    batches = config.tensor_parallel is not None
+    if batches:
+        yield f"dynamic_batching {{ max_queue_delay_microseconds: {QUEUE_DELAY_MICROSECONDS} }}"
     for tensor in protocol.INPUTS:
-        yield from _tensor("input", tensor)
-        if tensor.ragged:
+        yield from _tensor("input", tensor, ragged=tensor.ragged and batches)
+        if tensor.ragged and batches:
             yield from _item_shape(tensor)
     for tensor in protocol.OUTPUTS:
         yield from _tensor("output", tensor)
@@ -81,7 +84,7 @@ def _lines(config: ModelConfig) -> Iterator[str]:
         yield f"parameters {{ key: {_quote(key)} value {{ string_value: {_quote(value)} }} }}"
 
 
-def _tensor(field: str, tensor: TensorSpec) -> Iterator[str]:
+def _tensor(field: str, tensor: TensorSpec, *, ragged: bool = False) -> Iterator[str]:
     yield f"{field} {{"
     yield f'  name: "{tensor.name}"'
     yield f"  data_type: TYPE_{tensor.dtype}"
@@ -90,7 +93,7 @@ def _tensor(field: str, tensor: TensorSpec) -> Iterator[str]:
         yield "  reshape { shape: [ ] }"
     if tensor.optional:
         yield "  optional: true"
-    if tensor.ragged:
+    if ragged:
         yield "  allow_ragged_batch: true"
     yield "}"
 

@@ -21,14 +21,15 @@ class BackendConfig:
 
     Attributes:
         checkpoint: The folder that directly holds config.ini and the weights.
-        tensor_parallel: The size that the weights must have been converted for.
+        tensor_parallel: The size that the weights must have been converted for; None for weights
+            that serve any number of GPUs.
         streaming: Whether to send a response a token: Triton's decoupled policy.
         output_types: The data type of each output.
         limits: How long prompts and answers may be.
     """
 
     checkpoint: Path
-    tensor_parallel: int
+    tensor_parallel: int | None
     streaming: bool
     output_types: Mapping[str, TensorType]
     limits: LengthLimits
@@ -54,8 +55,8 @@ def read_config(args: Mapping[str, str]) -> BackendConfig:
     parameters = {
         name: value.get("string_value", "") for name, value in config.get("parameters", {}).items()
     }
-    size = parameters.get("tensor_para_size", "")
-    if not size.isdecimal():
+    size = parameters.get("tensor_para_size")
+    if size is not None and not size.isdecimal():
         problems.append(f"parameter tensor_para_size: must be a whole number, got {size!r}")
     limits = LengthLimits()
     try:
@@ -69,7 +70,7 @@ def read_config(args: Mapping[str, str]) -> BackendConfig:
         checkpoint = Path(args["model_repository"], args["model_version"])
     return BackendConfig(
         checkpoint=checkpoint,
-        tensor_parallel=int(size),
+        tensor_parallel=None if size is None else int(size),
         streaming=config.get("model_transaction_policy", {}).get("decoupled", False),
         output_types={tensor["name"]: TensorType(_type(tensor)) for tensor in config["output"]},
         limits=limits,

@@ -24,6 +24,7 @@ from ft_serving.server.backend.config import read_config
 from ft_serving.server.backend.errors import DeliveryError
 from ft_serving.server.backend.release import open_engine
 from ft_serving.server.backend.watchdog import Watchdog
+from ft_serving.server.vllm.statistics import COUNTER_ENDS, ENGINE_METRICS, Statistics
 
 _set_capsule_name = ctypes.pythonapi.PyCapsule_SetName
 _set_capsule_name.argtypes = [ctypes.py_object, ctypes.c_char_p]
@@ -52,14 +53,15 @@ class TritonPythonModel:
         """Load the model, or say why not: Triton prints the message and does not get ready."""
         try:
             config = read_config(args)
-            engine = open_engine(config)
+            metrics = _Metrics(args["model_name"])
+            engine = open_engine(config, metrics.record)
         except FtServingError as exc:
             raise pb_utils.TritonModelException(str(exc)) from exc
         self._runner = Runner(
             engine,
             streaming=config.streaming,
             output_types=config.output_types,
-            meter=_Metrics(args["model_name"]),
+            meter=metrics,
             room=_answer_room(),
         )
         self._watchdog = Watchdog()
@@ -87,19 +89,15 @@ class _Metrics:
     """
 
     def __init__(self, model: str) -> None:
-        gauge, counter = pb_utils.MetricFamily.GAUGE, pb_utils.MetricFamily.COUNTER
         # Two threads that change a metric at once make Triton 2.51 read freed memory.
         self._lock = threading.Lock()
+        self._model = model
         # The families must live as long as their metrics.
-        self._families = [
-            pb_utils.MetricFamily(name=name, description=description, kind=kind)
-            for name, description, kind in (
-                (RUNNING_METRIC, "Requests that have no last response yet", gauge),
-                (DURATION_METRIC, "Microseconds from requests to their last responses", counter),
-            )
-        ]
-        self._running, self._duration = (
-            family.Metric(labels={"model": model}) for family in self._families
+        self._families: list[Any] = []
+        self._engine: dict[str, Any] = {}
+        self._running = self._metric(RUNNING_METRIC, "Requests that have no last response yet")
+        self._duration = self._metric(
+            DURATION_METRIC, "Microseconds from requests to their last responses", counts=True
         )
 
     def begin(self, count: int) -> None:
@@ -112,6 +110,26 @@ class _Metrics:
         with self._lock:
             self._duration.increment(round(seconds * 1e6))
             self._running.increment(-1)
+
+    def record(self, statistics: Statistics) -> None:
+        """Show what the engine for GPUs tells of a step, by the names that vLLM gives it."""
+        with self._lock:
+            if not self._engine:
+                self._engine = {
+                    name: self._metric(name, description, counts=name.endswith(COUNTER_ENDS))
+                    for name, description in ENGINE_METRICS.items()
+                }
+            for name, value in statistics.metrics().items():
+                if name.endswith(COUNTER_ENDS):
+                    self._engine[name].increment(value)
+                else:
+                    self._engine[name].set(value)
+
+    def _metric(self, name: str, description: str, *, counts: bool = False) -> Any:  # noqa: ANN401
+        kind = pb_utils.MetricFamily.COUNTER if counts else pb_utils.MetricFamily.GAUGE
+        family = pb_utils.MetricFamily(name=name, description=description, kind=kind)
+        self._families.append(family)
+        return family.Metric(labels={"model": self._model})
 
 
 class _TritonCall:

@@ -10,13 +10,13 @@ import locale
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ft_serving.server.errors import InstallationError
 from ft_serving.server.vllm.sampling import MOST_TOP_K, Sampling
 from ft_serving.server.vllm.settings import EngineSettings, Precision
+from ft_serving.server.vllm.statistics import Statistics
 
 KNOWN_VERSIONS = ("0.26.0",)
 
@@ -66,27 +66,6 @@ class TextSource(Protocol):
     def shutdown(self) -> None:
         """End all processes."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Statistics:
-    """What vLLM tells of a step.
-
-    Attributes:
-        running: Texts that are computed.
-        waiting: Texts that wait for room.
-        cache_use: Share of the cache of keys and values that is taken, from 0 to 1.
-        prompt_tokens: Prompt tokens of this step.
-        generated_tokens: Tokens generated in this step.
-        first_token_s: Seconds from request to first token, of each text that got it in this step.
-    """
-
-    running: int
-    waiting: int
-    cache_use: float
-    prompt_tokens: int
-    generated_tokens: int
-    first_token_s: tuple[float, ...]
 
 
 def import_vllm() -> Any:  # noqa: ANN401 - a module without types

@@ -1,8 +1,10 @@
 """Opens a release in Hugging Face's layout with vLLM."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +14,11 @@ from ft_serving.core.units import format_duration
 from ft_serving.server.requests.plan import Vocabulary
 from ft_serving.server.vllm.engine import VllmEngine
 from ft_serving.server.vllm.gpu import require_gpus
-from ft_serving.server.vllm.library import Statistics, import_vllm, open_vllm
+from ft_serving.server.vllm.library import import_vllm, open_vllm
 from ft_serving.server.vllm.settings import EngineSettings
+from ft_serving.server.vllm.statistics import Statistics
+
+_logger = logging.getLogger(__name__)
 
 _LAST_ANSWERS_SECONDS = 1.0
 """How long errors take to get from this process through Triton to clients."""
@@ -24,8 +29,8 @@ def open_vllm_engine(
     limits: LengthLimits,
     *,
     streaming: bool,
+    check: Callable[[], object],
     on_statistics: Callable[[Statistics], None],
-    say: Callable[[str], None],
 ) -> VllmEngine:
     """Open the weights in a folder, on the GPUs that the environment names.
 
@@ -33,19 +38,23 @@ def open_vllm_engine(
         checkpoint: Directly contains config.json and the safetensors files.
         limits: How long prompts and answers may be.
         streaming: Whether answers are sent token by token.
+        check: Raises where the release is damaged; runs beside the import, which takes longer.
         on_statistics: Is told of each step.
-        say: Is told how long the parts of a start took.
 
     Raises:
         InstallationError: There is no GPU, or no vLLM; or settings make no sense.
         ArchitectureError: config.json is not one of a model that is known here.
+        ReleaseError: `check` says so.
     """
     settings = EngineSettings.from_environment(os.environ)
     require_gpus(settings.tensor_parallel)
     _, architecture = read_architecture((checkpoint / "config.json").read_bytes())
     begun = time.monotonic()
-    import_vllm()
-    imported = time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        checked = pool.submit(check)
+        import_vllm()
+        imported = time.monotonic()
+        checked.result()
     longest = architecture.context
     if limits.input_length is not None and limits.output_length is not None:
         longest = min(longest, limits.input_length + limits.output_length)
@@ -60,9 +69,10 @@ def open_vllm_engine(
         streaming=streaming,
         on_death=_leave,
     )
-    say(
-        f"vLLM: imported in {format_duration(imported - begun)}, engine ready in "
-        f"{format_duration(time.monotonic() - imported)}"
+    _logger.info(
+        "vLLM: imported in %s, engine ready in %s",
+        format_duration(imported - begun),
+        format_duration(time.monotonic() - imported),
     )
     return engine
 

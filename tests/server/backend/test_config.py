@@ -111,8 +111,10 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
     ]
 
 
-def test_parameters_must_be_there() -> None:
-    bare = config()
-    del bare["parameters"]
-    with pytest.raises(ModelConfigError, match="tensor_para_size: must be a whole number, got ''"):
-        read_config(arguments(bare))
+def test_a_size_that_is_no_number_is_refused() -> None:
+    wrong = config()
+    wrong["parameters"]["tensor_para_size"] = {"string_value": "two"}
+    with pytest.raises(
+        ModelConfigError, match="tensor_para_size: must be a whole number, got 'two'"
+    ):
+        read_config(arguments(wrong))

@@ -44,7 +44,7 @@ def backend_config(release: Path, tensor_parallel: int = 2) -> BackendConfig:
 
 def test_a_valid_release_opens_wherever_it_is_mounted(release: Path) -> None:
     assert check_release(release).spec.tensor_parallel == 2
-    engine = open_engine(backend_config(release))
+    engine = open_engine(backend_config(release), print)
     with pytest.raises(RequestError, match="longer than the 16 that this service takes"):
         engine.plan(request([[5] * 17], 1))
     engine.close()
@@ -56,7 +56,7 @@ def test_a_short_and_a_missing_file_are_refused_by_name(release: Path) -> None:
         file.truncate(524_284)
     (weights / "model.lm_head.bias.bin").unlink()
     with pytest.raises(ReleaseError) as caught:
-        open_engine(backend_config(release))
+        open_engine(backend_config(release), print)
     assert str(caught.value) == (
         f"{release} is damaged:\n"
         "  fastertransformer/1/model.lm_head.bias.bin: cannot be read: No such file or directory\n"
@@ -70,25 +70,25 @@ def test_an_altered_byte_of_a_weight_is_refused_by_name(release: Path) -> None:
         file.seek(0)
         file.write(bytes([byte ^ 1]))
     with pytest.raises(ReleaseError, match=r"1/model\.wte\.bin: has sha256 \w+, must have \w+$"):
-        open_engine(backend_config(release))
+        open_engine(backend_config(release), print)
 
 
 def test_weights_without_a_manifest_are_refused(release: Path) -> None:
     (release / MANIFEST_PATH).unlink()
     with pytest.raises(ReleaseError, match=r"has no fastertransformer/1/manifest\.json"):
-        open_engine(backend_config(release))
+        open_engine(backend_config(release), print)
 
 
 def test_an_altered_configuration_is_refused(release: Path) -> None:
     pbtxt = release / "fastertransformer" / "config.pbtxt"
     pbtxt.write_text(pbtxt.read_text().replace("1024", "2048"))
     with pytest.raises(ReleaseError, match=r"config\.pbtxt: has sha256"):
-        open_engine(backend_config(release))
+        open_engine(backend_config(release), print)
 
 
 def test_the_tensor_parallel_size_must_be_the_releases(release: Path) -> None:
     with pytest.raises(ModelConfigError) as caught:
-        open_engine(backend_config(release, tensor_parallel=1))
+        open_engine(backend_config(release, tensor_parallel=1), print)
     assert "tensor_para_size: must be 2, the size that release" in str(caught.value), (
         "FasterTransformer would start with weights that it never read"
     )
