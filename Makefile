@@ -9,13 +9,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo install check platform test lint format lock images clean
+.PHONY: demo install check platform test test-gpu lint format lock images clean
 .PHONY: benchmark-convert benchmark-generate benchmark-platform benchmark-coldstart
 
 install: $(STAMP)
 
 check: lint
-	$(BIN)/pytest --numprocesses 2 -m "not slow and not platform"
+	$(BIN)/pytest --numprocesses 2 -m "not slow and not platform and not gpu"
 
 platform: $(STAMP)
 	$(BIN)/python -m local_platform up
@@ -27,6 +27,11 @@ test: check platform
 	$(BIN)/pytest --numprocesses 3 --dist loadfile $(PLATFORM_TESTS) || \
 		{ test $$? -eq 1 && $(BIN)/pytest --last-failed --last-failed-no-failures none $(PLATFORM_TESTS); }
 	$(BIN)/pytest -m exclusive
+
+# On a machine with NVIDIA GPUs, vLLM and Triton: in the image server-vllm, or as docs/engines.md says.
+# FT_SERVING_TENSOR_PARALLEL says how many GPUs to use.
+test-gpu:
+	$(PYTHON) -m pytest -m gpu tests/gpu
 
 # Pulumi writes a stack's salt into its configuration: into a copy, since this checkout's is everyone's.
 DEMO := /var/lib/ft-serving/demo

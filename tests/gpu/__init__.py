@@ -1,0 +1,1 @@
+"""vLLM behind Triton, on a machine with a GPU: `make test-gpu`."""
