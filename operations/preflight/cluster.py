@@ -4,8 +4,8 @@ import http.client
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from ft_serving.cluster.diagnosis.documents import Document, name
-from operations.preflight.api import Api
+from ft_serving.cluster.api import Api
+from ft_serving.cluster.documents import Document, name
 from operations.preflight.checks.knative import NAMESPACE as KNATIVE_NAMESPACE
 from operations.preflight.checks.platform import KNATIVE, KSERVE
 from operations.preflight.facts import Facts, Kind
@@ -27,11 +27,12 @@ def read_facts(needs: Needs, *, kubeconfig: str | None, context: str | None) -> 
         context: A context of it; by default its current one.
 
     Raises:
-        UnreachableError: There is no such cluster, or no answer.
-        CredentialsError: The API server does not accept who asks.
+        ClusterUnavailableError: There is no such cluster, or no answer.
+        ClusterRefusalError: The API server does not accept who asks.
     """
-    api = Api(kubeconfig=kubeconfig, context=context)
-    version = str(api.get("/version")[1].get("gitVersion", "unknown"))
+    settings = ("cluster.kubeconfig or KUBECONFIG", "cluster.context")
+    api = Api.of_kubeconfig(kubeconfig, context, settings=settings)
+    version = str(api.get("/version").document.get("gitVersion", "unknown"))
     registry = needs.registry
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         groups = pool.submit(_groups, api)
@@ -88,18 +89,17 @@ def _paths(needs: Needs) -> dict[Kind, tuple[str, str, str]]:
 def _read(api: Api, path: str, labels: str = "", fields: str = "") -> list[Document] | None:
     """The objects of a list, or one object; None where they may not be read."""
     query = {"labelSelector": labels, "fieldSelector": fields}
-    status, found = api.get(path, **{key: value for key, value in query.items() if value})
-    if status == http.client.OK:
-        items: list[Document] = found.get("items", [found])
+    answer = api.get(path, **{key: value for key, value in query.items() if value})
+    if answer.status == http.client.OK:
+        items: list[Document] = answer.document.get("items", [answer.document])
         return items
-    return None if status == http.client.FORBIDDEN else []
+    return None if answer.status == http.client.FORBIDDEN else []
 
 
 def _groups(api: Api) -> dict[str, list[str]]:
-    _, found = api.get("/apis")
     return {
         group["name"]: [version["version"] for version in group["versions"]]
-        for group in found.get("groups", ())
+        for group in api.get("/apis").document.get("groups", ())
     }
 
 
@@ -125,8 +125,8 @@ def _allowed(api: Api, namespace: str, permission: Permission) -> bool:
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": attributes},
     }
-    _, answer = api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
-    return bool(answer.get("status", {}).get("allowed"))
+    answer = api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+    return bool(answer.document.get("status", {}).get("allowed"))
 
 
 def _objects(needs: Needs) -> dict[str, Document]:
@@ -150,8 +150,7 @@ def _refusal(api: Api, namespace: str, document: Document) -> str:
     plural = f"{document['kind'].lower()}s"
     path = f"/apis/{document['apiVersion']}/namespaces/{namespace}/{plural}"
     metadata = {**document["metadata"], "namespace": namespace}
-    status, answer = api.post(path, {**document, "metadata": metadata}, dryRun="All")
-    message = str(answer.get("message", ""))
+    answer = api.post(path, {**document, "metadata": metadata}, dryRun="All")
     # Without the permission, or the API, others say what is missing.
-    unasked = status == http.client.NOT_FOUND or "cannot create resource" in message
-    return "" if status < http.client.BAD_REQUEST or unasked else message
+    unasked = answer.status == http.client.NOT_FOUND or "cannot create resource" in answer.message
+    return "" if answer.status < http.client.BAD_REQUEST or unasked else answer.message

@@ -31,9 +31,9 @@ def preflight(
     The registry's password is read from FT_SERVING_REGISTRY_PASSWORD; without it the login is not
     tried.
     """
+    from operations.errors import OperationsError
     from operations.preflight.check import check
     from operations.preflight.cluster import read_facts
-    from operations.preflight.errors import NotReadyError
     from operations.preflight.findings import Severity
     from operations.preflight.needs import needs_of
     from stacks.stack_file import read_stack_file
@@ -49,7 +49,7 @@ def preflight(
     typer.echo(_json(stack, facts, findings) if as_json else _text(stack, facts, findings))
     errors = sum(each.severity is Severity.ERROR for each in findings)
     if errors:
-        raise NotReadyError(f"The cluster is not ready for stack {stack}: {errors} error(s)")
+        raise OperationsError(f"The cluster is not ready for stack {stack}: {errors} error(s)")
 
 
 def _json(stack: str, facts: "Facts", findings: "list[Finding]") -> str:

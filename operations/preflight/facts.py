@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ft_serving.cluster.diagnosis.documents import Document, name
+from ft_serving.cluster.documents import Document, name
 from operations.preflight.needs import Permission
 
 

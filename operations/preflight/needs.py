@@ -9,7 +9,7 @@ from components.jobs import GATE_RESOURCES, RESERVED_CPU
 from components.kserve import Predictor, render_annotations, render_labels, render_spec
 from components.labels import OWNED, STACK, labels
 from components.storage import CLAIM
-from ft_serving.cluster.diagnosis.documents import Document
+from ft_serving.cluster.documents import Document
 from stacks.config import StackConfig
 from stacks.resolved import ContainerResources
 from stacks.sections import Mode

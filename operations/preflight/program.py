@@ -4,9 +4,9 @@ import pulumi
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import get_monitor
 
+from ft_serving.cluster.errors import ClusterRefusalError, ClusterUnavailableError
 from operations.preflight.check import check
 from operations.preflight.cluster import read_facts
-from operations.preflight.errors import PreflightError, UnreachableError
 from operations.preflight.findings import Finding, Severity
 from operations.preflight.needs import needs_of
 from stacks.load import Stack
@@ -30,12 +30,12 @@ def preflight(stack: Stack) -> None:
     needs = needs_of(stack.name, stack.config, stack.plain_registry_password())
     try:
         facts = read_facts(needs, kubeconfig=cluster.kubeconfig, context=cluster.context)
-    except UnreachableError as exc:
+    except ClusterUnavailableError as exc:
         if not pulumi.runtime.is_dry_run():
             raise pulumi.RunError(str(exc)) from exc
         pulumi.warn(f"The cluster was not checked. {exc}")
         return
-    except PreflightError as exc:
+    except ClusterRefusalError as exc:
         raise pulumi.RunError(str(exc)) from exc
     findings = check(needs, facts)
     errors = [each for each in findings if each.severity is Severity.ERROR]

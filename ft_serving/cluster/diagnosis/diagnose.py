@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from ft_serving.cluster.diagnosis.causes import JOB_RULES, RULES
-from ft_serving.cluster.diagnosis.documents import Document, condition, container_statuses, name
 from ft_serving.cluster.diagnosis.job_snapshot import JobSnapshot
 from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.cluster.diagnosis.verdict import (
@@ -15,6 +14,7 @@ from ft_serving.cluster.diagnosis.verdict import (
     State,
     Verdict,
 )
+from ft_serving.cluster.documents import Document, condition, container_statuses, name
 
 _ROOTS_FIRST = list(Cause)
 

@@ -1,7 +1,7 @@
 """What the API server says of a Job at one time."""
 
-from ft_serving.cluster.diagnosis.documents import Document, label, name
 from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.cluster.documents import Document, label, name
 
 # The Job controller's labels of its pods: https://kubernetes.io/docs/reference/labels-annotations-taints/.
 JOB_LABEL = "batch.kubernetes.io/job-name"

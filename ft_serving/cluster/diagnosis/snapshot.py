@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from ft_serving.cluster.diagnosis.documents import (
+from ft_serving.cluster.documents import (
     Document,
     claim_names,
     condition,

@@ -6,7 +6,7 @@ Names and defaults are those of knative.dev/serving, pkg/apis/config and pkg/api
 import json
 from collections.abc import Iterator
 
-from ft_serving.cluster.diagnosis.documents import Document
+from ft_serving.cluster.documents import Document
 from operations.preflight.facts import Facts, Kind
 from operations.preflight.findings import Finding, error, warning
 from operations.preflight.needs import Needs

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from ft_serving.cluster.diagnosis.documents import Document, label, name
+from ft_serving.cluster.documents import Document, label, name
 from operations.preflight.amounts import Amounts, amounts, plain, pod_amounts, total
 from operations.preflight.checks.namespace import is_own_pod
 from operations.preflight.checks.quota import server_pod

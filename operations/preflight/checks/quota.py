@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from ft_serving.cluster.diagnosis.documents import Document, name
+from ft_serving.cluster.documents import Document, name
 from operations.preflight.amounts import Amounts, amount, amounts, plain, pod_amounts, times, total
 from operations.preflight.checks.namespace import is_own_pod
 from operations.preflight.facts import Facts, Kind

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ft_serving.cluster.diagnosis.documents import Document, name
+from ft_serving.cluster.documents import Document, name
 from operations.preflight.amounts import amount
 from operations.preflight.facts import Facts, Kind
 from operations.preflight.findings import Finding, error, warning

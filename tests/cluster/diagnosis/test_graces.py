@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ft_serving.cluster.diagnosis import Cause, Kind, Snapshot, State, diagnose
-from ft_serving.cluster.diagnosis.documents import name
+from ft_serving.cluster.documents import name
 from tests.cluster.diagnosis.recorded_snapshots import changed, recorded
 
 

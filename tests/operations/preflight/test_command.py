@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ft_serving.cli import app
-from operations.preflight.errors import NotReadyError
+from operations.errors import OperationsError
 from operations.preflight.facts import Kind
 from operations.preflight.needs import Needs
 from tests.operations.preflight.cluster import needs, sound, storage_class
@@ -36,7 +36,7 @@ def test_a_sound_cluster_ends_with_0_and_one_line(given: list[Needs]) -> None:
 def test_every_finding_is_printed_before_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch)
     done = CliRunner().invoke(app, ["preflight", "--stack", "dev"])
-    assert isinstance(done.exception, NotReadyError), "main() makes exit code 1 of it"
+    assert isinstance(done.exception, OperationsError), "main() makes exit code 1 of it"
     assert str(done.exception) == "The cluster is not ready for stack dev: 2 error(s)"
     assert done.output.splitlines()[:4] == [
         "error: KServe",

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import Document, condition, name, since
 from ft_serving.cluster.diagnosis.job_snapshot import JobSnapshot
 from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.cluster.diagnosis.verdict import Cause, Finding
+from ft_serving.cluster.documents import Document, condition, name, since
 
 # The API server's quota plugin: k8s.io/apiserver, pkg/admission/plugin/resourcequota.
 _EXCEEDED = re.compile(

@@ -4,7 +4,10 @@ import math
 from collections.abc import Iterator
 
 from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import (
+from ft_serving.cluster.diagnosis.log import model_failure, telling_lines
+from ft_serving.cluster.diagnosis.snapshot import Snapshot
+from ft_serving.cluster.diagnosis.verdict import Cause, Finding
+from ft_serving.cluster.documents import (
     Document,
     condition,
     container_statuses,
@@ -12,9 +15,6 @@ from ft_serving.cluster.diagnosis.documents import (
     name,
     time,
 )
-from ft_serving.cluster.diagnosis.log import model_failure, telling_lines
-from ft_serving.cluster.diagnosis.snapshot import Snapshot
-from ft_serving.cluster.diagnosis.verdict import Cause, Finding
 
 # kubelet's reasons: k8s.io/kubernetes, pkg/kubelet/kuberuntime.
 _UNSTARTED = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import (
+from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.cluster.diagnosis.verdict import GRACE_S, UNREACHABLE_GRACE_S, Cause, Finding
+from ft_serving.cluster.documents import (
     Document,
     condition,
     container_statuses,
@@ -13,8 +15,6 @@ from ft_serving.cluster.diagnosis.documents import (
     since,
     time,
 )
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
-from ft_serving.cluster.diagnosis.verdict import GRACE_S, UNREACHABLE_GRACE_S, Cause, Finding
 
 # What kubelet gives as the reason: k8s.io/kubernetes, pkg/kubelet/images/types.go.
 _WAITING = (

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import Document, condition, label, name, since
 from ft_serving.cluster.diagnosis.job_snapshot import JobSnapshot
 from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.cluster.diagnosis.verdict import Cause, Finding
+from ft_serving.cluster.documents import Document, condition, label, name, since
 
 _ERROR = "Error: "
 """What the commands begin their one error with."""

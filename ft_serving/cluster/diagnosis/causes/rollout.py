@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import condition, name, since
 from ft_serving.cluster.diagnosis.log import telling_lines
 from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.cluster.diagnosis.verdict import Cause, Finding
+from ft_serving.cluster.documents import condition, name, since
 
 # Knative says so of pods that have other findings, with graces of their own.
 _SAID_OF_PODS = ("Unschedulable", "ContainerMissing")

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import Document, condition, containers, name, since
 from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.cluster.diagnosis.verdict import (
     GRACE_S,
@@ -13,6 +12,7 @@ from ft_serving.cluster.diagnosis.verdict import (
     Cause,
     Finding,
 )
+from ft_serving.cluster.documents import Document, condition, containers, name, since
 
 # The cluster autoscaler's and Karpenter's events for a pod that they add a node for.
 _NODE_IS_COMING = ("TriggeredScaleUp", "Nominated")

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 
 from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import (
+from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.cluster.diagnosis.verdict import GRACE_S, UNREACHABLE_GRACE_S, Cause, Finding
+from ft_serving.cluster.documents import (
     Document,
     claim_names,
     container_statuses,
     name,
     time,
 )
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
-from ft_serving.cluster.diagnosis.verdict import GRACE_S, UNREACHABLE_GRACE_S, Cause, Finding
 
 _UNBOUND_EVENTS = ("ProvisioningFailed", "FailedBinding")
 _MOUNT_EVENTS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")

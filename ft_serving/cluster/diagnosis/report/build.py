@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ft_serving.cluster.diagnosis.diagnose import diagnose, diagnose_replicas
-from ft_serving.cluster.diagnosis.documents import Document, condition, time
 from ft_serving.cluster.diagnosis.report.advice import advice
 from ft_serving.cluster.diagnosis.report.jobs import jobs_of
 from ft_serving.cluster.diagnosis.report.model import (
@@ -21,6 +20,7 @@ from ft_serving.cluster.diagnosis.report.warnings import warnings_of
 from ft_serving.cluster.diagnosis.report.workloads import claims_of, pods_of, revisions_of
 from ft_serving.cluster.diagnosis.snapshot import Snapshot
 from ft_serving.cluster.diagnosis.verdict import Cause, State
+from ft_serving.cluster.documents import Document, condition, time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

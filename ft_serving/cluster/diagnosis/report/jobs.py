@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ft_serving.cluster.diagnosis.diagnose import diagnose_job
-from ft_serving.cluster.diagnosis.documents import Document, claim_names, name, time
 from ft_serving.cluster.diagnosis.job_snapshot import JobSnapshot
 from ft_serving.cluster.diagnosis.report.model import Job, JobPhase, Role
 from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.cluster.diagnosis.verdict import State
+from ft_serving.cluster.documents import Document, claim_names, name, time
 
 # How `diagnose_job` begins: the phase says as much.
 _FAILED = re.compile(r"^It failed(?: \(\w*\))?: ")

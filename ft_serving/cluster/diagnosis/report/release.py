@@ -1,9 +1,9 @@
 """Which release a service serves, as far as the cluster tells without looking into the volume."""
 
-from ft_serving.cluster.diagnosis.documents import Document
 from ft_serving.cluster.diagnosis.report.jobs import arguments
 from ft_serving.cluster.diagnosis.report.model import Release
 from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.cluster.documents import Document
 
 RELEASE_ANNOTATION = "ft-serving.dev/release"
 """Of the Job that prepares a release."""

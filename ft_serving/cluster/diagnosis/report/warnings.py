@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from ft_serving.cluster.diagnosis.documents import Document
 from ft_serving.cluster.diagnosis.report.model import Warnings
 from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.cluster.documents import Document
 
 _MOST = 50
 """More do not help, and every one may be long."""

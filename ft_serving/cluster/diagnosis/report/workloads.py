@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
-from ft_serving.cluster.diagnosis.documents import (
+from ft_serving.cluster.diagnosis.report.model import Claim, Pod, Revision
+from ft_serving.cluster.diagnosis.snapshot import REVISION_LABEL, Kind, Snapshot
+from ft_serving.cluster.documents import (
     Document,
     claim_names,
     condition,
@@ -11,8 +13,6 @@ from ft_serving.cluster.diagnosis.documents import (
     name,
     time,
 )
-from ft_serving.cluster.diagnosis.report.model import Claim, Pod, Revision
-from ft_serving.cluster.diagnosis.snapshot import REVISION_LABEL, Kind, Snapshot
 
 
 def revisions_of(snapshot: Snapshot) -> tuple[Revision, ...]:
