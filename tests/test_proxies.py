@@ -15,11 +15,11 @@ from ft_serving.core.hub import retry
 from ft_serving.core.hub.client import Hub
 from ft_serving.core.proxies import ProxyError, proxy_for
 from local_platform.api import local_client
-from operations.preflight.needs import Registry
 from operations.preflight.registry import ask_registry
 from tests.client.fake_grpc import FakeGrpc
 from tests.client.fake_triton import FakeTriton
 from tests.fake_proxy import fake_proxy
+from tests.operations.preflight.cluster import needs
 
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -165,7 +165,7 @@ def _model(url: str) -> None:
 
 
 def _registry() -> None:
-    answer = ask_registry(Registry(host="ft.test", repository="r", pushes=True))
+    answer = ask_registry(needs("dev", {"image.registry": "ft.test"}))
     raise FtServingError(answer.reason)
 
 

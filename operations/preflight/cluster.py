@@ -4,12 +4,13 @@ import http.client
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from components.storage import CLAIM
 from ft_serving.cluster.api import Api
 from ft_serving.cluster.documents import Document, name
 from operations.preflight.checks.knative import NAMESPACE as KNATIVE_NAMESPACE
 from operations.preflight.checks.platform import KNATIVE, KSERVE
 from operations.preflight.facts import Facts, Kind
-from operations.preflight.needs import Needs, Permission
+from operations.preflight.needs import Needs, Permission, permissions
 from operations.preflight.registry import ask_image, ask_registry
 
 # As many as the Kubernetes client keeps connections, on a machine of two cores.
@@ -33,7 +34,6 @@ def read_facts(needs: Needs, *, kubeconfig: str | None, context: str | None) -> 
     settings = ("cluster.kubeconfig or KUBECONFIG", "cluster.context")
     api = Api.of_kubeconfig(kubeconfig, context, settings=settings)
     version = str(api.get("/version").document.get("gitVersion", "unknown"))
-    registry = needs.registry
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         groups = pool.submit(_groups, api)
         # The namespace decides what can be tried in it, and what may be asked of it.
@@ -42,8 +42,12 @@ def read_facts(needs: Needs, *, kubeconfig: str | None, context: str | None) -> 
         stays = any("deletionTimestamp" not in each["metadata"] for each in namespace or ())
         home = needs.namespace if stays else "default"
         lists = {kind: pool.submit(_read, api, *where) for kind, where in _paths(needs).items()}
-        answer = pool.submit(ask_registry, registry)
-        images = {each: pool.submit(ask_image, registry, each) for each in registry.existing}
+        answer = pool.submit(ask_registry, needs)
+        existing = {
+            it.existing: pool.submit(ask_image, needs, it.existing)
+            for it in needs.sources
+            if it.existing is not None
+        }
         tried = {
             title: pool.submit(_refusal, api, home, document)
             for title, document in _objects(needs).items()
@@ -60,7 +64,7 @@ def read_facts(needs: Needs, *, kubeconfig: str | None, context: str | None) -> 
             denied=[each for each, may in zip(asked, allowed, strict=True) if not may],
             refusals={title: said for title, future in tried.items() if (said := future.result())},
             registry=answer.result(),
-            images={image: future.result() for image, future in images.items()},
+            images={image: future.result() for image, future in existing.items()},
         )
 
 
@@ -76,7 +80,7 @@ def _paths(needs: Needs) -> dict[Kind, tuple[str, str, str]]:
         Kind.STORAGE_CLASSES: ("/apis/storage.k8s.io/v1/storageclasses", "", ""),
         Kind.KSERVE: (deployments, "control-plane=kserve-controller-manager", ""),
         Kind.QUOTAS: (f"/api/v1/{here}/resourcequotas", "", ""),
-        Kind.CLAIM: (f"/api/v1/{here}/persistentvolumeclaims/{needs.claim.name}", "", ""),
+        Kind.CLAIM: (f"/api/v1/{here}/persistentvolumeclaims/{CLAIM}", "", ""),
         Kind.SERVICE: (service, "", ""),
     }
     if needs.serverless:
@@ -106,7 +110,7 @@ def _groups(api: Api) -> dict[str, list[str]]:
 def _asked(needs: Needs, *, made: bool) -> list[Permission]:
     """A namespace that is there need not be created."""
     creation = Permission(group="", resource="namespaces", verb="create", namespaced=False)
-    return [each for each in needs.permissions if not (made and each == creation)]
+    return [each for each in permissions(needs.config) if not (made and each == creation)]
 
 
 def _allowed(api: Api, namespace: str, permission: Permission) -> bool:

@@ -10,8 +10,7 @@ import typer
 from operations import ROOT
 
 if TYPE_CHECKING:
-    from operations.preflight.facts import Facts
-    from operations.preflight.findings import Finding
+    from operations.preflight.facts import Facts, Finding
 
 PASSWORD_VARIABLE = "FT_SERVING_REGISTRY_PASSWORD"  # noqa: S105 - the name of a variable
 
@@ -32,9 +31,9 @@ def preflight(
     tried.
     """
     from operations.errors import OperationsError
-    from operations.preflight.check import check
+    from operations.preflight.checks import check
     from operations.preflight.cluster import read_facts
-    from operations.preflight.findings import Severity
+    from operations.preflight.facts import Severity
     from operations.preflight.needs import needs_of
     from stacks.stack_file import read_stack_file
 

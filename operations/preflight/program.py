@@ -5,9 +5,9 @@ from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import get_monitor
 
 from ft_serving.cluster.errors import ClusterRefusalError, ClusterUnavailableError
-from operations.preflight.check import check
+from operations.preflight.checks import check
 from operations.preflight.cluster import read_facts
-from operations.preflight.findings import Finding, Severity
+from operations.preflight.facts import Finding, Severity
 from operations.preflight.needs import needs_of
 from stacks.load import Stack
 from stacks.sections import Preflight

@@ -7,8 +7,7 @@ import json
 from collections.abc import Iterator
 
 from ft_serving.cluster.documents import Document
-from operations.preflight.facts import Facts, Kind
-from operations.preflight.findings import Finding, error, warning
+from operations.preflight.facts import Facts, Finding, Kind, error, warning
 from operations.preflight.needs import Needs
 
 NAMESPACE = "knative-serving"
@@ -63,10 +62,10 @@ def knative(needs: Needs, facts: Facts) -> Iterator[Finding]:
     if int(facts.config("config-autoscaler").get("max-scale-limit") or 0):
         yield from _limit(
             "max-scale-limit", "config-autoscaler", facts,
-            needed=needs.max_replicas, default=0, what="replicas", setting="replicas.max",
+            needed=needs.config.scaling.max, default=0, what="replicas", setting="replicas.max",
         )  # fmt: skip
     to_zero = facts.config("config-autoscaler").get("enable-scale-to-zero", "true")
-    if needs.min_replicas == 0 and to_zero.lower() == "false":
+    if needs.config.scaling.min == 0 and to_zero.lower() == "false":
         yield warning(
             "Knative's enable-scale-to-zero",
             found="false in config-autoscaler: the last replica stays",

@@ -8,8 +8,7 @@ from ft_serving.cluster.documents import Document, label, name
 from operations.preflight.amounts import Amounts, amounts, plain, pod_amounts, total
 from operations.preflight.checks.namespace import is_own_pod
 from operations.preflight.checks.quota import server_pod
-from operations.preflight.facts import Facts, Kind
-from operations.preflight.findings import Finding, error, warning
+from operations.preflight.facts import Facts, Finding, Kind, error, warning
 from operations.preflight.needs import Needs
 
 GPU = "nvidia.com/gpu"
@@ -55,8 +54,9 @@ def _room(needs: Needs, facts: Facts, taken: Sequence[Document]) -> Iterator[Fin
             remedy=f"Lower replicas.min, or add nodes; {_AUTOSCALER}",
         )
         return
+    scaling, spare = needs.config.scaling, needs.config.scheduling.spare_gpu
     # A replica more for a rollout counts alike: it is one that may have nowhere to run.
-    most = max(needs.max_replicas, first + (1 if needs.spare and GPU in wanted else 0))
+    most = max(scaling.max, first + (1 if spare and GPU in wanted else 0))
     if fit < most:
         yield warning(
             "Nodes",
@@ -95,14 +95,15 @@ def _free(
 
 
 def _labelled(needs: Needs, node: Document) -> bool:
-    return all(label(node, key) in values for key, values in needs.node_labels.items())
+    return all(label(node, it.key) in it.values for it in needs.config.node_requirements)
 
 
 def _no_label(needs: Needs, found: Sequence[Document]) -> Finding:
-    wanted = ", ".join(f"{key} {' or '.join(values)}" for key, values in needs.node_labels.items())
+    requirements = needs.config.node_requirements
+    wanted = ", ".join(f"{it.key} {' or '.join(it.values)}" for it in requirements)
     there = "; ".join(
-        f"{key}: {', '.join(sorted({label(node, key) for node in found} - {''})) or 'none'}"
-        for key in needs.node_labels
+        f"{it.key}: {', '.join(sorted({label(node, it.key) for node in found} - {''})) or 'none'}"
+        for it in requirements
     )
     return error(
         "Node labels",

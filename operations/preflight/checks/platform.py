@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ft_serving.cluster.documents import Document, label, name
-from operations.preflight.facts import Facts, Kind
-from operations.preflight.findings import Finding, error, warning
+from operations.preflight.facts import Facts, Finding, Kind, error, warning
 from operations.preflight.needs import Needs
 
 Version = tuple[int, int]
@@ -89,7 +88,8 @@ def platform(needs: Needs, facts: Facts) -> Iterator[Finding]:
             continue
         yield from _controllers(component, facts)
         yield from _refused(component, facts.refusals.get(component.title, ""))
-    if not needs.serverless and needs.max_replicas > needs.min_replicas:
+    scaling = needs.config.scaling
+    if not needs.serverless and scaling.max > scaling.min:
         yield from _metrics(facts)
 
 

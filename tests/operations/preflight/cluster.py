@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from operations.preflight.check import check
+from operations.preflight.checks import check
 from operations.preflight.checks.knative import features
-from operations.preflight.facts import Facts, Kind
-from operations.preflight.findings import Finding, Severity
+from operations.preflight.facts import Facts, Finding, Kind, Severity
 from operations.preflight.needs import Needs, needs_of
 from stacks.config import StackConfig
 from tests.stacks.documents import config, shipped
@@ -24,9 +23,11 @@ def stack(name: str, changes: Mapping[str, Any] | None = None) -> StackConfig:
     return config(shipped(name), changes, *secrets)
 
 
-def needs(name: str, changes: Mapping[str, Any] | None = None) -> Needs:
+def needs(
+    name: str, changes: Mapping[str, Any] | None = None, password: str | None = None
+) -> Needs:
     """What such a stack needs."""
-    return needs_of(name, stack(name, changes), None)
+    return needs_of(name, stack(name, changes), password)
 
 
 def node(
@@ -108,7 +109,7 @@ def sound(wanted: Needs) -> Facts:
             node(),
         ],
         Kind.PODS: [],
-        Kind.STORAGE_CLASSES: [storage_class(wanted.claim.storage_class or "shared")],
+        Kind.STORAGE_CLASSES: [storage_class(wanted.config.storage.storage_class or "shared")],
         Kind.KSERVE: [deployment("kserve-controller-manager", "", "kserve/controller:v0.17.0")],
         Kind.KNATIVE: [deployment(name, "1.21.0") for name in knative],
         Kind.KNATIVE_CONFIG: [

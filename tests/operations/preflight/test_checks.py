@@ -2,8 +2,8 @@
 
 import pytest
 
-from operations.preflight.facts import Kind, RegistryAnswer
-from operations.preflight.findings import Severity
+from operations.preflight.facts import Kind, RegistryAnswer, Severity
+from operations.preflight.needs import permissions
 from tests.operations.preflight.cluster import (
     GROUPS,
     config_map,
@@ -188,7 +188,11 @@ def test_scaling_to_zero_that_is_switched_off_is_a_warning() -> None:
 
 def test_missing_permissions_are_told_by_kind() -> None:
     wanted = needs("dev")
-    denied = [it for it in wanted.permissions if it.resource in ("inferenceservices", "namespaces")]
+    denied = [
+        it
+        for it in permissions(wanted.config)
+        if it.resource in ("inferenceservices", "namespaces")
+    ]
     findings = found(wanted, denied=denied)
     assert {each.what: each.found for each in findings} == {
         "Permission for inferenceservices.serving.kserve.io in namespace ft-serving": (

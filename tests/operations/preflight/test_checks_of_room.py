@@ -3,8 +3,7 @@
 import pytest
 
 from components.labels import labels
-from operations.preflight.facts import Kind
-from operations.preflight.findings import Severity
+from operations.preflight.facts import Kind, Severity
 from tests.operations.preflight.cluster import (
     OWN,
     Document,

@@ -67,7 +67,7 @@ def test_the_password_comes_from_the_environment_and_is_not_shown(
     monkeypatch.setenv("FT_SERVING_REGISTRY_PASSWORD", "a-password")
     CliRunner().invoke(app, ["preflight", "--stack", "dev"])
     (asked,) = given
-    assert asked.registry.password == "a-password"
+    assert asked.password == "a-password"
     assert "a-password" not in repr(asked)
 
 
