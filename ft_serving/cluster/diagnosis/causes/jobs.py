@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.job_snapshot import JobSnapshot
+from ft_serving.cluster.diagnosis.job_snapshot import JOB_LABEL, JobSnapshot
 from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
 from ft_serving.cluster.diagnosis.verdict import Cause, Finding
 from ft_serving.cluster.documents import Document, condition, label, name, since
@@ -60,11 +60,7 @@ def _why(snapshot: Snapshot, job: Document, failed: Document) -> str:
 
 def _last_words(snapshot: Snapshot, job: Document) -> str:
     """The termination message of the job's last pod, and whether it ran out of memory."""
-    pods = [
-        pod
-        for pod in snapshot.all(Kind.PODS)
-        if label(pod, "batch.kubernetes.io/job-name") == name(job)
-    ]
+    pods = [pod for pod in snapshot.all(Kind.PODS) if label(pod, JOB_LABEL) == name(job)]
     pods.sort(key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
     for pod in pods:
         for status in pod.get("status", {}).get("containerStatuses") or ():

@@ -12,15 +12,19 @@ from ft_serving.cluster.diagnosis.report.model import (
     JobPhase,
     Report,
     Revision,
-    Role,
     Standing,
 )
-from ft_serving.cluster.diagnosis.report.release import release_of
 from ft_serving.cluster.diagnosis.report.warnings import warnings_of
-from ft_serving.cluster.diagnosis.report.workloads import claims_of, pods_of, revisions_of
+from ft_serving.cluster.diagnosis.report.workloads import (
+    claims_of,
+    pods_of,
+    release_of,
+    revisions_of,
+)
 from ft_serving.cluster.diagnosis.snapshot import Snapshot
 from ft_serving.cluster.diagnosis.verdict import Cause, State
 from ft_serving.cluster.documents import Document, condition, time
+from ft_serving.cluster.job_labels import JobRole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,17 +108,17 @@ def _judge(
 
 def _current(job: Job, jobs: Sequence[Job], snapshot: Snapshot) -> bool:
     """Whether a Job is about what there is now, and not about a state before."""
-    if job.role is Role.SMOKE_TEST:
+    if job.role is JobRole.SMOKE_TEST:
         return snapshot.service() is not None and job.created >= snapshot.begun
-    if job.role is Role.DOWNLOAD_GATE:
-        downloads = [each.created for each in jobs if each.role is Role.DOWNLOAD]
+    if job.role is JobRole.DOWNLOAD_GATE:
+        downloads = [each.created for each in jobs if each.role is JobRole.DOWNLOAD]
         return all(job.created >= each for each in downloads)
     return True
 
 
 def _job_cause(job: Job) -> Cause | None:
     # What a smoke test says is about the answer; of the others, about the weights.
-    if job.role is Role.SMOKE_TEST:
+    if job.role is JobRole.SMOKE_TEST:
         return None
     return job.cause
 

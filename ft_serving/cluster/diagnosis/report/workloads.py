@@ -1,11 +1,12 @@
-"""What runs: revisions, pods and the claims that they mount."""
+"""What runs: revisions, pods, the claims that they mount, and the release that they serve."""
 
 from collections.abc import Iterable
 
-from ft_serving.cluster.diagnosis.report.model import Claim, Pod, Revision
+from ft_serving.cluster.diagnosis.report.model import Claim, Pod, Release, Revision
 from ft_serving.cluster.diagnosis.snapshot import REVISION_LABEL, Kind, Snapshot
 from ft_serving.cluster.documents import (
     Document,
+    annotation,
     claim_names,
     condition,
     container_statuses,
@@ -13,6 +14,17 @@ from ft_serving.cluster.documents import (
     name,
     time,
 )
+from ft_serving.cluster.job_labels import (
+    COMPUTE_DTYPE,
+    DTYPE,
+    MODEL,
+    PIPELINE_PARALLEL,
+    STREAMING,
+    TENSOR_PARALLEL,
+    prepares,
+)
+
+_REPOSITORY = "--model-repository="
 
 
 def revisions_of(snapshot: Snapshot) -> tuple[Revision, ...]:
@@ -45,6 +57,25 @@ def claims_of(snapshot: Snapshot) -> tuple[Claim, ...]:
     wanted = sorted({claim for spec in snapshot.specs() for claim in claim_names(spec)})
     known = {name(each): each for each in snapshot.all(Kind.CLAIMS)}
     return tuple(_claim(each, known.get(each)) for each in wanted)
+
+
+def release_of(snapshot: Snapshot) -> Release | None:
+    """The release that the newest specification names; None where it names none.
+
+    Args:
+        snapshot: What there is.
+    """
+    names = [
+        word.removeprefix(_REPOSITORY).rstrip("/").rpartition("/")[2]
+        for spec in snapshot.specs()
+        for container in spec.get("containers") or ()
+        for word in container.get("args") or ()
+        if word.startswith(_REPOSITORY)
+    ]
+    if not names:
+        return None
+    job = next((each for each in snapshot.all(Kind.JOBS) if prepares(each, names[0])), None)
+    return Release(name=names[0]) if job is None else _described(names[0], job)
 
 
 def _revision(snapshot: Snapshot, revision: Document, traffic: int | None) -> Revision:
@@ -144,4 +175,16 @@ def _claim(claim: str, document: Document | None) -> Claim:
         size=sizes.get("storage"),
         storage_class=spec.get("storageClassName"),
         access_modes=tuple(spec.get("accessModes") or ()),
+    )
+
+
+def _described(release: str, job: Document) -> Release:
+    return Release(
+        name=release,
+        model=annotation(job, MODEL) or None,
+        dtype=annotation(job, DTYPE) or None,
+        compute_dtype=annotation(job, COMPUTE_DTYPE) or None,
+        tensor_parallel=int(annotation(job, TENSOR_PARALLEL) or 1),
+        pipeline_parallel=int(annotation(job, PIPELINE_PARALLEL) or 1),
+        streaming=annotation(job, STREAMING) == "true",
     )
