@@ -9,7 +9,7 @@ from ft_serving.cluster.api import Api
 from ft_serving.cluster.documents import Document, name
 from operations.preflight.checks.knative import NAMESPACE as KNATIVE_NAMESPACE
 from operations.preflight.checks.platform import KNATIVE, KSERVE
-from operations.preflight.facts import Facts, Kind
+from operations.preflight.facts import FactKind, Facts
 from operations.preflight.needs import Needs, Permission, permissions
 from operations.preflight.registry import ask_image, ask_registry
 
@@ -59,7 +59,7 @@ def read_facts(needs: Needs, *, kubeconfig: str | None, context: str | None) -> 
             groups=groups.result(),
             objects={
                 **{kind: future.result() for kind, future in lists.items()},
-                Kind.NAMESPACE: namespace,
+                FactKind.NAMESPACE: namespace,
             },
             denied=[each for each, may in zip(asked, allowed, strict=True) if not may],
             refusals={title: said for title, future in tried.items() if (said := future.result())},
@@ -68,25 +68,25 @@ def read_facts(needs: Needs, *, kubeconfig: str | None, context: str | None) -> 
         )
 
 
-def _paths(needs: Needs) -> dict[Kind, tuple[str, str, str]]:
+def _paths(needs: Needs) -> dict[FactKind, tuple[str, str, str]]:
     """Paths, with the selectors of labels and fields."""
     here = f"namespaces/{needs.namespace}"
     service = f"/apis/{needs.service['apiVersion']}/{here}/inferenceservices/{name(needs.service)}"
     deployments = "/apis/apps/v1/deployments"
     running = "status.phase!=Succeeded,status.phase!=Failed"
     paths = {
-        Kind.NODES: ("/api/v1/nodes", "", ""),
-        Kind.PODS: ("/api/v1/pods", "", running),
-        Kind.STORAGE_CLASSES: ("/apis/storage.k8s.io/v1/storageclasses", "", ""),
-        Kind.KSERVE: (deployments, "control-plane=kserve-controller-manager", ""),
-        Kind.QUOTAS: (f"/api/v1/{here}/resourcequotas", "", ""),
-        Kind.CLAIM: (f"/api/v1/{here}/persistentvolumeclaims/{CLAIM}", "", ""),
-        Kind.SERVICE: (service, "", ""),
+        FactKind.NODES: ("/api/v1/nodes", "", ""),
+        FactKind.PODS: ("/api/v1/pods", "", running),
+        FactKind.STORAGE_CLASSES: ("/apis/storage.k8s.io/v1/storageclasses", "", ""),
+        FactKind.KSERVE: (deployments, "control-plane=kserve-controller-manager", ""),
+        FactKind.QUOTAS: (f"/api/v1/{here}/resourcequotas", "", ""),
+        FactKind.CLAIM: (f"/api/v1/{here}/persistentvolumeclaims/{CLAIM}", "", ""),
+        FactKind.SERVICE: (service, "", ""),
     }
     if needs.serverless:
         config = f"/api/v1/namespaces/{KNATIVE_NAMESPACE}/configmaps"
-        paths[Kind.KNATIVE] = (deployments, "app.kubernetes.io/name=knative-serving", "")
-        paths[Kind.KNATIVE_CONFIG] = (config, "", "")
+        paths[FactKind.KNATIVE] = (deployments, "app.kubernetes.io/name=knative-serving", "")
+        paths[FactKind.KNATIVE_CONFIG] = (config, "", "")
     return paths
 
 

@@ -10,7 +10,7 @@ import typer
 from operations import ROOT
 
 if TYPE_CHECKING:
-    from operations.preflight.facts import Facts, Finding
+    from operations.preflight.facts import Facts, PreflightFinding
 
 PASSWORD_VARIABLE = "FT_SERVING_REGISTRY_PASSWORD"  # noqa: S105 - the name of a variable
 
@@ -51,7 +51,7 @@ def preflight(
         raise OperationsError(f"The cluster is not ready for stack {stack}: {errors} error(s)")
 
 
-def _json(stack: str, facts: "Facts", findings: "list[Finding]") -> str:
+def _json(stack: str, facts: "Facts", findings: "list[PreflightFinding]") -> str:
     document = {
         "stack": stack,
         "kubernetes": facts.version,
@@ -60,7 +60,7 @@ def _json(stack: str, facts: "Facts", findings: "list[Finding]") -> str:
     return json.dumps(document)
 
 
-def _text(stack: str, facts: "Facts", findings: "list[Finding]") -> str:
+def _text(stack: str, facts: "Facts", findings: "list[PreflightFinding]") -> str:
     if not findings:
         return f"Kubernetes {facts.version} has all that stack {stack} needs."
     blocks = (

@@ -8,7 +8,7 @@ from ft_serving.cluster.documents import Document, name
 from operations.preflight.needs import Permission
 
 
-class Kind(StrEnum):
+class FactKind(StrEnum):
     """What is read; the value says it in words."""
 
     NODES = "nodes"
@@ -56,23 +56,23 @@ class Facts:
 
     version: str
     groups: Mapping[str, Sequence[str]]
-    objects: Mapping[Kind, Sequence[Document] | None]
+    objects: Mapping[FactKind, Sequence[Document] | None]
     denied: Sequence[Permission] = ()
     refusals: Mapping[str, str] = field(default_factory=dict)
     registry: RegistryAnswer | None = None
     images: Mapping[str, RegistryAnswer] = field(default_factory=dict)
 
-    def all(self, kind: Kind) -> Sequence[Document]:
+    def all(self, kind: FactKind) -> Sequence[Document]:
         """The objects of a kind; none where they may not be read."""
         return self.objects.get(kind) or ()
 
-    def unread(self) -> list[Kind]:
+    def unread(self) -> list[FactKind]:
         """What may not be read."""
         return [kind for kind, found in self.objects.items() if found is None]
 
     def config(self, name_of_map: str) -> Mapping[str, str]:
         """The data of one of Knative's ConfigMaps."""
-        found = (each for each in self.all(Kind.KNATIVE_CONFIG) if name(each) == name_of_map)
+        found = (each for each in self.all(FactKind.KNATIVE_CONFIG) if name(each) == name_of_map)
         data: Mapping[str, str] = next(found, {}).get("data") or {}
         return data
 
@@ -85,7 +85,7 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class PreflightFinding:
     """Something that the cluster lacks.
 
     Attributes:
@@ -106,11 +106,15 @@ class Finding:
         return f"{self.what}: found {self.found}; needed {self.needed}. {self.remedy}"
 
 
-def error(what: str, *, found: str, needed: str, remedy: str) -> Finding:
+def error(what: str, *, found: str, needed: str, remedy: str) -> PreflightFinding:
     """What a deployment would fail of."""
-    return Finding(severity=Severity.ERROR, what=what, found=found, needed=needed, remedy=remedy)
+    return PreflightFinding(
+        severity=Severity.ERROR, what=what, found=found, needed=needed, remedy=remedy
+    )
 
 
-def warning(what: str, *, found: str, needed: str, remedy: str) -> Finding:
+def warning(what: str, *, found: str, needed: str, remedy: str) -> PreflightFinding:
     """What a deployment may fail of, or only later."""
-    return Finding(severity=Severity.WARNING, what=what, found=found, needed=needed, remedy=remedy)
+    return PreflightFinding(
+        severity=Severity.WARNING, what=what, found=found, needed=needed, remedy=remedy
+    )

@@ -7,7 +7,7 @@ from pulumi.runtime.settings import get_monitor
 from ft_serving.cluster.errors import ClusterRefusalError, ClusterUnavailableError
 from operations.preflight.checks import check
 from operations.preflight.cluster import read_facts
-from operations.preflight.facts import Finding, Severity
+from operations.preflight.facts import PreflightFinding, Severity
 from operations.preflight.needs import needs_of
 from stacks.load import Stack
 from stacks.sections import Preflight
@@ -46,6 +46,6 @@ def preflight(stack: Stack) -> None:
         raise pulumi.RunError(_refusal(errors))
 
 
-def _refusal(errors: list[Finding]) -> str:
+def _refusal(errors: list[PreflightFinding]) -> str:
     lines = "\n".join(map(str, errors))
     return f"The cluster is not ready, and nothing was changed (docs/preflight.md):\n{lines}"

@@ -8,8 +8,7 @@ from typing import Final
 
 from ft_serving.cluster.api import Api, ApiAnswer
 from ft_serving.cluster.diagnosis.causes.containers import bad_end
-from ft_serving.cluster.diagnosis.job_snapshot import JOB_LABEL, JobSnapshot
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.cluster.diagnosis.snapshot import JOB_LABEL, JobSnapshot, Kind, NamespaceSnapshot
 from ft_serving.cluster.documents import Document, condition, container_statuses, label, name
 from ft_serving.cluster.errors import ClusterRefusalError, ClusterUnavailableError
 
@@ -50,13 +49,13 @@ class ClusterNamespace:
         self.namespace = namespace or self._api.namespace
         self._begun = datetime.now(UTC)
 
-    def snapshot(self, service: str) -> Snapshot:
+    def snapshot(self, service: str) -> NamespaceSnapshot:
         """What the namespace has at this time.
 
         Args:
             service: The InferenceService's name.
         """
-        snapshot = Snapshot(
+        snapshot = NamespaceSnapshot(
             namespace=self.namespace, name=service, begun=self._begun, objects=self._all(_GROUPS)
         )
         logs = {
@@ -68,7 +67,7 @@ class ClusterNamespace:
         }
         return dataclasses.replace(snapshot, logs=logs)
 
-    def overview(self, service: str) -> Snapshot:
+    def overview(self, service: str) -> NamespaceSnapshot:
         """A snapshot that has the last lines of its Jobs, too.
 
         Args:

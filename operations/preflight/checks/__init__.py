@@ -9,10 +9,10 @@ from operations.preflight.checks.nodes import nodes
 from operations.preflight.checks.platform import platform
 from operations.preflight.checks.quota import quota
 from operations.preflight.checks.storage import storage
-from operations.preflight.facts import Facts, Finding, Severity
+from operations.preflight.facts import Facts, PreflightFinding, Severity
 from operations.preflight.needs import Needs
 
-Check = Callable[[Needs, Facts], Iterator[Finding]]
+Check = Callable[[Needs, Facts], Iterator[PreflightFinding]]
 
 CHECKS: tuple[Check, ...] = (
     platform,
@@ -26,7 +26,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def check(needs: Needs, facts: Facts) -> list[Finding]:
+def check(needs: Needs, facts: Facts) -> list[PreflightFinding]:
     """Say all that is in the way of a deployment, errors first.
 
     Args:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from operations.preflight.facts import Facts, Finding, RegistryAnswer, error, warning
+from operations.preflight.facts import Facts, PreflightFinding, RegistryAnswer, error, warning
 from operations.preflight.needs import Needs
 
 
-def images(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def images(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     """The registry that is pushed to, and images that have to exist."""
     if facts.registry is not None:
         yield from _registry(needs, facts.registry)
@@ -28,7 +28,7 @@ def images(needs: Needs, facts: Facts) -> Iterator[Finding]:
             )
 
 
-def _registry(needs: Needs, answer: RegistryAnswer) -> Iterator[Finding]:
+def _registry(needs: Needs, answer: RegistryAnswer) -> Iterator[PreflightFinding]:
     settings = needs.config.image
     say = error if any(it.existing is None for it in needs.sources) else warning
     if not answer.reached:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 from ft_serving.cluster.documents import Document
-from operations.preflight.facts import Facts, Finding, Kind, error, warning
+from operations.preflight.facts import FactKind, Facts, PreflightFinding, error, warning
 from operations.preflight.needs import Needs
 
 NAMESPACE = "knative-serving"
@@ -42,9 +42,9 @@ def features(predictor: Document) -> dict[str, str]:
     return needed
 
 
-def knative(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def knative(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     """Feature flags, and limits that the service stays below."""
-    if not needs.serverless or facts.objects.get(Kind.KNATIVE_CONFIG) is None:
+    if not needs.serverless or facts.objects.get(FactKind.KNATIVE_CONFIG) is None:
         return
     yield from _features(needs, facts)
     predictor = needs.predictor
@@ -74,7 +74,7 @@ def knative(needs: Needs, facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _features(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def _features(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     found = facts.config("config-features")
     for flag, what in features(needs.predictor).items():
         value = found.get(flag, "enabled" if flag in _ON_BY_DEFAULT else "disabled")
@@ -92,7 +92,7 @@ def _features(needs: Needs, facts: Facts) -> Iterator[Finding]:
 
 def _limit(
     key: str, name_of_map: str, facts: Facts, *, needed: int, default: int, what: str, setting: str
-) -> Iterator[Finding]:
+) -> Iterator[PreflightFinding]:
     found = int(facts.config(name_of_map).get(key) or default)
     if needed > found:
         yield error(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from components.labels import PART, STACK, labels
 from ft_serving.cluster.documents import Document, label, name
-from operations.preflight.facts import Facts, Finding, Kind, error, warning
+from operations.preflight.facts import FactKind, Facts, PreflightFinding, error, warning
 from operations.preflight.needs import Needs
 
 _ENFORCED = "pod-security.kubernetes.io/enforce"
@@ -13,9 +13,9 @@ _RESTRICTED = "restricted"
 _ANOTHER = "or set cluster.namespace to another one"
 
 
-def namespace(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def namespace(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     """A namespace that takes the deployment, without a service of somebody else's."""
-    for found in facts.all(Kind.NAMESPACE):
+    for found in facts.all(FactKind.NAMESPACE):
         if found["metadata"].get("deletionTimestamp"):
             yield error(
                 f"Namespace {name(found)}",
@@ -32,7 +32,7 @@ def namespace(needs: Needs, facts: Facts) -> Iterator[Finding]:
                 remedy=f"`kubectl label --dry-run=server --overwrite namespace {name(found)} "
                 f"{_ENFORCED}={_RESTRICTED}` names those, {_ANOTHER}",
             )
-    for found in facts.all(Kind.SERVICE):
+    for found in facts.all(FactKind.SERVICE):
         if not is_own(found):
             yield error(
                 f"InferenceService {name(found)} in namespace {needs.namespace}",
@@ -51,7 +51,7 @@ def namespace(needs: Needs, facts: Facts) -> Iterator[Finding]:
             )
 
 
-def access(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def access(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     """Permissions that are missing, by kind."""
     by_kind = defaultdict(list)
     for each in facts.denied:
@@ -79,7 +79,7 @@ def access(needs: Needs, facts: Facts) -> Iterator[Finding]:
 
 def _stack(needs: Needs, facts: Facts) -> str | None:
     """The other stack that the namespace says that it is of."""
-    for found in facts.all(Kind.NAMESPACE):
+    for found in facts.all(FactKind.NAMESPACE):
         marked = found["metadata"].get("annotations", {}).get(STACK, needs.stack)
         return None if marked == needs.stack else str(marked)
     return None

@@ -7,18 +7,18 @@ from components.jobs import GATE_RESOURCES, RESERVED_CPU
 from ft_serving.cluster.documents import Document, name
 from operations.preflight.amounts import Amounts, amount, amounts, plain, pod_amounts, times, total
 from operations.preflight.checks.namespace import is_own_pod
-from operations.preflight.facts import Facts, Finding, Kind, error
+from operations.preflight.facts import FactKind, Facts, PreflightFinding, error
 from operations.preflight.needs import Needs
 from stacks.resolved import ContainerResources
 
 _STORAGE, _CLAIMS = "requests.storage", "persistentvolumeclaims"
 
 
-def quota(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def quota(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     """Whether each quota has room for the fewest replicas and the Jobs beside them."""
     needed = _needed(needs, facts)
     own = _own(needs, facts)
-    for found in facts.all(Kind.QUOTAS):
+    for found in facts.all(FactKind.QUOTAS):
         if found["spec"].get("scopes") or found["spec"].get("scopeSelector"):
             # It may count none of these pods.
             continue
@@ -52,7 +52,7 @@ def _needed(needs: Needs, facts: Facts) -> Amounts:
         **total((busiest, _quota(job_pod(GATE_RESOURCES)))),
         "pods": Decimal(needs.replicas_at_first + 1),
     }
-    if facts.all(Kind.CLAIM):
+    if facts.all(FactKind.CLAIM):
         return needed
     return {**needed, _STORAGE: amount(needs.config.storage.size), _CLAIMS: Decimal(1)}
 
@@ -60,7 +60,7 @@ def _needed(needs: Needs, facts: Facts) -> Amounts:
 def _own(needs: Needs, facts: Facts) -> Amounts:
     return total(
         {**_quota(pod_amounts(pod)), "pods": Decimal(1)}
-        for pod in facts.all(Kind.PODS)
+        for pod in facts.all(FactKind.PODS)
         if is_own_pod(needs, pod)
     )
 

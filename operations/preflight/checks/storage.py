@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ft_serving.cluster.documents import Document, name
 from operations.preflight.amounts import amount
-from operations.preflight.facts import Facts, Finding, Kind, error, warning
+from operations.preflight.facts import FactKind, Facts, PreflightFinding, error, warning
 from operations.preflight.needs import Needs
 from stacks.sections import AccessMode
 
@@ -27,17 +27,17 @@ ONE_NODE_PROVISIONERS = {
 """Those whose documentation says that a volume with a file system is for one node."""
 
 
-def storage(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def storage(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     """The claim that is there, or else the class that a new one gets."""
-    claims = facts.all(Kind.CLAIM)
-    classes = {name(each): each for each in facts.all(Kind.STORAGE_CLASSES)}
+    claims = facts.all(FactKind.CLAIM)
+    classes = {name(each): each for each in facts.all(FactKind.STORAGE_CLASSES)}
     if claims:
         yield from _existing(needs, claims[0], classes)
-    elif facts.objects.get(Kind.STORAGE_CLASSES) is not None:
+    elif facts.objects.get(FactKind.STORAGE_CLASSES) is not None:
         yield from _class(needs, classes)
 
 
-def _class(needs: Needs, classes: dict[str, Document]) -> Iterator[Finding]:
+def _class(needs: Needs, classes: dict[str, Document]) -> Iterator[PreflightFinding]:
     settings = needs.config.storage
     wanted = settings.storage_class
     known = ", ".join(sorted(classes)) or "none"
@@ -68,7 +68,9 @@ def _class(needs: Needs, classes: dict[str, Document]) -> Iterator[Finding]:
         )
 
 
-def _existing(needs: Needs, claim: Document, classes: dict[str, Document]) -> Iterator[Finding]:
+def _existing(
+    needs: Needs, claim: Document, classes: dict[str, Document]
+) -> Iterator[PreflightFinding]:
     settings = needs.config.storage
     what = f"PersistentVolumeClaim {name(claim)} in namespace {needs.namespace}"
     remove = (

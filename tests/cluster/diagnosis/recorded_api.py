@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
-from ft_serving.cluster.diagnosis import Kind, Snapshot
+from ft_serving.cluster.diagnosis import Kind, NamespaceSnapshot
 from tests.fake_api import Document, FakeApi, served
 
 _LOG = re.compile(r"/api/v1/namespaces/[^/]+/pods/([^/]+)/log")
@@ -24,7 +24,7 @@ class RecordedApi(FakeApi):
         deleted: The objects that were deleted.
     """
 
-    snapshot: Snapshot
+    snapshot: NamespaceSnapshot
     refusals: dict[str, int] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
 
@@ -48,7 +48,7 @@ class RecordedApi(FakeApi):
 
 
 @contextmanager
-def recorded_api(snapshot: Snapshot) -> Iterator[RecordedApi]:
+def recorded_api(snapshot: NamespaceSnapshot) -> Iterator[RecordedApi]:
     """Serve a snapshot."""
     with served(RecordedApi(snapshot=snapshot, namespace=snapshot.namespace)) as api:
         yield api

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ft_serving.cluster.diagnosis import Cause, Kind, Snapshot
+from ft_serving.cluster.diagnosis import Cause, Kind, NamespaceSnapshot
 from ft_serving.cluster.diagnosis.report import Report, Standing, report
 from ft_serving.cluster.diagnosis.report.model import JobPhase
 from ft_serving.cluster.job_labels import ROLE, SERVICE, JobRole, release_annotations
@@ -81,7 +81,7 @@ def smoke_test(name: str = "sound", **options: Any) -> dict[str, Any]:
 
 def with_jobs(
     recording: str, *jobs: dict[str, Any], said: str = "", service: bool = True
-) -> tuple[Snapshot, datetime]:
+) -> tuple[NamespaceSnapshot, datetime]:
     """A recording with Jobs beside it whose pods ended with a message, or wrote a log."""
     snapshot, now = recorded(recording)
     pods: list[Any] = [*snapshot.all(Kind.PODS), *(pod_of(each, said) for each in jobs)]
@@ -161,7 +161,7 @@ def test_a_failed_rollout_says_that_the_revision_before_still_answers() -> None:
     assert [each.ready for each in found.revisions] == [0, 1]
 
 
-def said_to_be_ready(recording: str) -> tuple[Snapshot, datetime]:
+def said_to_be_ready(recording: str) -> tuple[NamespaceSnapshot, datetime]:
     """A recording whose conditions say that all is well, as they do when a replica breaks later."""
     snapshot, now = recorded(recording)
     service: Any = copy.deepcopy(snapshot.service())

@@ -9,7 +9,7 @@ import urllib3
 
 from ft_serving.cluster.errors import ClusterRefusalError, ClusterUnavailableError
 from operations.preflight.cluster import read_facts
-from operations.preflight.facts import Facts, Kind
+from operations.preflight.facts import FactKind, Facts
 from tests.operations.preflight.cluster import GROUPS, needs
 from tests.operations.preflight.table_api import REVIEWS, TableApi, table_api
 
@@ -38,9 +38,9 @@ def test_versions_groups_and_objects_are_read(api: TableApi, tmp_path: Path) -> 
     facts = read(api, tmp_path)
     assert facts.version == "v1.34.4"
     assert {name: tuple(versions) for name, versions in facts.groups.items()} == GROUPS
-    assert facts.objects[Kind.NODES] == [{"metadata": {"name": "n"}}]
-    assert facts.objects[Kind.CLAIM] == [claim]
-    assert facts.objects[Kind.SERVICE] == []
+    assert facts.objects[FactKind.NODES] == [{"metadata": {"name": "n"}}]
+    assert facts.objects[FactKind.CLAIM] == [claim]
+    assert facts.objects[FactKind.SERVICE] == []
     assert facts.registry is not None
     assert not facts.registry.reached
 
@@ -48,7 +48,7 @@ def test_versions_groups_and_objects_are_read(api: TableApi, tmp_path: Path) -> 
 def test_what_may_not_be_read_is_told_from_what_is_not_there(api: TableApi, tmp_path: Path) -> None:
     api.answers["/api/v1/nodes"] = 403, {"message": "forbidden"}
     facts = read(api, tmp_path)
-    assert facts.unread() == [Kind.NODES]
+    assert facts.unread() == [FactKind.NODES]
 
 
 def test_denied_permissions_are_kept(api: TableApi, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from ft_serving.cli import app
 from operations.errors import OperationsError
-from operations.preflight.facts import Kind
+from operations.preflight.facts import FactKind
 from operations.preflight.needs import Needs
 from tests.operations.preflight.cluster import needs, sound, storage_class
 
@@ -79,7 +79,7 @@ def test_a_stack_that_is_not_there_is_told() -> None:
 def without(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand a cluster in that has Knative alone, and another class."""
     facts = sound(needs("dev"))
-    objects = {**facts.objects, Kind.STORAGE_CLASSES: [storage_class("other")]}
+    objects = {**facts.objects, FactKind.STORAGE_CLASSES: [storage_class("other")]}
     groups = {"serving.knative.dev": ["v1"]}
     monkeypatch.setattr(
         "operations.preflight.cluster.read_facts",

@@ -16,7 +16,7 @@ import yaml
 from local_platform.settings import KUBECONFIG
 from operations.preflight.checks import check
 from operations.preflight.cluster import read_facts
-from operations.preflight.facts import Finding, Severity
+from operations.preflight.facts import PreflightFinding, Severity
 from operations.preflight.needs import needs_of
 from operations.preflight.registry import ask_registry
 from tests.deployment.program import Deployment, platform_settings
@@ -47,7 +47,7 @@ def namespace() -> Iterator[Namespace]:
 
 def found(
     namespace: str, changes: Mapping[str, Any] | None = None, kubeconfig: Path = KUBECONFIG
-) -> dict[str, Finding]:
+) -> dict[str, PreflightFinding]:
     """What is found for the stack `dev` in a namespace, by its subject."""
     settings = config(platform_settings(namespace, changes))
     wanted = needs_of("test", settings, None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ft_serving.cluster.diagnosis.report.model import Job, JobPhase, Pod, Standing
+from ft_serving.cluster.diagnosis.report.model import JobPhase, Pod, StackJob, Standing
 from ft_serving.cluster.diagnosis.verdict import Cause
 from ft_serving.cluster.job_labels import JobRole
 
@@ -28,7 +28,7 @@ def advice(
     cause: Cause | None,
     namespace: str,
     pods: Sequence[Pod],
-    jobs: Sequence[Job],
+    jobs: Sequence[StackJob],
 ) -> Iterator[str]:
     """Yield sentences, the most helpful first.
 
@@ -70,7 +70,7 @@ def _mending(cause: Cause | None, kubectl: str, pods: Sequence[Pod]) -> Iterator
         yield f"{kubectl} describe pod {pods[0].name}"
 
 
-def _running_logs(kubectl: str, pods: Sequence[Pod], jobs: Sequence[Job]) -> Iterator[str]:
+def _running_logs(kubectl: str, pods: Sequence[Pod], jobs: Sequence[StackJob]) -> Iterator[str]:
     running = [
         job for job in jobs if job.phase is JobPhase.RUNNING and job.role is JobRole.DOWNLOAD
     ]
@@ -80,7 +80,7 @@ def _running_logs(kubectl: str, pods: Sequence[Pod], jobs: Sequence[Job]) -> Ite
         yield f"{kubectl} logs --follow {pods[0].name} --container kserve-container"
 
 
-def _failed_logs(kubectl: str, jobs: Sequence[Job]) -> Iterator[str]:
+def _failed_logs(kubectl: str, jobs: Sequence[StackJob]) -> Iterator[str]:
     for job in jobs:
         if job.phase is JobPhase.FAILED and job.role is not JobRole.DOWNLOAD_GATE:
             yield f"{kubectl} logs job/{job.name}"

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ft_serving.cluster.diagnosis.diagnose import diagnose_job
-from ft_serving.cluster.diagnosis.job_snapshot import JobSnapshot
-from ft_serving.cluster.diagnosis.report.model import Job, JobPhase
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.cluster.diagnosis.report.model import JobPhase, StackJob
+from ft_serving.cluster.diagnosis.snapshot import JobSnapshot, Kind, NamespaceSnapshot
 from ft_serving.cluster.diagnosis.verdict import State
 from ft_serving.cluster.documents import Document, name, time
 from ft_serving.cluster.job_labels import JobRole, role_of
@@ -22,7 +21,7 @@ _PHASES = {
 }
 
 
-def jobs_of(snapshot: Snapshot, now: datetime) -> tuple[Job, ...]:
+def jobs_of(snapshot: NamespaceSnapshot, now: datetime) -> tuple[StackJob, ...]:
     """The newest Job of each role, in the order in which they run.
 
     Args:
@@ -37,7 +36,7 @@ def jobs_of(snapshot: Snapshot, now: datetime) -> tuple[Job, ...]:
     return tuple(_job(snapshot, role, newest[role], now) for role in JobRole if role in newest)
 
 
-def job_snapshot(snapshot: Snapshot, job: str) -> JobSnapshot:
+def job_snapshot(snapshot: NamespaceSnapshot, job: str) -> JobSnapshot:
     """The part of a snapshot that is about a Job."""
     return JobSnapshot(
         namespace=snapshot.namespace,
@@ -48,13 +47,13 @@ def job_snapshot(snapshot: Snapshot, job: str) -> JobSnapshot:
     )
 
 
-def _job(snapshot: Snapshot, role: JobRole, job: Document, now: datetime) -> Job:
+def _job(snapshot: NamespaceSnapshot, role: JobRole, job: Document, now: datetime) -> StackJob:
     about = job_snapshot(snapshot, name(job))
     verdict = diagnose_job(about, now)
     phase = _PHASES[verdict.state]
     wrote = next(iter(_last_lines(about)), "")
     told = phase is JobPhase.FAILED or verdict.findings or not wrote
-    return Job(
+    return StackJob(
         role=role,
         name=name(job),
         phase=phase,

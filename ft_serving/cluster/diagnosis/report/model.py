@@ -92,7 +92,7 @@ class Pod:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class StackJob:
     """A Job of the stack.
 
     Attributes:
@@ -189,7 +189,7 @@ class Report:
     image: str | None
     revisions: tuple[Revision, ...]
     pods: tuple[Pod, ...]
-    jobs: tuple[Job, ...]
+    jobs: tuple[StackJob, ...]
     claims: tuple[Claim, ...]
     warnings: tuple[Warnings, ...]
     next_steps: tuple[str, ...]

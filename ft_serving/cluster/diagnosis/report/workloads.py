@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from ft_serving.cluster.diagnosis.report.model import Claim, Pod, Release, Revision
-from ft_serving.cluster.diagnosis.snapshot import REVISION_LABEL, Kind, Snapshot
+from ft_serving.cluster.diagnosis.snapshot import REVISION_LABEL, Kind, NamespaceSnapshot
 from ft_serving.cluster.documents import (
     Document,
     annotation,
@@ -27,7 +27,7 @@ from ft_serving.cluster.job_labels import (
 _REPOSITORY = "--model-repository="
 
 
-def revisions_of(snapshot: Snapshot) -> tuple[Revision, ...]:
+def revisions_of(snapshot: NamespaceSnapshot) -> tuple[Revision, ...]:
     """The newest revision, and those with pods or requests; in Standard mode the Deployment."""
     newest = snapshot.newest_revision()
     if not newest:
@@ -46,20 +46,20 @@ def revisions_of(snapshot: Snapshot) -> tuple[Revision, ...]:
     return tuple(sorted(shown, key=lambda each: each.name, reverse=True))
 
 
-def pods_of(snapshot: Snapshot) -> tuple[Pod, ...]:
+def pods_of(snapshot: NamespaceSnapshot) -> tuple[Pod, ...]:
     """All pods of the service, those of older revisions and those that end among them."""
     pods = [_pod(each) for each in snapshot.own(Kind.PODS)]
     return tuple(sorted(pods, key=lambda pod: (pod.created, pod.name), reverse=True))
 
 
-def claims_of(snapshot: Snapshot) -> tuple[Claim, ...]:
+def claims_of(snapshot: NamespaceSnapshot) -> tuple[Claim, ...]:
     """The claims that the newest specification mounts."""
     wanted = sorted({claim for spec in snapshot.specs() for claim in claim_names(spec)})
     known = {name(each): each for each in snapshot.all(Kind.CLAIMS)}
     return tuple(_claim(each, known.get(each)) for each in wanted)
 
 
-def release_of(snapshot: Snapshot) -> Release | None:
+def release_of(snapshot: NamespaceSnapshot) -> Release | None:
     """The release that the newest specification names; None where it names none.
 
     Args:
@@ -78,7 +78,7 @@ def release_of(snapshot: Snapshot) -> Release | None:
     return Release(name=names[0]) if job is None else _described(names[0], job)
 
 
-def _revision(snapshot: Snapshot, revision: Document, traffic: int | None) -> Revision:
+def _revision(snapshot: NamespaceSnapshot, revision: Document, traffic: int | None) -> Revision:
     pods = [each for each in _live(snapshot) if label(each, REVISION_LABEL) == name(revision)]
     ready = condition(revision, "Ready")
     state = "ready" if ready.get("status") == "True" else str(ready.get("reason", "beginning"))
@@ -94,7 +94,7 @@ def _revision(snapshot: Snapshot, revision: Document, traffic: int | None) -> Re
     )
 
 
-def _deployment(snapshot: Snapshot, deployment: Document) -> Revision:
+def _deployment(snapshot: NamespaceSnapshot, deployment: Document) -> Revision:
     pods = list(_live(snapshot))
     progress = condition(deployment, "Progressing")
     done = progress.get("reason") == "NewReplicaSetAvailable"
@@ -108,7 +108,7 @@ def _deployment(snapshot: Snapshot, deployment: Document) -> Revision:
     )
 
 
-def _live(snapshot: Snapshot) -> Iterable[Document]:
+def _live(snapshot: NamespaceSnapshot) -> Iterable[Document]:
     return (each for each in snapshot.own(Kind.PODS) if "deletionTimestamp" not in each["metadata"])
 
 
