@@ -17,7 +17,7 @@ from kubernetes import client, watch
 from kubernetes.dynamic import DynamicClient
 from urllib3.exceptions import HTTPError
 
-from ft_serving.cluster.diagnosis.documents import Document, condition
+from ft_serving.cluster.documents import Document, condition
 from tests.platform.cluster import Namespace
 
 CONTAINER = "kserve-container"

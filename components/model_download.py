@@ -17,6 +17,7 @@ from components.jobs import (
 )
 from components.labels import labels
 from components.storage import MOUNT
+from ft_serving.cluster.job_labels import JobRole, release_annotations
 from ft_serving.core.release import ReleaseSpec
 from stacks.config import StackConfig
 
@@ -64,7 +65,7 @@ class ModelDownload(pulumi.ComponentResource):
     ) -> None:
         super().__init__("ft-serving:components:ModelDownload", name, None, opts)
         config = args.config
-        release, deadline = config.release.name, config.job_deadline_s
+        deadline = config.job_deadline_s
         arguments = _arguments(config.release)
         job = k8s.batch.v1.Job(
             name,
@@ -73,8 +74,8 @@ class ModelDownload(pulumi.ComponentResource):
                     "model-download", args.image, config.hub.endpoint, deadline, *arguments
                 ),
                 namespace=args.identity.namespace,
-                labels=labels("weights"),
-                annotations={**ANNOTATIONS, **NOT_AWAITED, "ft-serving.dev/release": release},
+                labels=labels(JobRole.DOWNLOAD.label),
+                annotations={**ANNOTATIONS, **NOT_AWAITED, **release_annotations(config.release)},
             ),
             spec=job_spec(
                 JobPod(
@@ -113,7 +114,7 @@ class ModelDownload(pulumi.ComponentResource):
                     job.metadata.apply(lambda metadata: str(metadata.uid)),
                 ),
                 namespace=args.gate_identity.namespace,
-                labels=labels("gate"),
+                labels=labels(JobRole.DOWNLOAD_GATE.label),
                 annotations=ANNOTATIONS,
                 # One that an `up` made which was killed is in no state: it goes with its download.
                 owner_references=[

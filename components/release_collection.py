@@ -9,6 +9,7 @@ from components.jobs import ANNOTATIONS, GATE_RESOURCES, JobPod, job_name, job_s
 from components.labels import labels
 from components.model_download import ModelDownloadArgs
 from components.storage import MOUNT
+from ft_serving.cluster.job_labels import JobRole
 from stacks.sections import AccessMode
 
 _DEADLINE_S = 300
@@ -54,7 +55,7 @@ class ReleaseCollection(pulumi.ComponentResource):
                 metadata=k8s.meta.v1.ObjectMetaArgs(
                     name=job_name("release-collection", download.image, *arguments),
                     namespace=download.identity.namespace,
-                    labels=labels("weights"),
+                    labels=labels(JobRole.COLLECTION.label),
                     annotations=ANNOTATIONS,
                 ),
                 spec=job_spec(

@@ -16,6 +16,7 @@ from components.jobs import (
 )
 from components.kserve_object import InferenceServiceObject
 from components.labels import labels
+from ft_serving.cluster.job_labels import SERVICE, JobRole
 from stacks.config import StackConfig
 from stacks.sections import Golden
 
@@ -65,7 +66,7 @@ class SmokeTest(pulumi.ComponentResource):
             metadata=k8s.meta.v1.ObjectMetaArgs(
                 name=job_name("smoke-test", args.image, args.state, *arguments),
                 namespace=args.identity.namespace,
-                labels=labels("gate"),
+                labels={**labels(JobRole.SMOKE_TEST.label), SERVICE: service},
                 annotations=ANNOTATIONS,
             ),
             spec=job_spec(

@@ -5,15 +5,11 @@ from typing import Annotated
 
 import typer
 
-from ft_serving.core.errors import FtServingError
 from operations import ROOT
+from operations.errors import OperationsError
 
 _UNBUILT = "@(digest of :"
 """In an image that has yet to be built, as `operations.recording` writes it."""
-
-
-class PolicyError(FtServingError):
-    """Stacks break rules, or are refused before any rule is asked."""
 
 
 def policy(
@@ -48,7 +44,7 @@ def policy(
         kept = "breaks rules" if violations else f"keeps {len(RULES) + len(STACK_RULES)} rules"
         typer.echo(f"{name}: {kept}, {len(resources)} resources")
     if broken:
-        raise PolicyError("Rules are broken.\n" + "\n".join(broken))
+        raise OperationsError("Rules are broken.\n" + "\n".join(broken))
 
 
 def _known(value: object) -> object:

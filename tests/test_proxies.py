@@ -8,18 +8,18 @@ import pytest
 
 from ft_serving.client import GenerationClient
 from ft_serving.client.errors import RequestError
-from ft_serving.cluster.diagnosis.cluster import Cluster
+from ft_serving.cluster.api import Api
+from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub import retry
 from ft_serving.core.hub.client import Hub
 from ft_serving.core.proxies import ProxyError, proxy_for
 from local_platform.api import local_client
-from operations.preflight.api import Api
-from operations.preflight.needs import Registry
 from operations.preflight.registry import ask_registry
 from tests.client.fake_grpc import FakeGrpc
 from tests.client.fake_triton import FakeTriton
 from tests.fake_proxy import fake_proxy
+from tests.operations.preflight.cluster import needs
 
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -165,7 +165,7 @@ def _model(url: str) -> None:
 
 
 def _registry() -> None:
-    answer = ask_registry(Registry(host="ft.test", repository="r", pushes=True))
+    answer = ask_registry(needs("dev", {"image.registry": "ft.test"}))
     raise FtServingError(answer.reason)
 
 
@@ -177,8 +177,8 @@ WAYS: dict[str, Callable[[], object]] = {
     "hub": lambda: Hub("https://ft.test", None).snapshot("some/model", "main"),
     "plain hub": lambda: Hub("http://ft.test", None).snapshot("some/model", "main"),
     "registry": _registry,
-    "diagnose": lambda: Cluster().snapshot("it"),
-    "preflight": lambda: Api(kubeconfig=None, context=None).get("/version"),
+    "diagnose": lambda: ClusterNamespace().snapshot("it"),
+    "preflight": lambda: Api.of_kubeconfig().get("/version"),
 }
 
 
@@ -244,7 +244,7 @@ def test_a_kubeconfigs_own_proxy_goes_before_the_environments(
         more = f', proxy-url: "http://me:pw@127.0.0.1:{proxy.port}"'
         kubeconfig.write_text(KUBECONFIG.format(server="https://127.0.0.1:6443", more=more))
         with pytest.raises(FtServingError, match=r"\(proxy-url of the kubeconfig\)"):
-            Api(kubeconfig=str(kubeconfig), context=None).get("/version")
+            Api.of_kubeconfig(str(kubeconfig)).get("/version")
     assert "proxy-authorization: Basic bWU6cHc=" in proxy.requests[0]
 
 

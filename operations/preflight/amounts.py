@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from kubernetes.utils.quantity import parse_quantity
 
-from ft_serving.cluster.diagnosis.documents import Document
+from ft_serving.cluster.documents import Document
 
 Amounts = Mapping[str, Decimal]
 

@@ -4,12 +4,13 @@ import http.client
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from ft_serving.cluster.diagnosis.documents import Document, name
-from operations.preflight.api import Api
+from components.storage import CLAIM
+from ft_serving.cluster.api import Api
+from ft_serving.cluster.documents import Document, name
 from operations.preflight.checks.knative import NAMESPACE as KNATIVE_NAMESPACE
 from operations.preflight.checks.platform import KNATIVE, KSERVE
-from operations.preflight.facts import Facts, Kind
-from operations.preflight.needs import Needs, Permission
+from operations.preflight.facts import FactKind, Facts
+from operations.preflight.needs import Needs, Permission, permissions
 from operations.preflight.registry import ask_image, ask_registry
 
 # As many as the Kubernetes client keeps connections, on a machine of two cores.
@@ -27,12 +28,12 @@ def read_facts(needs: Needs, *, kubeconfig: str | None, context: str | None) -> 
         context: A context of it; by default its current one.
 
     Raises:
-        UnreachableError: There is no such cluster, or no answer.
-        CredentialsError: The API server does not accept who asks.
+        ClusterUnavailableError: There is no such cluster, or no answer.
+        ClusterRefusalError: The API server does not accept who asks.
     """
-    api = Api(kubeconfig=kubeconfig, context=context)
-    version = str(api.get("/version")[1].get("gitVersion", "unknown"))
-    registry = needs.registry
+    settings = ("cluster.kubeconfig or KUBECONFIG", "cluster.context")
+    api = Api.of_kubeconfig(kubeconfig, context, settings=settings)
+    version = str(api.get("/version").document.get("gitVersion", "unknown"))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         groups = pool.submit(_groups, api)
         # The namespace decides what can be tried in it, and what may be asked of it.
@@ -41,8 +42,12 @@ def read_facts(needs: Needs, *, kubeconfig: str | None, context: str | None) -> 
         stays = any("deletionTimestamp" not in each["metadata"] for each in namespace or ())
         home = needs.namespace if stays else "default"
         lists = {kind: pool.submit(_read, api, *where) for kind, where in _paths(needs).items()}
-        answer = pool.submit(ask_registry, registry)
-        images = {each: pool.submit(ask_image, registry, each) for each in registry.existing}
+        answer = pool.submit(ask_registry, needs)
+        existing = {
+            it.existing: pool.submit(ask_image, needs, it.existing)
+            for it in needs.sources
+            if it.existing is not None
+        }
         tried = {
             title: pool.submit(_refusal, api, home, document)
             for title, document in _objects(needs).items()
@@ -54,59 +59,58 @@ def read_facts(needs: Needs, *, kubeconfig: str | None, context: str | None) -> 
             groups=groups.result(),
             objects={
                 **{kind: future.result() for kind, future in lists.items()},
-                Kind.NAMESPACE: namespace,
+                FactKind.NAMESPACE: namespace,
             },
             denied=[each for each, may in zip(asked, allowed, strict=True) if not may],
             refusals={title: said for title, future in tried.items() if (said := future.result())},
             registry=answer.result(),
-            images={image: future.result() for image, future in images.items()},
+            images={image: future.result() for image, future in existing.items()},
         )
 
 
-def _paths(needs: Needs) -> dict[Kind, tuple[str, str, str]]:
+def _paths(needs: Needs) -> dict[FactKind, tuple[str, str, str]]:
     """Paths, with the selectors of labels and fields."""
     here = f"namespaces/{needs.namespace}"
     service = f"/apis/{needs.service['apiVersion']}/{here}/inferenceservices/{name(needs.service)}"
     deployments = "/apis/apps/v1/deployments"
     running = "status.phase!=Succeeded,status.phase!=Failed"
     paths = {
-        Kind.NODES: ("/api/v1/nodes", "", ""),
-        Kind.PODS: ("/api/v1/pods", "", running),
-        Kind.STORAGE_CLASSES: ("/apis/storage.k8s.io/v1/storageclasses", "", ""),
-        Kind.KSERVE: (deployments, "control-plane=kserve-controller-manager", ""),
-        Kind.QUOTAS: (f"/api/v1/{here}/resourcequotas", "", ""),
-        Kind.CLAIM: (f"/api/v1/{here}/persistentvolumeclaims/{needs.claim.name}", "", ""),
-        Kind.SERVICE: (service, "", ""),
+        FactKind.NODES: ("/api/v1/nodes", "", ""),
+        FactKind.PODS: ("/api/v1/pods", "", running),
+        FactKind.STORAGE_CLASSES: ("/apis/storage.k8s.io/v1/storageclasses", "", ""),
+        FactKind.KSERVE: (deployments, "control-plane=kserve-controller-manager", ""),
+        FactKind.QUOTAS: (f"/api/v1/{here}/resourcequotas", "", ""),
+        FactKind.CLAIM: (f"/api/v1/{here}/persistentvolumeclaims/{CLAIM}", "", ""),
+        FactKind.SERVICE: (service, "", ""),
     }
     if needs.serverless:
         config = f"/api/v1/namespaces/{KNATIVE_NAMESPACE}/configmaps"
-        paths[Kind.KNATIVE] = (deployments, "app.kubernetes.io/name=knative-serving", "")
-        paths[Kind.KNATIVE_CONFIG] = (config, "", "")
+        paths[FactKind.KNATIVE] = (deployments, "app.kubernetes.io/name=knative-serving", "")
+        paths[FactKind.KNATIVE_CONFIG] = (config, "", "")
     return paths
 
 
 def _read(api: Api, path: str, labels: str = "", fields: str = "") -> list[Document] | None:
     """The objects of a list, or one object; None where they may not be read."""
     query = {"labelSelector": labels, "fieldSelector": fields}
-    status, found = api.get(path, **{key: value for key, value in query.items() if value})
-    if status == http.client.OK:
-        items: list[Document] = found.get("items", [found])
+    answer = api.get(path, **{key: value for key, value in query.items() if value})
+    if answer.status == http.client.OK:
+        items: list[Document] = answer.document.get("items", [answer.document])
         return items
-    return None if status == http.client.FORBIDDEN else []
+    return None if answer.status == http.client.FORBIDDEN else []
 
 
 def _groups(api: Api) -> dict[str, list[str]]:
-    _, found = api.get("/apis")
     return {
         group["name"]: [version["version"] for version in group["versions"]]
-        for group in found.get("groups", ())
+        for group in api.get("/apis").document.get("groups", ())
     }
 
 
 def _asked(needs: Needs, *, made: bool) -> list[Permission]:
     """A namespace that is there need not be created."""
     creation = Permission(group="", resource="namespaces", verb="create", namespaced=False)
-    return [each for each in needs.permissions if not (made and each == creation)]
+    return [each for each in permissions(needs.config) if not (made and each == creation)]
 
 
 def _allowed(api: Api, namespace: str, permission: Permission) -> bool:
@@ -125,8 +129,8 @@ def _allowed(api: Api, namespace: str, permission: Permission) -> bool:
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": attributes},
     }
-    _, answer = api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
-    return bool(answer.get("status", {}).get("allowed"))
+    answer = api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+    return bool(answer.document.get("status", {}).get("allowed"))
 
 
 def _objects(needs: Needs) -> dict[str, Document]:
@@ -150,8 +154,7 @@ def _refusal(api: Api, namespace: str, document: Document) -> str:
     plural = f"{document['kind'].lower()}s"
     path = f"/apis/{document['apiVersion']}/namespaces/{namespace}/{plural}"
     metadata = {**document["metadata"], "namespace": namespace}
-    status, answer = api.post(path, {**document, "metadata": metadata}, dryRun="All")
-    message = str(answer.get("message", ""))
+    answer = api.post(path, {**document, "metadata": metadata}, dryRun="All")
     # Without the permission, or the API, others say what is missing.
-    unasked = status == http.client.NOT_FOUND or "cannot create resource" in message
-    return "" if status < http.client.BAD_REQUEST or unasked else message
+    unasked = answer.status == http.client.NOT_FOUND or "cannot create resource" in answer.message
+    return "" if answer.status < http.client.BAD_REQUEST or unasked else answer.message

@@ -10,8 +10,7 @@ import typer
 from operations import ROOT
 
 if TYPE_CHECKING:
-    from operations.preflight.facts import Facts
-    from operations.preflight.findings import Finding
+    from operations.preflight.facts import Facts, PreflightFinding
 
 PASSWORD_VARIABLE = "FT_SERVING_REGISTRY_PASSWORD"  # noqa: S105 - the name of a variable
 
@@ -31,10 +30,10 @@ def preflight(
     The registry's password is read from FT_SERVING_REGISTRY_PASSWORD; without it the login is not
     tried.
     """
-    from operations.preflight.check import check
+    from operations.errors import OperationsError
+    from operations.preflight.checks import check
     from operations.preflight.cluster import read_facts
-    from operations.preflight.errors import NotReadyError
-    from operations.preflight.findings import Severity
+    from operations.preflight.facts import Severity
     from operations.preflight.needs import needs_of
     from stacks.stack_file import read_stack_file
 
@@ -49,10 +48,10 @@ def preflight(
     typer.echo(_json(stack, facts, findings) if as_json else _text(stack, facts, findings))
     errors = sum(each.severity is Severity.ERROR for each in findings)
     if errors:
-        raise NotReadyError(f"The cluster is not ready for stack {stack}: {errors} error(s)")
+        raise OperationsError(f"The cluster is not ready for stack {stack}: {errors} error(s)")
 
 
-def _json(stack: str, facts: "Facts", findings: "list[Finding]") -> str:
+def _json(stack: str, facts: "Facts", findings: "list[PreflightFinding]") -> str:
     document = {
         "stack": stack,
         "kubernetes": facts.version,
@@ -61,7 +60,7 @@ def _json(stack: str, facts: "Facts", findings: "list[Finding]") -> str:
     return json.dumps(document)
 
 
-def _text(stack: str, facts: "Facts", findings: "list[Finding]") -> str:
+def _text(stack: str, facts: "Facts", findings: "list[PreflightFinding]") -> str:
     if not findings:
         return f"Kubernetes {facts.version} has all that stack {stack} needs."
     blocks = (

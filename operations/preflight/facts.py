@@ -1,14 +1,14 @@
-"""What an API server and registries say before a deployment."""
+"""What an API server and registries say before a deployment, and what of it would be in the way."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ft_serving.cluster.diagnosis.documents import Document, name
+from ft_serving.cluster.documents import Document, name
 from operations.preflight.needs import Permission
 
 
-class Kind(StrEnum):
+class FactKind(StrEnum):
     """What is read; the value says it in words."""
 
     NODES = "nodes"
@@ -56,22 +56,65 @@ class Facts:
 
     version: str
     groups: Mapping[str, Sequence[str]]
-    objects: Mapping[Kind, Sequence[Document] | None]
+    objects: Mapping[FactKind, Sequence[Document] | None]
     denied: Sequence[Permission] = ()
     refusals: Mapping[str, str] = field(default_factory=dict)
     registry: RegistryAnswer | None = None
     images: Mapping[str, RegistryAnswer] = field(default_factory=dict)
 
-    def all(self, kind: Kind) -> Sequence[Document]:
+    def all(self, kind: FactKind) -> Sequence[Document]:
         """The objects of a kind; none where they may not be read."""
         return self.objects.get(kind) or ()
 
-    def unread(self) -> list[Kind]:
+    def unread(self) -> list[FactKind]:
         """What may not be read."""
         return [kind for kind, found in self.objects.items() if found is None]
 
     def config(self, name_of_map: str) -> Mapping[str, str]:
         """The data of one of Knative's ConfigMaps."""
-        found = (each for each in self.all(Kind.KNATIVE_CONFIG) if name(each) == name_of_map)
+        found = (each for each in self.all(FactKind.KNATIVE_CONFIG) if name(each) == name_of_map)
         data: Mapping[str, str] = next(found, {}).get("data") or {}
         return data
+
+
+class Severity(StrEnum):
+    """Whether a deployment would fail, or may."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreflightFinding:
+    """Something that the cluster lacks.
+
+    Attributes:
+        severity: Whether the deployment would fail of it.
+        what: The part of the cluster.
+        found: How it is.
+        needed: How it has to be, and for what.
+        remedy: What to do, with a command where there is one.
+    """
+
+    severity: Severity
+    what: str
+    found: str
+    needed: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: found {self.found}; needed {self.needed}. {self.remedy}"
+
+
+def error(what: str, *, found: str, needed: str, remedy: str) -> PreflightFinding:
+    """What a deployment would fail of."""
+    return PreflightFinding(
+        severity=Severity.ERROR, what=what, found=found, needed=needed, remedy=remedy
+    )
+
+
+def warning(what: str, *, found: str, needed: str, remedy: str) -> PreflightFinding:
+    """What a deployment may fail of, or only later."""
+    return PreflightFinding(
+        severity=Severity.WARNING, what=what, found=found, needed=needed, remedy=remedy
+    )

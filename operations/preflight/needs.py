@@ -1,18 +1,15 @@
 """What a deployment needs of a cluster and of registries, from its stack's configuration."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from components.access import READABLE
 from components.inference_service import NAME
-from components.jobs import GATE_RESOURCES, RESERVED_CPU
 from components.kserve import Predictor, render_annotations, render_labels, render_spec
-from components.labels import OWNED, STACK, labels
+from components.labels import OWNED, labels
 from components.storage import CLAIM
-from ft_serving.cluster.diagnosis.documents import Document
+from ft_serving.cluster.documents import Document
 from stacks.config import StackConfig
-from stacks.resolved import ContainerResources
-from stacks.sections import Mode
+from stacks.sections import ImageSource, Mode
 from stacks.versions import INFERENCE_SERVICE_API, INFERENCE_SERVICE_KIND
 
 
@@ -34,78 +31,30 @@ class Permission:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
-    """The volume to claim.
-
-    Attributes:
-        name: Its name.
-        size: Quantity of bytes.
-        storage_class: None for the cluster's default.
-        access_mode: As the API has it.
-    """
-
-    name: str
-    size: str
-    storage_class: str | None
-    access_mode: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Registry:
-    """Where images are pushed to, and which are there already.
-
-    Attributes:
-        host: Host and port.
-        repository: Path of an image in it that credentials must be good for.
-        pushes: Whether images are built and pushed.
-        username: Who logs in; None for nobody.
-        password: Their password; None where it is not known here.
-        existing: Images by their digest.
-    """
-
-    host: str
-    repository: str
-    pushes: bool
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    existing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
-    """What a deployment needs.
+    """A stack that is to be deployed, as it is configured and as its service is rendered.
 
     Attributes:
-        namespace: Its namespace.
+        stack: Its name.
+        config: Its configuration.
         service: The InferenceService, as it would be created.
-        own_labels: Labels of all that the deployment made.
-        stack_mark: The annotation by which its namespace names its stack, and the stack.
-        serverless: Whether Knative runs it; else KServe's Standard mode does.
-        min_replicas: Fewest replicas.
-        max_replicas: Most replicas.
-        spare: Whether a rollout runs one replica more.
-        node_labels: Labels of the nodes that the server may run on, each with its values.
-        gate: What each waiting Job requests beside it.
-        download: What the Job that fetches the model requests.
-        claim: The volume.
-        permissions: What whoever deploys has to be allowed.
-        registry: Where images are.
+        password: Of `image.username`; None where it is not known here.
     """
 
-    namespace: str
+    stack: str
+    config: StackConfig
     service: Document
-    own_labels: Mapping[str, str]
-    stack_mark: tuple[str, str]
-    serverless: bool
-    min_replicas: int
-    max_replicas: int
-    spare: bool
-    node_labels: Mapping[str, tuple[str, ...]]
-    gate: Document
-    download: Document
-    claim: Claim
-    permissions: tuple[Permission, ...]
-    registry: Registry
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def namespace(self) -> str:
+        """The stack's namespace."""
+        return self.config.cluster.namespace
+
+    @property
+    def serverless(self) -> bool:
+        """Whether Knative runs the service; else KServe's Standard mode does."""
+        return self.config.serving.mode is Mode.SERVERLESS
 
     @property
     def predictor(self) -> Document:
@@ -114,15 +63,15 @@ class Needs:
         return spec
 
     @property
-    def server(self) -> Document:
-        """Requests and limits of the server's container."""
-        resources: Document = self.predictor["containers"][0]["resources"]
-        return resources
+    def sources(self) -> tuple[ImageSource, ...]:
+        """Where the images come from: each is built, or one that exists."""
+        images = self.config.image
+        return images.server, images.weights, images.client
 
     @property
     def replicas_at_first(self) -> int:
         """Replicas of a first deployment: one, even where none has to stay."""
-        return max(1, self.min_replicas)
+        return max(1, self.config.scaling.min)
 
 
 _VERBS = ("create", "delete", "get", "list", "patch", "watch")
@@ -149,31 +98,7 @@ def needs_of(stack: str, config: StackConfig, password: str | None) -> Needs:
         config: Its configuration.
         password: Of `image.username`; None where it is not known.
     """
-    serverless = config.serving.mode is Mode.SERVERLESS
-    own = {
-        key: labels("")[key] for key in ("app.kubernetes.io/name", "app.kubernetes.io/managed-by")
-    }
-    return Needs(
-        namespace=config.cluster.namespace,
-        service=_service(config),
-        own_labels=own,
-        stack_mark=(STACK, stack),
-        serverless=serverless,
-        min_replicas=config.scaling.min,
-        max_replicas=config.scaling.max,
-        spare=config.scheduling.spare_gpu,
-        node_labels={it.key: it.values for it in config.node_requirements},
-        gate=_job(GATE_RESOURCES),
-        download=_job(config.job_resources),
-        claim=Claim(
-            name=CLAIM,
-            size=config.storage.size,
-            storage_class=config.storage.storage_class,
-            access_mode=config.storage.access_mode.value,
-        ),
-        permissions=_permissions(config),
-        registry=_registry(config, password),
-    )
+    return Needs(stack=stack, config=config, service=_service(config), password=password)
 
 
 def _service(config: StackConfig) -> Document:
@@ -192,12 +117,8 @@ def _service(config: StackConfig) -> Document:
     }
 
 
-def _job(resources: ContainerResources) -> Document:
-    limits = {"cpu": resources.cpu, "memory": resources.memory}
-    return {"requests": {**limits, "cpu": RESERVED_CPU}, "limits": limits}
-
-
-def _permissions(config: StackConfig) -> tuple[Permission, ...]:
+def permissions(config: StackConfig) -> tuple[Permission, ...]:
+    """Return what whoever deploys a stack has to be allowed."""
     namespace = [
         Permission(group="", resource="namespaces", verb=verb, namespaced=False)
         for verb in ("create", "get", "patch")
@@ -220,16 +141,3 @@ def _permissions(config: StackConfig) -> tuple[Permission, ...]:
     granted.append(Permission(group="serving.knative.dev", resource="revisions", verb="delete"))
     with_secrets = config.image.username is not None
     return tuple(sorted({*namespace, *made, *(secrets if with_secrets else ()), *granted}))
-
-
-def _registry(config: StackConfig, password: str | None) -> Registry:
-    images = config.image
-    sources = (images.server, images.weights, images.client)
-    return Registry(
-        host=images.registry,
-        repository=f"{images.folder}/{config.server_folder}",
-        pushes=any(it.existing is None for it in sources),
-        username=images.username,
-        password=password,
-        existing=tuple(it.existing for it in sources if it.existing is not None),
-    )

@@ -4,10 +4,10 @@ import pulumi
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import get_monitor
 
-from operations.preflight.check import check
+from ft_serving.cluster.errors import ClusterRefusalError, ClusterUnavailableError
+from operations.preflight.checks import check
 from operations.preflight.cluster import read_facts
-from operations.preflight.errors import PreflightError, UnreachableError
-from operations.preflight.findings import Finding, Severity
+from operations.preflight.facts import PreflightFinding, Severity
 from operations.preflight.needs import needs_of
 from stacks.load import Stack
 from stacks.sections import Preflight
@@ -30,12 +30,12 @@ def preflight(stack: Stack) -> None:
     needs = needs_of(stack.name, stack.config, stack.plain_registry_password())
     try:
         facts = read_facts(needs, kubeconfig=cluster.kubeconfig, context=cluster.context)
-    except UnreachableError as exc:
+    except ClusterUnavailableError as exc:
         if not pulumi.runtime.is_dry_run():
             raise pulumi.RunError(str(exc)) from exc
         pulumi.warn(f"The cluster was not checked. {exc}")
         return
-    except PreflightError as exc:
+    except ClusterRefusalError as exc:
         raise pulumi.RunError(str(exc)) from exc
     findings = check(needs, facts)
     errors = [each for each in findings if each.severity is Severity.ERROR]
@@ -46,6 +46,6 @@ def preflight(stack: Stack) -> None:
         raise pulumi.RunError(_refusal(errors))
 
 
-def _refusal(errors: list[Finding]) -> str:
+def _refusal(errors: list[PreflightFinding]) -> str:
     lines = "\n".join(map(str, errors))
     return f"The cluster is not ready, and nothing was changed (docs/preflight.md):\n{lines}"

@@ -13,7 +13,7 @@ from urllib3.util import Timeout, make_headers
 from ft_serving.core.proxies import ProxyError, blamed, open_pool, proxy_for
 from operations.preflight.checks.images import is_local
 from operations.preflight.facts import RegistryAnswer
-from operations.preflight.needs import Registry
+from operations.preflight.needs import Needs
 
 _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
 _TIMEOUT = Timeout(connect=3.0, read=10.0)
@@ -29,21 +29,23 @@ _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _REFUSED = (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
 
 
-def ask_registry(registry: Registry) -> RegistryAnswer:
-    """Say whether the registry answers, and accepts the login where there is one."""
-    url = f"{_base(registry.host)}/v2/"
+def ask_registry(needs: Needs) -> RegistryAnswer:
+    """Say whether the stack's registry answers, and accepts the login where there is one."""
+    images = needs.config.image
+    login = _basic(needs)
+    url = f"{_base(images.registry)}/v2/"
     try:
         status, headers = _head(url, {})
-        if status not in _REFUSED or registry.username is None or registry.password is None:
+        if status not in _REFUSED or not login:
             return RegistryAnswer(reached=True)
-        scope = f"repository:{registry.repository}:pull,push"
-        login = _login(headers, scope, registry)
-        if login is None:
+        repository = f"{images.folder}/{needs.config.server_folder}"
+        shown = _login(headers, f"repository:{repository}:pull,push", login)
+        if shown is None:
             return RegistryAnswer(reached=True, refused=True, reason="it gives no token")
         # A token is for a repository; that it is given is the answer.
-        if login["authorization"].startswith("Bearer"):
+        if shown["authorization"].startswith("Bearer"):
             return RegistryAnswer(reached=True)
-        status, _ = _head(url, login)
+        status, _ = _head(url, shown)
     except _NoAnswerError as exc:
         return RegistryAnswer(reached=False, reason=str(exc))
     if status in _REFUSED:
@@ -51,11 +53,11 @@ def ask_registry(registry: Registry) -> RegistryAnswer:
     return RegistryAnswer(reached=True)
 
 
-def ask_image(registry: Registry, image: str) -> RegistryAnswer:
+def ask_image(needs: Needs, image: str) -> RegistryAnswer:
     """Say whether an image exists, as far as its registry tells.
 
     Args:
-        registry: Whose login is used, where the image is in it.
+        needs: Whose login is used, where the image is in the stack's registry.
         image: HOST/NAME@DIGEST; without a host, Docker Hub's.
     """
     host, repository, digest = _parts(image)
@@ -64,8 +66,8 @@ def ask_image(registry: Registry, image: str) -> RegistryAnswer:
     try:
         status, headers = _head(url, accept)
         if status in _REFUSED:
-            owner = registry if host == registry.host else None
-            login = _login(headers, f"repository:{repository}:pull", owner)
+            own = _basic(needs) if host == needs.config.image.registry else {}
+            login = _login(headers, f"repository:{repository}:pull", own)
             if login is not None:
                 status, _ = _head(url, {**accept, **login})
     except _NoAnswerError as exc:
@@ -77,14 +79,23 @@ def ask_image(registry: Registry, image: str) -> RegistryAnswer:
     )
 
 
-def _login(
-    headers: Mapping[str, str], scope: str, registry: Registry | None
-) -> dict[str, str] | None:
-    """The header that answers a challenge; None where there is none."""
+def _basic(needs: Needs) -> dict[str, str]:
+    """The header of the stack's login; empty where none is known."""
+    username, password = needs.config.image.username, needs.password
+    if username is None or password is None:
+        return {}
+    return dict(make_headers(basic_auth=f"{username}:{password}"))
+
+
+def _login(headers: Mapping[str, str], scope: str, basic: dict[str, str]) -> dict[str, str] | None:
+    """The header that answers a challenge; None where there is none.
+
+    Args:
+        headers: Those of the challenge.
+        scope: What is wanted.
+        basic: The header of a login; empty where there is none.
+    """
     challenge = headers.get("www-authenticate", "")
-    basic: dict[str, str] = {}
-    if registry is not None and registry.username is not None and registry.password is not None:
-        basic = make_headers(basic_auth=f"{registry.username}:{registry.password}")
     if not challenge.lower().startswith("bearer"):
         return basic or None
     asked = dict(_CHALLENGE.findall(challenge))

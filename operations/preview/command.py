@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from operations import ROOT
-from operations.preview.errors import RefusedError
+from operations.errors import OperationsError
 
 if TYPE_CHECKING:
     from operations.preview.summary import Summary
@@ -53,7 +53,9 @@ def preview(
 def _require_sound(summary: "Summary", *, fail_on_warning: bool) -> None:
     refused = [it.stack for it in summary.stacks if it.refused]
     if refused:
-        raise RefusedError(f"Stacks cannot be deployed: {', '.join(refused)}. The summary says why")
+        raise OperationsError(
+            f"Stacks cannot be deployed: {', '.join(refused)}. The summary says why"
+        )
     warned = [it.stack for it in summary.stacks if it.warnings]
     if warned and fail_on_warning:
-        raise RefusedError(f"There are warnings about {', '.join(warned)}. The summary has them")
+        raise OperationsError(f"There are warnings about {', '.join(warned)}. The summary has them")

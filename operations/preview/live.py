@@ -12,10 +12,10 @@ from typing import Any
 
 from pulumi.runtime import rpc
 
+from operations.errors import OperationsError
 from operations.preview.changes import Action, Change, Resource, in_order
 from operations.preview.differences import ABSENT, Property, differences
 from operations.preview.differences import Path as PropertyPath
-from operations.preview.errors import PreviewError
 from operations.recording.listing import SECRET
 from operations.recording.recorder import COMPONENT, STACK
 
@@ -49,7 +49,7 @@ def preview_live(project: Path, stack: str, settings: Path) -> Live:
         settings: The stack's file.
 
     Raises:
-        PreviewError: Pulumi is not installed, or the file cannot be read.
+        OperationsError: Pulumi is not installed, or the file cannot be read.
     """
     with TemporaryDirectory(prefix="ft-serving-preview-") as scratch:
         # Pulumi may write into a stack's file, such as the salt of its secrets.
@@ -66,7 +66,7 @@ def preview_live(project: Path, stack: str, settings: Path) -> Live:
                 check=False,
             )  # fmt: skip
         except OSError as exc:
-            raise PreviewError(
+            raise OperationsError(
                 f"`pulumi preview` of {stack} cannot be run: {exc}. Without --live neither Pulumi "
                 "nor credentials are needed"
             ) from exc
@@ -122,7 +122,7 @@ class _Steps:
         before, after = self.before, self.after
         resource = before or after
         if resource is None:
-            raise PreviewError(f"Pulumi tells nothing about {self.urn}")
+            raise OperationsError(f"Pulumi tells nothing about {self.urn}")
         if before is None or after is None or action in (Action.CREATE, Action.DELETE):
             return Change(action=action, resource=resource)
         properties = tuple(differences(before.inputs, after.inputs))

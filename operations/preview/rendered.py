@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from operations import ROOT
+from operations.errors import OperationsError
 from operations.preview.changes import Resource
-from operations.preview.errors import PreviewError
 from operations.recording.recorder import COMPONENT
 
 
@@ -39,7 +39,7 @@ def checkout(project: Path, base: str) -> Iterator[Path]:
         base: A folder with another checkout, or a commit as git names it.
 
     Raises:
-        PreviewError: It is neither.
+        OperationsError: It is neither.
     """
     if base and (Path(base) / "Pulumi.yaml").is_file():
         yield Path(base).resolve()
@@ -53,7 +53,7 @@ def checkout(project: Path, base: str) -> Iterator[Path]:
         _git(project, "read-tree", commit.strip(), variables=index)
         _git(project, "checkout-index", "--all", f"--prefix={folder}/", variables=index)
         if not (folder / "Pulumi.yaml").is_file():
-            raise PreviewError(f"{base} is a commit without this project: it has no Pulumi.yaml")
+            raise OperationsError(f"{base} is a commit without this project: it has no Pulumi.yaml")
         yield folder
 
 
@@ -61,7 +61,7 @@ def render(folder: Path, stacks: Sequence[str]) -> dict[str, Rendered]:
     """Render stacks by the program that lies in a folder.
 
     Raises:
-        PreviewError: The program fails, other than by refusing a stack's settings.
+        OperationsError: The program fails, other than by refusing a stack's settings.
     """
     there = [stack for stack in stacks if (folder / f"Pulumi.{stack}.yaml").is_file()]
     listed = _listed(folder, there) if there else {}
@@ -112,7 +112,7 @@ def _listed(folder: Path, stacks: Sequence[str]) -> dict[str, Any]:
         )
         if done.returncode != 0:
             said = [line for line in done.stderr.splitlines() if line.strip()]
-            raise PreviewError(
+            raise OperationsError(
                 f"The program in {folder} fails: {said[-1] if said else done.returncode}"
             )
         listed: dict[str, Any] = json.loads(output.read_text())
@@ -131,9 +131,9 @@ def _git(project: Path, *arguments: str, variables: Mapping[str, str] | None = N
             check=False,
         )
     except FileNotFoundError as exc:
-        raise PreviewError("git is not installed; --base also takes a folder") from exc
+        raise OperationsError("git is not installed; --base also takes a folder") from exc
     if done.returncode != 0:
-        raise PreviewError(
+        raise OperationsError(
             f"--base must be a folder with a Pulumi.yaml or a commit; git says: "
             f"{done.stderr.strip() or done.returncode}"
         )

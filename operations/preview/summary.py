@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ft_serving.core.errors import FtServingError
+from operations.errors import OperationsError
 from operations.preview.capacity import Capacity, capacity_of
 from operations.preview.changes import Action, Change, Resource
 from operations.preview.compare import compare
-from operations.preview.errors import PreviewError
 from operations.preview.live import preview_live
 from operations.preview.rendered import Rendered, checkout, render
 from operations.preview.warnings import warnings
@@ -75,20 +75,20 @@ def summarise_rendered(project: Path, stacks: Sequence[str], base: str) -> Summa
         base: The other state: a folder or a commit.
 
     Raises:
-        PreviewError: There is no such stack or state, or the checkout's program fails.
+        OperationsError: There is no such stack or state, or the checkout's program fails.
     """
     with ExitStack() as context:
         folder = context.enter_context(checkout(project, base))
         known = sorted({*stack_names(project), *stack_names(folder)})
         if unknown := [quoted(it) for it in stacks if it not in known]:
-            raise PreviewError(
+            raise OperationsError(
                 f"There is no stack {', '.join(unknown)}. There are {', '.join(known)}"
             )
         wanted = list(dict.fromkeys(stacks)) or known
         head = render(project, wanted)
         try:
             other, failure = render(folder, wanted), ""
-        except PreviewError as exc:
+        except OperationsError as exc:
             other, failure = {}, str(exc)
         removed = set(wanted) - set(stack_names(project))
         summaries = [
@@ -108,7 +108,7 @@ def summarise_live(project: Path, stacks: Sequence[str]) -> Summary:
         stacks: Names of stacks, as Pulumi takes them; all of the checkout's, if empty.
 
     Raises:
-        PreviewError: Pulumi cannot be run, or a stack has no file.
+        OperationsError: Pulumi cannot be run, or a stack has no file.
     """
     return Summary(
         against="the live state",
@@ -128,7 +128,7 @@ def live_summary(project: Path, stack: str, settings: Path) -> StackSummary:
         settings: The stack's file.
 
     Raises:
-        PreviewError: Pulumi cannot be run, or the file cannot be read.
+        OperationsError: Pulumi cannot be run, or the file cannot be read.
     """
     live = preview_live(project, stack, settings)
     if live.refused:

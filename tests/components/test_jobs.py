@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from ft_serving.cluster.job_labels import ROLE, JobRole, prepares, role_of
 from operations.recording.recorder import URL, Registered
 from tests.components.program import CPU_STACK, made
 from tests.stacks.documents import COMMIT, CPU, config
@@ -239,3 +240,22 @@ def test_the_served_release_and_the_newest_others_are_kept() -> None:
 def test_nothing_is_collected_from_a_volume_that_the_server_has_to_itself() -> None:
     alone = {"storage.accessMode": "ReadWriteOnce", "scheduling.spareGpu": False}
     assert collection(alone) == []
+
+
+def test_diagnosis_tells_each_job_by_its_labels() -> None:
+    jobs = {
+        JobRole.DOWNLOAD: download(),
+        JobRole.DOWNLOAD_GATE: download_gate(),
+        JobRole.SMOKE_TEST: smoke_test(),
+        JobRole.COLLECTION: collection()[0],
+    }
+    assert {role: role_of(job.inputs, "it") for role, job in jobs.items()} == {
+        role: role for role in JobRole
+    }
+    assert role_of(smoke_test().inputs, "another") is None, "it tells nothing of another service"
+    assert prepares(download().inputs, config(CPU).release.name)
+
+
+def test_labels_of_jobs_leave_their_pods_those_that_network_policies_select_by() -> None:
+    templates = [it.inputs["spec"]["template"] for it in (download(), smoke_test())]
+    assert [it["metadata"]["labels"][ROLE] for it in templates] == ["weights", "gate"]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kubernetes.dynamic import DynamicClient
 
+from ft_serving.cluster.job_labels import ROLE, JobRole
 from tests.deployment.conftest import Deploy
 from tests.deployment.images import existing_images
 from tests.deployment.program import Deployment
@@ -26,6 +27,9 @@ SECONDS = 150
 
 # From the Job's failure, with the cause in its message, to the end of `up`.
 LAG_SECONDS = 60
+
+# The Jobs that tell a cause.
+TELLING = (JobRole.DOWNLOAD_GATE.label, JobRole.SMOKE_TEST.label)
 
 ABSENT = f"sha256:{'0' * 64}"
 
@@ -188,7 +192,7 @@ def gate_failed_at(namespace: Namespace) -> float:
     """Return when the Job failed that tells the cause, in seconds since the epoch."""
     (moment,) = (
         condition["lastTransitionTime"]
-        for job in namespace.items("batch/v1/Job", "app.kubernetes.io/component=gate")
+        for job in namespace.items("batch/v1/Job", f"{ROLE} in ({', '.join(TELLING)})")
         for condition in job["status"].get("conditions", ())
         if condition["type"] == "Failed"
     )

@@ -75,13 +75,14 @@ def serve(*paths: str, asked: tuple[str, ...] = ()) -> Changes:
     )
 
 
-def release(argument: int, *asked: str) -> Changes:
+def release(argument: int, annotation: str, *asked: str) -> Changes:
     """Another release is prepared beside the served one, and the service goes over to it."""
     new = "spec.template.spec.containers[0].args"
     return serve(container("args[0]"), asked=asked) | {
         change(
             "model-download",
             "replace",
+            f'metadata.annotations["ft-serving.dev/{annotation}"]',
             'metadata.annotations["ft-serving.dev/release"]',
             "metadata.name",
             f"{new}[{argument}]",
@@ -114,10 +115,10 @@ TABLE: list[tuple[dict[str, Any], Changes]] = [
         serve(f"{PREDICTOR}.containerConcurrency", f"{PREDICTOR}.scaleTarget"),
     ),
     ({"resources.memory": "1Gi"}, serve(*(container(f"{it}.memory") for it in LIMITS))),
-    ({"model.dtype": "fp16", "model.computeDtype": "fp32"}, release(4)),
-    ({"gpu.tensorParallel": 2}, release(6)),
-    ({"serving.streaming": True}, release(11)),
-    ({"model.revision": "f" * 40}, release(2, "spec.template.spec.containers[0].args[4]")),
+    ({"model.dtype": "fp16", "model.computeDtype": "fp32"}, release(4, "dtype")),
+    ({"gpu.tensorParallel": 2}, release(6, "tensor-parallel")),
+    ({"serving.streaming": True}, release(11, "streaming")),
+    ({"model.revision": "f" * 40}, release(2, "model", "spec.template.spec.containers[0].args[4]")),
     (
         {"storage.keepReleases": 3},
         frozenset(

@@ -98,7 +98,7 @@ def test_the_client_image_asks_with_its_own_files_and_packages(tmp_path: Path) -
 def test_the_client_image_has_all_that_the_gate_imports(tmp_path: Path) -> None:
     code = (
         "import ft_serving.cluster.gate.readiness; "
-        "from ft_serving.cluster.diagnosis.cluster import Cluster; print(Cluster)"
+        "from ft_serving.cluster.diagnosis.namespace import ClusterNamespace as It; print(It)"
     )
     assert _run("client", "client", tmp_path, code)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from typer.testing import CliRunner
 
-import operations.policy
 from ft_serving.cli import app
+from operations.errors import OperationsError
 from policy.resource import Resource
 from policy.rules.base import Rule
 from tests.stacks.documents import SHIPPED
@@ -30,7 +30,7 @@ def test_it_ends_with_every_violation(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = Rule(name="no-namespaces", description="For this test.", check=check)
     monkeypatch.setattr("policy.check.RULES", (rule,))
     result = CliRunner().invoke(app, ["policy", "--stack", "dev"])
-    assert isinstance(result.exception, operations.policy.PolicyError)
+    assert isinstance(result.exception, OperationsError)
     assert str(result.exception) == (
         "Rules are broken.\ndev: no-namespaces: Namespace access: must not be"
     )

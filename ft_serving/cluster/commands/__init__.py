@@ -3,8 +3,7 @@
 import typer
 
 from ft_serving.cluster.commands.diagnose import diagnose
-from ft_serving.cluster.commands.gate import gate
-from ft_serving.cluster.commands.gate_job import gate_job
+from ft_serving.cluster.commands.gate import gate, gate_job
 
 
 def add_commands(app: typer.Typer) -> None:

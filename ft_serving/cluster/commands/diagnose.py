@@ -35,11 +35,11 @@ def diagnose(
     """
     from rich.console import Console
 
-    from ft_serving.cluster.diagnosis.cluster import Cluster
+    from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
     from ft_serving.cluster.diagnosis.report import Standing, report
     from ft_serving.cluster.diagnosis.report.screen import show
 
-    cluster = Cluster(context=context, namespace=namespace)
+    cluster = ClusterNamespace(context=context, namespace=namespace)
     found = report(cluster.overview(inference_service), datetime.now(UTC))
     if as_json:
         typer.echo(_json(found))

@@ -1,4 +1,4 @@
-"""`ft-serving gate`."""
+"""`ft-serving gate` and `ft-serving gate-job`, the last steps of a deployment."""
 
 import os
 import time
@@ -13,6 +13,11 @@ from ft_serving.core.errors import FtServingError
 
 # Kubernetes' default for terminationMessagePath.
 TERMINATION_LOG = Path("/dev/termination-log")
+
+TERMINATION_LIMIT = 4096
+"""Bytes that Kubernetes keeps of one container's message."""
+
+_CUT = "\n… (the log has the rest)"
 
 NamespaceOption = Annotated[
     str | None, typer.Option(help="By default the pod's own, or that of the context.")
@@ -71,15 +76,12 @@ def gate(
         raise typer.BadParameter(
             "say what to expect: --expect-text, --expect-token-ids or --expect-words"
         )
-    from ft_serving.cluster.gate.termination import write_termination_message
-
     begin = time.monotonic()
     try:
         from ft_serving.client.parameters import Parameters, checked
         from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
-        from ft_serving.cluster.diagnosis.cluster import Cluster
-        from ft_serving.cluster.gate.expectation import Expectation
-        from ft_serving.cluster.gate.question import ask
+        from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
+        from ft_serving.cluster.gate.question import Expectation, ask
         from ft_serving.cluster.gate.readiness import try_again, wait_until_ready
 
         expectation = Expectation(
@@ -93,7 +95,7 @@ def gate(
         checked(parameters)
         # Before the wait: a wrong name should not show after ten minutes.
         load_tokenizer(tokenizer or DEFAULT_TOKENIZER, os.environ, connection.say)
-        cluster = Cluster(context=context, namespace=namespace)
+        cluster = ClusterNamespace(context=context, namespace=namespace)
         try_again(cluster, inference_service, connection.say)
         address = wait_until_ready(cluster, inference_service, timeout, connection.say)
         left = max(LEAST_REQUEST_S, timeout - (time.monotonic() - begin))
@@ -109,12 +111,51 @@ def gate(
         )
         connection.say(f"{inference_service} is ready; asking {url or address}: {prompt!r}")
         with where.open() as client:
-            answer = ask(client, prompt, parameters, connection.say)
+            answer, seconds = ask(client, prompt, parameters, connection.say)
         expectation.check(prompt, answer.text, answer.output_ids)
     except FtServingError as exc:
         write_termination_message(termination_log, str(exc))
         raise
-    typer.echo(f"Right answer in {answer.seconds:.2f} s: {prompt}{answer.text}")
+    typer.echo(f"Right answer in {seconds:.2f} s: {prompt}{answer.text}")
+
+
+def gate_job(
+    job: Annotated[str, typer.Option(help="The Job's name.")],
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds in which it has to have succeeded.")
+    ] = 600.0,
+    termination_log: TerminationLogOption = TERMINATION_LOG,
+) -> None:
+    """Wait until a Job has succeeded, and fail with the root cause once it cannot."""
+    try:
+        from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
+        from ft_serving.cluster.gate.readiness import wait_until_done
+
+        cluster = ClusterNamespace(context=context, namespace=namespace)
+        wait_until_done(cluster, job, timeout, connection.say)
+    except FtServingError as exc:
+        write_termination_message(termination_log, str(exc))
+        raise
+    typer.echo(f"Job {job} has succeeded")
+
+
+def write_termination_message(file: Path, message: str) -> None:
+    """Leave a message where Kubernetes reads it; outside of a container there is no such file.
+
+    Args:
+        file: The container's `terminationMessagePath`.
+        message: Cut where it is too long: what comes first matters most.
+    """
+    if not file.exists():
+        return
+    # Paths may hold bytes that are no text.
+    content = message.encode(errors="backslashreplace")
+    if len(content) > TERMINATION_LIMIT:
+        room = TERMINATION_LIMIT - len(_CUT.encode())
+        content = content[:room].decode(errors="ignore").encode() + _CUT.encode()
+    file.write_bytes(content)
 
 
 def _text(given: str | None) -> str | None:

@@ -5,8 +5,7 @@ which needs the extra `cluster`.
 """
 
 from ft_serving.cluster.diagnosis.diagnose import diagnose, diagnose_job
-from ft_serving.cluster.diagnosis.job_snapshot import JobSnapshot
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.cluster.diagnosis.snapshot import JobSnapshot, Kind, NamespaceSnapshot
 from ft_serving.cluster.diagnosis.verdict import Cause, Finding, State, Verdict
 
 __all__ = [
@@ -14,7 +13,7 @@ __all__ = [
     "Finding",
     "JobSnapshot",
     "Kind",
-    "Snapshot",
+    "NamespaceSnapshot",
     "State",
     "Verdict",
     "diagnose",

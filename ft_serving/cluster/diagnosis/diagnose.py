@@ -1,12 +1,16 @@
 """From a snapshot to a verdict."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-from ft_serving.cluster.diagnosis.causes import JOB_RULES, RULES
-from ft_serving.cluster.diagnosis.documents import Document, condition, container_statuses, name
-from ft_serving.cluster.diagnosis.job_snapshot import JobSnapshot
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.cluster.diagnosis.causes.admission import refusals, refused_pods
+from ft_serving.cluster.diagnosis.causes.containers import broken_containers, unstarted_containers
+from ft_serving.cluster.diagnosis.causes.images import unpullable_images
+from ft_serving.cluster.diagnosis.causes.jobs import failed_job, failed_jobs
+from ft_serving.cluster.diagnosis.causes.rollout import failed_rollouts
+from ft_serving.cluster.diagnosis.causes.scheduling import unschedulable_pods
+from ft_serving.cluster.diagnosis.causes.volumes import failed_mounts, unbound_claims
+from ft_serving.cluster.diagnosis.snapshot import JobSnapshot, Kind, NamespaceSnapshot
 from ft_serving.cluster.diagnosis.verdict import (
     SETTLING_S,
     UNOBSERVED_SETTLING_S,
@@ -15,11 +19,33 @@ from ft_serving.cluster.diagnosis.verdict import (
     State,
     Verdict,
 )
+from ft_serving.cluster.documents import Document, condition, container_statuses, name
 
 _ROOTS_FIRST = list(Cause)
 
+_RULES: tuple[Callable[[NamespaceSnapshot], Iterator[Finding]], ...] = (
+    refusals,
+    failed_jobs,
+    unbound_claims,
+    unschedulable_pods,
+    failed_mounts,
+    unpullable_images,
+    broken_containers,
+    failed_rollouts,
+)
 
-def diagnose(snapshot: Snapshot, now: datetime) -> Verdict:
+_JOB_RULES: tuple[Callable[[JobSnapshot], Iterator[Finding]], ...] = (
+    failed_job,
+    refused_pods,
+    unbound_claims,
+    unschedulable_pods,
+    failed_mounts,
+    unpullable_images,
+    unstarted_containers,
+)
+
+
+def diagnose(snapshot: NamespaceSnapshot, now: datetime) -> Verdict:
     """Say how a deployment stands, and why.
 
     Args:
@@ -32,7 +58,7 @@ def diagnose(snapshot: Snapshot, now: datetime) -> Verdict:
     return diagnose_replicas(snapshot, now)
 
 
-def diagnose_replicas(snapshot: Snapshot, now: datetime) -> Verdict:
+def diagnose_replicas(snapshot: NamespaceSnapshot, now: datetime) -> Verdict:
     """Say what keeps replicas from running, whatever the conditions say.
 
     READY is about having become so: it stays when replicas break later.
@@ -43,7 +69,7 @@ def diagnose_replicas(snapshot: Snapshot, now: datetime) -> Verdict:
     """
     service = snapshot.service()
     settled = (now - snapshot.begun).total_seconds() >= _settling_s(snapshot, service)
-    findings = _roots_first((each for rule in RULES for each in rule(snapshot)), now)
+    findings = _roots_first((each for rule in _RULES for each in rule(snapshot)), now)
     final = [finding for finding in findings if settled and finding.final(now)]
     return Verdict(
         state=State.FAILED if final else State.PENDING,
@@ -66,7 +92,7 @@ def diagnose_job(snapshot: JobSnapshot, now: datetime) -> Verdict:
     job = snapshot.job()
     if job is not None and condition(job, "Complete").get("status") == "True":
         return Verdict(state=State.READY, findings=(), summary="done", url=None)
-    findings = _roots_first((each for rule in JOB_RULES for each in rule(snapshot)), now)
+    findings = _roots_first((each for rule in _JOB_RULES for each in rule(snapshot)), now)
     final = [finding for finding in findings if finding.final(now)]
     return Verdict(
         state=State.FAILED if final else State.PENDING,
@@ -85,7 +111,7 @@ def _roots_first(findings: Iterable[Finding], now: datetime) -> list[Finding]:
     )
 
 
-def _settling_s(snapshot: Snapshot, service: Document | None) -> float:
+def _settling_s(snapshot: NamespaceSnapshot, service: Document | None) -> float:
     # A first specification has none before it that a status could be about.
     changed = service is not None and service["metadata"]["generation"] > 1
     return UNOBSERVED_SETTLING_S if changed and not snapshot.observed() else SETTLING_S
@@ -97,7 +123,7 @@ def _url(service: Document | None) -> str | None:
     return None if url is None else str(url)
 
 
-def _ready(snapshot: Snapshot, service: Document) -> bool:
+def _ready(snapshot: NamespaceSnapshot, service: Document) -> bool:
     """Whether the newest state is served, and not only the one before it."""
     status = service.get("status", {})
     if not (snapshot.observed() and condition(service, "Ready").get("status") == "True"):
@@ -122,7 +148,7 @@ def _failure(findings: list[Finding], final: list[Finding]) -> str:
     return "\n".join(finding.message for finding in told)
 
 
-def _progress(snapshot: Snapshot, findings: list[Finding]) -> str:
+def _progress(snapshot: NamespaceSnapshot, findings: list[Finding]) -> str:
     if findings:
         return findings[0].message
     pods = [words for pod in snapshot.pods() for words in _containers(pod)]

@@ -1,11 +1,11 @@
-"""What the API server says of a deployment at one time."""
+"""What the API server says of a deployment or a Job at one time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from ft_serving.cluster.diagnosis.documents import (
+from ft_serving.cluster.documents import (
     Document,
     claim_names,
     condition,
@@ -16,6 +16,9 @@ from ft_serving.cluster.diagnosis.documents import (
 
 INFERENCE_SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 REVISION_LABEL = "serving.knative.dev/revision"
+# The Job controller's labels of its pods: https://kubernetes.io/docs/reference/labels-annotations-taints/.
+JOB_LABEL = "batch.kubernetes.io/job-name"
+_UID_LABEL = "batch.kubernetes.io/controller-uid"
 # Of Deployments' ReplicaSets: https://github.com/kubernetes/kubernetes, pkg/controller/deployment.
 ROLLOUT_ANNOTATION = "deployment.kubernetes.io/revision"
 
@@ -36,7 +39,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Snapshot:
+class NamespaceSnapshot:
     """The objects of a namespace, and what some of its containers wrote.
 
     Attributes:
@@ -173,6 +176,39 @@ class Snapshot:
                 if known is None or _rollout(each) > _rollout(known):
                     newest[deployment] = each
         yield from newest.values()
+
+
+class JobSnapshot(NamespaceSnapshot):
+    """A snapshot of a Job instead of an InferenceService; `name` is the Job's."""
+
+    def job(self) -> Document | None:
+        """The Job, where it exists."""
+        return next((each for each in self.all(Kind.JOBS) if name(each) == self.name), None)
+
+    def uid(self) -> str:
+        """What tells the Job from others that had its name; empty where there is no Job."""
+        return str((self.job() or {"metadata": {}})["metadata"].get("uid", ""))
+
+    def service(self) -> None:
+        """No InferenceService."""
+
+    def own(self, kind: Kind) -> list[Document]:
+        """The pods of all Jobs that had this name; of other kinds there are none."""
+        return [each for each in self.all(kind) if label(each, JOB_LABEL) == self.name]
+
+    def pods(self) -> list[Document]:
+        """The Job's pods, without those of one that had its name before."""
+        uid = self.uid()
+        return [
+            pod
+            for pod in self.own(Kind.PODS)
+            if label(pod, _UID_LABEL) == uid and "deletionTimestamp" not in pod["metadata"]
+        ]
+
+    def specs(self) -> list[Document]:
+        """The specification of the Job's pods, of which there may be none yet."""
+        job = self.job()
+        return [] if job is None else [job["spec"]["template"]["spec"]]
 
 
 def _owners(document: Document) -> set[str]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from ft_serving.cluster.diagnosis.snapshot import NamespaceSnapshot
+
 
 class State(StrEnum):
     """How a deployment stands: a service is ready, a Job has succeeded."""
@@ -94,6 +96,31 @@ class Finding:
     def final(self, now: datetime) -> bool:
         """Whether it has held for so long that waiting will not mend it."""
         return (now - self.since).total_seconds() >= self.grace_s
+
+
+def found(
+    snapshot: NamespaceSnapshot,
+    cause: Cause,
+    message: str,
+    *,
+    since: datetime | None = None,
+    grace_s: float | None = None,
+) -> Finding:
+    """A finding; see `Finding` for its attributes.
+
+    Args:
+        snapshot: What it was found in.
+        cause: What kind of thing.
+        message: What was wrong, what was given, what to do.
+        since: When it began; by default when looking began.
+        grace_s: By default the cause's own.
+    """
+    return Finding(
+        cause=cause,
+        message=message,
+        since=since or snapshot.begun,
+        grace_s=GRACE_S[cause] if grace_s is None else grace_s,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

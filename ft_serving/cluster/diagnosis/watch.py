@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from ft_serving.cluster.diagnosis.errors import ClusterUnavailableError
 from ft_serving.cluster.diagnosis.verdict import State, Verdict
+from ft_serving.cluster.errors import ClusterUnavailableError
 
 # Asked for anew each time instead of watched: ten small lists, no connection to lose.
 PAUSE_S = 2.0

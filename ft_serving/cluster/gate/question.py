@@ -1,31 +1,17 @@
-"""One question to a service that has just become ready."""
+"""One question to a service that has just become ready, and what its answer has to be."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ft_serving.client import GenerationClient, Parameters
+from ft_serving.client import Generation, GenerationClient, Parameters
 from ft_serving.client.errors import RequestError, UnknownModelError
+from ft_serving.cluster.errors import ClusterError
 
 SETTLING_S = 30.0
 """Seconds in which an ingress and the cluster's DNS learn of a service that is ready."""
 
 _PAUSE_S = 1.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """What was generated behind a prompt.
-
-    Attributes:
-        text: The text.
-        output_ids: Its tokens.
-        seconds: How long the request took, without any wait before it.
-    """
-
-    text: str
-    output_ids: tuple[int, ...]
-    seconds: float
 
 
 def ask(
@@ -36,7 +22,7 @@ def ask(
     *,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
-) -> Answer:
+) -> tuple[Generation, float]:
     """Ask a service for the text behind a prompt.
 
     Args:
@@ -46,6 +32,9 @@ def ask(
         say: Told what keeps the service from answering at first.
         clock: Monotonic seconds.
         pause: Waits so many seconds.
+
+    Returns:
+        What was generated, and how many seconds the request took, without any wait before it.
 
     Raises:
         ClientError: There is no answer; see `ft_serving.client.errors`.
@@ -65,6 +54,56 @@ def ask(
                 say(f"Not yet: {said}")
             pause(_PAUSE_S)
         else:
-            return Answer(
-                text=generation.text, output_ids=generation.output_ids, seconds=clock() - asked
-            )
+            return generation, clock() - asked
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expectation:
+    """The golden answer; or, where a model has none, words that chance would not bring.
+
+    Attributes:
+        text: The whole text behind the prompt; None where it is not known.
+        token_ids: The tokens of that text, exactly; None where they are not known.
+        words: What the text has to contain, in this order; upper and lower case are the same.
+    """
+
+    text: str | None = None
+    token_ids: Sequence[int] | None = None
+    words: Sequence[str] = ()
+
+    def check(self, prompt: str, answer: str, output_ids: Sequence[int]) -> None:
+        """Compare an answer.
+
+        Args:
+            prompt: What was asked.
+            answer: The text that was generated behind it.
+            output_ids: Its tokens.
+
+        Raises:
+            ClusterError: It is another one.
+        """
+        if self.text is not None and answer != self.text:
+            raise ClusterError(_wrong(prompt, repr(self.text), answer))
+        if self.token_ids is not None and list(output_ids) != list(self.token_ids):
+            got = f"; its tokens are {_listed(output_ids)}"
+            raise ClusterError(_wrong(prompt, f"the tokens {_listed(self.token_ids)}", answer, got))
+        rest, behind = answer.casefold(), ""
+        for word in self.words:
+            _, found, rest = rest.partition(word.casefold())
+            if not found:
+                wanted = f"a text with {', then '.join(map(repr, self.words))}"
+                raise ClusterError(_wrong(prompt, wanted, answer, f"; it lacks {word!r}{behind}"))
+            behind = f" behind {word!r}"
+
+
+def _wrong(prompt: str, expected: str, answer: str, more: str = "") -> str:
+    return (
+        f"The service is ready and gives a wrong answer{more}.\n"
+        f"Asked:    {prompt!r}\nExpected: {expected}\nGot:      {answer!r}\n"
+        "Are the weights those of this model, whole, and converted for this server? An FP16 server "
+        "may also differ from an FP32 answer in its last words"
+    )
+
+
+def _listed(token_ids: Sequence[int]) -> str:
+    return ",".join(map(str, token_ids))

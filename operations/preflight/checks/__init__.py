@@ -2,19 +2,17 @@
 
 from collections.abc import Callable, Iterator
 
-from operations.preflight.checks.access import access
 from operations.preflight.checks.images import images
 from operations.preflight.checks.knative import knative
-from operations.preflight.checks.namespace import namespace
+from operations.preflight.checks.namespace import access, namespace
 from operations.preflight.checks.nodes import nodes
 from operations.preflight.checks.platform import platform
 from operations.preflight.checks.quota import quota
 from operations.preflight.checks.storage import storage
-from operations.preflight.facts import Facts
-from operations.preflight.findings import Finding
+from operations.preflight.facts import Facts, PreflightFinding, Severity
 from operations.preflight.needs import Needs
 
-Check = Callable[[Needs, Facts], Iterator[Finding]]
+Check = Callable[[Needs, Facts], Iterator[PreflightFinding]]
 
 CHECKS: tuple[Check, ...] = (
     platform,
@@ -26,3 +24,14 @@ CHECKS: tuple[Check, ...] = (
     nodes,
     images,
 )
+
+
+def check(needs: Needs, facts: Facts) -> list[PreflightFinding]:
+    """Say all that is in the way of a deployment, errors first.
+
+    Args:
+        needs: What is to be deployed.
+        facts: What there is.
+    """
+    findings = [finding for each in CHECKS for finding in each(needs, facts)]
+    return sorted(findings, key=lambda finding: finding.severity is not Severity.ERROR)

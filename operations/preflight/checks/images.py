@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 
-from operations.preflight.facts import Facts
-from operations.preflight.findings import Finding, error, warning
+from operations.preflight.facts import Facts, PreflightFinding, RegistryAnswer, error, warning
 from operations.preflight.needs import Needs
 
 
-def images(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def images(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     """The registry that is pushed to, and images that have to exist."""
     if facts.registry is not None:
-        yield from _registry(needs, facts)
+        yield from _registry(needs, facts.registry)
     for image, answer in facts.images.items():
         if not answer.reached:
             yield warning(
@@ -29,26 +28,24 @@ def images(needs: Needs, facts: Facts) -> Iterator[Finding]:
             )
 
 
-def _registry(needs: Needs, facts: Facts) -> Iterator[Finding]:
-    registry, answer = needs.registry, facts.registry
-    if answer is None:
-        return
-    say = error if registry.pushes else warning
+def _registry(needs: Needs, answer: RegistryAnswer) -> Iterator[PreflightFinding]:
+    settings = needs.config.image
+    say = error if any(it.existing is None for it in needs.sources) else warning
     if not answer.reached:
         yield say(
-            f"Registry {registry.host}",
+            f"Registry {settings.registry}",
             found=f"no answer from here: {answer.reason}",
             needed="one that images can be pushed to and pulled from",
             remedy="Check image.registry, and that it runs: "
-            f"`curl --head {'http' if is_local(registry.host) else 'https'}://{registry.host}/v2/`",
+            f"`curl --head {'http' if is_local(settings.registry) else 'https'}://{settings.registry}/v2/`",
         )
     elif answer.refused:
         yield error(
-            f"Login at registry {registry.host}",
-            found=f"user {registry.username} refused: {answer.reason}",
+            f"Login at registry {settings.registry}",
+            found=f"user {settings.username} refused: {answer.reason}",
             needed="a user and a password that it accepts",
             remedy="Set image.username, and `pulumi config set --secret registryPassword`; "
-            f"`docker login --username {registry.username} {registry.host}` tries them",
+            f"`docker login --username {settings.username} {settings.registry}` tries them",
         )
 
 

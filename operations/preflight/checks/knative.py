@@ -6,9 +6,8 @@ Names and defaults are those of knative.dev/serving, pkg/apis/config and pkg/api
 import json
 from collections.abc import Iterator
 
-from ft_serving.cluster.diagnosis.documents import Document
-from operations.preflight.facts import Facts, Kind
-from operations.preflight.findings import Finding, error, warning
+from ft_serving.cluster.documents import Document
+from operations.preflight.facts import FactKind, Facts, PreflightFinding, error, warning
 from operations.preflight.needs import Needs
 
 NAMESPACE = "knative-serving"
@@ -43,9 +42,9 @@ def features(predictor: Document) -> dict[str, str]:
     return needed
 
 
-def knative(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def knative(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     """Feature flags, and limits that the service stays below."""
-    if not needs.serverless or facts.objects.get(Kind.KNATIVE_CONFIG) is None:
+    if not needs.serverless or facts.objects.get(FactKind.KNATIVE_CONFIG) is None:
         return
     yield from _features(needs, facts)
     predictor = needs.predictor
@@ -63,10 +62,10 @@ def knative(needs: Needs, facts: Facts) -> Iterator[Finding]:
     if int(facts.config("config-autoscaler").get("max-scale-limit") or 0):
         yield from _limit(
             "max-scale-limit", "config-autoscaler", facts,
-            needed=needs.max_replicas, default=0, what="replicas", setting="replicas.max",
+            needed=needs.config.scaling.max, default=0, what="replicas", setting="replicas.max",
         )  # fmt: skip
     to_zero = facts.config("config-autoscaler").get("enable-scale-to-zero", "true")
-    if needs.min_replicas == 0 and to_zero.lower() == "false":
+    if needs.config.scaling.min == 0 and to_zero.lower() == "false":
         yield warning(
             "Knative's enable-scale-to-zero",
             found="false in config-autoscaler: the last replica stays",
@@ -75,7 +74,7 @@ def knative(needs: Needs, facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _features(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def _features(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     found = facts.config("config-features")
     for flag, what in features(needs.predictor).items():
         value = found.get(flag, "enabled" if flag in _ON_BY_DEFAULT else "disabled")
@@ -93,7 +92,7 @@ def _features(needs: Needs, facts: Facts) -> Iterator[Finding]:
 
 def _limit(
     key: str, name_of_map: str, facts: Facts, *, needed: int, default: int, what: str, setting: str
-) -> Iterator[Finding]:
+) -> Iterator[PreflightFinding]:
     found = int(facts.config(name_of_map).get(key) or default)
     if needed > found:
         yield error(

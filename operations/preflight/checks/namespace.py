@@ -1,10 +1,11 @@
-"""The namespace, and what is in it under the names that the deployment takes."""
+"""The namespace, what is in it under the names that the deployment takes, and what one may do."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 
-from ft_serving.cluster.diagnosis.documents import Document, label, name
-from operations.preflight.facts import Facts, Kind
-from operations.preflight.findings import Finding, error, warning
+from components.labels import PART, STACK, labels
+from ft_serving.cluster.documents import Document, label, name
+from operations.preflight.facts import FactKind, Facts, PreflightFinding, error, warning
 from operations.preflight.needs import Needs
 
 _ENFORCED = "pod-security.kubernetes.io/enforce"
@@ -12,9 +13,9 @@ _RESTRICTED = "restricted"
 _ANOTHER = "or set cluster.namespace to another one"
 
 
-def namespace(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def namespace(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     """A namespace that takes the deployment, without a service of somebody else's."""
-    for found in facts.all(Kind.NAMESPACE):
+    for found in facts.all(FactKind.NAMESPACE):
         if found["metadata"].get("deletionTimestamp"):
             yield error(
                 f"Namespace {name(found)}",
@@ -23,7 +24,7 @@ def namespace(needs: Needs, facts: Facts) -> Iterator[Finding]:
                 remedy=f"`kubectl wait --for=delete namespace/{name(found)}`, {_ANOTHER}",
             )
         level = label(found, _ENFORCED)
-        if level != _RESTRICTED and not is_own(needs, found):
+        if level != _RESTRICTED and not is_own(found):
             yield warning(
                 f"Pod Security of namespace {name(found)}",
                 found=f"{_ENFORCED}={level}" if level else "no level enforced",
@@ -31,8 +32,8 @@ def namespace(needs: Needs, facts: Facts) -> Iterator[Finding]:
                 remedy=f"`kubectl label --dry-run=server --overwrite namespace {name(found)} "
                 f"{_ENFORCED}={_RESTRICTED}` names those, {_ANOTHER}",
             )
-    for found in facts.all(Kind.SERVICE):
-        if not is_own(needs, found):
+    for found in facts.all(FactKind.SERVICE):
+        if not is_own(found):
             yield error(
                 f"InferenceService {name(found)} in namespace {needs.namespace}",
                 found="one that this program did not make",
@@ -46,24 +47,50 @@ def namespace(needs: Needs, facts: Facts) -> Iterator[Finding]:
                 found=f"that of stack {owner}",
                 needed="a namespace for each stack: two in one take each other's resources over",
                 remedy="set cluster.namespace to another one; where the stack was renamed, "
-                f"`kubectl annotate namespace {needs.namespace} {needs.stack_mark[0]}-`",
+                f"`kubectl annotate namespace {needs.namespace} {STACK}-`",
             )
+
+
+def access(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
+    """Permissions that are missing, by kind."""
+    by_kind = defaultdict(list)
+    for each in facts.denied:
+        by_kind[each.group, each.resource, each.namespaced].append(each.verb)
+    for (group, resource, namespaced), verbs in sorted(by_kind.items()):
+        kind = f"{resource}.{group}" if group else resource
+        where = f" in namespace {needs.namespace}" if namespaced else ""
+        option = f"--namespace {needs.namespace} " if namespaced else ""
+        yield error(
+            f"Permission for {kind}{where}",
+            found=f"not allowed to {', '.join(sorted(verbs))}",
+            needed="that, to deploy",
+            remedy=f"Ask for a {'Role' if namespaced else 'ClusterRole'} that grants it; "
+            f"`kubectl auth can-i --list {option}`".rstrip("` ")
+            + "` shows what there is",
+        )
+    if unread := facts.unread():
+        yield warning(
+            "Reading the cluster",
+            found=f"not allowed to read {', '.join(unread)}",
+            needed="that, to check them: they were left out",
+            remedy="Ask for a ClusterRole that may get and list them, or check them by hand",
+        )
 
 
 def _stack(needs: Needs, facts: Facts) -> str | None:
     """The other stack that the namespace says that it is of."""
-    key, own = needs.stack_mark
-    for found in facts.all(Kind.NAMESPACE):
-        marked = found["metadata"].get("annotations", {}).get(key, own)
-        return None if marked == own else str(marked)
+    for found in facts.all(FactKind.NAMESPACE):
+        marked = found["metadata"].get("annotations", {}).get(STACK, needs.stack)
+        return None if marked == needs.stack else str(marked)
     return None
 
 
-def is_own(needs: Needs, document: Document) -> bool:
+def is_own(document: Document) -> bool:
     """Whether an object has the labels of what this program makes."""
-    return all(label(document, key) == value for key, value in needs.own_labels.items())
+    own = labels("")
+    return all(label(document, key) == value for key, value in own.items() if key != PART)
 
 
 def is_own_pod(needs: Needs, pod: Document) -> bool:
     """Whether a pod is the deployment's: what it holds is free for the one that follows."""
-    return pod["metadata"]["namespace"] == needs.namespace and is_own(needs, pod)
+    return pod["metadata"]["namespace"] == needs.namespace and is_own(pod)

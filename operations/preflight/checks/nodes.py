@@ -4,12 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from ft_serving.cluster.diagnosis.documents import Document, label, name
+from ft_serving.cluster.documents import Document, label, name
 from operations.preflight.amounts import Amounts, amounts, plain, pod_amounts, total
 from operations.preflight.checks.namespace import is_own_pod
 from operations.preflight.checks.quota import server_pod
-from operations.preflight.facts import Facts, Kind
-from operations.preflight.findings import Finding, error, warning
+from operations.preflight.facts import FactKind, Facts, PreflightFinding, error, warning
 from operations.preflight.needs import Needs
 
 GPU = "nvidia.com/gpu"
@@ -18,9 +17,9 @@ _REPELLING = ("NoSchedule", "NoExecute")
 _AUTOSCALER = "where an autoscaler adds such nodes, set cluster.preflight: warn"
 
 
-def nodes(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def nodes(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     """Labels, then taints, then size, then what others leave: the first that fails is told."""
-    found = facts.objects.get(Kind.NODES)
+    found = facts.objects.get(FactKind.NODES)
     if found is None:
         return
     labelled = [each for each in found if _labelled(needs, each)]
@@ -34,7 +33,7 @@ def nodes(needs: Needs, facts: Facts) -> Iterator[Finding]:
     yield from _room(needs, facts, taken)
 
 
-def _room(needs: Needs, facts: Facts, taken: Sequence[Document]) -> Iterator[Finding]:
+def _room(needs: Needs, facts: Facts, taken: Sequence[Document]) -> Iterator[PreflightFinding]:
     wanted: Amounts = server_pod(needs, facts)["requests"]
     whole = [amounts(each["status"].get("allocatable", {})) for each in taken]
     first, fit = needs.replicas_at_first, sum(_fits(node, wanted) for node in whole)
@@ -55,8 +54,9 @@ def _room(needs: Needs, facts: Facts, taken: Sequence[Document]) -> Iterator[Fin
             remedy=f"Lower replicas.min, or add nodes; {_AUTOSCALER}",
         )
         return
+    scaling, spare = needs.config.scaling, needs.config.scheduling.spare_gpu
     # A replica more for a rollout counts alike: it is one that may have nowhere to run.
-    most = max(needs.max_replicas, first + (1 if needs.spare and GPU in wanted else 0))
+    most = max(scaling.max, first + (1 if spare and GPU in wanted else 0))
     if fit < most:
         yield warning(
             "Nodes",
@@ -65,15 +65,15 @@ def _room(needs: Needs, facts: Facts, taken: Sequence[Document]) -> Iterator[Fin
             "false",
             remedy="Lower replicas.max, set scheduling.spareGpu: false, or add nodes",
         )
-    if facts.objects.get(Kind.PODS) is not None:
+    if facts.objects.get(FactKind.PODS) is not None:
         yield from _free(needs, facts, taken, wanted)
 
 
 def _free(
     needs: Needs, facts: Facts, taken: Sequence[Document], wanted: Amounts
-) -> Iterator[Finding]:
+) -> Iterator[PreflightFinding]:
     others: dict[str, list[Amounts]] = defaultdict(list)
-    for pod in facts.all(Kind.PODS):
+    for pod in facts.all(FactKind.PODS):
         if not is_own_pod(needs, pod):
             others[pod["spec"].get("nodeName", "")].append(pod_amounts(pod)["requests"])
     used = {node: total(each) for node, each in others.items()}
@@ -95,14 +95,15 @@ def _free(
 
 
 def _labelled(needs: Needs, node: Document) -> bool:
-    return all(label(node, key) in values for key, values in needs.node_labels.items())
+    return all(label(node, it.key) in it.values for it in needs.config.node_requirements)
 
 
-def _no_label(needs: Needs, found: Sequence[Document]) -> Finding:
-    wanted = ", ".join(f"{key} {' or '.join(values)}" for key, values in needs.node_labels.items())
+def _no_label(needs: Needs, found: Sequence[Document]) -> PreflightFinding:
+    requirements = needs.config.node_requirements
+    wanted = ", ".join(f"{it.key} {' or '.join(it.values)}" for it in requirements)
     there = "; ".join(
-        f"{key}: {', '.join(sorted({label(node, key) for node in found} - {''})) or 'none'}"
-        for key in needs.node_labels
+        f"{it.key}: {', '.join(sorted({label(node, it.key) for node in found} - {''})) or 'none'}"
+        for it in requirements
     )
     return error(
         "Node labels",
@@ -113,7 +114,7 @@ def _no_label(needs: Needs, found: Sequence[Document]) -> Finding:
     )
 
 
-def _tainted(needs: Needs, labelled: Sequence[Document]) -> Finding:
+def _tainted(needs: Needs, labelled: Sequence[Document]) -> PreflightFinding:
     taints = sorted(
         {
             f"{taint['key']}={taint.get('value', '')}:{taint['effect']}"

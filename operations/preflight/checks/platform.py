@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ft_serving.cluster.diagnosis.documents import Document, label, name
-from operations.preflight.facts import Facts, Kind
-from operations.preflight.findings import Finding, error, warning
+from ft_serving.cluster.documents import Document, label, name
+from operations.preflight.facts import FactKind, Facts, PreflightFinding, error, warning
 from operations.preflight.needs import Needs
 
 Version = tuple[int, int]
@@ -39,7 +38,7 @@ class Component:
     title: str
     group: str
     version: str
-    kind: Kind
+    kind: FactKind
     deployments: tuple[str, ...]
     least: Version
     reason: str
@@ -51,7 +50,7 @@ KSERVE = Component(
     title="KServe",
     group="serving.kserve.io",
     version="v1beta1",
-    kind=Kind.KSERVE,
+    kind=FactKind.KSERVE,
     deployments=("kserve-controller-manager",),
     least=(0, 16),
     reason="older ones do not know the deployment modes Knative and Standard",
@@ -62,7 +61,7 @@ KNATIVE = Component(
     title="Knative Serving",
     group="serving.knative.dev",
     version="v1",
-    kind=Kind.KNATIVE,
+    kind=FactKind.KNATIVE,
     deployments=("activator", "autoscaler", "controller", "webhook"),
     least=(1, 17),
     reason="what KServe's guide recommends for Kubernetes 1.32",
@@ -72,7 +71,7 @@ KNATIVE = Component(
 )
 
 
-def platform(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def platform(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     """Versions, API groups, controllers, and webhooks that answer."""
     found = _version(facts.version)
     if found is not None and found < KUBERNETES_LEAST:
@@ -89,11 +88,12 @@ def platform(needs: Needs, facts: Facts) -> Iterator[Finding]:
             continue
         yield from _controllers(component, facts)
         yield from _refused(component, facts.refusals.get(component.title, ""))
-    if not needs.serverless and needs.max_replicas > needs.min_replicas:
+    scaling = needs.config.scaling
+    if not needs.serverless and scaling.max > scaling.min:
         yield from _metrics(facts)
 
 
-def _metrics(facts: Facts) -> Iterator[Finding]:
+def _metrics(facts: Facts) -> Iterator[PreflightFinding]:
     """A HorizontalPodAutoscaler, which scales in mode Standard, asks for them."""
     if METRICS_GROUP not in facts.groups:
         yield warning(
@@ -104,7 +104,7 @@ def _metrics(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _missing(component: Component, served: object) -> Finding:
+def _missing(component: Component, served: object) -> PreflightFinding:
     versions = ", ".join(served) if isinstance(served, (list, tuple)) else ""
     return error(
         component.title,
@@ -114,7 +114,7 @@ def _missing(component: Component, served: object) -> Finding:
     )
 
 
-def _controllers(component: Component, facts: Facts) -> Iterator[Finding]:
+def _controllers(component: Component, facts: Facts) -> Iterator[PreflightFinding]:
     if facts.objects.get(component.kind) is None:
         return
     there = {name(each): each for each in facts.all(component.kind)}
@@ -142,7 +142,7 @@ def _controllers(component: Component, facts: Facts) -> Iterator[Finding]:
             )
 
 
-def _not_running(component: Component, deployment: Document) -> Finding:
+def _not_running(component: Component, deployment: Document) -> PreflightFinding:
     where = f"--namespace {deployment['metadata']['namespace']}"
     stopped = deployment["spec"].get("replicas") == 0
     start = f"`kubectl {where} scale deployment {name(deployment)} --replicas 1` starts it"
@@ -155,7 +155,7 @@ def _not_running(component: Component, deployment: Document) -> Finding:
     )
 
 
-def _refused(component: Component, refusal: str) -> Iterator[Finding]:
+def _refused(component: Component, refusal: str) -> Iterator[PreflightFinding]:
     answered = "failed calling webhook" not in refusal
     # What Knative is asked about stands for what KServe will make: that it answers is enough.
     if not refusal or (answered and component is KNATIVE):

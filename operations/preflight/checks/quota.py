@@ -3,21 +3,22 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from ft_serving.cluster.diagnosis.documents import Document, name
+from components.jobs import GATE_RESOURCES, RESERVED_CPU
+from ft_serving.cluster.documents import Document, name
 from operations.preflight.amounts import Amounts, amount, amounts, plain, pod_amounts, times, total
 from operations.preflight.checks.namespace import is_own_pod
-from operations.preflight.facts import Facts, Kind
-from operations.preflight.findings import Finding, error
+from operations.preflight.facts import FactKind, Facts, PreflightFinding, error
 from operations.preflight.needs import Needs
+from stacks.resolved import ContainerResources
 
 _STORAGE, _CLAIMS = "requests.storage", "persistentvolumeclaims"
 
 
-def quota(needs: Needs, facts: Facts) -> Iterator[Finding]:
+def quota(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
     """Whether each quota has room for the fewest replicas and the Jobs beside them."""
     needed = _needed(needs, facts)
     own = _own(needs, facts)
-    for found in facts.all(Kind.QUOTAS):
+    for found in facts.all(FactKind.QUOTAS):
         if found["spec"].get("scopes") or found["spec"].get("scopeSelector"):
             # It may count none of these pods.
             continue
@@ -42,24 +43,24 @@ def quota(needs: Needs, facts: Facts) -> Iterator[Finding]:
 def _needed(needs: Needs, facts: Facts) -> Amounts:
     replicas = times(server_pod(needs, facts), needs.replicas_at_first)
     # The download is over when the replicas start; a gate runs beside either.
-    first, second = _quota(needs.download), _quota(replicas)
+    first, second = _quota(job_pod(needs.config.job_resources)), _quota(replicas)
     busiest = {
         key: max(first.get(key, Decimal()), second.get(key, Decimal()))
         for key in {**first, **second}
     }
     needed = {
-        **total((busiest, _quota(needs.gate))),
+        **total((busiest, _quota(job_pod(GATE_RESOURCES)))),
         "pods": Decimal(needs.replicas_at_first + 1),
     }
-    if facts.all(Kind.CLAIM):
+    if facts.all(FactKind.CLAIM):
         return needed
-    return {**needed, _STORAGE: amount(needs.claim.size), _CLAIMS: Decimal(1)}
+    return {**needed, _STORAGE: amount(needs.config.storage.size), _CLAIMS: Decimal(1)}
 
 
 def _own(needs: Needs, facts: Facts) -> Amounts:
     return total(
         {**_quota(pod_amounts(pod)), "pods": Decimal(1)}
-        for pod in facts.all(Kind.PODS)
+        for pod in facts.all(FactKind.PODS)
         if is_own_pod(needs, pod)
     )
 
@@ -79,9 +80,18 @@ def _quota(resources: Document) -> Amounts:
     return {**named, **short}
 
 
+def job_pod(resources: ContainerResources) -> Document:
+    """Requests and limits of a Job's pod."""
+    limits = {"cpu": resources.cpu, "memory": resources.memory}
+    return {"requests": {**limits, "cpu": RESERVED_CPU}, "limits": limits}
+
+
 def server_pod(needs: Needs, facts: Facts) -> Document:
     """Requests and limits of a server's pod, Knative's container beside it included."""
-    server = {side: amounts(values) for side, values in needs.server.items()}
+    server = {
+        side: amounts(values)
+        for side, values in needs.predictor["containers"][0]["resources"].items()
+    }
     if not needs.serverless:
         return server
     config = facts.config("config-deployment")

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ft_serving.cluster.diagnosis import Kind, Snapshot, Verdict, diagnose
+from ft_serving.cluster.diagnosis import Kind, NamespaceSnapshot, Verdict, diagnose
 
 FOLDER = Path(__file__).parent / "recorded"
 
@@ -16,10 +16,10 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
-def recorded(name: str) -> tuple[Snapshot, datetime]:
+def recorded(name: str) -> tuple[NamespaceSnapshot, datetime]:
     """A recorded snapshot and when it was taken."""
     document: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
-    snapshot = Snapshot(
+    snapshot = NamespaceSnapshot(
         namespace=document["namespace"],
         name=document["name"],
         begun=datetime.fromisoformat(document["begun"]),
@@ -35,7 +35,7 @@ def verdict(name: str, *, later_s: float = 0.0) -> Verdict:
     return diagnose(snapshot, now + timedelta(seconds=later_s))
 
 
-def changed(snapshot: Snapshot, **kinds: list[Any]) -> Snapshot:
+def changed(snapshot: NamespaceSnapshot, **kinds: list[Any]) -> NamespaceSnapshot:
     """A snapshot with other objects of some kinds, named as members of `Kind` in lower case."""
     objects = {**snapshot.objects, **{Kind[kind.upper()]: items for kind, items in kinds.items()}}
     return dataclasses.replace(snapshot, objects=objects)

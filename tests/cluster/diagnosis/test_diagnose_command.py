@@ -12,8 +12,9 @@ from components import inference_service
 from ft_serving.cluster.commands.diagnose import INFERENCE_SERVICE, NAMESPACE
 from ft_serving.cluster.diagnosis import Kind
 from stacks.sections import Cluster
-from tests.cluster.diagnosis.fake_api import TOKEN, fake_api
+from tests.cluster.diagnosis.recorded_api import recorded_api
 from tests.cluster.diagnosis.recorded_snapshots import changed, recorded
+from tests.fake_api import TOKEN
 
 
 def test_its_defaults_are_what_the_program_makes() -> None:
@@ -31,7 +32,7 @@ def diagnose(
     ]
     for pod in pods:
         pod["spec"]["containers"][0] |= {"env": [{"name": "HF_TOKEN", "value": secret}]}
-    with fake_api(changed(snapshot, pods=pods)) as api:
+    with recorded_api(changed(snapshot, pods=pods)) as api:
         return subprocess.run(
             [
                 *(str(Path(sys.executable).with_name("ft-serving")), "diagnose"),

@@ -7,22 +7,22 @@ from typing import Any
 
 import pytest
 
-from ft_serving.cluster.diagnosis import Cause, Kind, Snapshot, State, diagnose
-from ft_serving.cluster.diagnosis.documents import name
+from ft_serving.cluster.diagnosis import Cause, Kind, NamespaceSnapshot, State, diagnose
+from ft_serving.cluster.documents import name
 from tests.cluster.diagnosis.recorded_snapshots import changed, recorded
 
 
-def state(snapshot: Snapshot, begin: datetime, seconds: float) -> State:
+def state(snapshot: NamespaceSnapshot, begin: datetime, seconds: float) -> State:
     return diagnose(snapshot, begin + timedelta(seconds=seconds)).state
 
 
-def begin(snapshot: Snapshot, now: datetime) -> datetime:
+def begin(snapshot: NamespaceSnapshot, now: datetime) -> datetime:
     """When the only finding of a recording began."""
     (finding,) = diagnose(snapshot, now).findings
     return finding.since
 
 
-def event(snapshot: Snapshot, reason: str, message: str) -> dict[str, Any]:
+def event(snapshot: NamespaceSnapshot, reason: str, message: str) -> dict[str, Any]:
     """An event of a snapshot's only pod."""
     (pod,) = snapshot.pods()
     return {
@@ -159,7 +159,7 @@ def test_weights_that_a_job_has_mended_are_judged_at_the_next_start() -> None:
     )
     volumes = pod["spec"]["volumes"]
 
-    def prepared(completed: datetime) -> Snapshot:
+    def prepared(completed: datetime) -> NamespaceSnapshot:
         job = {
             "metadata": {"name": "it", "creationTimestamp": "2026-11-23T16:40:00Z"},
             "spec": {"template": {"spec": {"volumes": volumes}}},

@@ -1,6 +1,6 @@
 """What a log tells of a failure."""
 
-from ft_serving.cluster.diagnosis.log import MOST_LINES, model_failure, telling_lines
+from ft_serving.cluster.diagnosis.causes.containers import MOST_LINES, model_failure, telling_lines
 from tests.cluster.diagnosis.recorded_snapshots import recorded
 
 

@@ -2,24 +2,32 @@
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from ft_serving.cluster.diagnosis import Cause, Kind, Snapshot
+from ft_serving.cluster.diagnosis import Cause, Kind, NamespaceSnapshot
 from ft_serving.cluster.diagnosis.report import Report, Standing, report
-from ft_serving.cluster.diagnosis.report.model import JobPhase, Role
+from ft_serving.cluster.diagnosis.report.model import JobPhase
+from ft_serving.cluster.job_labels import ROLE, SERVICE, JobRole, release_annotations
+from ft_serving.core.dtypes import DType
+from ft_serving.core.release import ReleaseSpec
 from tests.cluster.diagnosis.recorded_snapshots import changed, recorded
 
-RELEASE = "gpt-j-6b-fp16-tp4-0123456789ab"
-DOWNLOAD = "model-download-c04f2e644410"
-PREPARE = (
-    *("prepare", "--repository=EleutherAI/gpt-j-6b", "--revision=6e35e2148e92edf096e94d39ac2b98"),
-    *("--storage=/mnt/models", "--dtype=fp16", "--compute-dtype=bf16", "--tensor-parallel=4"),
-    *("--pipeline-parallel=1", "--streaming"),
+RELEASE = ReleaseSpec(
+    repository="EleutherAI/gpt-j-6b",
+    revision="6e35e2148e92edf096e94d39ac2b98",
+    dtype=DType.FP16,
+    compute_dtype=DType.BF16,
+    tensor_parallel=4,
+    pipeline_parallel=1,
+    streaming=True,
+    input_length=None,
+    output_length=None,
 )
+DOWNLOAD = "model-download-c04f2e644410"
 COMPLETE = {"type": "Complete", "status": "True"}
 FAILED = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "exit code"}
 
@@ -28,20 +36,20 @@ def job(
     name: str,
     created: str = "2026-11-23T16:40:00Z",
     *,
-    arguments: Sequence[str] = (),
-    command: Sequence[str] = (),
+    role: JobRole | None = JobRole.DOWNLOAD,
+    asks: str = "",
     condition: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """A Job as the program makes them."""
-    container = {"name": "it", "command": list(command), "args": list(arguments)}
+    """A Job with the labels that the program gives it."""
     return {
         "metadata": {
             "name": name,
             "uid": f"uid-of-{name}",
             "creationTimestamp": created,
-            "annotations": {"ft-serving.dev/release": RELEASE} if arguments == PREPARE else {},
+            "labels": {ROLE: role.label if role else "other", **({SERVICE: asks} if asks else {})},
+            "annotations": release_annotations(RELEASE) if role is JobRole.DOWNLOAD else {},
         },
-        "spec": {"template": {"spec": {"containers": [container]}}},
+        "spec": {"template": {"spec": {"containers": [{"name": "it"}]}}},
         "status": {"conditions": [condition] if condition else []},
     }
 
@@ -68,13 +76,12 @@ def pod_of(job: Mapping[str, Any], said: str = "") -> dict[str, Any]:
 
 
 def smoke_test(name: str = "sound", **options: Any) -> dict[str, Any]:
-    arguments = (f"--inference-service={name}", "--timeout=60")
-    return job("smoke-test-0", command=["ft-serving", "gate"], arguments=arguments, **options)
+    return job("smoke-test-0", role=JobRole.SMOKE_TEST, asks=name, **options)
 
 
 def with_jobs(
     recording: str, *jobs: dict[str, Any], said: str = "", service: bool = True
-) -> tuple[Snapshot, datetime]:
+) -> tuple[NamespaceSnapshot, datetime]:
     """A recording with Jobs beside it whose pods ended with a message, or wrote a log."""
     snapshot, now = recorded(recording)
     pods: list[Any] = [*snapshot.all(Kind.PODS), *(pod_of(each, said) for each in jobs)]
@@ -154,7 +161,7 @@ def test_a_failed_rollout_says_that_the_revision_before_still_answers() -> None:
     assert [each.ready for each in found.revisions] == [0, 1]
 
 
-def said_to_be_ready(recording: str) -> tuple[Snapshot, datetime]:
+def said_to_be_ready(recording: str) -> tuple[NamespaceSnapshot, datetime]:
     """A recording whose conditions say that all is well, as they do when a replica breaks later."""
     snapshot, now = recorded(recording)
     service: Any = copy.deepcopy(snapshot.service())
@@ -208,13 +215,13 @@ def test_the_share_of_requests_is_told_where_knative_tells_it() -> None:
 
 
 def test_the_release_is_described_by_the_job_that_prepared_it() -> None:
-    snapshot, now = with_jobs("sound", job(DOWNLOAD, arguments=PREPARE, condition=COMPLETE))
+    snapshot, now = with_jobs("sound", job(DOWNLOAD, condition=COMPLETE))
     service: Any = copy.deepcopy(snapshot.service())
     container = service["spec"]["predictor"]["containers"][0]
-    container["args"] = [f"--model-repository=/mnt/models/triton-model-store/{RELEASE}"]
+    container["args"] = [f"--model-repository=/mnt/models/triton-model-store/{RELEASE.name}"]
     found = report(changed(snapshot, inference_services=[service]), now).release
     assert found is not None
-    assert found.name == RELEASE
+    assert found.name == RELEASE.name
     assert found.model == "EleutherAI/gpt-j-6b@6e35e2148e92edf096e94d39ac2b98"
     assert (found.dtype, found.compute_dtype, found.streaming) == ("fp16", "bf16", True)
     assert (found.tensor_parallel, found.pipeline_parallel) == (4, 1)
@@ -226,7 +233,7 @@ def test_the_release_is_described_by_the_job_that_prepared_it() -> None:
 
 
 def test_a_download_that_failed_is_the_cause_of_a_missing_service() -> None:
-    failed = job(DOWNLOAD, arguments=PREPARE, condition=FAILED)
+    failed = job(DOWNLOAD, condition=FAILED)
     found = told("sound", failed, said="Error: The hub answers 401", service=False)
     assert (found.standing, found.cause) == (Standing.FAILED, Cause.JOB)
     assert found.reason == f"Job {DOWNLOAD} (model download) failed: Error: The hub answers 401"
@@ -234,7 +241,7 @@ def test_a_download_that_failed_is_the_cause_of_a_missing_service() -> None:
 
 
 def test_a_download_that_runs_is_on_its_way_with_its_last_line() -> None:
-    running = job(DOWNLOAD, arguments=PREPARE)
+    running = job(DOWNLOAD)
     snapshot, now = with_jobs("sound", running, service=False)
     logs = {(f"{DOWNLOAD}-x2x4z", "it"): "weights  1 GiB of 23 GiB  4%\n/mnt/models/release\n"}
     found = report(dataclasses.replace(snapshot, logs=logs), now)
@@ -264,42 +271,42 @@ def test_a_smoke_test_of_a_state_before_tells_nothing() -> None:
 
 
 def test_the_newest_job_of_a_role_counts() -> None:
-    first = job(DOWNLOAD, arguments=PREPARE, condition=FAILED)
-    second = job("model-download-2", "2026-11-23T16:41:00Z", arguments=PREPARE, condition=COMPLETE)
+    first = job(DOWNLOAD, condition=FAILED)
+    second = job("model-download-2", "2026-11-23T16:41:00Z", condition=COMPLETE)
     found = told("sound", second, first)
     assert found.standing is Standing.READY
     (shown,) = found.jobs
     assert (shown.role, shown.name, shown.phase) == (
-        Role.DOWNLOAD,
+        JobRole.DOWNLOAD,
         "model-download-2",
         JobPhase.SUCCEEDED,
     )
 
 
 def test_a_collection_of_releases_is_no_download() -> None:
-    download = job(DOWNLOAD, arguments=PREPARE, condition=COMPLETE)
+    download = job(DOWNLOAD, condition=COMPLETE)
     collection = job(
         "release-collection-0",
         "2026-11-23T16:41:00Z",
-        arguments=["prune", "--storage=/mnt/models", f"--keep={RELEASE}", "--newest=1"],
+        role=JobRole.COLLECTION,
         condition=COMPLETE,
     )
     found = told("sound", collection, download)
     assert [(each.role, each.name) for each in found.jobs] == [
-        (Role.DOWNLOAD, DOWNLOAD),
-        (Role.COLLECTION, "release-collection-0"),
+        (JobRole.DOWNLOAD, DOWNLOAD),
+        (JobRole.COLLECTION, "release-collection-0"),
     ]
 
 
 def test_a_gate_of_a_download_before_tells_nothing() -> None:
-    gate = job("gate", command=["ft-serving", "gate-job"], condition=FAILED)
-    again = job(DOWNLOAD, "2026-11-23T16:41:00Z", arguments=PREPARE, condition=COMPLETE)
+    gate = job("gate", role=JobRole.DOWNLOAD_GATE, condition=FAILED)
+    again = job(DOWNLOAD, "2026-11-23T16:41:00Z", condition=COMPLETE)
     assert told("sound", gate, again).standing is Standing.READY
     assert told("sound", gate).standing is Standing.FAILED
 
 
 def test_jobs_of_others_are_left_out() -> None:
-    assert told("sound", job("backup", condition=FAILED)).jobs == ()
+    assert told("sound", job("backup", role=None, condition=FAILED)).jobs == ()
 
 
 def test_warnings_are_told_once_and_only_about_the_deployment() -> None:

@@ -12,7 +12,6 @@ from tests.cluster.diagnosis.recorded_snapshots import names, recorded
 from tests.cluster.diagnosis.test_report import (
     COMPLETE,
     DOWNLOAD,
-    PREPARE,
     job,
     smoke_test,
     with_jobs,
@@ -63,7 +62,7 @@ def test_jobs_are_told_in_the_order_in_which_they_run() -> None:
     snapshot, now = with_jobs(
         "sound",
         smoke_test(condition=COMPLETE),
-        job(DOWNLOAD, arguments=PREPARE, condition=COMPLETE),
+        job(DOWNLOAD, condition=COMPLETE),
     )
     out = io.StringIO()
     show(report(snapshot, now), Console(file=out))

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.client.fake_triton import FakeTriton
-from tests.cluster.diagnosis.fake_api import TOKEN, FakeApi, fake_api
+from tests.cluster.diagnosis.recorded_api import RecordedApi, recorded_api
 from tests.cluster.diagnosis.recorded_snapshots import recorded
+from tests.fake_api import TOKEN
 from tests.serving import TINY_GPTJ
 
 PROMPT = "Mary has a little lamb."
@@ -20,8 +21,8 @@ GOLDEN = ("--expect-text", " Its fleece is")
 
 
 @pytest.fixture
-def api() -> Iterator[FakeApi]:
-    with fake_api(recorded("sound")[0]) as api:
+def api() -> Iterator[RecordedApi]:
+    with recorded_api(recorded("sound")[0]) as api:
         yield api
 
 
@@ -31,7 +32,7 @@ def triton() -> Iterator[FakeTriton]:
         yield triton
 
 
-def gate(api: FakeApi, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def gate(api: RecordedApi, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the command; its termination message is in the file `termination` of the folder."""
     (folder / "termination").touch()
     return subprocess.run(
@@ -48,7 +49,7 @@ def gate(api: FakeApi, folder: Path, *options: str) -> subprocess.CompletedProce
 
 
 def test_a_right_answer_is_one_line_with_its_latency(
-    api: FakeApi, triton: FakeTriton, tmp_path: Path
+    api: RecordedApi, triton: FakeTriton, tmp_path: Path
 ) -> None:
     done = gate(api, tmp_path, *GOLDEN, "--url", triton.url)
     assert done.returncode == 0, done.stderr
@@ -58,7 +59,7 @@ def test_a_right_answer_is_one_line_with_its_latency(
     assert (tmp_path / "termination").read_text() == ""
 
 
-def test_the_question_is_greedy(api: FakeApi, triton: FakeTriton, tmp_path: Path) -> None:
+def test_the_question_is_greedy(api: RecordedApi, triton: FakeTriton, tmp_path: Path) -> None:
     done = gate(api, tmp_path, *GOLDEN, "--url", triton.url)
     assert done.returncode == 0, done.stderr
     inputs = {each["name"]: each["data"] for each in triton.requests[-1].body["inputs"]}
@@ -66,7 +67,7 @@ def test_the_question_is_greedy(api: FakeApi, triton: FakeTriton, tmp_path: Path
 
 
 def test_an_answer_may_be_expected_by_its_tokens(
-    api: FakeApi, triton: FakeTriton, tmp_path: Path
+    api: RecordedApi, triton: FakeTriton, tmp_path: Path
 ) -> None:
     done = gate(api, tmp_path, "--expect-token-ids", "348,434,954,357", "--url", triton.url)
     assert done.returncode == 0, done.stderr
@@ -77,7 +78,7 @@ def test_an_answer_may_be_expected_by_its_tokens(
 
 
 def test_an_expected_text_may_be_in_a_file(
-    api: FakeApi, triton: FakeTriton, tmp_path: Path
+    api: RecordedApi, triton: FakeTriton, tmp_path: Path
 ) -> None:
     golden = tmp_path / "golden.txt"
     golden.write_text(" Its fleece is")
@@ -86,7 +87,7 @@ def test_an_expected_text_may_be_in_a_file(
 
 
 def test_a_wrong_answer_is_an_error_that_shows_both(
-    api: FakeApi, triton: FakeTriton, tmp_path: Path
+    api: RecordedApi, triton: FakeTriton, tmp_path: Path
 ) -> None:
     done = gate(api, tmp_path, "--expect-words", "snow", "--url", triton.url)
     assert (done.returncode, done.stdout) == (1, "")
@@ -97,7 +98,7 @@ def test_a_wrong_answer_is_an_error_that_shows_both(
 
 @pytest.mark.slow
 def test_a_broken_deployment_ends_with_its_cause_within_seconds(tmp_path: Path) -> None:
-    with fake_api(recorded("weights-altered")[0]) as api:
+    with recorded_api(recorded("weights-altered")[0]) as api:
         done = gate(api, tmp_path, *GOLDEN, "--timeout", "50")
     assert (done.returncode, done.stdout) == (1, "")
     message = (tmp_path / "termination").read_text()
@@ -109,7 +110,7 @@ def test_a_broken_deployment_ends_with_its_cause_within_seconds(tmp_path: Path) 
 
 
 def test_time_that_is_up_is_told_with_what_was_waited_for(tmp_path: Path) -> None:
-    with fake_api(recorded("probe")[0]) as api:
+    with recorded_api(recorded("probe")[0]) as api:
         done = gate(api, tmp_path, *GOLDEN, "--timeout", "3")
     assert done.returncode == 1
     message = (tmp_path / "termination").read_text()
@@ -118,7 +119,7 @@ def test_time_that_is_up_is_told_with_what_was_waited_for(tmp_path: Path) -> Non
     assert re.match(r"Waiting for probe \(\d of at most 3 s\): Pod probe-predictor-", done.stderr)
 
 
-def test_a_wrong_tokenizer_is_told_before_the_wait(api: FakeApi, tmp_path: Path) -> None:
+def test_a_wrong_tokenizer_is_told_before_the_wait(api: RecordedApi, tmp_path: Path) -> None:
     done = gate(api, tmp_path, *GOLDEN, "--tokenizer", "no/such/file")
     assert done.returncode == 1
     assert "no/such/file: no such file" in (tmp_path / "termination").read_text()
@@ -136,7 +137,7 @@ def test_a_wrong_tokenizer_is_told_before_the_wait(api: FakeApi, tmp_path: Path)
     ],
 )
 def test_wrong_usage_ends_with_2(
-    api: FakeApi, tmp_path: Path, options: tuple[str, ...], words: str
+    api: RecordedApi, tmp_path: Path, options: tuple[str, ...], words: str
 ) -> None:
     done = gate(api, tmp_path, *options)
     assert done.returncode == 2

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ft_serving.cluster.diagnosis import Kind
-from tests.cluster.diagnosis.fake_api import TOKEN, FakeApi, fake_api
+from tests.cluster.diagnosis.recorded_api import RecordedApi, recorded_api
 from tests.cluster.diagnosis.recorded_snapshots import changed, recorded
+from tests.fake_api import TOKEN
 
 SNAPSHOT = recorded("job")[0]
 
 
-def gate_job(api: FakeApi, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def gate_job(api: RecordedApi, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the command; its termination message is in the file `termination` of the folder."""
     (folder / "termination").touch()
     return subprocess.run(
@@ -34,7 +35,7 @@ def job(*conditions: dict[str, str]) -> list[Any]:
 
 
 def test_a_job_that_failed_ends_it_at_once_with_the_jobs_own_words(tmp_path: Path) -> None:
-    with fake_api(SNAPSHOT) as api:
+    with recorded_api(SNAPSHOT) as api:
         done = gate_job(api, tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     message = (tmp_path / "termination").read_text()
@@ -48,14 +49,14 @@ def test_a_job_that_failed_ends_it_at_once_with_the_jobs_own_words(tmp_path: Pat
 
 def test_a_job_that_succeeded_is_said_so(tmp_path: Path) -> None:
     complete = {"type": "Complete", "status": "True"}
-    with fake_api(changed(SNAPSHOT, jobs=job(complete))) as api:
+    with recorded_api(changed(SNAPSHOT, jobs=job(complete))) as api:
         done = gate_job(api, tmp_path)
     assert (done.returncode, done.stdout) == (0, "Job weights has succeeded\n"), done.stderr
     assert (tmp_path / "termination").read_text() == ""
 
 
 def test_time_that_is_up_is_told_with_what_was_waited_for(tmp_path: Path) -> None:
-    with fake_api(changed(SNAPSHOT, jobs=job(), pods=[])) as api:
+    with recorded_api(changed(SNAPSHOT, jobs=job(), pods=[])) as api:
         done = gate_job(api, tmp_path, "--timeout", "1")
     assert done.returncode == 1
     message = (tmp_path / "termination").read_text()
@@ -65,7 +66,7 @@ def test_time_that_is_up_is_told_with_what_was_waited_for(tmp_path: Path) -> Non
 
 def test_a_cluster_without_kserve_has_jobs_all_the_same(tmp_path: Path) -> None:
     complete = {"type": "Complete", "status": "True"}
-    with fake_api(changed(SNAPSHOT, jobs=job(complete))) as api:
+    with recorded_api(changed(SNAPSHOT, jobs=job(complete))) as api:
         api.refusals = {"/inferenceservices": 404}
         done = gate_job(api, tmp_path, "--namespace", "other")
     assert done.returncode == 0, done.stderr

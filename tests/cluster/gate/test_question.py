@@ -33,9 +33,10 @@ def triton() -> Iterator[FakeTriton]:
 def answer(triton: FakeTriton, said: list[str], time: Time) -> str:
     with GenerationClient(triton.url, tokenizer=TINY_GPTJ, wait_s=0) as client:
         parameters: Parameters = {"output_length": 4}
-        return ask(
+        generation, _ = ask(
             client, PROMPT, parameters, said.append, clock=lambda: time.now, pause=time.pause
-        ).text
+        )
+        return generation.text
 
 
 def test_an_ingress_that_knows_the_service_a_moment_later_is_asked_again(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ft_serving.cluster.gate.termination import LIMIT, write_termination_message
+from ft_serving.cluster.commands.gate import TERMINATION_LIMIT, write_termination_message
 
 
 def test_a_message_is_left_in_the_file(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_a_long_message_keeps_its_beginning_and_whole_characters(tmp_path: Path)
     file.touch()
     write_termination_message(file, "The cause. " + "ä" * 4096)
     content = file.read_bytes()
-    assert LIMIT - 4 < len(content) <= 4096
+    assert TERMINATION_LIMIT - 4 < len(content) <= 4096
     assert content.startswith(b"The cause. ")
     assert content.decode().endswith("ä\n… (the log has the rest)")
 

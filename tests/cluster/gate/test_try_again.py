@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ft_serving.cluster.diagnosis.cluster import Cluster
+from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
 from ft_serving.cluster.gate.readiness import try_again
-from tests.cluster.diagnosis.fake_api import fake_api
+from tests.cluster.diagnosis.recorded_api import recorded_api
 from tests.cluster.diagnosis.recorded_snapshots import recorded
 
 DEFAULT = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
@@ -26,9 +26,9 @@ def test_only_a_revision_that_failed_is_deleted(
 ) -> None:
     snapshot, _ = recorded(recording)
     said: list[str] = []
-    with fake_api(snapshot) as api:
+    with recorded_api(snapshot) as api:
         monkeypatch.setattr(DEFAULT, str(api.kubeconfig(tmp_path)))
-        try_again(Cluster(), snapshot.name, said.append)
+        try_again(ClusterNamespace(), snapshot.name, said.append)
         assert api.deleted == deleted
     assert said == [f"Revision {each} failed before; it is made anew" for each in deleted]
 
@@ -38,8 +38,8 @@ def test_who_may_not_delete_is_told_so_and_goes_on(
 ) -> None:
     snapshot, _ = recorded("gpu-given-up")
     said: list[str] = []
-    with fake_api(snapshot) as api:
+    with recorded_api(snapshot) as api:
         monkeypatch.setattr(DEFAULT, str(api.kubeconfig(tmp_path)))
         api.refusals = {"/gpu-predictor-00001": 403}
-        try_again(Cluster(), snapshot.name, said.append)
+        try_again(ClusterNamespace(), snapshot.name, said.append)
     assert said[0].startswith("What failed before is not tried again: The API server answers 403")

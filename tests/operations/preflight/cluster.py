@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from operations.preflight.check import check
+from operations.preflight.checks import check
 from operations.preflight.checks.knative import features
-from operations.preflight.facts import Facts, Kind
-from operations.preflight.findings import Finding, Severity
+from operations.preflight.facts import FactKind, Facts, PreflightFinding, Severity
 from operations.preflight.needs import Needs, needs_of
 from stacks.config import StackConfig
 from tests.stacks.documents import config, shipped
@@ -24,9 +23,11 @@ def stack(name: str, changes: Mapping[str, Any] | None = None) -> StackConfig:
     return config(shipped(name), changes, *secrets)
 
 
-def needs(name: str, changes: Mapping[str, Any] | None = None) -> Needs:
+def needs(
+    name: str, changes: Mapping[str, Any] | None = None, password: str | None = None
+) -> Needs:
     """What such a stack needs."""
-    return needs_of(name, stack(name, changes), None)
+    return needs_of(name, stack(name, changes), password)
 
 
 def node(
@@ -99,35 +100,35 @@ def sound(wanted: Needs) -> Facts:
     """A cluster that has all of it."""
     flags = dict.fromkeys(features(wanted.predictor), "enabled")
     knative = ("activator", "autoscaler", "controller", "webhook")
-    objects: dict[Kind, list[Document] | None] = {
-        Kind.NODES: [
+    objects: dict[FactKind, list[Document] | None] = {
+        FactKind.NODES: [
             gpu_node("gpu-1"),
             gpu_node("gpu-2"),
             gpu_node("gpu-3"),
             gpu_node("gpu-4"),
             node(),
         ],
-        Kind.PODS: [],
-        Kind.STORAGE_CLASSES: [storage_class(wanted.claim.storage_class or "shared")],
-        Kind.KSERVE: [deployment("kserve-controller-manager", "", "kserve/controller:v0.17.0")],
-        Kind.KNATIVE: [deployment(name, "1.21.0") for name in knative],
-        Kind.KNATIVE_CONFIG: [
+        FactKind.PODS: [],
+        FactKind.STORAGE_CLASSES: [storage_class(wanted.config.storage.storage_class or "shared")],
+        FactKind.KSERVE: [deployment("kserve-controller-manager", "", "kserve/controller:v0.17.0")],
+        FactKind.KNATIVE: [deployment(name, "1.21.0") for name in knative],
+        FactKind.KNATIVE_CONFIG: [
             config_map("config-features", flags),
             config_map("config-defaults", None),
         ],
-        Kind.NAMESPACE: [],
-        Kind.QUOTAS: [],
-        Kind.CLAIM: [],
-        Kind.SERVICE: [],
+        FactKind.NAMESPACE: [],
+        FactKind.QUOTAS: [],
+        FactKind.CLAIM: [],
+        FactKind.SERVICE: [],
     }
     return Facts(version="v1.34.4", groups=GROUPS, objects=objects)
 
 
 def found(
     wanted: Needs,
-    objects: Mapping[Kind, list[Document] | None] | None = None,
+    objects: Mapping[FactKind, list[Document] | None] | None = None,
     **facts: Any,
-) -> list[Finding]:
+) -> list[PreflightFinding]:
     """What is found where a sound cluster is changed.
 
     Args:
@@ -146,7 +147,9 @@ def changed(document: Document, **metadata: Any) -> Document:
     return copied
 
 
-def one(findings: list[Finding], what: str, severity: Severity = Severity.ERROR) -> Finding:
+def one(
+    findings: list[PreflightFinding], what: str, severity: Severity = Severity.ERROR
+) -> PreflightFinding:
     """The only finding, which is about `what`."""
     assert [each.what for each in findings] == [what]
     assert findings[0].severity is severity

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 USER, PASSWORD = "someone", "a-password"
 TOKEN = "a-token"
-IMAGE = "ft-serving/server"
+IMAGE = "ft-serving/server-cpu"
 DIGEST = f"sha256:{'ab' * 32}"
 _BASIC = f"Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from operations.preflight.facts import Kind, RegistryAnswer
-from operations.preflight.findings import Severity
+from operations.preflight.facts import FactKind, RegistryAnswer, Severity
+from operations.preflight.needs import permissions
 from tests.operations.preflight.cluster import (
     GROUPS,
     config_map,
@@ -52,7 +52,7 @@ def test_a_cluster_without_knative_serves_in_mode_standard() -> None:
     finding = one(found(needs("dev"), groups=groups), "Knative Serving")
     assert "serving.mode: Standard" in finding.remedy
     standard = {"serving.mode": "Standard"}
-    assert found(needs("dev", standard), {Kind.KNATIVE_CONFIG: []}, groups=groups) == []
+    assert found(needs("dev", standard), {FactKind.KNATIVE_CONFIG: []}, groups=groups) == []
 
 
 def test_mode_standard_scales_only_where_pods_are_measured() -> None:
@@ -63,7 +63,7 @@ def test_mode_standard_scales_only_where_pods_are_measured() -> None:
 
 
 def test_a_kserve_that_does_not_know_the_modes_is_an_error() -> None:
-    old = {Kind.KSERVE: [deployment("kserve-controller-manager", "", "kserve/it:v0.15.2")]}
+    old = {FactKind.KSERVE: [deployment("kserve-controller-manager", "", "kserve/it:v0.15.2")]}
     finding = one(found(needs("dev"), old), "KServe")
     assert finding.found == "0.15"
     assert "0.16 or newer" in finding.needed
@@ -71,7 +71,7 @@ def test_a_kserve_that_does_not_know_the_modes_is_an_error() -> None:
 
 def test_a_knative_that_was_never_tried_is_a_warning() -> None:
     names = ("activator", "autoscaler", "controller", "webhook")
-    old = {Kind.KNATIVE: [deployment(name, "1.16.3") for name in names]}
+    old = {FactKind.KNATIVE: [deployment(name, "1.16.3") for name in names]}
     one(found(needs("dev"), old), "Knative Serving", Severity.WARNING)
 
 
@@ -81,7 +81,7 @@ def test_an_old_kubernetes_is_a_warning() -> None:
 
 
 def test_images_by_digest_tell_no_version() -> None:
-    there = {Kind.KSERVE: [deployment("kserve-controller-manager", "devel")]}
+    there = {FactKind.KSERVE: [deployment("kserve-controller-manager", "devel")]}
     assert found(needs("dev"), there) == []
 
 
@@ -89,7 +89,7 @@ def test_a_controller_that_is_scaled_to_0_is_told_how_to_start() -> None:
     stopped = deployment("kserve-controller-manager", "")
     stopped = {**stopped, "spec": {**stopped["spec"], "replicas": 0}, "status": {}}
     finding = one(
-        found(needs("dev"), {Kind.KSERVE: [stopped]}), "KServe's kserve-controller-manager"
+        found(needs("dev"), {FactKind.KSERVE: [stopped]}), "KServe's kserve-controller-manager"
     )
     assert "`kubectl --namespace somewhere scale deployment" in finding.remedy
 
@@ -114,7 +114,7 @@ def test_what_a_webhook_refuses_is_told_in_its_words() -> None:
 
 
 def test_knative_without_its_flags_lacks_exactly_those_that_the_stack_needs() -> None:
-    nothing = {Kind.KNATIVE_CONFIG: [config_map("config-features", None)]}
+    nothing = {FactKind.KNATIVE_CONFIG: [config_map("config-features", None)]}
     on_cpu = {each.what.removeprefix("Knative's ") for each in found(needs("dev"), nothing)}
     assert on_cpu == {
         "kubernetes.podspec-persistent-volume-claim",
@@ -128,7 +128,7 @@ def test_a_missing_flag_has_the_command_that_sets_it() -> None:
     flag = "kubernetes.podspec-securitycontext"
     flags = {"kubernetes.podspec-persistent-volume-claim": "enabled"}
     finding = one(
-        found(needs("dev"), {Kind.KNATIVE_CONFIG: [config_map("config-features", flags)]}),
+        found(needs("dev"), {FactKind.KNATIVE_CONFIG: [config_map("config-features", flags)]}),
         f"Knative's {flag}",
     )
     assert finding.found == "disabled, the default"
@@ -143,7 +143,7 @@ def test_allowed_is_enough_for_fields_but_not_for_volumes() -> None:
         "kubernetes.podspec-persistent-volume-claim": "Allowed",
         "kubernetes.podspec-securitycontext": "Allowed",
     }
-    objects = {Kind.KNATIVE_CONFIG: [config_map("config-features", flags)]}
+    objects = {FactKind.KNATIVE_CONFIG: [config_map("config-features", flags)]}
     one(found(needs("dev"), objects), "Knative's kubernetes.podspec-persistent-volume-claim")
 
 
@@ -159,7 +159,7 @@ def test_limits_of_knative_are_kept() -> None:
         config_map("config-defaults", limits),
         config_map("config-autoscaler", {"max-scale-limit": "2"}),
     ]
-    findings = found(wanted, {Kind.KNATIVE_CONFIG: maps})
+    findings = found(wanted, {FactKind.KNATIVE_CONFIG: maps})
     assert {each.what: each.needed for each in findings} == {
         "Knative's max-revision-timeout-seconds": "at least 600 seconds for a request",
         "Knative's container-concurrency-max-limit": "at least 16 requests at once",
@@ -179,7 +179,7 @@ def test_scaling_to_zero_that_is_switched_off_is_a_warning() -> None:
         ),
         config_map("config-autoscaler", {"enable-scale-to-zero": "false"}),
     ]
-    findings = found(wanted, {Kind.KNATIVE_CONFIG: maps})
+    findings = found(wanted, {FactKind.KNATIVE_CONFIG: maps})
     one(findings, "Knative's enable-scale-to-zero", Severity.WARNING)
 
 
@@ -188,7 +188,11 @@ def test_scaling_to_zero_that_is_switched_off_is_a_warning() -> None:
 
 def test_missing_permissions_are_told_by_kind() -> None:
     wanted = needs("dev")
-    denied = [it for it in wanted.permissions if it.resource in ("inferenceservices", "namespaces")]
+    denied = [
+        it
+        for it in permissions(wanted.config)
+        if it.resource in ("inferenceservices", "namespaces")
+    ]
     findings = found(wanted, denied=denied)
     assert {each.what: each.found for each in findings} == {
         "Permission for inferenceservices.serving.kserve.io in namespace ft-serving": (
@@ -199,7 +203,9 @@ def test_missing_permissions_are_told_by_kind() -> None:
 
 
 def test_what_may_not_be_read_is_said_and_not_judged() -> None:
-    hidden = dict.fromkeys((Kind.NODES, Kind.PODS, Kind.KNATIVE_CONFIG, Kind.STORAGE_CLASSES))
+    hidden = dict.fromkeys(
+        (FactKind.NODES, FactKind.PODS, FactKind.KNATIVE_CONFIG, FactKind.STORAGE_CLASSES)
+    )
     finding = one(found(needs("prod"), {**hidden}), "Reading the cluster", Severity.WARNING)
     assert finding.found == (
         "not allowed to read nodes, pods of all namespaces, storage classes, Knative's ConfigMaps"
@@ -236,6 +242,6 @@ def test_an_image_that_does_not_exist_is_an_error_one_that_cannot_be_asked_for_i
 
 
 def test_errors_come_before_warnings() -> None:
-    objects = {Kind.NODES: [node()], Kind.STORAGE_CLASSES: [storage_class("other")]}
+    objects = {FactKind.NODES: [node()], FactKind.STORAGE_CLASSES: [storage_class("other")]}
     findings = found(needs("prod"), objects, version="v1.20.1")
     assert [each.severity.value for each in findings] == ["error", "warning"]

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ft_serving.cli import app
-from operations.preflight.errors import NotReadyError
-from operations.preflight.facts import Kind
+from operations.errors import OperationsError
+from operations.preflight.facts import FactKind
 from operations.preflight.needs import Needs
 from tests.operations.preflight.cluster import needs, sound, storage_class
 
@@ -36,7 +36,7 @@ def test_a_sound_cluster_ends_with_0_and_one_line(given: list[Needs]) -> None:
 def test_every_finding_is_printed_before_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch)
     done = CliRunner().invoke(app, ["preflight", "--stack", "dev"])
-    assert isinstance(done.exception, NotReadyError), "main() makes exit code 1 of it"
+    assert isinstance(done.exception, OperationsError), "main() makes exit code 1 of it"
     assert str(done.exception) == "The cluster is not ready for stack dev: 2 error(s)"
     assert done.output.splitlines()[:4] == [
         "error: KServe",
@@ -67,7 +67,7 @@ def test_the_password_comes_from_the_environment_and_is_not_shown(
     monkeypatch.setenv("FT_SERVING_REGISTRY_PASSWORD", "a-password")
     CliRunner().invoke(app, ["preflight", "--stack", "dev"])
     (asked,) = given
-    assert asked.registry.password == "a-password"
+    assert asked.password == "a-password"
     assert "a-password" not in repr(asked)
 
 
@@ -79,7 +79,7 @@ def test_a_stack_that_is_not_there_is_told() -> None:
 def without(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand a cluster in that has Knative alone, and another class."""
     facts = sound(needs("dev"))
-    objects = {**facts.objects, Kind.STORAGE_CLASSES: [storage_class("other")]}
+    objects = {**facts.objects, FactKind.STORAGE_CLASSES: [storage_class("other")]}
     groups = {"serving.knative.dev": ["v1"]}
     monkeypatch.setattr(
         "operations.preflight.cluster.read_facts",

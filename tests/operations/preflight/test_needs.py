@@ -2,6 +2,9 @@
 
 import pytest
 
+from components.jobs import GATE_RESOURCES
+from operations.preflight.checks.quota import job_pod
+from operations.preflight.needs import permissions
 from tests.components.program import program
 from tests.operations.preflight.cluster import needs
 from tests.stacks.documents import SHIPPED
@@ -16,7 +19,7 @@ def test_every_kind_that_the_program_makes_is_asked_permission_for(stack: str) -
         if resource.type.startswith("kubernetes:"):
             kind = resource.inputs.get("kind", "InferenceService")
             made.add(PLURALS.get(kind, f"{kind.lower()}s"))
-    asked = {it.resource for it in needs(stack).permissions if it.verb == "create"}
+    asked = {it.resource for it in permissions(needs(stack).config) if it.verb == "create"}
     assert made == asked, "operations.preflight.needs lists what the program creates"
 
 
@@ -31,12 +34,13 @@ def test_the_service_that_is_tried_is_the_one_that_is_made(stack: str) -> None:
 
 @pytest.mark.parametrize("stack", SHIPPED)
 def test_the_jobs_request_what_is_counted(stack: str) -> None:
-    wanted = needs(stack)
+    counted = needs(stack).config.job_resources
     for job in program(stack).of("batch/v1:Job"):
         resources = job.inputs["spec"]["template"]["spec"]["containers"][0]["resources"]
-        assert resources == (wanted.download if job.name == "model-download" else wanted.gate)
+        assert resources == job_pod(counted if job.name == "model-download" else GATE_RESOURCES)
 
 
 def test_secrets_are_asked_for_where_there_is_a_login() -> None:
-    asked = {it.resource for it in needs("dev", {"image.username": "someone"}).permissions}
+    wanted = needs("dev", {"image.username": "someone"})
+    asked = {it.resource for it in permissions(wanted.config)}
     assert "secrets" in asked

@@ -14,13 +14,13 @@ import pytest
 import yaml
 
 from local_platform.settings import KUBECONFIG
-from operations.preflight.check import check
+from operations.preflight.checks import check
 from operations.preflight.cluster import read_facts
-from operations.preflight.findings import Finding, Severity
-from operations.preflight.needs import Registry, needs_of
+from operations.preflight.facts import PreflightFinding, Severity
+from operations.preflight.needs import needs_of
 from operations.preflight.registry import ask_registry
 from tests.deployment.program import Deployment, platform_settings
-from tests.operations.preflight.cluster import stack
+from tests.operations.preflight.cluster import needs, stack
 from tests.operations.preflight.fake_registry import PASSWORD, USER
 from tests.platform.kubectl import Namespace
 from tests.platform.waiting import wait_until
@@ -47,13 +47,13 @@ def namespace() -> Iterator[Namespace]:
 
 def found(
     namespace: str, changes: Mapping[str, Any] | None = None, kubeconfig: Path = KUBECONFIG
-) -> dict[str, Finding]:
+) -> dict[str, PreflightFinding]:
     """What is found for the stack `dev` in a namespace, by its subject."""
     settings = config(platform_settings(namespace, changes))
-    needs = needs_of("test", settings, None)
-    facts = read_facts(needs, kubeconfig=str(kubeconfig), context=None)
+    wanted = needs_of("test", settings, None)
+    facts = read_facts(wanted, kubeconfig=str(kubeconfig), context=None)
     # Other tests' stacks may take the cores of the one node meanwhile.
-    return {each.what: each for each in check(needs, facts) if each.what != "Room on nodes"}
+    return {each.what: each for each in check(wanted, facts) if each.what != "Room on nodes"}
 
 
 def test_the_platform_lacks_nothing(namespace: Namespace) -> None:
@@ -70,8 +70,8 @@ def test_what_the_stack_asks_for_and_the_cluster_has_not_is_found_at_once() -> N
 
 
 def test_a_node_without_gpus_is_no_place_for_a_gpu_stack() -> None:
-    needs = needs_of("coreweave", stack("coreweave"), None)
-    findings = check(needs, read_facts(needs, kubeconfig=str(KUBECONFIG), context=None))
+    wanted = needs_of("coreweave", stack("coreweave"), None)
+    findings = check(wanted, read_facts(wanted, kubeconfig=str(KUBECONFIG), context=None))
     (finding,) = (each for each in findings if each.what == "Node labels")
     assert finding.found == (
         "1 node(s), with gpu.nvidia.com/class: none; topology.kubernetes.io/region: none"
@@ -98,9 +98,9 @@ def test_a_quota_that_is_too_small_is_found(namespace: Namespace) -> None:
 
 
 def test_an_inference_service_made_by_hand_is_found(namespace: Namespace) -> None:
-    needs = needs_of("test", config(platform_settings(namespace.name)), None)
-    metadata = {"name": needs.service["metadata"]["name"]}
-    namespace.kubectl("create", "--filename=-", manifest={**needs.service, "metadata": metadata})
+    wanted = needs_of("test", config(platform_settings(namespace.name)), None)
+    metadata = {"name": wanted.service["metadata"]["name"]}
+    namespace.kubectl("create", "--filename=-", manifest={**wanted.service, "metadata": metadata})
     try:
         (finding,) = found(namespace.name).values()
         command = finding.remedy.split("`")[1]
@@ -181,7 +181,7 @@ def test_a_wrong_password_of_a_real_registry_ends_an_up_and_is_not_shown(tmp_pat
         assert wrong not in report.messages
         settings = config(platform_settings(name, changes), None, "registryPassword")
         for password, refused in ((wrong, True), (PASSWORD, False)):
-            answer = ask_registry(needs_of("test", settings, password).registry)
+            answer = ask_registry(needs_of("test", settings, password))
             assert answer.reached
             assert answer.refused is refused
 
@@ -256,7 +256,7 @@ def private_registry(folder: Path) -> Iterator[str]:
     registry = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")])
     try:
         deadline = time.monotonic() + 20
-        asked = Registry(host=host, repository="it", pushes=True)
+        asked = needs("dev", {"image.registry": host})
         while not ask_registry(asked).reached:
             assert time.monotonic() < deadline, "the registry does not start"
             time.sleep(0.1)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from operations.errors import OperationsError
 from operations.preview.changes import Action
 from operations.preview.differences import UNKNOWN
-from operations.preview.errors import PreviewError
 from operations.preview.formats import as_json, markdown, text
 from operations.preview.live import preview_live, summarised
 from operations.preview.summary import StackSummary, Summary
@@ -178,8 +178,8 @@ def test_what_pulumi_says_otherwise_is_shown_as_it_is(
 def test_without_pulumi_or_the_stacks_file_it_says_so(
     tmp_path: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(PreviewError, match=r"cannot be run: .*Pulumi\.other\.yaml"):
+    with pytest.raises(OperationsError, match=r"cannot be run: .*Pulumi\.other\.yaml"):
         preview_live(tmp_path, "other", tmp_path / "Pulumi.other.yaml")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(PreviewError, match=r"cannot be run: .*pulumi.*Without --live"):
+    with pytest.raises(OperationsError, match=r"cannot be run: .*pulumi.*Without --live"):
         preview_live(tmp_path, "prod", settings)

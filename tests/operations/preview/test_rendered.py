@@ -11,8 +11,8 @@ import yaml
 from typer.testing import CliRunner
 
 from ft_serving.cli import app
+from operations.errors import OperationsError
 from operations.preview import command
-from operations.preview.errors import PreviewError, RefusedError
 from operations.preview.rendered import checkout, render
 from operations.preview.summary import StackSummary, summarise_rendered
 from tests.stacks.documents import GPU, PROJECT, ROOT, Document, changed
@@ -150,7 +150,7 @@ def test_what_the_shell_says_is_no_part_of_a_stack(
 def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
     head = project(tmp_path / "head", {"prod": GPU})
     (head / "images/weights/Dockerfile.dockerignore").unlink()
-    with pytest.raises(PreviewError, match=r"fails: .*BuildContextError: .* is missing"):
+    with pytest.raises(OperationsError, match=r"fails: .*BuildContextError: .* is missing"):
         render(head, ["prod"])
 
 
@@ -158,7 +158,7 @@ def test_a_stack_that_nobody_knows_is_refused_with_those_that_are(
     projects: tuple[Path, Path],
 ) -> None:
     base, head = projects
-    with pytest.raises(PreviewError, match=r"no stack `nosuch`. There are broken, comes, goes"):
+    with pytest.raises(OperationsError, match=r"no stack `nosuch`. There are broken, comes, goes"):
         summarise_rendered(head, ["nosuch"], str(base))
 
 
@@ -192,7 +192,7 @@ def test_a_base_that_is_neither_folder_nor_commit_is_refused(tmp_path: Path, bas
     git(tmp_path, "init", "--quiet")
     with (
         pytest.raises(
-            PreviewError, match=r"--base must be a folder with a Pulumi.yaml or a commit"
+            OperationsError, match=r"--base must be a folder with a Pulumi.yaml or a commit"
         ),
         checkout(tmp_path, base),
     ):
@@ -222,7 +222,7 @@ def test_the_command_fails_for_a_refused_stack_after_the_summary_of_all(
     base, head = projects
     monkeypatch.setattr(command, "ROOT", head)
     done = run("--base", str(base), "--format", "markdown")
-    assert isinstance(done.exception, RefusedError)
+    assert isinstance(done.exception, OperationsError)
     assert str(done.exception) == "Stacks cannot be deployed: wrong. The summary says why"
     assert "| `stays` |" in done.stdout
     assert "model.dtype: must be one of the choices" in done.stdout

@@ -4,11 +4,9 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
-from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import Document, condition, name, since
-from ft_serving.cluster.diagnosis.job_snapshot import JobSnapshot
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
-from ft_serving.cluster.diagnosis.verdict import Cause, Finding
+from ft_serving.cluster.diagnosis.snapshot import JobSnapshot, Kind, NamespaceSnapshot
+from ft_serving.cluster.diagnosis.verdict import Cause, Finding, found
+from ft_serving.cluster.documents import Document, condition, name, since
 
 # The API server's quota plugin: k8s.io/apiserver, pkg/admission/plugin/resourcequota.
 _EXCEEDED = re.compile(
@@ -25,7 +23,7 @@ _REFUSED = re.compile(r".*?\b(?:is forbidden|is invalid): .*", re.DOTALL)
 _TRIAL = re.compile(r"(validation callback failed: )?dry run failed with ")
 
 
-def refusals(snapshot: Snapshot) -> Iterator[Finding]:
+def refusals(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
     """What was refused of all that the InferenceService is made of, or that it is not there."""
     service = snapshot.service()
     if service is None:
@@ -62,7 +60,7 @@ def refused_pods(snapshot: JobSnapshot) -> Iterator[Finding]:
         yield finding
 
 
-def _messages(snapshot: Snapshot, service: Document) -> Iterator[tuple[str, datetime]]:
+def _messages(snapshot: NamespaceSnapshot, service: Document) -> Iterator[tuple[str, datetime]]:
     ready = condition(service, "Ready")
     if ready.get("reason") == "ReconcileFailed" and ready["status"] == "False":
         # Its time is renewed with each attempt, whose message names another object.
@@ -75,7 +73,7 @@ def _messages(snapshot: Snapshot, service: Document) -> Iterator[tuple[str, date
             yield failure.get("message", ""), since(failure, snapshot.begun)
 
 
-def _refusal(snapshot: Snapshot, text: str, begin: datetime) -> Finding | None:
+def _refusal(snapshot: NamespaceSnapshot, text: str, begin: datetime) -> Finding | None:
     if match := _EXCEEDED.search(text):
         return found(
             snapshot,

@@ -1,10 +1,12 @@
 """Containers that cannot be started, or that end when they should serve."""
 
 import math
+import re
 from collections.abc import Iterator
 
-from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import (
+from ft_serving.cluster.diagnosis.snapshot import NamespaceSnapshot
+from ft_serving.cluster.diagnosis.verdict import Cause, Finding, found
+from ft_serving.cluster.documents import (
     Document,
     condition,
     container_statuses,
@@ -12,9 +14,6 @@ from ft_serving.cluster.diagnosis.documents import (
     name,
     time,
 )
-from ft_serving.cluster.diagnosis.log import model_failure, telling_lines
-from ft_serving.cluster.diagnosis.snapshot import Snapshot
-from ft_serving.cluster.diagnosis.verdict import Cause, Finding
 
 # kubelet's reasons: k8s.io/kubernetes, pkg/kubelet/kuberuntime.
 _UNSTARTED = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
@@ -24,8 +23,18 @@ _LOST = ("Unknown", "ContainerStatusUnknown")
 # Ending once may be the fault of something that came up later than the container.
 _ENOUGH_ENDS = 2
 
+MOST_LINES = 10
+_LONGEST_LINE = 400
 
-def broken_containers(snapshot: Snapshot) -> Iterator[Finding]:
+# Triton's informational lines, and the tables that it prints.
+_NOISE = re.compile(r"[IV]\d{4} [\d:.]+ |[+|]|.*\|\s*$|\s*$")
+# Triton: src/core, model_lifecycle.cc. What the backend said ends where Python says where.
+_MODEL = re.compile(r"failed to load '([^']+)' version \d+: [\w ]+: (?P<said>.*)\"\s*$")
+_PYTHON = re.compile(r"^TritonModelException: |\\n\\nAt:\\n.*")
+_REPOSITORY = re.compile(r"^error: creating server: \w+ - (failed to (?!load all models).*)")
+
+
+def broken_containers(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
     """Containers that cannot be created, end again and again, or do not get ready."""
     for pod in snapshot.pods():
         findings = [
@@ -37,7 +46,7 @@ def broken_containers(snapshot: Snapshot) -> Iterator[Finding]:
         yield from findings or _unready(snapshot, pod)
 
 
-def unstarted_containers(snapshot: Snapshot) -> Iterator[Finding]:
+def unstarted_containers(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
     """Containers that cannot be created."""
     for pod in snapshot.pods():
         for status in container_statuses(pod):
@@ -62,7 +71,23 @@ def bad_end(status: Document) -> Document | None:
     return ended
 
 
-def _unstarted(snapshot: Snapshot, pod: Document, status: Document) -> Finding | None:
+def telling_lines(log: str) -> str:
+    """The last lines, without those that tell nothing about a failure."""
+    lines = [line for line in log.splitlines() if not _NOISE.match(line)]
+    return "\n".join(line[:_LONGEST_LINE] for line in lines[-MOST_LINES:])
+
+
+def model_failure(log: str) -> str | None:
+    """Why Triton could not load a model, in its backend's words; None where it does not say."""
+    for line in reversed(log.splitlines()):
+        if match := _MODEL.search(line):
+            return _PYTHON.sub("", match["said"]).replace("\\n", "\n").strip()
+        if match := _REPOSITORY.search(line):
+            return match[1]
+    return None
+
+
+def _unstarted(snapshot: NamespaceSnapshot, pod: Document, status: Document) -> Finding | None:
     waiting = status["state"].get("waiting", {})
     if waiting.get("reason") not in _UNSTARTED:
         return None
@@ -75,7 +100,7 @@ def _unstarted(snapshot: Snapshot, pod: Document, status: Document) -> Finding |
     )
 
 
-def _ended(snapshot: Snapshot, pod: Document, status: Document) -> Finding | None:
+def _ended(snapshot: NamespaceSnapshot, pod: Document, status: Document) -> Finding | None:
     ended = bad_end(status)
     if ended is None or ended.get("reason") in _LOST:
         return None
@@ -93,7 +118,7 @@ def _ended(snapshot: Snapshot, pod: Document, status: Document) -> Finding | Non
     return found(snapshot, cause, message, since=end, grace_s=math.inf if mended else None)
 
 
-def _unready(snapshot: Snapshot, pod: Document) -> Iterator[Finding]:
+def _unready(snapshot: NamespaceSnapshot, pod: Document) -> Iterator[Finding]:
     """A pod that runs and whose probes fail: only a deadline tells it from a slow start."""
     statuses = pod.get("status", {}).get("containerStatuses") or ()
     failures = snapshot.events("Pod", name(pod), "Unhealthy")
@@ -116,7 +141,12 @@ def _unready(snapshot: Snapshot, pod: Document) -> Iterator[Finding]:
 
 
 def _cause(
-    snapshot: Snapshot, pod: Document, status: Document, ended: Document, times: int, probe: str
+    snapshot: NamespaceSnapshot,
+    pod: Document,
+    status: Document,
+    ended: Document,
+    times: int,
+    probe: str,
 ) -> tuple[Cause, str]:
     who = f"Container {status['name']} of pod {name(pod)}"
     log = snapshot.logs.get((name(pod), status["name"])) or ended.get("message", "")
@@ -151,7 +181,7 @@ def _memory_limit(pod: Document, container: str) -> str:
     return str(limits.get("memory", "the node's memory"))
 
 
-def _probe(snapshot: Snapshot, pod: Document, container: str) -> str:
+def _probe(snapshot: NamespaceSnapshot, pod: Document, container: str) -> str:
     """Which probe kubelet killed a container for and what it said last; empty where none did."""
     for event in snapshot.events("Pod", name(pod), "Killing"):
         killed = event["message"]

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
-from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import (
+from ft_serving.cluster.diagnosis.snapshot import Kind, NamespaceSnapshot
+from ft_serving.cluster.diagnosis.verdict import GRACE_S, UNREACHABLE_GRACE_S, Cause, Finding, found
+from ft_serving.cluster.documents import (
     Document,
     condition,
     container_statuses,
@@ -13,8 +14,6 @@ from ft_serving.cluster.diagnosis.documents import (
     since,
     time,
 )
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
-from ft_serving.cluster.diagnosis.verdict import GRACE_S, UNREACHABLE_GRACE_S, Cause, Finding
 
 # What kubelet gives as the reason: k8s.io/kubernetes, pkg/kubelet/images/types.go.
 _WAITING = (
@@ -37,7 +36,7 @@ _ABSENT = re.compile(r"not found|manifest unknown|NAME_UNKNOWN", re.IGNORECASE)
 _DENIED = re.compile(r"unauthorized|denied|forbidden|\b40[13]\b|no basic auth", re.IGNORECASE)
 
 
-def unpullable_images(snapshot: Snapshot) -> Iterator[Finding]:
+def unpullable_images(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
     """Images that a node could not pull, or whose digest Knative could not look up."""
     for pod in snapshot.pods():
         for status in container_statuses(pod):
@@ -53,7 +52,7 @@ def unpullable_images(snapshot: Snapshot) -> Iterator[Finding]:
             yield _unpullable(snapshot, match[1], match[2], since(ready, snapshot.begun))
 
 
-def _first_failure(snapshot: Snapshot, pod: Document) -> datetime:
+def _first_failure(snapshot: NamespaceSnapshot, pod: Document) -> datetime:
     events = [
         event
         for event in snapshot.events("Pod", name(pod), "Failed")
@@ -64,7 +63,7 @@ def _first_failure(snapshot: Snapshot, pod: Document) -> datetime:
     return time(pod["metadata"]["creationTimestamp"])
 
 
-def _unpullable(snapshot: Snapshot, image: str, said: str, begin: datetime) -> Finding:
+def _unpullable(snapshot: NamespaceSnapshot, image: str, said: str, begin: datetime) -> Finding:
     reason = _WRAPPING.sub("", said) or said
     grace_s = GRACE_S[Cause.IMAGE]
     if _DENIED.search(reason):

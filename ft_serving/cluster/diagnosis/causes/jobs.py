@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator
 
-from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import Document, condition, label, name, since
-from ft_serving.cluster.diagnosis.job_snapshot import JobSnapshot
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
-from ft_serving.cluster.diagnosis.verdict import Cause, Finding
+from ft_serving.cluster.diagnosis.snapshot import JOB_LABEL, JobSnapshot, Kind, NamespaceSnapshot
+from ft_serving.cluster.diagnosis.verdict import Cause, Finding, found
+from ft_serving.cluster.documents import Document, condition, label, name, since
 
 _ERROR = "Error: "
 """What the commands begin their one error with."""
 
 
-def failed_jobs(snapshot: Snapshot) -> Iterator[Finding]:
+def failed_jobs(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
     """Jobs that should have written what the service reads, and failed.
 
     Told by the claims that both mount; a later job that got through makes up for one that failed.
@@ -52,19 +50,15 @@ def failed_job(snapshot: JobSnapshot) -> Iterator[Finding]:
         )
 
 
-def _why(snapshot: Snapshot, job: Document, failed: Document) -> str:
+def _why(snapshot: NamespaceSnapshot, job: Document, failed: Document) -> str:
     reason, said = failed.get("reason"), _last_words(snapshot, job) or failed.get("message")
     # The policy that ends a Job at its command's own error is no reason of its own.
     return f": {said}" if reason == "PodFailurePolicy" else f" ({reason}): {said}"
 
 
-def _last_words(snapshot: Snapshot, job: Document) -> str:
+def _last_words(snapshot: NamespaceSnapshot, job: Document) -> str:
     """The termination message of the job's last pod, and whether it ran out of memory."""
-    pods = [
-        pod
-        for pod in snapshot.all(Kind.PODS)
-        if label(pod, "batch.kubernetes.io/job-name") == name(job)
-    ]
+    pods = [pod for pod in snapshot.all(Kind.PODS) if label(pod, JOB_LABEL) == name(job)]
     pods.sort(key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
     for pod in pods:
         for status in pod.get("status", {}).get("containerStatuses") or ():

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import condition, name, since
-from ft_serving.cluster.diagnosis.log import telling_lines
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
-from ft_serving.cluster.diagnosis.verdict import Cause, Finding
+from ft_serving.cluster.diagnosis.causes.containers import telling_lines
+from ft_serving.cluster.diagnosis.snapshot import Kind, NamespaceSnapshot
+from ft_serving.cluster.diagnosis.verdict import Cause, Finding, found
+from ft_serving.cluster.documents import condition, name, since
 
 # Knative says so of pods that have other findings, with graces of their own.
 _SAID_OF_PODS = ("Unschedulable", "ContainerMissing")
@@ -15,7 +14,7 @@ _DEADLINE = "ProgressDeadlineExceeded"
 _REVISION_GRACE_S = 60.0
 
 
-def failed_rollouts(snapshot: Snapshot) -> Iterator[Finding]:
+def failed_rollouts(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
     """Revisions that failed, and rollouts that took longer than their progress deadline."""
     newest = snapshot.newest_revision()
     for revision in snapshot.own(Kind.REVISIONS):
@@ -46,7 +45,7 @@ def failed_rollouts(snapshot: Snapshot) -> Iterator[Finding]:
         )
 
 
-def _last_warning(snapshot: Snapshot, revision: str) -> str:
+def _last_warning(snapshot: NamespaceSnapshot, revision: str) -> str:
     """What was last wrong with a revision's pods; Knative deletes those that it gives up."""
     warnings = [
         event

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import Document, condition, containers, name, since
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.cluster.diagnosis.snapshot import Kind, NamespaceSnapshot
 from ft_serving.cluster.diagnosis.verdict import (
     GRACE_S,
     ROOM_GRACE_S,
     SCALE_UP_GRACE_S,
     Cause,
     Finding,
+    found,
 )
+from ft_serving.cluster.documents import Document, condition, containers, name, since
 
 # The cluster autoscaler's and Karpenter's events for a pod that they add a node for.
 _NODE_IS_COMING = ("TriggeredScaleUp", "Nominated")
@@ -24,7 +24,7 @@ _MOST_NODES = 5
 _REMEDY = ". Ask for what a node has (`kubectl describe nodes` shows it), or add one that has it"
 
 
-def unschedulable_pods(snapshot: Snapshot) -> Iterator[Finding]:
+def unschedulable_pods(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
     """Pods that the scheduler finds no node for; those that wait for a claim are not among them."""
     for pod in snapshot.pods():
         scheduled = condition(pod, "PodScheduled")
@@ -41,20 +41,20 @@ def unschedulable_pods(snapshot: Snapshot) -> Iterator[Finding]:
         )
 
 
-def _grace_s(snapshot: Snapshot, pod: Document) -> float:
+def _grace_s(snapshot: NamespaceSnapshot, pod: Document) -> float:
     if snapshot.events("Pod", name(pod), _NODE_IS_COMING):
         return SCALE_UP_GRACE_S
     return ROOM_GRACE_S if snapshot.ending() else GRACE_S[Cause.UNSCHEDULABLE]
 
 
-def _reasons(snapshot: Snapshot, pod: Document, said: str) -> str:
+def _reasons(snapshot: NamespaceSnapshot, pod: Document, said: str) -> str:
     core = _ASIDE.sub("", said).strip().rstrip(".")
     head, _, rest = core.partition(": ")
     words = [_reason(snapshot, pod, each) for each in (rest or head).split(", ")]
     return f"{head}: {'; '.join(words)}" if rest else words[0]
 
 
-def _reason(snapshot: Snapshot, pod: Document, said: str) -> str:
+def _reason(snapshot: NamespaceSnapshot, pod: Document, said: str) -> str:
     if match := _INSUFFICIENT.fullmatch(said.strip()):
         count, resource = match.groups()
         asked = ", ".join(_asked(pod, resource))
@@ -72,7 +72,7 @@ def _asked(pod: Document, resource: str) -> Iterator[str]:
             yield f"{container['name']} {value}"
 
 
-def _had(snapshot: Snapshot, resource: str) -> str:
+def _had(snapshot: NamespaceSnapshot, resource: str) -> str:
     nodes = snapshot.all(Kind.NODES)
     if not nodes:
         return ""
@@ -102,7 +102,7 @@ def _expression(expression: Document) -> str:
     return f"label {expression['key']} {expression['operator']} {values}".rstrip()
 
 
-def _held(snapshot: Snapshot) -> str:
+def _held(snapshot: NamespaceSnapshot) -> str:
     new = {name(pod) for pod in snapshot.pods()}
     old = [pod for pod in snapshot.own(Kind.PODS) if name(pod) not in new]
     if not any("deletionTimestamp" not in pod["metadata"] for pod in old):

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 
-from ft_serving.cluster.diagnosis.causes.finding import found
-from ft_serving.cluster.diagnosis.documents import (
+from ft_serving.cluster.diagnosis.snapshot import Kind, NamespaceSnapshot
+from ft_serving.cluster.diagnosis.verdict import GRACE_S, UNREACHABLE_GRACE_S, Cause, Finding, found
+from ft_serving.cluster.documents import (
     Document,
     claim_names,
     container_statuses,
     name,
     time,
 )
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
-from ft_serving.cluster.diagnosis.verdict import GRACE_S, UNREACHABLE_GRACE_S, Cause, Finding
 
 _UNBOUND_EVENTS = ("ProvisioningFailed", "FailedBinding")
 _MOUNT_EVENTS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
@@ -20,7 +19,7 @@ _NOT_STARTED = ("ContainerCreating", "PodInitializing")
 _FOR_GOOD = ("not found", "no storage class is set", "no persistent volumes available")
 
 
-def unbound_claims(snapshot: Snapshot) -> Iterator[Finding]:
+def unbound_claims(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
     """Claims that pods mount and that do not exist, are lost, or get no volume."""
     # While the claim is missing there may be no pod that names it.
     specs = [*(pod["spec"] for pod in snapshot.pods()), *snapshot.specs()]
@@ -39,7 +38,7 @@ def unbound_claims(snapshot: Snapshot) -> Iterator[Finding]:
             yield finding
 
 
-def _unbound(snapshot: Snapshot, claim: Document) -> Finding | None:
+def _unbound(snapshot: NamespaceSnapshot, claim: Document) -> Finding | None:
     phase = claim.get("status", {}).get("phase")
     spec = claim["spec"]
     about = (
@@ -69,7 +68,7 @@ def _unbound(snapshot: Snapshot, claim: Document) -> Finding | None:
     )
 
 
-def failed_mounts(snapshot: Snapshot) -> Iterator[Finding]:
+def failed_mounts(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
     """Pods on a node that cannot start, because a volume or their network cannot be set up."""
     for pod in snapshot.pods():
         waiting = [each["state"].get("waiting", {}) for each in container_statuses(pod)]

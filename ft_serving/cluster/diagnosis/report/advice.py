@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from ft_serving.cluster.diagnosis.report.model import Job, JobPhase, Pod, Role, Standing
+from ft_serving.cluster.diagnosis.report.model import JobPhase, Pod, StackJob, Standing
 from ft_serving.cluster.diagnosis.verdict import Cause
+from ft_serving.cluster.job_labels import JobRole
 
 _SETTINGS = {
     Cause.QUOTA: "resources, replicas, gpu",
@@ -27,7 +28,7 @@ def advice(
     cause: Cause | None,
     namespace: str,
     pods: Sequence[Pod],
-    jobs: Sequence[Job],
+    jobs: Sequence[StackJob],
 ) -> Iterator[str]:
     """Yield sentences, the most helpful first.
 
@@ -69,15 +70,17 @@ def _mending(cause: Cause | None, kubectl: str, pods: Sequence[Pod]) -> Iterator
         yield f"{kubectl} describe pod {pods[0].name}"
 
 
-def _running_logs(kubectl: str, pods: Sequence[Pod], jobs: Sequence[Job]) -> Iterator[str]:
-    running = [job for job in jobs if job.phase is JobPhase.RUNNING and job.role is Role.DOWNLOAD]
+def _running_logs(kubectl: str, pods: Sequence[Pod], jobs: Sequence[StackJob]) -> Iterator[str]:
+    running = [
+        job for job in jobs if job.phase is JobPhase.RUNNING and job.role is JobRole.DOWNLOAD
+    ]
     for job in running:
         yield f"{kubectl} logs --follow job/{job.name}"
     if pods and not running:
         yield f"{kubectl} logs --follow {pods[0].name} --container kserve-container"
 
 
-def _failed_logs(kubectl: str, jobs: Sequence[Job]) -> Iterator[str]:
+def _failed_logs(kubectl: str, jobs: Sequence[StackJob]) -> Iterator[str]:
     for job in jobs:
-        if job.phase is JobPhase.FAILED and job.role is not Role.DOWNLOAD_GATE:
+        if job.phase is JobPhase.FAILED and job.role is not JobRole.DOWNLOAD_GATE:
             yield f"{kubectl} logs job/{job.name}"

@@ -5,22 +5,26 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ft_serving.cluster.diagnosis.diagnose import diagnose, diagnose_replicas
-from ft_serving.cluster.diagnosis.documents import Document, condition, time
 from ft_serving.cluster.diagnosis.report.advice import advice
 from ft_serving.cluster.diagnosis.report.jobs import jobs_of
 from ft_serving.cluster.diagnosis.report.model import (
-    Job,
     JobPhase,
     Report,
     Revision,
-    Role,
+    StackJob,
     Standing,
 )
-from ft_serving.cluster.diagnosis.report.release import release_of
 from ft_serving.cluster.diagnosis.report.warnings import warnings_of
-from ft_serving.cluster.diagnosis.report.workloads import claims_of, pods_of, revisions_of
-from ft_serving.cluster.diagnosis.snapshot import Snapshot
+from ft_serving.cluster.diagnosis.report.workloads import (
+    claims_of,
+    pods_of,
+    release_of,
+    revisions_of,
+)
+from ft_serving.cluster.diagnosis.snapshot import NamespaceSnapshot
 from ft_serving.cluster.diagnosis.verdict import Cause, State
+from ft_serving.cluster.documents import Document, condition, time
+from ft_serving.cluster.job_labels import JobRole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +34,7 @@ class _Judgement:
     reason: str = ""
 
 
-def report(snapshot: Snapshot, now: datetime) -> Report:
+def report(snapshot: NamespaceSnapshot, now: datetime) -> Report:
     """Say how a deployment stands, with all that belongs to it.
 
     Args:
@@ -71,7 +75,10 @@ def report(snapshot: Snapshot, now: datetime) -> Report:
 
 
 def _judge(
-    snapshot: Snapshot, jobs: Sequence[Job], revisions: Sequence[Revision], now: datetime
+    snapshot: NamespaceSnapshot,
+    jobs: Sequence[StackJob],
+    revisions: Sequence[Revision],
+    now: datetime,
 ) -> _Judgement:
     verdict = diagnose(snapshot, now)
     made = snapshot.service() is not None
@@ -102,19 +109,19 @@ def _judge(
     return _Judgement(standing=Standing.SCALED_TO_ZERO if idle else Standing.READY)
 
 
-def _current(job: Job, jobs: Sequence[Job], snapshot: Snapshot) -> bool:
+def _current(job: StackJob, jobs: Sequence[StackJob], snapshot: NamespaceSnapshot) -> bool:
     """Whether a Job is about what there is now, and not about a state before."""
-    if job.role is Role.SMOKE_TEST:
+    if job.role is JobRole.SMOKE_TEST:
         return snapshot.service() is not None and job.created >= snapshot.begun
-    if job.role is Role.DOWNLOAD_GATE:
-        downloads = [each.created for each in jobs if each.role is Role.DOWNLOAD]
+    if job.role is JobRole.DOWNLOAD_GATE:
+        downloads = [each.created for each in jobs if each.role is JobRole.DOWNLOAD]
         return all(job.created >= each for each in downloads)
     return True
 
 
-def _job_cause(job: Job) -> Cause | None:
+def _job_cause(job: StackJob) -> Cause | None:
     # What a smoke test says is about the answer; of the others, about the weights.
-    if job.role is Role.SMOKE_TEST:
+    if job.role is JobRole.SMOKE_TEST:
         return None
     return job.cause
 
@@ -133,7 +140,7 @@ def _changed(service: Document | None) -> datetime:
     return max(map(time, [metadata["creationTimestamp"], *stamps]))
 
 
-def _serving(snapshot: Snapshot, revisions: Sequence[Revision]) -> bool:
+def _serving(snapshot: NamespaceSnapshot, revisions: Sequence[Revision]) -> bool:
     predictor = _predictor_status(snapshot.service())
     routed = condition(snapshot.service() or {}, "PredictorRouteReady").get("status") == "True"
     # One that is idle is started by the next request.
@@ -158,7 +165,7 @@ def _replicas(service: Document | None) -> tuple[int, int] | None:
     return fewest, max(fewest, int(predictor.get("maxReplicas") or fewest))
 
 
-def _image(snapshot: Snapshot) -> str | None:
+def _image(snapshot: NamespaceSnapshot) -> str | None:
     images = [
         str(container["image"])
         for spec in snapshot.specs()

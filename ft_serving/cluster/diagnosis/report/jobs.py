@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ft_serving.cluster.diagnosis.diagnose import diagnose_job
-from ft_serving.cluster.diagnosis.documents import Document, claim_names, name, time
-from ft_serving.cluster.diagnosis.job_snapshot import JobSnapshot
-from ft_serving.cluster.diagnosis.report.model import Job, JobPhase, Role
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.cluster.diagnosis.report.model import JobPhase, StackJob
+from ft_serving.cluster.diagnosis.snapshot import JobSnapshot, Kind, NamespaceSnapshot
 from ft_serving.cluster.diagnosis.verdict import State
+from ft_serving.cluster.documents import Document, name, time
+from ft_serving.cluster.job_labels import JobRole, role_of
 
 # How `diagnose_job` begins: the phase says as much.
 _FAILED = re.compile(r"^It failed(?: \(\w*\))?: ")
@@ -21,22 +21,22 @@ _PHASES = {
 }
 
 
-def jobs_of(snapshot: Snapshot, now: datetime) -> tuple[Job, ...]:
+def jobs_of(snapshot: NamespaceSnapshot, now: datetime) -> tuple[StackJob, ...]:
     """The newest Job of each role, in the order in which they run.
 
     Args:
         snapshot: What there is.
         now: When it was read.
     """
-    newest: dict[Role, Document] = {}
+    newest: dict[JobRole, Document] = {}
     for job in sorted(snapshot.all(Kind.JOBS), key=_created):
-        role = _role(snapshot, job)
+        role = role_of(job, snapshot.name)
         if role is not None:
             newest[role] = job
-    return tuple(_job(snapshot, role, newest[role], now) for role in Role if role in newest)
+    return tuple(_job(snapshot, role, newest[role], now) for role in JobRole if role in newest)
 
 
-def job_snapshot(snapshot: Snapshot, job: str) -> JobSnapshot:
+def job_snapshot(snapshot: NamespaceSnapshot, job: str) -> JobSnapshot:
     """The part of a snapshot that is about a Job."""
     return JobSnapshot(
         namespace=snapshot.namespace,
@@ -47,19 +47,13 @@ def job_snapshot(snapshot: Snapshot, job: str) -> JobSnapshot:
     )
 
 
-def arguments(job: Document) -> dict[str, str]:
-    """The options of a Job's command, as `{"--dtype": "fp16"}`; those without a value are empty."""
-    parts = (word.partition("=") for word in _words(job, "args") if word.startswith("--"))
-    return {option: value for option, _, value in parts}
-
-
-def _job(snapshot: Snapshot, role: Role, job: Document, now: datetime) -> Job:
+def _job(snapshot: NamespaceSnapshot, role: JobRole, job: Document, now: datetime) -> StackJob:
     about = job_snapshot(snapshot, name(job))
     verdict = diagnose_job(about, now)
     phase = _PHASES[verdict.state]
     wrote = next(iter(_last_lines(about)), "")
     told = phase is JobPhase.FAILED or verdict.findings or not wrote
-    return Job(
+    return StackJob(
         role=role,
         name=name(job),
         phase=phase,
@@ -67,28 +61,6 @@ def _job(snapshot: Snapshot, role: Role, job: Document, now: datetime) -> Job:
         said=_FAILED.sub("", verdict.summary) if told else wrote,
         cause=verdict.findings[0].cause if verdict.findings else None,
     )
-
-
-def _role(snapshot: Snapshot, job: Document) -> Role | None:
-    """What a Job is for; None where it is none of the stack's."""
-    command = _words(job, "command")[:2]
-    options = arguments(job)
-    if command == ["ft-serving", "gate-job"]:
-        return Role.DOWNLOAD_GATE
-    if command == ["ft-serving", "gate"]:
-        ours = options.get("--inference-service") == snapshot.name
-        return Role.SMOKE_TEST if ours else None
-    if _words(job, "args")[:1] == ["prune"] and "--storage" in options:
-        return Role.COLLECTION
-    mounted = {claim for each in snapshot.specs() for claim in claim_names(each)}
-    writes = claim_names(job["spec"]["template"]["spec"]) & mounted
-    return Role.DOWNLOAD if writes or options.keys() >= {"--repository", "--dtype"} else None
-
-
-def _words(job: Document, key: str) -> list[str]:
-    """The words of a Job's `command` or `args`."""
-    containers = job["spec"]["template"]["spec"].get("containers") or ()
-    return [word for each in containers for word in each.get(key) or ()]
 
 
 def _created(job: Document) -> datetime:

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from ft_serving.cluster.diagnosis.verdict import Cause
+from ft_serving.cluster.job_labels import JobRole
 
 
 class Standing(StrEnum):
@@ -14,15 +15,6 @@ class Standing(StrEnum):
     SCALED_TO_ZERO = "scaled to zero"
     ON_ITS_WAY = "on its way"
     FAILED = "failed"
-
-
-class Role(StrEnum):
-    """What a Job of a stack is for; in the order in which they run."""
-
-    DOWNLOAD = "model download"
-    DOWNLOAD_GATE = "its gate"
-    SMOKE_TEST = "smoke test"
-    COLLECTION = "release collection"
 
 
 class JobPhase(StrEnum):
@@ -100,7 +92,7 @@ class Pod:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class StackJob:
     """A Job of the stack.
 
     Attributes:
@@ -112,7 +104,7 @@ class Job:
         cause: Why it failed, or waits.
     """
 
-    role: Role
+    role: JobRole
     name: str
     phase: JobPhase
     created: datetime
@@ -197,7 +189,7 @@ class Report:
     image: str | None
     revisions: tuple[Revision, ...]
     pods: tuple[Pod, ...]
-    jobs: tuple[Job, ...]
+    jobs: tuple[StackJob, ...]
     claims: tuple[Claim, ...]
     warnings: tuple[Warnings, ...]
     next_steps: tuple[str, ...]

@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ft_serving.cluster.diagnosis.report.model import (
-    Job,
     Pod,
     Release,
     Report,
     Revision,
+    StackJob,
     Standing,
     Warnings,
 )
@@ -149,7 +149,7 @@ def _pod(pod: Pod, now: datetime) -> str:
     return f"{pod.name}\n{', '.join(filter(None, about))}"
 
 
-def _job(job: Job, now: datetime) -> str:
+def _job(job: StackJob, now: datetime) -> str:
     line = f"{job.role} {job.name}, {_age(job.created, now)} old: {job.phase}"
     said = job.said.partition("\n")[0]
     return _shortened(f"{line}, {said}" if said else line, 2)

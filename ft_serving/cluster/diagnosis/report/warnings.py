@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from ft_serving.cluster.diagnosis.documents import Document
 from ft_serving.cluster.diagnosis.report.model import Warnings
-from ft_serving.cluster.diagnosis.snapshot import Kind, Snapshot
+from ft_serving.cluster.diagnosis.snapshot import Kind, NamespaceSnapshot
+from ft_serving.cluster.documents import Document
 
 _MOST = 50
 """More do not help, and every one may be long."""
@@ -14,7 +14,9 @@ _SAID_BETTER = ("Error: ErrImagePull", "Error: ImagePullBackOff")
 """kubelet's, beside a warning that has the registry's reason."""
 
 
-def warnings_of(snapshot: Snapshot, jobs: Iterable[str], claims: Iterable[str]) -> list[Warnings]:
+def warnings_of(
+    snapshot: NamespaceSnapshot, jobs: Iterable[str], claims: Iterable[str]
+) -> list[Warnings]:
     """Warnings about the service, its pods, Jobs and claims, the last one first.
 
     Args:
@@ -50,5 +52,5 @@ def _count(event: Document) -> int:
     return int((event.get("series") or event).get("count") or 1)
 
 
-def _last(snapshot: Snapshot, event: Document) -> datetime:
+def _last(snapshot: NamespaceSnapshot, event: Document) -> datetime:
     return snapshot.happened(event)[1]

@@ -1,9 +1,12 @@
-"""What runs: revisions, pods and the claims that they mount."""
+"""What runs: revisions, pods, the claims that they mount, and the release that they serve."""
 
 from collections.abc import Iterable
 
-from ft_serving.cluster.diagnosis.documents import (
+from ft_serving.cluster.diagnosis.report.model import Claim, Pod, Release, Revision
+from ft_serving.cluster.diagnosis.snapshot import REVISION_LABEL, Kind, NamespaceSnapshot
+from ft_serving.cluster.documents import (
     Document,
+    annotation,
     claim_names,
     condition,
     container_statuses,
@@ -11,11 +14,20 @@ from ft_serving.cluster.diagnosis.documents import (
     name,
     time,
 )
-from ft_serving.cluster.diagnosis.report.model import Claim, Pod, Revision
-from ft_serving.cluster.diagnosis.snapshot import REVISION_LABEL, Kind, Snapshot
+from ft_serving.cluster.job_labels import (
+    COMPUTE_DTYPE,
+    DTYPE,
+    MODEL,
+    PIPELINE_PARALLEL,
+    STREAMING,
+    TENSOR_PARALLEL,
+    prepares,
+)
+
+_REPOSITORY = "--model-repository="
 
 
-def revisions_of(snapshot: Snapshot) -> tuple[Revision, ...]:
+def revisions_of(snapshot: NamespaceSnapshot) -> tuple[Revision, ...]:
     """The newest revision, and those with pods or requests; in Standard mode the Deployment."""
     newest = snapshot.newest_revision()
     if not newest:
@@ -34,20 +46,39 @@ def revisions_of(snapshot: Snapshot) -> tuple[Revision, ...]:
     return tuple(sorted(shown, key=lambda each: each.name, reverse=True))
 
 
-def pods_of(snapshot: Snapshot) -> tuple[Pod, ...]:
+def pods_of(snapshot: NamespaceSnapshot) -> tuple[Pod, ...]:
     """All pods of the service, those of older revisions and those that end among them."""
     pods = [_pod(each) for each in snapshot.own(Kind.PODS)]
     return tuple(sorted(pods, key=lambda pod: (pod.created, pod.name), reverse=True))
 
 
-def claims_of(snapshot: Snapshot) -> tuple[Claim, ...]:
+def claims_of(snapshot: NamespaceSnapshot) -> tuple[Claim, ...]:
     """The claims that the newest specification mounts."""
     wanted = sorted({claim for spec in snapshot.specs() for claim in claim_names(spec)})
     known = {name(each): each for each in snapshot.all(Kind.CLAIMS)}
     return tuple(_claim(each, known.get(each)) for each in wanted)
 
 
-def _revision(snapshot: Snapshot, revision: Document, traffic: int | None) -> Revision:
+def release_of(snapshot: NamespaceSnapshot) -> Release | None:
+    """The release that the newest specification names; None where it names none.
+
+    Args:
+        snapshot: What there is.
+    """
+    names = [
+        word.removeprefix(_REPOSITORY).rstrip("/").rpartition("/")[2]
+        for spec in snapshot.specs()
+        for container in spec.get("containers") or ()
+        for word in container.get("args") or ()
+        if word.startswith(_REPOSITORY)
+    ]
+    if not names:
+        return None
+    job = next((each for each in snapshot.all(Kind.JOBS) if prepares(each, names[0])), None)
+    return Release(name=names[0]) if job is None else _described(names[0], job)
+
+
+def _revision(snapshot: NamespaceSnapshot, revision: Document, traffic: int | None) -> Revision:
     pods = [each for each in _live(snapshot) if label(each, REVISION_LABEL) == name(revision)]
     ready = condition(revision, "Ready")
     state = "ready" if ready.get("status") == "True" else str(ready.get("reason", "beginning"))
@@ -63,7 +94,7 @@ def _revision(snapshot: Snapshot, revision: Document, traffic: int | None) -> Re
     )
 
 
-def _deployment(snapshot: Snapshot, deployment: Document) -> Revision:
+def _deployment(snapshot: NamespaceSnapshot, deployment: Document) -> Revision:
     pods = list(_live(snapshot))
     progress = condition(deployment, "Progressing")
     done = progress.get("reason") == "NewReplicaSetAvailable"
@@ -77,7 +108,7 @@ def _deployment(snapshot: Snapshot, deployment: Document) -> Revision:
     )
 
 
-def _live(snapshot: Snapshot) -> Iterable[Document]:
+def _live(snapshot: NamespaceSnapshot) -> Iterable[Document]:
     return (each for each in snapshot.own(Kind.PODS) if "deletionTimestamp" not in each["metadata"])
 
 
@@ -144,4 +175,16 @@ def _claim(claim: str, document: Document | None) -> Claim:
         size=sizes.get("storage"),
         storage_class=spec.get("storageClassName"),
         access_modes=tuple(spec.get("accessModes") or ()),
+    )
+
+
+def _described(release: str, job: Document) -> Release:
+    return Release(
+        name=release,
+        model=annotation(job, MODEL) or None,
+        dtype=annotation(job, DTYPE) or None,
+        compute_dtype=annotation(job, COMPUTE_DTYPE) or None,
+        tensor_parallel=int(annotation(job, TENSOR_PARALLEL) or 1),
+        pipeline_parallel=int(annotation(job, PIPELINE_PARALLEL) or 1),
+        streaming=annotation(job, STREAMING) == "true",
     )

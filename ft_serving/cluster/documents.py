@@ -18,6 +18,11 @@ def label(document: Document, key: str) -> str:
     return str((document["metadata"].get("labels") or {}).get(key, ""))
 
 
+def annotation(document: Document, key: str) -> str:
+    """An annotation's value; empty where there is none."""
+    return str((document["metadata"].get("annotations") or {}).get(key, ""))
+
+
 def condition(document: Document, kind: str) -> Document:
     """A condition of an object's status; empty where there is none."""
     conditions = document.get("status", {}).get("conditions") or ()

@@ -1,0 +1,158 @@
+"""Reads snapshots from a namespace of a cluster. Importing this needs the extra `cluster`."""
+
+import dataclasses
+import http.client
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from ft_serving.cluster.api import Api, ApiAnswer
+from ft_serving.cluster.diagnosis.causes.containers import bad_end
+from ft_serving.cluster.diagnosis.snapshot import JOB_LABEL, JobSnapshot, Kind, NamespaceSnapshot
+from ft_serving.cluster.documents import Document, condition, container_statuses, label, name
+from ft_serving.cluster.errors import ClusterRefusalError, ClusterUnavailableError
+
+_GROUPS: Final = {
+    Kind.INFERENCE_SERVICES: "apis/serving.kserve.io/v1beta1",
+    Kind.KNATIVE_SERVICES: "apis/serving.knative.dev/v1",
+    Kind.REVISIONS: "apis/serving.knative.dev/v1",
+    Kind.DEPLOYMENTS: "apis/apps/v1",
+    Kind.REPLICA_SETS: "apis/apps/v1",
+    Kind.PODS: "api/v1",
+    Kind.CLAIMS: "api/v1",
+    Kind.JOBS: "apis/batch/v1",
+    Kind.EVENTS: "api/v1",
+}
+_OF_JOBS: Final = (Kind.JOBS, Kind.PODS, Kind.CLAIMS, Kind.EVENTS)
+# Triton says why a model does not load some sixty lines before its last.
+_LOG_LINES: Final = 200
+
+
+class ClusterNamespace:
+    """A namespace of a cluster.
+
+    Every method may raise `ClusterUnavailableError` and `ClusterRefusalError`.
+    """
+
+    def __init__(self, *, context: str | None = None, namespace: str | None = None) -> None:
+        """Choose a cluster: inside of one by the pod's service account, else by kubeconfig.
+
+        Args:
+            context: A context of the kubeconfig; by default its current one.
+            namespace: By default that of the service account, or of the context.
+
+        Raises:
+            ClusterUnavailableError: There is no such cluster or context.
+        """
+        pod = Api.of_pod() if context is None else None
+        self._api = pod or Api.of_kubeconfig(context=context)
+        self.namespace = namespace or self._api.namespace
+        self._begun = datetime.now(UTC)
+
+    def snapshot(self, service: str) -> NamespaceSnapshot:
+        """What the namespace has at this time.
+
+        Args:
+            service: The InferenceService's name.
+        """
+        snapshot = NamespaceSnapshot(
+            namespace=self.namespace, name=service, begun=self._begun, objects=self._all(_GROUPS)
+        )
+        logs = {
+            (name(pod), status["name"]): self._log(name(pod), status)
+            for pod in snapshot.pods()
+            if condition(pod, "Ready").get("status") != "True"
+            for status in container_statuses(pod)
+            if "running" in status["state"] or bad_end(status)
+        }
+        return dataclasses.replace(snapshot, logs=logs)
+
+    def overview(self, service: str) -> NamespaceSnapshot:
+        """A snapshot that has the last lines of its Jobs, too.
+
+        Args:
+            service: The InferenceService's name.
+        """
+        snapshot = self.snapshot(service)
+        logs = {
+            (name(pod), status["name"]): self._log(name(pod), status)
+            for pod in snapshot.all(Kind.PODS)
+            if label(pod, JOB_LABEL)
+            for status in container_statuses(pod)
+            if "waiting" not in status["state"]
+        }
+        return dataclasses.replace(snapshot, logs={**snapshot.logs, **logs})
+
+    def job_snapshot(self, job: str) -> JobSnapshot:
+        """What of it is about a Job.
+
+        Args:
+            job: The Job's name.
+        """
+        return JobSnapshot(
+            namespace=self.namespace, name=job, begun=self._begun, objects=self._all(_OF_JOBS)
+        )
+
+    def delete_revision(self, revision: str) -> None:
+        """Delete a Knative revision; the newest one is made anew by its service.
+
+        Args:
+            revision: Its name.
+        """
+        group = _GROUPS[Kind.REVISIONS]
+        path = f"/{group}/namespaces/{self.namespace}/{Kind.REVISIONS}/{revision}"
+        _accepted(self._api.delete(path))
+
+    def _all(self, kinds: Iterable[Kind]) -> dict[Kind, list[Document]]:
+        objects = {kind: self._list(kind) for kind in kinds}
+        nodes = self._nodes()
+        return objects if nodes is None else {**objects, Kind.NODES: nodes}
+
+    def _list(self, kind: Kind) -> list[Document]:
+        resource = kind.partition(".")[0]
+        answer = self._api.get(f"/{_GROUPS[kind]}/namespaces/{self.namespace}/{resource}")
+        if answer.status == http.client.NOT_FOUND:
+            # A cluster without Knative serves in Standard mode.
+            if kind is not Kind.INFERENCE_SERVICES:
+                return []
+            raise ClusterRefusalError(
+                "The cluster knows no InferenceServices (serving.kserve.io/v1beta1): install KServe"
+            )
+        return _items(answer)
+
+    def _nodes(self) -> list[Document] | None:
+        """The cluster's nodes, which a role of one namespace may not read."""
+        answer = self._api.get("/api/v1/nodes")
+        return None if answer.status == http.client.FORBIDDEN else _items(answer)
+
+    def _log(self, pod: str, status: Document) -> str:
+        # While it waits to be started again, the API gives the log of the one that ended.
+        ended_before = "running" in status["state"] and bad_end(status) is not None
+        try:
+            answer = self._api.get(
+                f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log",
+                container=status["name"],
+                previous=str(ended_before).lower(),
+                tailLines=_LOG_LINES,
+            )
+        except ClusterUnavailableError:
+            return ""
+        if answer.status == http.client.FORBIDDEN:
+            _accepted(answer)
+        # The pod or its node went away meanwhile, or the log is dropped: the rest still tells.
+        return answer.text if answer.status == http.client.OK else ""
+
+
+def _items(answer: ApiAnswer) -> list[Document]:
+    items: list[Document] = _accepted(answer).document["items"]
+    return items
+
+
+def _accepted(answer: ApiAnswer) -> ApiAnswer:
+    """Return an answer that is one, or raise why not."""
+    if answer.status == http.client.OK:
+        return answer
+    message = f"The API server answers {answer.status}: {answer.message}"
+    if answer.status == http.client.FORBIDDEN:
+        raise ClusterRefusalError(f"{message}. Let it get and list this, by a Role")
+    raise ClusterUnavailableError(message)
