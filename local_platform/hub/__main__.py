@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ft_serving.core.terminal import standard_output
-from local_platform.errors import PlatformError
+from local_platform.command_line import run
 from local_platform.hub.errors import TokenFileError
 from local_platform.hub.server import HubServer
 
@@ -34,24 +33,20 @@ def serve(
     """Serve folders as models by the Hugging Face hub's protocol, read-only."""
     # On stderr, a line for every request.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        token = None if token_file is None else _read_token(token_file)
-        hub = HubServer(root, host=host, port=port, token=token)
-        # Digesting may take minutes; until it is done, a signal ends the process at once.
-        snapshots = hub.snapshots()
-        # Blocked in every thread and waited for: a handler would run in the main thread alone, and
-        # not at all if the signal came just before that thread began to wait.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-        with hub:
-            typer.echo(
-                f"Serving at {hub.url}: "
-                + ", ".join(f"{model.repo_id} at {model.commit}" for model in snapshots)
-                + f". Clients use it with HF_ENDPOINT={hub.url}"
-            )
-            signal.sigwait(_ENDING)
-    except PlatformError as exc:
-        typer.echo(f"error: {exc}", err=True)
-        raise typer.Exit(1) from exc
+    token = None if token_file is None else _read_token(token_file)
+    hub = HubServer(root, host=host, port=port, token=token)
+    # Digesting may take minutes; until it is done, a signal ends the process at once.
+    snapshots = hub.snapshots()
+    # Blocked in every thread and waited for: a handler would run in the main thread alone, and
+    # not at all if the signal came just before that thread began to wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    with hub:
+        typer.echo(
+            f"Serving at {hub.url}: "
+            + ", ".join(f"{model.repo_id} at {model.commit}" for model in snapshots)
+            + f". Clients use it with HF_ENDPOINT={hub.url}"
+        )
+        signal.sigwait(_ENDING)
 
 
 def _read_token(path: Path) -> str:
@@ -72,5 +67,4 @@ def _read_token(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    with standard_output():
-        app(prog_name="python -m local_platform.hub")
+    run(app, "python -m local_platform.hub")

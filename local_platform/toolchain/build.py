@@ -8,9 +8,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
-from ft_serving.core.units import format_bytes, format_duration
+from rich.filesize import decimal
+
 from local_platform.toolchain import pins
 from local_platform.toolchain.errors import BuildError
 from local_platform.toolchain.go import go_version
@@ -90,7 +92,7 @@ class Builder:
         os.sync()
         folder.rename(folder_of(group))
         self.report(
-            f"{label}: built in {format_duration(record.seconds)}, {format_bytes(record.size)}"
+            f"{label}: built in {timedelta(seconds=round(record.seconds))}, {decimal(record.size)}"
         )
 
     def _install_tools(self, group: Group, target: Path, label: str) -> None:

@@ -5,10 +5,10 @@ import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 from filelock import FileLock, Timeout
 
-from ft_serving.core.units import format_duration
 from local_platform.toolchain import debian, pins
 from local_platform.toolchain.build import Builder
 from local_platform.toolchain.errors import ToolchainMissingError
@@ -83,7 +83,7 @@ def _build(groups: Sequence[Group], report: Callable[[str], None]) -> None:
     estimate = sum(group.cost_s for group in groups) * _CORES_OF_COST / cores
     report(
         f"building {', '.join(group.name for group in groups)} into {root()}: "
-        f"about {format_duration(estimate)} with {cores} cores, and the downloads"
+        f"about {timedelta(seconds=round(estimate))} with {cores} cores, and the downloads"
     )
     for number, group in enumerate(groups, 1):
         builder.build(group, f"{group.name} ({number} of {len(groups)})")
