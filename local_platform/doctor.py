@@ -10,12 +10,11 @@ from pathlib import Path
 
 import psutil
 
-from local_platform.errors import PlatformError
+from local_platform.errors import PlatformError, ToolchainMissingError
 from local_platform.node import namespace
 from local_platform.node.uplink import FORWARDED
 from local_platform.settings import DATA, cache
 from local_platform.toolchain import find
-from local_platform.toolchain.errors import ToolchainMissingError
 
 _MEMORY = 4 * 1024**3
 """Of the platform 2 GiB, and as much again for what runs on it."""
@@ -46,24 +45,17 @@ class Finding:
     remedy: str | None = None
 
 
-class UnfitMachineError(PlatformError):
-    """The machine lacks something that the platform needs."""
-
-    def __init__(self, findings: list[Finding]) -> None:
-        """Name every lack with its remedy."""
-        lines = [f"  {lack.subject}: {lack.found}. {lack.remedy}" for lack in findings]
-        super().__init__("This machine cannot run the platform yet:\n" + "\n".join(lines))
-
-
 def require() -> None:
     """Check the machine.
 
     Raises:
-        UnfitMachineError: It lacks something; the message has all of it.
+        PlatformError: It lacks something; the message has all of it.
     """
-    lacks = [finding for finding in examine() if finding.remedy]
+    lacks = [
+        f"  {check.subject}: {check.found}. {check.remedy}" for check in examine() if check.remedy
+    ]
     if lacks:
-        raise UnfitMachineError(lacks)
+        raise PlatformError("This machine cannot run the platform yet:\n" + "\n".join(lacks))
 
 
 def examine() -> list[Finding]:

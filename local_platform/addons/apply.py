@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from local_platform.addons.cluster import Cluster
-from local_platform.addons.errors import ApplyError, UnavailableError
 from local_platform.addons.manifests import Identity, Manifest, identity
+from local_platform.errors import ApiUnavailableError, ApplyError
 
 _PARALLEL: Final = 8  # The API server spends most of a request waiting for etcd.
 _PAUSE_S: Final = 0.5
@@ -55,7 +55,7 @@ def _apply_wave(
         while True:
             outcomes = list(zip(left, pool.map(attempt, left), strict=True))
             failed = [(manifest, error) for manifest, error in outcomes if error is not None]
-            final = not all(isinstance(error, UnavailableError) for _, error in failed)
+            final = not all(isinstance(error, ApiUnavailableError) for _, error in failed)
             if failed and (final or time.monotonic() > deadline):
                 reasons = "\n".join(f"  {error}" for _, error in failed)
                 raise ApplyError(f"{len(failed)} objects were not taken by the cluster:\n{reasons}")

@@ -35,7 +35,7 @@ def install(toolchain: Toolchain, kubeconfig: Path, report: Callable[[str], None
         report: Told of every step, one line each.
 
     Raises:
-        AddonsError: What failed, and why.
+        PlatformError: What failed, and why.
     """
     cluster = Cluster(kubeconfig)
     with ThreadPoolExecutor() as pool:
@@ -58,7 +58,7 @@ def status(kubeconfig: Path) -> list[readiness.PartStatus]:
     """Every part in the cluster, whether it is ready, and why not.
 
     Raises:
-        AddonsError: The kubeconfig cannot be used.
+        PlatformError: The kubeconfig cannot be used.
     """
     return readiness.status(Cluster(kubeconfig))
 

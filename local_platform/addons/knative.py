@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from local_platform import settings
-from local_platform.addons.errors import ManifestError
 from local_platform.addons.manifests import (
     Identity,
     Manifest,
@@ -15,6 +14,7 @@ from local_platform.addons.manifests import (
     upstream,
     without_descriptions,
 )
+from local_platform.errors import PlatformError
 
 NAMESPACE: Final = "knative-serving"
 PROGRAMS: Final = ("activator", "autoscaler", "controller", "queue", "webhook")
@@ -82,7 +82,7 @@ def manifests(folder: Path, images: Mapping[str, str]) -> list[Manifest]:
         images: The image reference of each of `PROGRAMS`.
 
     Raises:
-        ManifestError: Upstream's manifests lack what is changed here.
+        PlatformError: Upstream's manifests lack what is changed here.
     """
     found = [
         *upstream(folder / "serving" / "config" / "core"),
@@ -130,7 +130,7 @@ def _deployment(deployment: Manifest, images: Mapping[str, str]) -> Manifest:
     (container,) = pod["containers"]
     program = container["image"].removeprefix(_IMAGE)
     if program not in images:
-        raise ManifestError(f"upstream's Knative has a program that is not built: {program}")
+        raise PlatformError(f"upstream's Knative has a program that is not built: {program}")
     container["image"] = images[program]
     container["resources"] = {
         "requests": {"cpu": "10m", "memory": f"{_MEMORY[program]}Mi"},

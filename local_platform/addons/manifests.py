@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import yaml
 
 from local_platform import settings
-from local_platform.addons.errors import ManifestError
+from local_platform.errors import PlatformError
 
 Manifest: TypeAlias = dict[str, Any]
 """One object. It is JSON without a schema of ours, hence `Any`."""
@@ -67,11 +67,11 @@ def upstream(folder: Path) -> list[Manifest]:
     """The objects of all YAML files below an upstream project's folder, in the files' order.
 
     Raises:
-        ManifestError: There are none.
+        PlatformError: There are none.
     """
     files = sorted(folder.rglob("*.yaml"))
     if not files:
-        raise ManifestError(f"there is no manifest in {folder}; build the tools again")
+        raise PlatformError(f"there is no manifest in {folder}; build the tools again")
     return [manifest for file in files for manifest in parse(file.read_text())]
 
 
@@ -79,12 +79,12 @@ def only(manifests: Iterable[Manifest], wanted: Identity) -> Manifest:
     """The one object of that name.
 
     Raises:
-        ManifestError: It is not among them.
+        PlatformError: It is not among them.
     """
     for manifest in manifests:
         if identity(manifest) == wanted:
             return manifest
-    raise ManifestError(f"upstream's manifests no longer hold {wanted}")
+    raise PlatformError(f"upstream's manifests no longer hold {wanted}")
 
 
 def without_descriptions(definition: Manifest) -> Manifest:

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from local_platform.addons.cluster import Cluster
-from local_platform.addons.errors import ApplyError
 from local_platform.addons.manifests import Manifest
+from local_platform.errors import ApplyError
 
 _LOG_LINES: Final = 5
 

@@ -9,9 +9,9 @@ from typing import Final
 from local_platform import settings
 from local_platform.addons import knative, kserve
 from local_platform.addons.cluster import Cluster
-from local_platform.addons.errors import ApplyError, NotReadyError
 from local_platform.addons.manifests import Manifest
 from local_platform.addons.pods import explain
+from local_platform.errors import ApplyError, PlatformError
 
 DEPLOYMENTS: Final = (
     (settings.NAMESPACE, "coredns"),
@@ -77,7 +77,7 @@ def wait_ready(cluster: Cluster, report: Callable[[str], None], deadline: float)
         deadline: Until when, on the clock of `time.monotonic`.
 
     Raises:
-        NotReadyError: What did not become ready, and why.
+        PlatformError: What did not become ready, and why.
     """
     known: set[str] = set()
     while True:
@@ -91,7 +91,7 @@ def wait_ready(cluster: Cluster, report: Callable[[str], None], deadline: float)
             return
         if time.monotonic() > deadline:
             reasons = "\n".join(f"{part.name}: {part.message}" for part in missing)
-            raise NotReadyError(f"these parts did not become ready in time:\n{reasons}")
+            raise PlatformError(f"these parts did not become ready in time:\n{reasons}")
         time.sleep(_PAUSE_S)
 
 

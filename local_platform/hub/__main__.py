@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from local_platform.command_line import run
-from local_platform.hub.errors import TokenFileError
+from local_platform.errors import PlatformError
 from local_platform.hub.server import HubServer
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -53,16 +53,16 @@ def _read_token(path: Path) -> str:
     """Read the token that the file's only line holds.
 
     Raises:
-        TokenFileError: the file cannot be read, or holds something else.
+        PlatformError: the file cannot be read, or holds something else.
     """
     try:
         token = path.read_text(encoding="ascii").strip()
     except OSError as exc:
-        raise TokenFileError(f"--token-file {path}: {exc.strerror}") from exc
+        raise PlatformError(f"--token-file {path}: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
-        raise TokenFileError(f"--token-file {path}: holds what is not ASCII") from exc
+        raise PlatformError(f"--token-file {path}: holds what is not ASCII") from exc
     if not token or not token.isprintable() or " " in token:
-        raise TokenFileError(f"--token-file {path}: must hold one token, on one line")
+        raise PlatformError(f"--token-file {path}: must hold one token, on one line")
     return token
 
 

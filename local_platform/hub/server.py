@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from local_platform.errors import PlatformError
 from local_platform.hub.connection import Connection
-from local_platform.hub.errors import ListenError
 from local_platform.hub.repository import Catalogue, Snapshot
 from local_platform.hub.service import HubService
 
@@ -42,8 +42,7 @@ class HubServer:
         token: what clients must send as a bearer token; None lets everyone in.
 
     Raises:
-        ModelRootError: the root is missing, or holds no model.
-        ListenError: the address cannot be listened on.
+        PlatformError: the root is missing or holds no model, or the address cannot be listened on.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class HubServer:
         try:
             self._listener = socket.create_server((host, port), backlog=_LISTEN_QUEUE)
         except OSError as exc:
-            raise ListenError(
+            raise PlatformError(
                 f"cannot listen: {exc.strerror}; give another --host or --port"
             ) from exc
         self._port: int = self._listener.getsockname()[1]
@@ -74,7 +73,7 @@ class HubServer:
         """Every model as it is on disk now, by name.
 
         Raises:
-            RequestError: a model's files change or cannot be read.
+            RefusedRequestError: a model's files change or cannot be read.
         """
         return [self._catalogue.snapshot(repo_id) for repo_id in self._catalogue.repo_ids()]
 

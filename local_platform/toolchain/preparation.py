@@ -9,9 +9,9 @@ from datetime import timedelta
 
 from filelock import FileLock, Timeout
 
+from local_platform.errors import ToolchainMissingError
 from local_platform.toolchain import debian, pins
 from local_platform.toolchain.build import Builder
-from local_platform.toolchain.errors import ToolchainMissingError
 from local_platform.toolchain.go import find_go
 from local_platform.toolchain.groups import GROUPS, Group
 from local_platform.toolchain.store import Toolchain, find, root
@@ -33,7 +33,7 @@ def prepare(report: Callable[[str], None]) -> Toolchain:
         report: Takes lines about what is done, and how far it is.
 
     Raises:
-        ToolchainError: see the errors derived from it.
+        PlatformError: what went wrong, and what to do.
     """
     debian.install_packages(report)
     return build_missing(GROUPS, report)
@@ -47,7 +47,7 @@ def build_missing(groups: Sequence[Group], report: Callable[[str], None]) -> Too
         report: Takes lines about what is built, and how far it is.
 
     Raises:
-        BuildError, GoError, PinError, MachineError: what went wrong, and what to do.
+        PlatformError: what went wrong, and what to do.
     """
     with suppress(ToolchainMissingError):
         return find(groups)

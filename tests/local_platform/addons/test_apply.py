@@ -8,8 +8,8 @@ import pytest
 from local_platform.addons import apply
 from local_platform.addons.apply import apply_all
 from local_platform.addons.cluster import Cluster
-from local_platform.addons.errors import ApplyError, UnavailableError
 from local_platform.addons.manifests import Manifest, identity
+from local_platform.errors import ApiUnavailableError, ApplyError
 
 
 def _manifest(kind: str, name: str) -> Manifest:
@@ -60,7 +60,7 @@ def test_namespaces_and_kinds_come_before_what_is_of_them() -> None:
 
 
 def test_an_object_whose_webhook_is_still_starting_is_applied_later() -> None:
-    cluster = RecordingCluster({"config": [UnavailableError("webhook: refused")] * 3})
+    cluster = RecordingCluster({"config": [ApiUnavailableError("webhook: refused")] * 3})
     told: list[str] = []
     objects = [_manifest("ConfigMap", "config"), _manifest("Deployment", "webhook")]
     apply_all(cluster, objects, told.append, time.monotonic() + 5)
@@ -79,7 +79,7 @@ def test_all_refusals_are_reported_at_once_and_not_tried_again() -> None:
 
 
 def test_patience_ends_with_the_reason() -> None:
-    cluster = RecordingCluster({"a": [UnavailableError("a: not yet")] * 1000})
+    cluster = RecordingCluster({"a": [ApiUnavailableError("a: not yet")] * 1000})
     with pytest.raises(ApplyError, match=r"1 objects were not taken.*\n  a: not yet"):
         apply_all(cluster, [_manifest("ConfigMap", "a")], print, time.monotonic() + 0.02)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from local_platform.addons.cached_layer import LAYER_FILE, cached_layer, published
-from local_platform.addons.errors import AddonsError
 from local_platform.addons.oci import Layer, LayerWriter, RunConfig
 from local_platform.addons.registry import Registry
+from local_platform.errors import PlatformError
 from tests.local_platform.addons.stub_registry import StubRegistry
 
 
@@ -39,7 +39,7 @@ def test_a_layer_whose_making_failed_leaves_nothing_behind(tmp_path: Path) -> No
         (folder / LAYER_FILE).write_bytes(b"half")
         raise OSError("no space left on device")
 
-    with pytest.raises(AddonsError, match="could not be written: no space left on device"):
+    with pytest.raises(PlatformError, match="could not be written: no space left on device"):
         cached_layer(tmp_path / "base" / "key", fail)
     assert list((tmp_path / "base").iterdir()) == []
     assert cached_layer(tmp_path / "base" / "key", Maker()).size > 0

@@ -10,8 +10,8 @@ import pytest
 
 from local_platform.addons import kserve
 from local_platform.addons.certificate import make
-from local_platform.addons.errors import ManifestError
 from local_platform.addons.manifests import Identity, Manifest, only
+from local_platform.errors import PlatformError
 
 CERTIFICATE = make(kserve.CERTIFICATE_HOST, datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC))
 
@@ -130,7 +130,7 @@ def test_the_configuration_keeps_what_it_does_not_change() -> None:
 def test_a_configuration_without_a_known_part_is_refused() -> None:
     rendered = _rendered()
     del rendered[-1]["data"]["ingress"]
-    with pytest.raises(ManifestError, match="no longer holds ingress"):
+    with pytest.raises(PlatformError, match="no longer holds ingress"):
         _fitted(rendered)
 
 
@@ -139,6 +139,6 @@ def test_a_failing_kustomize_is_quoted(tmp_path: Path) -> None:
     kubectl.write_text("#!/bin/sh\necho 'no such layer' >&2\nexit 1\n")
     kubectl.chmod(0o755)
     with pytest.raises(
-        ManifestError, match="kustomize failed on KServe's manifests: no such layer"
+        PlatformError, match="kustomize failed on KServe's manifests: no such layer"
     ):
         kserve.render(kubectl, tmp_path)

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from local_platform import settings
-from local_platform.addons.errors import ManifestError
 from local_platform.addons.manifests import (
     Identity,
     Manifest,
@@ -15,6 +14,7 @@ from local_platform.addons.manifests import (
     upstream,
     without_descriptions,
 )
+from local_platform.errors import PlatformError
 
 IMAGES = {
     "COREDNS_IMAGE": "registry/coredns@sha256:1",
@@ -100,11 +100,11 @@ def test_prose_is_dropped_and_a_property_of_that_name_is_kept() -> None:
 
 
 def test_an_object_that_upstream_no_longer_has_is_named() -> None:
-    with pytest.raises(ManifestError, match="no longer hold ConfigMap there/gone"):
+    with pytest.raises(PlatformError, match="no longer hold ConfigMap there/gone"):
         only(_ours(), Identity("ConfigMap", "there", "gone"))
 
 
 def test_a_folder_without_manifests_is_refused(tmp_path: Path) -> None:
     (tmp_path / "placeholder.go").write_text("package config")
-    with pytest.raises(ManifestError, match="no manifest in"):
+    with pytest.raises(PlatformError, match="no manifest in"):
         upstream(tmp_path)
