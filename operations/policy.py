@@ -24,7 +24,7 @@ def policy(
     """Compare what the program makes of stacks with the rules of policy/, without CrossGuard."""
     from operations.preview.rendered import render
     from policy.check import check
-    from policy.resource import Resource
+    from policy.resource import StackResource
     from policy.rules import RULES, STACK_RULES
     from stacks.stack_file import read_stack_file, stack_names
 
@@ -34,7 +34,7 @@ def policy(
     broken: list[str] = []
     for name, rendered in render(ROOT, stacks).items():
         resources = [
-            Resource(
+            StackResource(
                 type=it.type,
                 name=it.name,
                 properties={key: _known(value) for key, value in it.inputs.items()},

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from policy.resource import Resource
+from policy.resource import StackResource
 from policy.rules import RULES, STACK_RULES
 
 
@@ -18,19 +18,19 @@ class Violation:
     """
 
     rule: str
-    resource: Resource
+    resource: StackResource
     message: str
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.resource.kind} {self.resource.name}: {self.message}"
 
 
-def check(resources: Sequence[Resource]) -> list[Violation]:
+def check(resources: Sequence[StackResource]) -> list[Violation]:
     """Return everything that breaks a rule, by rule."""
     return list(_violations(resources))
 
 
-def _violations(resources: Sequence[Resource]) -> Iterator[Violation]:
+def _violations(resources: Sequence[StackResource]) -> Iterator[Violation]:
     for rule in RULES:
         for resource in resources:
             for message in rule.check(resource):

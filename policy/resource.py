@@ -16,7 +16,7 @@ UNKNOWN: Final = Unknown()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resource:
+class StackResource:
     """One resource of a stack.
 
     Attributes:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from local_platform.addons.cluster import Cluster
-from local_platform.addons.manifests import Identity, Manifest, identity
+from local_platform.addons.cluster import ClusterObjects
+from local_platform.addons.manifests import Manifest, ObjectName, identity
 from local_platform.errors import ApiUnavailableError, ApplyError
 
 _PARALLEL: Final = 8  # The API server spends most of a request waiting for etcd.
@@ -15,7 +15,10 @@ _DEFINITION: Final = "CustomResourceDefinition"
 
 
 def apply_all(
-    cluster: Cluster, manifests: Sequence[Manifest], report: Callable[[str], None], deadline: float
+    cluster: ClusterObjects,
+    manifests: Sequence[Manifest],
+    report: Callable[[str], None],
+    deadline: float,
 ) -> None:
     """Apply objects by server-side apply; what is as it should be stays as it is.
 
@@ -40,7 +43,10 @@ def apply_all(
 
 
 def _apply_wave(
-    cluster: Cluster, wave: Sequence[Manifest], report: Callable[[str], None], deadline: float
+    cluster: ClusterObjects,
+    wave: Sequence[Manifest],
+    report: Callable[[str], None],
+    deadline: float,
 ) -> None:
     def attempt(manifest: Manifest) -> ApplyError | None:
         try:
@@ -68,7 +74,9 @@ def _apply_wave(
             time.sleep(_PAUSE_S)
 
 
-def _wait_established(cluster: Cluster, wanted: Sequence[Identity], deadline: float) -> None:
+def _wait_established(
+    cluster: ClusterObjects, wanted: Sequence[ObjectName], deadline: float
+) -> None:
     """Wait until the kinds are served."""
     while True:
         found = cluster.list("apiextensions.k8s.io/v1", _DEFINITION)

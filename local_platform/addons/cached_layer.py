@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from local_platform.addons.oci import Layer, RunConfig, image_of
-from local_platform.addons.registry import Registry
+from local_platform.addons.registry import RegistryClient
 from local_platform.errors import PlatformError
 
 CURRENT: Final = "current"
@@ -49,7 +49,7 @@ def _fill(folder: Path, make: Callable[[Path], Layer]) -> None:
 
 
 def published(
-    registry: Registry, repository: str, key: str, layer: Callable[[], Layer], run: RunConfig
+    registry: RegistryClient, repository: str, key: str, layer: Callable[[], Layer], run: RunConfig
 ) -> str:
     """Have an image in the registry under its key and under `CURRENT`.
 

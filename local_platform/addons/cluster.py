@@ -16,7 +16,7 @@ from kubernetes.dynamic.exceptions import (
     ResourceNotFoundError,
 )
 
-from local_platform.addons.manifests import Identity, Manifest, identity
+from local_platform.addons.manifests import Manifest, ObjectName, identity
 from local_platform.api import Kinds, local_client
 from local_platform.errors import ApiUnavailableError, ApplyError
 
@@ -28,7 +28,7 @@ _CONNECTIONS: Final = 8
 _REQUEST_TIMEOUT: Final = (5.0, 60.0)
 
 
-class Cluster:
+class ClusterObjects:
     """A client of the API server that a kubeconfig names. Threads may share it.
 
     Every method may raise `ApiUnavailableError`, and `ApplyError` where the API server refuses.
@@ -72,7 +72,7 @@ class Cluster:
             )
             return applied
 
-    def get(self, api_version: str, wanted: Identity) -> Manifest | None:
+    def get(self, api_version: str, wanted: ObjectName) -> Manifest | None:
         """Return an object as it is in the cluster, `None` when it is not there."""
         with _translated(str(wanted)):
             try:

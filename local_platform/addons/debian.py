@@ -15,7 +15,7 @@ from typing import Final
 from local_platform import settings
 from local_platform.addons.cached_layer import LAYER_FILE, cached_layer, published
 from local_platform.addons.oci import Layer, LayerWriter, RunConfig
-from local_platform.addons.registry import Registry
+from local_platform.addons.registry import RegistryClient
 from local_platform.errors import PlatformError
 
 _SUITE: Final = "bookworm"
@@ -56,7 +56,7 @@ def base_image(report: Callable[[str], None], address: str = settings.REGISTRY) 
     """
     key = _key()
     digest = published(
-        Registry(address),
+        RegistryClient(address),
         _REPOSITORY,
         key,
         lambda: cached_layer(settings.cache() / "base" / key, lambda folder: _make(folder, report)),

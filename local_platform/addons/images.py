@@ -10,7 +10,7 @@ from typing import Final
 
 from local_platform import settings
 from local_platform.addons.oci import RunConfig, image_of, pack_files
-from local_platform.addons.registry import Registry
+from local_platform.addons.registry import RegistryClient
 from local_platform.errors import PlatformError
 
 _CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -59,7 +59,7 @@ def push_all(
     Raises:
         PlatformError: A program cannot be read, or the registry fails.
     """
-    registry = Registry(address)
+    registry = RegistryClient(address)
 
     def push(image: ProgramImage) -> str:
         digest = _push_once(registry, image, report)
@@ -70,7 +70,7 @@ def push_all(
         return dict(zip((image.name for image in images), pool.map(push, images), strict=True))
 
 
-def _push_once(registry: Registry, image: ProgramImage, report: Callable[[str], None]) -> str:
+def _push_once(registry: RegistryClient, image: ProgramImage, report: Callable[[str], None]) -> str:
     files = {image.program.name: image.program}
     environment = {}
     if image.certificates:

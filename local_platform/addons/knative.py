@@ -8,8 +8,8 @@ from typing import Final
 
 from local_platform import settings
 from local_platform.addons.manifests import (
-    Identity,
     Manifest,
+    ObjectName,
     only,
     upstream,
     without_descriptions,
@@ -91,8 +91,8 @@ def manifests(folder: Path, images: Mapping[str, str]) -> list[Manifest]:
     ]
     kept = [copy.deepcopy(manifest) for manifest in found if manifest["kind"] not in _DROPPED]
     for name, data in _CONFIG.items():
-        only(kept, Identity("ConfigMap", NAMESPACE, name))["data"].update(data)
-    sidecar = only(kept, Identity("ConfigMap", NAMESPACE, "config-deployment"))
+        only(kept, ObjectName("ConfigMap", NAMESPACE, name))["data"].update(data)
+    sidecar = only(kept, ObjectName("ConfigMap", NAMESPACE, "config-deployment"))
     sidecar["data"]["queue-sidecar-image"] = images["queue"]
     return [_fitted(manifest, images) for manifest in kept]
 

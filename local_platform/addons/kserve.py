@@ -11,8 +11,8 @@ from typing import Any, Final
 from local_platform import settings
 from local_platform.addons.certificate import Certificate
 from local_platform.addons.manifests import (
-    Identity,
     Manifest,
+    ObjectName,
     identity,
     only,
     parse,
@@ -25,17 +25,17 @@ NAMESPACE: Final = "kserve"
 CERTIFICATE_SECRET: Final = "kserve-webhook-server-cert"  # noqa: S105 - the name of one
 CERTIFICATE_HOST: Final = "kserve-webhook-server-service.kserve.svc"
 
-_CONFIG: Final = Identity("ConfigMap", NAMESPACE, "inferenceservice-config")
+_CONFIG: Final = ObjectName("ConfigMap", NAMESPACE, "inferenceservice-config")
 
 # cert-manager's kinds; an empty secret that nothing reads; and what belongs to the proxy before the
 # metrics, which upstream has from a hub.
 _DROPPED_KINDS: Final = {"Certificate", "Issuer"}
 _DROPPED: Final = {
-    Identity("Secret", NAMESPACE, "kserve-webhook-server-secret"),
-    Identity("Service", NAMESPACE, "kserve-controller-manager-metrics-service"),
-    Identity("Service", NAMESPACE, "kserve-controller-manager-service"),
-    Identity("ClusterRole", None, "kserve-proxy-role"),
-    Identity("ClusterRoleBinding", None, "kserve-proxy-rolebinding"),
+    ObjectName("Secret", NAMESPACE, "kserve-webhook-server-secret"),
+    ObjectName("Service", NAMESPACE, "kserve-controller-manager-metrics-service"),
+    ObjectName("Service", NAMESPACE, "kserve-controller-manager-service"),
+    ObjectName("ClusterRole", None, "kserve-proxy-role"),
+    ObjectName("ClusterRoleBinding", None, "kserve-proxy-rolebinding"),
 }
 
 _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {

@@ -27,7 +27,7 @@ _VARIABLES: Final = {
 }
 
 
-class Identity(NamedTuple):
+class ObjectName(NamedTuple):
     """What names an object in a cluster, whatever the version of its kind."""
 
     kind: str
@@ -38,10 +38,10 @@ class Identity(NamedTuple):
         return f"{self.kind} {f'{self.namespace}/' if self.namespace else ''}{self.name}"
 
 
-def identity(manifest: Manifest) -> Identity:
+def identity(manifest: Manifest) -> ObjectName:
     """What names this object."""
     metadata = manifest["metadata"]
-    return Identity(manifest["kind"], metadata.get("namespace"), metadata["name"])
+    return ObjectName(manifest["kind"], metadata.get("namespace"), metadata["name"])
 
 
 def parse(text: str) -> list[Manifest]:
@@ -75,7 +75,7 @@ def upstream(folder: Path) -> list[Manifest]:
     return [manifest for file in files for manifest in parse(file.read_text())]
 
 
-def only(manifests: Iterable[Manifest], wanted: Identity) -> Manifest:
+def only(manifests: Iterable[Manifest], wanted: ObjectName) -> Manifest:
     """The one object of that name.
 
     Raises:

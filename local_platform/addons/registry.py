@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
-from local_platform.addons.oci import MANIFEST_TYPE, Image, digest_of
+from local_platform.addons.oci import MANIFEST_TYPE, PackedImage, digest_of
 from local_platform.errors import PlatformError
 
 _TIMEOUT: Final = 60.0  # Seconds; the registry answers a push once the layer is on disk.
 
 
-class Registry:
+class RegistryClient:
     """A client of one registry. Each request has its own connection, so threads may share it."""
 
     def __init__(self, address: str) -> None:
@@ -35,7 +35,7 @@ class Registry:
         self._expect(http.client.OK, status, f"asked for {repository}:{tag}")
         return headers["Docker-Content-Digest"]
 
-    def push(self, repository: str, tag: str, image: Image) -> str:
+    def push(self, repository: str, tag: str, image: PackedImage) -> str:
         """Store an image under a tag.
 
         Returns:

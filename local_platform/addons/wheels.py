@@ -14,7 +14,7 @@ from typing import Final
 from local_platform import settings
 from local_platform.addons.cached_layer import LAYER_FILE, cached_layer, published
 from local_platform.addons.oci import Layer, RunConfig, pack_files
-from local_platform.addons.registry import Registry
+from local_platform.addons.registry import RegistryClient
 from local_platform.errors import PlatformError
 
 _LOCKS: Final = tuple(
@@ -49,7 +49,7 @@ def wheels_image(report: Callable[[str], None], address: str = settings.REGISTRY
     """
     key = hashlib.sha256(b"".join(lock.read_bytes() for lock in _LOCKS)).hexdigest()[:16]
     digest = published(
-        Registry(address),
+        RegistryClient(address),
         _REPOSITORY,
         key,
         lambda: cached_layer(

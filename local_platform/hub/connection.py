@@ -20,7 +20,7 @@ _SEND_SECONDS = 60
 _TAIL_BYTES = 64 * 1024
 
 
-class Connection:
+class HubConnection:
     """Answers the requests that come over one connection.
 
     Args:

@@ -6,12 +6,12 @@ Their keys are those that huggingface_hub's `hf_api.py` reads into `ModelInfo`, 
 
 from typing import Any
 
-from local_platform.hub.repository import ModelFile, Snapshot, content_id, entry_not_found
+from local_platform.hub.repository import ModelFile, ModelSnapshot, content_id, entry_not_found
 
 Document = dict[str, Any]
 
 
-def model_document(snapshot: Snapshot, *, blobs: bool) -> Document:
+def model_document(snapshot: ModelSnapshot, *, blobs: bool) -> Document:
     """Describe a model.
 
     Args:
@@ -33,7 +33,7 @@ def model_document(snapshot: Snapshot, *, blobs: bool) -> Document:
     }
 
 
-def tree_document(snapshot: Snapshot, path: str, *, recursive: bool) -> list[Document]:
+def tree_document(snapshot: ModelSnapshot, path: str, *, recursive: bool) -> list[Document]:
     """List a folder of a model, in one page.
 
     Args:

@@ -57,7 +57,7 @@ class ModelFile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Snapshot:
+class ModelSnapshot:
     """A model at one commit.
 
     Attributes:
@@ -131,7 +131,7 @@ class Catalogue:
         """Names of the models, sorted."""
         return sorted(model_folders(self._root))
 
-    def snapshot(self, repo_id: str, revision: str = DEFAULT_REVISION) -> Snapshot:
+    def snapshot(self, repo_id: str, revision: str = DEFAULT_REVISION) -> ModelSnapshot:
         """Read a model as it is on disk now.
 
         Args:
@@ -144,7 +144,9 @@ class Catalogue:
         """
         return self._until_unchanged(repo_id, lambda: self._read(repo_id, revision))
 
-    def open(self, repo_id: str, revision: str, path: str) -> tuple[Snapshot, ModelFile, FileIO]:
+    def open(
+        self, repo_id: str, revision: str, path: str
+    ) -> tuple[ModelSnapshot, ModelFile, FileIO]:
         """Open a file of a model, at exactly the version that the snapshot describes.
 
         Args:
@@ -159,7 +161,7 @@ class Catalogue:
             RefusedRequestError: the model has no such file, or as `snapshot` has it.
         """
 
-        def attempt() -> tuple[Snapshot, ModelFile, FileIO]:
+        def attempt() -> tuple[ModelSnapshot, ModelFile, FileIO]:
             snapshot = self._read(repo_id, revision)
             file = snapshot.files.get(path)
             if file is None:
@@ -188,7 +190,7 @@ class Catalogue:
             headers={"Retry-After": "5"},
         )
 
-    def _read(self, repo_id: str, revision: str) -> Snapshot:
+    def _read(self, repo_id: str, revision: str) -> ModelSnapshot:
         folder = model_folders(self._root).get(repo_id)
         if folder is None:
             raise RefusedRequestError(
@@ -213,7 +215,7 @@ class Catalogue:
                 f"{repo_id} has no revision '{revision}'; it has {DEFAULT_REVISION}, {commit}",
                 code="RevisionNotFound",
             )
-        return Snapshot(repo_id=repo_id, commit=commit, files=files)
+        return ModelSnapshot(repo_id=repo_id, commit=commit, files=files)
 
 
 def _is_lfs(path: str, size: int) -> bool:

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from local_platform.errors import PlatformError
-from local_platform.hub.connection import Connection
-from local_platform.hub.repository import Catalogue, Snapshot
+from local_platform.hub.connection import HubConnection
+from local_platform.hub.repository import Catalogue, ModelSnapshot
 from local_platform.hub.service import HubService
 
 # More than snapshot_download's eight threads on each of a few machines. Further clients wait in
@@ -69,7 +69,7 @@ class HubServer:
         """The server's address, as HF_ENDPOINT wants it."""
         return f"http://{self._host}:{self._port}"
 
-    def snapshots(self) -> list[Snapshot]:
+    def snapshots(self) -> list[ModelSnapshot]:
         """Every model as it is on disk now, by name.
 
         Raises:
@@ -138,7 +138,7 @@ class HubServer:
 
     def _serve(self, client: socket.socket) -> None:
         try:
-            Connection(client, self._service).serve()
+            HubConnection(client, self._service).serve()
         except Exception:
             # What no rule covers ends this connection and no other.
             _logger.exception("a connection ended by an unexpected error")

@@ -16,7 +16,7 @@ from rich.filesize import decimal
 from local_platform.errors import PlatformError
 from local_platform.toolchain import pins
 from local_platform.toolchain.go import go_version
-from local_platform.toolchain.groups import Group, Source
+from local_platform.toolchain.groups import Group, ModuleSource
 from local_platform.toolchain.process import run_reading
 from local_platform.toolchain.progress import GoProgress
 from local_platform.toolchain.store import BuildRecord, folder_of
@@ -107,7 +107,7 @@ class Builder:
         for source in group.embedded:
             _copy(self._source(group, source), module / source.target)
 
-    def _source(self, group: Group, source: Source) -> Path:
+    def _source(self, group: Group, source: ModuleSource) -> Path:
         module = self._module(group, source.pins)
         progress = GoProgress(f"{group.name}: {source.module}", self.report)
         self._run(["mod", "download", source.module], module, progress)

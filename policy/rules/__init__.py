@@ -1,9 +1,9 @@
 """All rules: pure functions over resources, which need neither Pulumi nor a cluster."""
 
 from policy.rules import access, claims, containers, credentials, images, namespaces, network
-from policy.rules.base import Rule, StackRule
+from policy.rules.base import ResourceRule, StackRule
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[ResourceRule, ...] = (
     *containers.RULES,
     *images.RULES,
     *access.RULES,

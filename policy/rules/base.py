@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from policy.resource import Resource
+from policy.resource import StackResource
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class ResourceRule:
     """What each resource has to keep.
 
     Attributes:
@@ -18,7 +18,7 @@ class Rule:
 
     name: str
     description: str
-    check: Callable[[Resource], Iterator[str]]
+    check: Callable[[StackResource], Iterator[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,4 +33,4 @@ class StackRule:
 
     name: str
     description: str
-    check: Callable[[Sequence[Resource]], Iterator[tuple[Resource, str]]]
+    check: Callable[[Sequence[StackResource]], Iterator[tuple[StackResource, str]]]

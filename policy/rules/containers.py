@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policy.pods import pods
-from policy.resource import UNKNOWN, Resource, mapping_at, mappings_of
-from policy.rules.base import Rule
+from policy.resource import UNKNOWN, StackResource, mapping_at, mappings_of
+from policy.rules.base import ResourceRule
 
 _HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 _BOUNDED = ("cpu", "memory")
 
 
-def _non_root(resource: Resource) -> Iterator[str]:
+def _non_root(resource: StackResource) -> Iterator[str]:
     for pod in pods(resource):
         for container in pod.containers():
             path = f"{container.path}.securityContext"
@@ -26,14 +26,14 @@ def _non_root(resource: Resource) -> Iterator[str]:
                 yield f"{path}.runAsUser: must not be 0, which is root"
 
 
-def _read_only(resource: Resource) -> Iterator[str]:
+def _read_only(resource: StackResource) -> Iterator[str]:
     for pod in pods(resource):
         for container in pod.containers():
             if container.security.get("readOnlyRootFilesystem") not in (True, UNKNOWN):
                 yield f"{container.path}.securityContext.readOnlyRootFilesystem: must be true"
 
 
-def _no_escalation(resource: Resource) -> Iterator[str]:
+def _no_escalation(resource: StackResource) -> Iterator[str]:
     for pod in pods(resource):
         for container in pod.containers():
             path = f"{container.path}.securityContext"
@@ -43,7 +43,7 @@ def _no_escalation(resource: Resource) -> Iterator[str]:
                 yield f"{path}.privileged: must be left out"
 
 
-def _no_capabilities(resource: Resource) -> Iterator[str]:
+def _no_capabilities(resource: StackResource) -> Iterator[str]:
     for pod in pods(resource):
         for container in pod.containers():
             capabilities = mapping_at(container.security, "capabilities")
@@ -54,7 +54,7 @@ def _no_capabilities(resource: Resource) -> Iterator[str]:
                 yield f"{path}.add: must be left out; got {', '.join(capabilities['add'])}"
 
 
-def _seccomp(resource: Resource) -> Iterator[str]:
+def _seccomp(resource: StackResource) -> Iterator[str]:
     for pod in pods(resource):
         for container in pod.containers():
             security = {**pod.security, **container.security}
@@ -66,7 +66,7 @@ def _seccomp(resource: Resource) -> Iterator[str]:
                 )
 
 
-def _no_host(resource: Resource) -> Iterator[str]:
+def _no_host(resource: StackResource) -> Iterator[str]:
     for pod in pods(resource):
         for namespace in _HOST_NAMESPACES:
             if pod.spec.get(namespace):
@@ -80,7 +80,7 @@ def _no_host(resource: Resource) -> Iterator[str]:
                     yield f"{container.path}.ports[{index}].hostPort: must be left out"
 
 
-def _bounded(resource: Resource) -> Iterator[str]:
+def _bounded(resource: StackResource) -> Iterator[str]:
     for pod in pods(resource):
         for container in pod.containers():
             resources: Mapping[str, Any] = mapping_at(container.document, "resources")
@@ -92,37 +92,37 @@ def _bounded(resource: Resource) -> Iterator[str]:
 
 
 RULES = (
-    Rule(
+    ResourceRule(
         name="non-root-containers",
         description="Containers run as another user than root.",
         check=_non_root,
     ),
-    Rule(
+    ResourceRule(
         name="read-only-root-file-systems",
         description="Containers write to volumes alone: nobody who gets in changes programs.",
         check=_read_only,
     ),
-    Rule(
+    ResourceRule(
         name="no-privilege-escalation",
         description="Containers never get more rights than they start with.",
         check=_no_escalation,
     ),
-    Rule(
+    ResourceRule(
         name="no-capabilities",
         description="Containers have none of root's capabilities.",
         check=_no_capabilities,
     ),
-    Rule(
+    ResourceRule(
         name="default-seccomp-profile",
         description="Containers make only the system calls of the runtime's default profile.",
         check=_seccomp,
     ),
-    Rule(
+    ResourceRule(
         name="no-host-access",
         description="Pods share neither namespaces, nor ports, nor files with their node.",
         check=_no_host,
     ),
-    Rule(
+    ResourceRule(
         name="bounded-resources",
         description="Containers reserve and are limited in CPU and memory.",
         check=_bounded,

@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterator
 
 from policy.pods import pods
-from policy.resource import UNKNOWN, Resource
-from policy.rules.base import Rule
+from policy.resource import UNKNOWN, StackResource
+from policy.rules.base import ResourceRule
 
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 _BUILT_IMAGE = "docker:index/image:Image"
 
 
-def _by_digest(resource: Resource) -> Iterator[str]:
+def _by_digest(resource: StackResource) -> Iterator[str]:
     for pod in pods(resource):
         for container in pod.containers():
             image = container.document.get("image")
@@ -19,7 +19,7 @@ def _by_digest(resource: Resource) -> Iterator[str]:
                 yield f"{container.path}.image: must be NAME@sha256:DIGEST; got {image}"
 
 
-def _no_latest(resource: Resource) -> Iterator[str]:
+def _no_latest(resource: StackResource) -> Iterator[str]:
     name = resource.properties.get("imageName")
     if resource.type != _BUILT_IMAGE or name is UNKNOWN:
         return
@@ -30,12 +30,12 @@ def _no_latest(resource: Resource) -> Iterator[str]:
 
 
 RULES = (
-    Rule(
+    ResourceRule(
         name="images-by-digest",
         description="Pods run images by digest: what a tag names may change.",
         check=_by_digest,
     ),
-    Rule(
+    ResourceRule(
         name="no-latest-tag",
         description="Built images have a tag of their own, and never `latest`.",
         check=_no_latest,

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from policy.resource import Resource, mapping_at
-from policy.rules.base import Rule
+from policy.resource import StackResource, mapping_at
+from policy.rules.base import ResourceRule
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
-def _restricted(resource: Resource) -> Iterator[str]:
+def _restricted(resource: StackResource) -> Iterator[str]:
     if resource.type != "kubernetes:core/v1:Namespace":
         return
     given = mapping_at(resource.properties, "metadata", "labels").get(ENFORCE)
@@ -17,7 +17,7 @@ def _restricted(resource: Resource) -> Iterator[str]:
 
 
 RULES = (
-    Rule(
+    ResourceRule(
         name="restricted-namespaces",
         description="Namespaces refuse pods below Pod Security's level `restricted`.",
         check=_restricted,

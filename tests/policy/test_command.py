@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 import operations.policy
 from ft_serving.cli import app
-from policy.resource import Resource
-from policy.rules.base import Rule
+from policy.resource import StackResource
+from policy.rules.base import ResourceRule
 from tests.stacks.documents import SHIPPED
 
 
@@ -23,11 +23,11 @@ def test_it_says_which_stacks_keep_the_rules() -> None:
 
 
 def test_it_ends_with_every_violation(monkeypatch: pytest.MonkeyPatch) -> None:
-    def check(resource: Resource) -> Iterator[str]:
+    def check(resource: StackResource) -> Iterator[str]:
         if resource.kind == "Namespace":
             yield "must not be"
 
-    rule = Rule(name="no-namespaces", description="For this test.", check=check)
+    rule = ResourceRule(name="no-namespaces", description="For this test.", check=check)
     monkeypatch.setattr("policy.check.RULES", (rule,))
     result = CliRunner().invoke(app, ["policy", "--stack", "dev"])
     assert isinstance(result.exception, operations.policy.PolicyError)

@@ -7,7 +7,7 @@ import pytest
 
 from local_platform.addons import apply
 from local_platform.addons.apply import apply_all
-from local_platform.addons.cluster import Cluster
+from local_platform.addons.cluster import ClusterObjects
 from local_platform.addons.manifests import Manifest, identity
 from local_platform.errors import ApiUnavailableError, ApplyError
 
@@ -16,7 +16,7 @@ def _manifest(kind: str, name: str) -> Manifest:
     return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}
 
 
-class RecordingCluster(Cluster):
+class RecordingCluster(ClusterObjects):
     """A cluster that takes objects as its test says, and remembers the order."""
 
     def __init__(self, failures: dict[str, list[ApplyError]] | None = None) -> None:
@@ -86,4 +86,4 @@ def test_patience_ends_with_the_reason() -> None:
 
 def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ApplyError, match=r"nowhere cannot be used: .*local_platform up"):
-        Cluster(tmp_path / "nowhere")
+        ClusterObjects(tmp_path / "nowhere")

@@ -6,7 +6,7 @@ import pytest
 
 from local_platform.addons.cached_layer import LAYER_FILE, cached_layer, published
 from local_platform.addons.oci import Layer, LayerWriter, RunConfig
-from local_platform.addons.registry import Registry
+from local_platform.addons.registry import RegistryClient
 from local_platform.errors import PlatformError
 from tests.local_platform.addons.stub_registry import StubRegistry
 
@@ -51,7 +51,7 @@ def test_an_image_that_the_registry_has_asks_for_no_layer(
     make = Maker()
     digests = {
         published(
-            Registry(registry.address),
+            RegistryClient(registry.address),
             "platform/base",
             "key",
             lambda: make(tmp_path),
@@ -64,7 +64,7 @@ def test_an_image_that_the_registry_has_asks_for_no_layer(
     assert set(registry.manifests) == {"platform/base:current", "platform/base:key"}
     registry.manifests.clear()
     published(
-        Registry(registry.address), "platform/base", "key", lambda: make(tmp_path),
+        RegistryClient(registry.address), "platform/base", "key", lambda: make(tmp_path),
         RunConfig(user="0:0"),
     )  # fmt: skip
     assert make.times == 2, "a registry that lost its data is filled again from the cache"

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from local_platform.addons import debian
-from local_platform.addons.registry import Registry
+from local_platform.addons.registry import RegistryClient
 from local_platform.errors import PlatformError
 from tests.local_platform.addons.stub_registry import StubRegistry
 
@@ -18,4 +18,4 @@ def test_a_machine_without_a_source_of_packages_is_told_so(
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: nothing)
     with pytest.raises(PlatformError, match="no source for Debian bookworm"):
         debian.base_image(lambda _: None, registry.address)
-    assert Registry(registry.address).digest("platform/debian", "current") is None
+    assert RegistryClient(registry.address).digest("platform/debian", "current") is None

@@ -7,7 +7,7 @@ import pytest
 
 from local_platform import settings
 from local_platform.addons import readiness
-from local_platform.addons.cluster import Cluster
+from local_platform.addons.cluster import ClusterObjects
 from local_platform.addons.manifests import Manifest
 from local_platform.addons.pods import explain
 from local_platform.errors import ApiUnavailableError, ApplyError, PlatformError
@@ -36,7 +36,7 @@ def _container(state: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"name": "web", "ready": False, "state": state} | more
 
 
-class StaticCluster(Cluster):
+class StaticCluster(ClusterObjects):
     """A cluster in one state."""
 
     def __init__(
