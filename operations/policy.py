@@ -23,9 +23,8 @@ def policy(
 ) -> None:
     """Compare what the program makes of stacks with the rules of policy/, without CrossGuard."""
     from operations.preview.rendered import render
-    from policy.check import check
+    from policy.check import RULES, STACK_RULES, check
     from policy.resource import StackResource
-    from policy.rules import RULES, STACK_RULES
     from stacks.stack_file import read_stack_file, stack_names
 
     stacks = stack or stack_names(ROOT)

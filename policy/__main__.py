@@ -21,10 +21,9 @@ from pulumi_policy.proxy import UnknownValueError
 # Pulumi runs this folder as a program, so that it and not its parent is where Python looks.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from policy.resource import UNKNOWN, StackResource
-from policy.rules import RULES, STACK_RULES
-from policy.rules.base import ResourceRule, StackRule
-from policy.rules.claims import KEPT_CLAIMS
+from policy.check import RULES, STACK_RULES
+from policy.resource import UNKNOWN, ResourceRule, StackResource, StackRule
+from policy.rules.objects import KEPT_CLAIMS
 
 
 def main() -> None:

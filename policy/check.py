@@ -1,10 +1,21 @@
-"""Runs all rules over all resources."""
+"""All rules, and the check of resources by them, which needs neither Pulumi nor a cluster."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from policy.resource import StackResource
-from policy.rules import RULES, STACK_RULES
+from policy.resource import ResourceRule, StackResource, StackRule
+from policy.rules import access, containers, credentials, network, objects
+
+RULES: tuple[ResourceRule, ...] = (
+    *containers.RULES,
+    *access.RULES,
+    *credentials.RULES,
+    *objects.RULES,
+)
+"""About each resource by itself."""
+
+STACK_RULES: tuple[StackRule, ...] = network.RULES
+"""About all resources together."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from policy.pods import pods
-from policy.resource import UNKNOWN, StackResource, items_of, mapping_at, mappings_of
-from policy.rules.base import ResourceRule
+from policy.resource import UNKNOWN, ResourceRule, StackResource, items_of, mapping_at, mappings_of
 
 ACCOUNTS_WITH_TOKENS = frozenset({"ft-serving-gate"})
 """Service accounts whose pods ask the Kubernetes API: the gates read why a deployment fails."""

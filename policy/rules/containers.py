@@ -1,18 +1,20 @@
-"""What containers may do to their node and to each other.
+"""What containers may do to their node and to each other, and which images they run.
 
 The first five rules and `no-host-access` are those of Kubernetes's Pod Security Standards, level
 `restricted`, or stricter.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policy.pods import pods
-from policy.resource import UNKNOWN, StackResource, mapping_at, mappings_of
-from policy.rules.base import ResourceRule
+from policy.resource import UNKNOWN, ResourceRule, StackResource, mapping_at, mappings_of
 
 _HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 _BOUNDED = ("cpu", "memory")
+_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
+_BUILT_IMAGE = "docker:index/image:Image"
 
 
 def _non_root(resource: StackResource) -> Iterator[str]:
@@ -91,6 +93,24 @@ def _bounded(resource: StackResource) -> Iterator[str]:
                         yield f"{container.path}.resources.{which}.{what}: must be set"
 
 
+def _by_digest(resource: StackResource) -> Iterator[str]:
+    for pod in pods(resource):
+        for container in pod.containers():
+            image = container.document.get("image")
+            if image is not UNKNOWN and not _DIGEST.fullmatch(str(image)):
+                yield f"{container.path}.image: must be NAME@sha256:DIGEST; got {image}"
+
+
+def _no_latest(resource: StackResource) -> Iterator[str]:
+    name = resource.properties.get("imageName")
+    if resource.type != _BUILT_IMAGE or name is UNKNOWN:
+        return
+    # A colon before the last slash is that of the registry's port.
+    tag = str(name).rpartition("/")[2].partition(":")[2]
+    if tag in ("", "latest"):
+        yield f"imageName: must have a tag that is not moved; got {name}"
+
+
 RULES = (
     ResourceRule(
         name="non-root-containers",
@@ -126,5 +146,15 @@ RULES = (
         name="bounded-resources",
         description="Containers reserve and are limited in CPU and memory.",
         check=_bounded,
+    ),
+    ResourceRule(
+        name="images-by-digest",
+        description="Pods run images by digest: what a tag names may change.",
+        check=_by_digest,
+    ),
+    ResourceRule(
+        name="no-latest-tag",
+        description="Built images have a tag of their own, and never `latest`.",
+        check=_no_latest,
     ),
 )

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from policy.pods import Container, pods
-from policy.resource import UNKNOWN, StackResource, items_of, mapping_at, mappings_of
-from policy.rules.base import ResourceRule
+from policy.resource import UNKNOWN, ResourceRule, StackResource, items_of, mapping_at, mappings_of
 
 _SECRET_WORDS = frozenset(
     {

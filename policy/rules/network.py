@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from policy.pods import PodTemplate, pods
-from policy.resource import UNKNOWN, StackResource, items_of, mapping_at, mappings_of
-from policy.rules.base import StackRule
+from policy.resource import UNKNOWN, StackResource, StackRule, items_of, mapping_at, mappings_of
 
 _DIRECTIONS = ("Ingress", "Egress")
 

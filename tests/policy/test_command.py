@@ -8,8 +8,7 @@ from typer.testing import CliRunner
 
 import operations.policy
 from ft_serving.cli import app
-from policy.resource import StackResource
-from policy.rules.base import ResourceRule
+from policy.resource import ResourceRule, StackResource
 from tests.stacks.documents import SHIPPED
 
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from policy.check import check
+from policy.check import RULES, STACK_RULES, check
 from policy.resource import UNKNOWN, StackResource
-from policy.rules import RULES, STACK_RULES
 from policy.rules.network import selects
 from tests.policy.resources import Path, changed, instead, resources, the
 from tests.stacks.documents import MISSING, SHIPPED

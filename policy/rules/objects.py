@@ -1,9 +1,8 @@
-"""What a namespace enforces."""
+"""What namespaces enforce, and what becomes of weights."""
 
 from collections.abc import Iterator
 
-from policy.resource import StackResource, mapping_at
-from policy.rules.base import ResourceRule
+from policy.resource import ResourceRule, StackResource, mapping_at
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
@@ -16,10 +15,22 @@ def _restricted(resource: StackResource) -> Iterator[str]:
         yield f"metadata.labels.{ENFORCE}: must be restricted; got {given}"
 
 
+def _kept(resource: StackResource) -> Iterator[str]:
+    if resource.kind == "PersistentVolumeClaim" and not (resource.protected or resource.retained):
+        yield "must be protected or retained: deleting it deletes the weights"
+
+
+KEPT_CLAIMS = ResourceRule(
+    name="kept-claims",
+    description="Claims outlive a mistaken `pulumi destroy`.",
+    check=_kept,
+)
+
 RULES = (
     ResourceRule(
         name="restricted-namespaces",
         description="Namespaces refuse pods below Pod Security's level `restricted`.",
         check=_restricted,
     ),
+    KEPT_CLAIMS,
 )
