@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from components.access import READABLE
+from components.cluster import OWNED, STACK, labels
 from components.inference_service import NAME
 from components.jobs import GATE_RESOURCES, RESERVED_CPU
 from components.kserve import Predictor, render_annotations, render_labels, render_spec
-from components.labels import OWNED, STACK, labels
 from components.storage import CLAIM
 from ft_serving.cluster.diagnosis.documents import Document
 from stacks.config import StackConfig
