@@ -75,11 +75,6 @@ def _directives(text: str) -> list[tuple[str, str]]:
     return lines
 
 
-def tool_name(package: str) -> str:
-    """The name that Go gives to the program of a package."""
-    return package.rsplit("/", 1)[-1]
-
-
 def version(group: Group) -> str:
     """The version of the group's tools, without the `v`.
 
