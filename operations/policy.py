@@ -32,6 +32,8 @@ def policy(
         read_stack_file(ROOT, name)
     broken: list[str] = []
     for name, rendered in render(ROOT, stacks).items():
+        if rendered.refused:
+            raise PolicyError(f"Stack {name} cannot be deployed: {rendered.refused}")
         resources = [
             StackResource(
                 type=it.type,
