@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from local_platform import doctor
-from local_platform.doctor import PlatformError, examine, require
-from local_platform.errors import ToolchainMissingError
+from local_platform.doctor import examine, require
+from local_platform.errors import PlatformError, ToolchainMissingError
 from local_platform.node import namespace
 
 GIB = 1024**3

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from local_platform.errors import PlatformError
 from local_platform.node import namespace
-from local_platform.node.namespace import PlatformError
 
 
 @pytest.fixture
