@@ -5,13 +5,12 @@ from functools import partial
 import pulumi
 
 from components.access import Access, AccessArgs
-from components.calling import address, command, host
 from components.cluster import provider
 from components.image import Image, ImageArgs, Registry
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.model_download import ModelDownload, ModelDownloadArgs
 from components.release_collection import ReleaseCollection, ReleaseCollectionArgs
-from components.smoke_test import SmokeTest, SmokeTestArgs
+from components.smoke_test import SmokeTest, SmokeTestArgs, address, command, host
 from components.storage import ModelStorage, ModelStorageArgs
 from operations.preflight.program import preflight
 from stacks.load import load_stack

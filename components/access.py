@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.cluster import OWNED, STACK, labels
 from components.image import Registry
 from components.jobs import Identity
-from components.labels import OWNED, STACK, labels
 from components.network import gate_policy, server_policy, weights_policy
 from stacks.config import StackConfig
 

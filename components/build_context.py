@@ -7,11 +7,12 @@ another one, so that no tag is ever pushed twice with different contents.
 import hashlib
 import json
 import os
+import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from components.errors import BuildContextError
+import pulumi
 
 _TAG_LENGTH = 16
 """Hexadecimal digits: 64 bits are beyond accident, and a tag stays readable."""
@@ -29,16 +30,15 @@ def content_tag(
         platform: What it is built for, such as "linux/amd64".
 
     Raises:
-        BuildContextError: A file cannot be read, or a line of the ignore file is of a kind that
-            is not understood here.
+        RunError: A file cannot be read, or a line of the ignore file lets in nothing or is not
+            understood. Pulumi prints its message without a traceback.
     """
     try:
-        entries = [
-            [str(path), *_fingerprint(context / path)] for path in _files(context, dockerfile)
-        ]
+        files = context_files(context, dockerfile)
+        entries = [[str(path), *_fingerprint(context / path)] for path in files]
         recipe = hashlib.sha256(dockerfile.read_bytes()).hexdigest()
     except OSError as exc:
-        raise BuildContextError(f"The build context of {dockerfile} cannot be read: {exc}") from exc
+        raise pulumi.RunError(f"The build context of {dockerfile} cannot be read: {exc}") from exc
     decided_by = {
         "args": dict(build_args),
         "dockerfile": recipe,
@@ -55,66 +55,58 @@ def _fingerprint(path: Path) -> tuple[str, str]:
     return f"{mode:o}", hashlib.sha256(content).hexdigest()
 
 
-def _files(context: Path, dockerfile: Path) -> list[PurePosixPath]:
-    """Every file that the ignore file lets in, relative to the context, sorted."""
-    lines = _lines(dockerfile.with_name(f"{dockerfile.name}.dockerignore"))
-    found: set[Path] = set()
-    for line in lines:
-        if line.startswith("!"):
-            allowed = context / line[1:]
-            # A line that lets in nothing is a misspelt one: the build would miss that file.
-            if not allowed.exists():
-                raise BuildContextError(
-                    f"{dockerfile}.dockerignore lets in {line[1:]}: no such file"
-                )
-            found |= set(_below(allowed))
-    relative = (PurePosixPath(path.relative_to(context)) for path in found)
-    return sorted(path for path in relative if _is_let_in(lines, path))
+def context_files(context: Path, dockerfile: Path) -> list[PurePosixPath]:
+    """Return every file that a build gets, relative to the context, sorted.
+
+    Args:
+        context: The build context's folder.
+        dockerfile: The Dockerfile, beside which lies its `.dockerignore`.
+
+    Raises:
+        RunError: A line of the ignore file lets in nothing, or is of a kind that is not understood.
+        OSError: A folder cannot be read.
+    """
+    allowed, ignored = _rules(dockerfile.with_name(f"{dockerfile.name}.dockerignore"))
+    found: set[PurePosixPath] = set()
+    for name in allowed:
+        # A line that lets in nothing is a misspelt one: the build would miss that file.
+        if not (context / name).exists():
+            raise pulumi.RunError(f"{dockerfile}.dockerignore lets in {name}: no such file")
+        found |= {PurePosixPath(path.relative_to(context)) for path in _below(context / name)}
+    return sorted(path for path in found if not ignored.intersection(path.parts))
 
 
-def _below(path: Path) -> Iterator[Path]:
+def _below(path: Path) -> list[Path]:
     if path.is_symlink() or not path.is_dir():
-        yield path
-        return
-    for folder, folders, files in os.walk(path):
-        links = [name for name in folders if (Path(folder) / name).is_symlink()]
-        yield from (Path(folder) / name for name in (*files, *links))
+        return [path]
+    return [it for it in path.rglob("*") if it.is_symlink() or not it.is_dir()]
 
 
-def _lines(ignore_file: Path) -> list[str]:
-    """The ignore file's lines, which are of four kinds alone (docs/images.md).
+def _rules(ignore_file: Path) -> tuple[list[str], set[str]]:
+    """Read the paths that an ignore file lets in, and the names that it ignores below them.
 
-    Docker knows more kinds of patterns. One that is read otherwise here than there would make a
-    tag that does not change with its image.
+    Docker knows more kinds of lines, and lets the last that matches decide. A file that may be read
+    otherwise here than there is refused: its tag might stay the same for another image.
     """
     try:
         text = ignore_file.read_text()
     except FileNotFoundError as exc:
-        raise BuildContextError(
+        raise pulumi.RunError(
             f"{ignore_file} is missing: without it the whole folder would decide the image's tag"
         ) from exc
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if lines[:1] != ["**"]:
-        raise BuildContextError(f"{ignore_file}: its first line must be **, got {lines[:1]}")
+        raise pulumi.RunError(f"{ignore_file}: its first line must be **, got {lines[:1]}")
+    allowed: list[str] = []
+    ignored: set[str] = set()
     for line in lines[1:]:
-        pattern = line.removeprefix("!").removeprefix("**/")
-        if line.startswith("!**/") or pattern != pattern.strip() or set(pattern) & set("*?[\\"):
-            raise BuildContextError(
-                f"{ignore_file}: {line!r} is not understood; use a path, a path behind !, "
-                "or **/NAME"
+        if (path := re.fullmatch(r"!([\w.-]+(?:/[\w.-]+)*)", line)) and not ignored:
+            allowed.append(path[1])
+        elif name := re.fullmatch(r"\*\*/([\w.-]+)", line):
+            ignored.add(name[1])
+        else:
+            raise pulumi.RunError(
+                f"{ignore_file}: {line!r} is not understood; use !PATH, or **/NAME behind all of "
+                "these"
             )
-    return lines
-
-
-def _is_let_in(lines: list[str], path: PurePosixPath) -> bool:
-    # Docker's rule: the last line that matches decides, and a folder's line matches what is in it.
-    matching = [line for line in lines if _matches(line.removeprefix("!"), path)]
-    return matching[-1].startswith("!")
-
-
-def _matches(pattern: str, path: PurePosixPath) -> bool:
-    if pattern == "**":
-        return True
-    if pattern.startswith("**/"):
-        return pattern.removeprefix("**/") in path.parts
-    return path.is_relative_to(pattern)
+    return allowed, ignored

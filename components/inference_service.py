@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.cluster import OWNED, labels
 from components.jobs import Identity
 from components.kserve import Predictor, render_annotations, render_labels, render_spec
 from components.kserve_object import InferenceServiceObject
-from components.labels import OWNED, labels
 from stacks.config import StackConfig
 from stacks.sections import Mode
 

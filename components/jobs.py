@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.labels import OWNED, PART, labels
+from components.cluster import OWNED, PART, labels
 from stacks.config import StackConfig
 from stacks.gpus import NodeRequirement
 from stacks.resolved import ContainerResources

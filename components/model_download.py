@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.cluster import labels
 from components.jobs import (
     ANNOTATIONS,
     GATE_RESOURCES,
@@ -15,7 +16,6 @@ from components.jobs import (
     job_name,
     job_spec,
 )
-from components.labels import labels
 from components.storage import MOUNT
 from ft_serving.cluster.job_labels import JobRole, release_annotations
 from ft_serving.core.release import ReleaseSpec

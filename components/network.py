@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pulumi_kubernetes as k8s
 
-from components.labels import PART
+from components.cluster import PART
 
 _DNS_PORTS = (53, 1053, 5353)
 """Where DNS servers listen, behind their Service: those without root above 1024, as OpenShift's

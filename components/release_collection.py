@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.cluster import labels
 from components.jobs import ANNOTATIONS, GATE_RESOURCES, JobPod, job_name, job_spec
-from components.labels import labels
 from components.model_download import ModelDownloadArgs
 from components.storage import MOUNT
 from ft_serving.cluster.job_labels import JobRole

@@ -1,10 +1,13 @@
-"""The question that ends a deployment."""
+"""The question that ends a deployment, and how a user asks it."""
 
+import shlex
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.cluster import labels
 from components.jobs import (
     ANNOTATIONS,
     GATE_RESOURCES,
@@ -15,10 +18,9 @@ from components.jobs import (
     job_spec,
 )
 from components.kserve_object import InferenceServiceObject
-from components.labels import labels
 from ft_serving.cluster.job_labels import SERVICE, JobRole
 from stacks.config import StackConfig
-from stacks.sections import Golden
+from stacks.sections import Golden, Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,3 +118,40 @@ def _question(golden: Golden) -> list[str]:
         *([f"--expect-token-ids={','.join(map(str, ids))}"] if ids is not None else []),
         *(f"--expect-words={word}" for word in golden.expected_words or ()),
     ]
+
+
+def address(url: str, config: StackConfig) -> str:
+    """Return where requests go to: the ingress, where the service's own name does not lead there.
+
+    Args:
+        url: The service's address.
+        config: The stack's configuration.
+    """
+    return _ingress(config) or url
+
+
+def host(url: str) -> str:
+    """Return the Host header by which the ingress finds the service with this address."""
+    return urlsplit(url).netloc
+
+
+def command(url: str, config: StackConfig) -> str:
+    """Return the command that asks a stack's service its golden question.
+
+    Args:
+        url: The service's address.
+        config: The stack's configuration.
+    """
+    words = ["ft-serving", "generate", "--url", address(url, config)]
+    if _ingress(config) is not None:
+        words += ["--host-header", host(url)]
+    if config.serving.protocol is Protocol.GRPC:
+        words += ["--protocol", "grpc"]
+    words += ["--wait", str(config.timeouts.client)]
+    words += ["--tokenizer", config.tokenizer_source, "--prompt", config.golden_question.prompt]
+    return shlex.join(words)
+
+
+def _ingress(config: StackConfig) -> str | None:
+    """The ingress's address, where the service has to be reached by it."""
+    return config.cluster.ingress_address if config.serving.public else None

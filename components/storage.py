@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.cluster import OWNED, labels
 from components.jobs import NOT_AWAITED
-from components.labels import OWNED, labels
 from stacks.sections import Storage
 
 CLAIM = "ft-serving-models"

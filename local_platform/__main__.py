@@ -2,17 +2,15 @@
 
 import signal
 import subprocess
-import sys
 import time
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from ft_serving.core.terminal import standard_output
 from local_platform import addons, doctor, environment, lifecycle, provider_plugins
+from local_platform.command_line import run, show
 from local_platform.errors import PlatformError
 from local_platform.node import health, namespace, parts, services
 from local_platform.settings import (
@@ -39,14 +37,9 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; exit codes are 0 done, 1 an error with a message, 2 wrong usage."""
+    """Run the command line, which SIGTERM ends as an exception does."""
     signal.signal(signal.SIGTERM, _terminate)
-    with standard_output():
-        try:
-            app()
-        except PlatformError as exc:
-            sys.stderr.write(f"Error: {exc}\n")
-            raise SystemExit(1) from exc
+    run(app)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -83,8 +76,7 @@ def _show_places() -> None:
         ("provider plugins", provider_plugins.describe()),
     ):
         table.add_row(what, where)
-    console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True)
-    console.print(table)
+    show(table, width=120, soft_wrap=True)
     typer.echo(
         f"\nNext:\n  . {environment.FILE}            # kubectl, pulumi and docker find the platform"
         "\n  kubectl get pods --all-namespaces"
@@ -121,7 +113,7 @@ def status() -> None:
     table = Table("part", "", "state", box=None, pad_edge=False, header_style="bold")
     for name, works, message in rows:
         table.add_row(name, "ok" if works else "NOT READY", message)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    show(table, width=120)
     if not all(works for _, works, _ in rows):
         raise typer.Exit(1)
 
@@ -156,7 +148,7 @@ def examine() -> None:
             finding.found,
             finding.remedy or "",
         )
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    show(table, width=160)
     if any(finding.remedy for finding in findings):
         raise typer.Exit(1)
 

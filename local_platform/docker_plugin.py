@@ -31,6 +31,8 @@ from pulumi.provider.experimental.server import ProviderServicer
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2_grpc
 from pulumi.runtime.rpc import UNKNOWN
 
+from local_platform.errors import DockerError
+
 IMAGE: Final = "docker:index/image:Image"
 
 Say = Callable[[str], None]
@@ -52,10 +54,6 @@ _LINE_LIMIT: Final = 1 << 21
 
 # Docker Hub's credentials lie under the address of an interface that it no longer has.
 _HUB_KEY: Final = "https://index.docker.io/v1/"
-
-
-class DockerError(Exception):
-    """A docker command failed; the message is what the user sees."""
 
 
 class DockerProvider(provider.Provider):

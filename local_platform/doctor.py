@@ -10,12 +10,11 @@ from pathlib import Path
 
 import psutil
 
-from local_platform.errors import PlatformError
+from local_platform.errors import PlatformError, ToolchainMissingError
 from local_platform.node import namespace
 from local_platform.node.uplink import FORWARDED
 from local_platform.settings import DATA, cache
 from local_platform.toolchain import find
-from local_platform.toolchain.errors import ToolchainMissingError
 
 _MEMORY = 4 * 1024**3
 """Of the platform 2 GiB, and as much again for what runs on it."""
@@ -32,7 +31,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class MachineCheck:
     """One thing that was looked at.
 
     Attributes:
@@ -46,30 +45,23 @@ class Finding:
     remedy: str | None = None
 
 
-class UnfitMachineError(PlatformError):
-    """The machine lacks something that the platform needs."""
-
-    def __init__(self, findings: list[Finding]) -> None:
-        """Name every lack with its remedy."""
-        lines = [f"  {lack.subject}: {lack.found}. {lack.remedy}" for lack in findings]
-        super().__init__("This machine cannot run the platform yet:\n" + "\n".join(lines))
-
-
 def require() -> None:
     """Check the machine.
 
     Raises:
-        UnfitMachineError: It lacks something; the message has all of it.
+        PlatformError: It lacks something; the message has all of it.
     """
-    lacks = [finding for finding in examine() if finding.remedy]
+    lacks = [
+        f"  {check.subject}: {check.found}. {check.remedy}" for check in examine() if check.remedy
+    ]
     if lacks:
-        raise UnfitMachineError(lacks)
+        raise PlatformError("This machine cannot run the platform yet:\n" + "\n".join(lacks))
 
 
-def examine() -> list[Finding]:
+def examine() -> list[MachineCheck]:
     """Look at everything, and change nothing."""
     running = os.geteuid() == 0 and namespace.find() is not None
-    checks: list[Callable[[], Finding]] = [
+    checks: list[Callable[[], MachineCheck]] = [
         _system,
         _root,
         _memory,
@@ -83,100 +75,100 @@ def examine() -> list[Finding]:
     ]
     findings = [check() for check in checks]
     if running:
-        return [*findings, Finding(subject="ports", found="the platform is running")]
+        return [*findings, MachineCheck(subject="ports", found="the platform is running")]
     return [*findings, *(_port(port) for port in FORWARDED)]
 
 
-def _system() -> Finding:
+def _system() -> MachineCheck:
     machine = f"{os.uname().sysname} on {os.uname().machine}"
     if machine != "Linux on x86_64" or shutil.which("apt-get") is None:
-        return Finding(
+        return MachineCheck(
             subject="system",
             found=f"{machine}{'' if shutil.which('apt-get') else ' without apt-get'}",
             remedy="Use Debian 12 or a like system on x86-64, as a virtual machine if need be.",
         )
-    return Finding(subject="system", found=f"{machine} with apt-get")
+    return MachineCheck(subject="system", found=f"{machine} with apt-get")
 
 
-def _root() -> Finding:
+def _root() -> MachineCheck:
     if os.geteuid() != 0:
-        return Finding(
+        return MachineCheck(
             subject="user",
             found=f"user id {os.geteuid()}",
             remedy="Run it as root: namespaces, mounts and packages need that.",
         )
-    return Finding(subject="user", found="root")
+    return MachineCheck(subject="user", found="root")
 
 
-def _memory() -> Finding:
+def _memory() -> MachineCheck:
     memory = psutil.virtual_memory().available
     if memory < _MEMORY and namespace.find() is None:
-        return Finding(
+        return MachineCheck(
             subject="memory",
             found=f"{_gib(memory)} available",
             remedy=f"Free some: {_gib(_MEMORY)} are needed.",
         )
-    return Finding(subject="memory", found=f"{_gib(memory)} available")
+    return MachineCheck(subject="memory", found=f"{_gib(memory)} available")
 
 
-def _data_disk() -> Finding:
+def _data_disk() -> MachineCheck:
     return _disk("disk for data", DATA, _DATA_DISK)
 
 
-def _disk(subject: str, folder: Path, needed: int) -> Finding:
+def _disk(subject: str, folder: Path, needed: int) -> MachineCheck:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free
     found = f"{_gib(free)} free at {existing}"
     if free < needed:
-        return Finding(
+        return MachineCheck(
             subject=subject, found=found, remedy=f"Free some: {_gib(needed)} are needed."
         )
-    return Finding(subject=subject, found=found)
+    return MachineCheck(subject=subject, found=found)
 
 
-def _toolchain() -> Finding:
+def _toolchain() -> MachineCheck:
     try:
         find()
     except ToolchainMissingError:
         return _disk("disk for building the tools", cache(), _BUILD_DISK)
-    return Finding(subject="tools", found="built")
+    return MachineCheck(subject="tools", found="built")
 
 
-def _namespaces() -> Finding:
+def _namespaces() -> MachineCheck:
     reason = _fails("unshare", "--mount", "--uts", "--ipc", "--pid", "--net", "--fork", "true")
     if reason:
-        return Finding(
+        return MachineCheck(
             subject="namespaces",
             found=reason,
             remedy="Use a kernel with mount, pid, net, uts and ipc namespaces, and, in a container,"
             " a privileged one.",
         )
-    return Finding(subject="namespaces", found="can be made")
+    return MachineCheck(subject="namespaces", found="can be made")
 
 
-def _tun() -> Finding:
+def _tun() -> MachineCheck:
     if not _TUN.exists():
-        return Finding(
+        return MachineCheck(
             subject="/dev/net/tun",
             found="missing",
             remedy="Load the module (`modprobe tun`) or give the container that device.",
         )
-    return Finding(subject="/dev/net/tun", found="there")
+    return MachineCheck(subject="/dev/net/tun", found="there")
 
 
-def _file_system() -> Finding:
+def _file_system() -> MachineCheck:
     # The kernel loads the module when it is first mounted, so that it need not be listed yet.
     listed = "overlay" in _FILE_SYSTEMS.read_text()
     if not listed and _fails("modprobe", "overlay"):
-        return Finding(
+        return MachineCheck(
             subject="overlay file system",
             found="unknown to the kernel",
             remedy="Use a kernel with overlayfs, which images are mounted with.",
         )
-    return Finding(subject="overlay file system", found="there")
+    return MachineCheck(subject="overlay file system", found="there")
 
 
-def _control_groups() -> Finding:
+def _control_groups() -> MachineCheck:
     listing = _CGROUPS / "cgroup.controllers"
     version = "v2" if listing.exists() else "v1"
     if version == "v2":
@@ -184,15 +176,15 @@ def _control_groups() -> Finding:
     else:
         found = {path.name for path in _CGROUPS.iterdir()} if _CGROUPS.is_dir() else set()
     if missing := _CONTROLLERS - found:
-        return Finding(
+        return MachineCheck(
             subject="control groups",
             found=f"{version} without {', '.join(sorted(missing))}",
             remedy="Enable these controllers on the kernel's command line or mount them.",
         )
-    return Finding(subject="control groups", found=version)
+    return MachineCheck(subject="control groups", found=version)
 
 
-def _network() -> Finding:
+def _network() -> MachineCheck:
     # In a network namespace that ends with the command: nothing of the machine's is changed.
     commands = [
         "ip link add name probe0 type bridge",
@@ -206,28 +198,28 @@ def _network() -> Finding:
         ]
     reason = _fails("unshare", "--net", "--", "sh", "-euc", "\n".join(commands))
     if reason:
-        return Finding(
+        return MachineCheck(
             subject="network",
             found=reason,
             remedy="Use a kernel with bridges, veth, and iptables' nat, conntrack, comment and"
             " statistic.",
         )
-    return Finding(subject="network", found="bridges, veth and address translation work")
+    return MachineCheck(subject="network", found="bridges, veth and address translation work")
 
 
-def _port(port: int) -> Finding:
+def _port(port: int) -> MachineCheck:
     subject = f"port {port}"
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as exc:
-            return Finding(
+            return MachineCheck(
                 subject=subject,
                 found=f"cannot be used: {exc.strerror}",
                 remedy=f"End what listens there; `ss -ltnp sport = :{port}` names it.",
             )
-    return Finding(subject=subject, found="free")
+    return MachineCheck(subject=subject, found="free")
 
 
 def _fails(*command: str) -> str | None:

@@ -1,4 +1,7 @@
-"""The base of every error that this package raises on purpose."""
+"""The errors that this package raises on purpose: a class of its own for each that is caught."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 
 class PlatformError(Exception):
@@ -6,3 +9,60 @@ class PlatformError(Exception):
 
     The command line prints it without a traceback and exits with status 1.
     """
+
+
+class ToolchainMissingError(PlatformError):
+    """Tools are asked for that were not built yet, or whose pins changed since.
+
+    Attributes:
+        groups: The names of the groups they belong to.
+    """
+
+    def __init__(self, groups: Sequence[str]) -> None:
+        self.groups = tuple(groups)
+        super().__init__(
+            f"not built yet, or pinned anew since: {', '.join(groups)}; "
+            "run `python -m local_platform.toolchain`, which builds what is missing"
+        )
+
+
+class ApplyError(PlatformError):
+    """The API server refused objects, or could not be asked."""
+
+
+class ApiUnavailableError(ApplyError):
+    """The API server, or a webhook that it asks, does not answer yet: the same may work later."""
+
+
+class DockerError(PlatformError):
+    """A docker command failed."""
+
+
+class FileChangedError(PlatformError):
+    """A file on disk is no longer the version that was asked for; look at its folder again."""
+
+
+class RefusedRequestError(PlatformError):
+    """A client of the hub is refused.
+
+    Status, code and message are those from which huggingface_hub's `utils/_http.py`
+    (`hf_raise_for_status`) picks the exception that its caller sees.
+
+    Attributes:
+        status: The response's status.
+        code: The hub's own code for the error, such as `RepoNotFound`; None has none.
+        headers: Header fields that belong to this error only.
+    """
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        message: str,
+        *,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = dict(headers or {})

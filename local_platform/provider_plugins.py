@@ -43,7 +43,7 @@ def install(toolchain: Toolchain, report: Report) -> None:
         report: Takes lines about what is built and used.
 
     Raises:
-        BuildError, GoError: see `build_missing`.
+        PlatformError: see `build_missing`.
     """
     for provider, version in VERSIONS.items():
         folder = _folder(environment.PULUMI_HOME, provider, version)

@@ -19,9 +19,8 @@ def policy(
 ) -> None:
     """Compare what the program makes of stacks with the rules of policy/, without CrossGuard."""
     from operations.preview.rendered import render
-    from policy.check import check
-    from policy.resource import Resource
-    from policy.rules import RULES, STACK_RULES
+    from policy.check import RULES, STACK_RULES, check
+    from policy.resource import StackResource
     from stacks.stack_file import read_stack_file, stack_names
 
     stacks = stack or stack_names(ROOT)
@@ -29,8 +28,10 @@ def policy(
         read_stack_file(ROOT, name)
     broken: list[str] = []
     for name, rendered in render(ROOT, stacks).items():
+        if rendered.refused:
+            raise OperationsError(f"Stack {name} cannot be deployed: {rendered.refused}")
         resources = [
-            Resource(
+            StackResource(
                 type=it.type,
                 name=it.name,
                 properties={key: _known(value) for key, value in it.inputs.items()},

@@ -21,10 +21,9 @@ from pulumi_policy.proxy import UnknownValueError
 # Pulumi runs this folder as a program, so that it and not its parent is where Python looks.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from policy.resource import UNKNOWN, Resource
-from policy.rules import RULES, STACK_RULES
-from policy.rules.base import Rule, StackRule
-from policy.rules.claims import KEPT_CLAIMS
+from policy.check import RULES, STACK_RULES
+from policy.resource import UNKNOWN, ResourceRule, StackResource, StackRule
+from policy.rules.objects import KEPT_CLAIMS
 
 
 def main() -> None:
@@ -37,7 +36,7 @@ def main() -> None:
     PolicyPack("ft-serving", policies, enforcement_level=EnforcementLevel.MANDATORY)
 
 
-def _of_resources(rule: Rule) -> ResourceValidationPolicy:
+def _of_resources(rule: ResourceRule) -> ResourceValidationPolicy:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         for message in rule.check(_resource(args)):
             report(message, args.urn)
@@ -57,9 +56,9 @@ def _of_stacks(rule: StackRule) -> StackValidationPolicy:
     return StackValidationPolicy(rule.name, rule.description, validate)
 
 
-def _resource(args: ResourceValidationArgs | PolicyResource) -> Resource:
+def _resource(args: ResourceValidationArgs | PolicyResource) -> StackResource:
     properties = {name: _known(partial(args.props.__getitem__, name)) for name in args.props}
-    return Resource(
+    return StackResource(
         type=args.resource_type,
         name=args.name,
         properties=properties,

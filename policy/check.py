@@ -1,10 +1,21 @@
-"""Runs all rules over all resources."""
+"""All rules, and the check of resources by them, which needs neither Pulumi nor a cluster."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from policy.resource import Resource
-from policy.rules import RULES, STACK_RULES
+from policy.resource import ResourceRule, StackResource, StackRule
+from policy.rules import access, containers, credentials, network, objects
+
+RULES: tuple[ResourceRule, ...] = (
+    *containers.RULES,
+    *access.RULES,
+    *credentials.RULES,
+    *objects.RULES,
+)
+"""About each resource by itself."""
+
+STACK_RULES: tuple[StackRule, ...] = network.RULES
+"""About all resources together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,19 +29,19 @@ class Violation:
     """
 
     rule: str
-    resource: Resource
+    resource: StackResource
     message: str
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.resource.kind} {self.resource.name}: {self.message}"
 
 
-def check(resources: Sequence[Resource]) -> list[Violation]:
+def check(resources: Sequence[StackResource]) -> list[Violation]:
     """Return everything that breaks a rule, by rule."""
     return list(_violations(resources))
 
 
-def _violations(resources: Sequence[Resource]) -> Iterator[Violation]:
+def _violations(resources: Sequence[StackResource]) -> Iterator[Violation]:
     for rule in RULES:
         for resource in resources:
             for message in rule.check(resource):

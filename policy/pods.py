@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from policy.resource import Resource, mapping_at, mappings_of
+from policy.resource import StackResource, mapping_at, mappings_of
 
 _TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "Pod": (),
@@ -46,7 +46,7 @@ class Container:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pod:
+class PodTemplate:
     """What a resource's pods are made of.
 
     Attributes:
@@ -71,7 +71,7 @@ class Pod:
                 yield Container(path=f"{self.path}.{kind}[{index}]", document=container)
 
 
-def pods(resource: Resource) -> Iterator[Pod]:
+def pods(resource: StackResource) -> Iterator[PodTemplate]:
     """What a resource's pods are made of; nothing for what leads to none."""
     if not resource.type.startswith("kubernetes:"):
         return
@@ -82,9 +82,9 @@ def pods(resource: Resource) -> Iterator[Pod]:
         for part in _KSERVE_PARTS:
             if spec := mapping_at(properties, "spec", part):
                 own = mapping_at(spec, "labels")
-                yield Pod(path=f"spec.{part}", labels={**labels, **own}, spec=spec)
+                yield PodTemplate(path=f"spec.{part}", labels={**labels, **own}, spec=spec)
     elif (path := _TEMPLATES.get(resource.kind)) is not None:
         template = mapping_at(properties, *path)
         if spec := mapping_at(template, "spec"):
             labels = mapping_at(template, "metadata", "labels")
-            yield Pod(path=".".join((*path, "spec")), labels=labels, spec=spec)
+            yield PodTemplate(path=".".join((*path, "spec")), labels=labels, spec=spec)

@@ -1,6 +1,6 @@
-"""A resource as rules see it, whoever rendered it."""
+"""A resource as rules see it, whoever rendered it, and what a rule is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ UNKNOWN: Final = Unknown()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resource:
+class StackResource:
     """One resource of a stack.
 
     Attributes:
@@ -41,6 +41,36 @@ class Resource:
     def in_group(self, group: str) -> bool:
         """Whether it is of one of Kubernetes's API groups; the first one is called "core"."""
         return self.type.startswith(f"kubernetes:{group}/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceRule:
+    """What each resource has to keep.
+
+    Attributes:
+        name: By which reports and CrossGuard's settings name it.
+        description: What is asked for, and why, in a sentence.
+        check: Says what is wrong with a resource: a message for each place.
+    """
+
+    name: str
+    description: str
+    check: Callable[[StackResource], Iterator[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackRule:
+    """What the resources of a stack have to keep together.
+
+    Attributes:
+        name: By which reports and CrossGuard's settings name it.
+        description: What is asked for, and why, in a sentence.
+        check: Says which resources are wrong, and how.
+    """
+
+    name: str
+    description: str
+    check: Callable[[Sequence[StackResource]], Iterator[tuple[StackResource, str]]]
 
 
 def mapping_at(value: object, *path: str) -> Mapping[str, Any]:

@@ -153,12 +153,3 @@ class StackConfig(BaseModel):
     def timeouts(self) -> Timeouts:
         """Every timeout of the service, its gate and its clients."""
         return Timeouts.from_budget(self.cold_start.budget_seconds)
-
-    @cached_property
-    def hourly_cost(self) -> tuple[float, float] | None:
-        """What the GPUs of the fewest and of the most replicas cost an hour, if that is known."""
-        price = self.cost.gpu_hour.get(self.gpu.type)
-        if price is None or not self.gpu.count:
-            return None
-        each = price * self.gpu.count
-        return each * self.replicas.min, each * self.replicas.max

@@ -56,12 +56,6 @@ class Gpu:
     coreweave_classes: tuple[str, ...]
     nvidia_products: tuple[str, ...]
 
-    @property
-    def sm(self) -> int:
-        """The architecture as compilers name it, such as 86."""
-        major, minor = self.compute_capability
-        return 10 * major + minor
-
     def supports(self, dtype: DType) -> bool:
         """Tell whether it computes in a format."""
         return dtype is not DType.BF16 or self.compute_capability >= (8, 0)

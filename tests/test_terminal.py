@@ -69,9 +69,6 @@ def test_a_full_disk_is_one_message(unbuffered: str, form: str) -> None:
     "command",
     [
         (*CLI, "--help"),
-        ("-m", "local_platform", "--help"),
-        ("-m", "local_platform.hub", "--help"),
-        ("-m", "local_platform.toolchain", "--help"),
         ("-m", "benchmarks.convert", "--help"),
     ],
 )

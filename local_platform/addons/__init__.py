@@ -2,7 +2,6 @@
 
 from local_platform.addons.debian import base_image
 from local_platform.addons.install import install, status
-from local_platform.addons.readiness import PartStatus
 from local_platform.addons.wheels import wheels_image
 
-__all__ = ["PartStatus", "base_image", "install", "status", "wheels_image"]
+__all__ = ["base_image", "install", "status", "wheels_image"]

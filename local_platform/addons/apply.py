@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from local_platform.addons.cluster import Cluster
-from local_platform.addons.errors import ApplyError, UnavailableError
-from local_platform.addons.manifests import Identity, Manifest, identity
+from local_platform.addons.cluster import ClusterObjects
+from local_platform.addons.manifests import Manifest, ObjectName, identity
+from local_platform.errors import ApiUnavailableError, ApplyError
 
 _PARALLEL: Final = 8  # The API server spends most of a request waiting for etcd.
 _PAUSE_S: Final = 0.5
@@ -15,7 +15,10 @@ _DEFINITION: Final = "CustomResourceDefinition"
 
 
 def apply_all(
-    cluster: Cluster, manifests: Sequence[Manifest], report: Callable[[str], None], deadline: float
+    cluster: ClusterObjects,
+    manifests: Sequence[Manifest],
+    report: Callable[[str], None],
+    deadline: float,
 ) -> None:
     """Apply objects by server-side apply; what is as it should be stays as it is.
 
@@ -40,7 +43,10 @@ def apply_all(
 
 
 def _apply_wave(
-    cluster: Cluster, wave: Sequence[Manifest], report: Callable[[str], None], deadline: float
+    cluster: ClusterObjects,
+    wave: Sequence[Manifest],
+    report: Callable[[str], None],
+    deadline: float,
 ) -> None:
     def attempt(manifest: Manifest) -> ApplyError | None:
         try:
@@ -55,7 +61,7 @@ def _apply_wave(
         while True:
             outcomes = list(zip(left, pool.map(attempt, left), strict=True))
             failed = [(manifest, error) for manifest, error in outcomes if error is not None]
-            final = not all(isinstance(error, UnavailableError) for _, error in failed)
+            final = not all(isinstance(error, ApiUnavailableError) for _, error in failed)
             if failed and (final or time.monotonic() > deadline):
                 reasons = "\n".join(f"  {error}" for _, error in failed)
                 raise ApplyError(f"{len(failed)} objects were not taken by the cluster:\n{reasons}")
@@ -68,7 +74,9 @@ def _apply_wave(
             time.sleep(_PAUSE_S)
 
 
-def _wait_established(cluster: Cluster, wanted: Sequence[Identity], deadline: float) -> None:
+def _wait_established(
+    cluster: ClusterObjects, wanted: Sequence[ObjectName], deadline: float
+) -> None:
     """Wait until the kinds are served."""
     while True:
         found = cluster.list("apiextensions.k8s.io/v1", _DEFINITION)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from local_platform.addons.errors import AddonsError
 from local_platform.addons.oci import Layer, RunConfig, image_of
-from local_platform.addons.registry import Registry
+from local_platform.addons.registry import RegistryClient
+from local_platform.errors import PlatformError
 
 CURRENT: Final = "current"
 """The tag beside that of the content: a name for people and stacks that does not change."""
@@ -26,13 +26,13 @@ def cached_layer(folder: Path, make: Callable[[Path], Layer]) -> Layer:
         make: Writes `LAYER_FILE` into the folder that it is given, and nothing else that stays.
 
     Raises:
-        AddonsError: The disk is full, or the cache cannot be written.
+        PlatformError: The disk is full, or the cache cannot be written.
     """
     if not folder.exists():
         try:
             _fill(folder, make)
         except OSError as exc:
-            raise AddonsError(f"{folder} could not be written: {exc}") from exc
+            raise PlatformError(f"{folder} could not be written: {exc}") from exc
     return Layer(path=folder / LAYER_FILE, **json.loads((folder / _FACTS).read_text()))
 
 
@@ -49,7 +49,7 @@ def _fill(folder: Path, make: Callable[[Path], Layer]) -> None:
 
 
 def published(
-    registry: Registry, repository: str, key: str, layer: Callable[[], Layer], run: RunConfig
+    registry: RegistryClient, repository: str, key: str, layer: Callable[[], Layer], run: RunConfig
 ) -> str:
     """Have an image in the registry under its key and under `CURRENT`.
 
@@ -64,7 +64,7 @@ def published(
         The digest.
 
     Raises:
-        AddonsError: The layer cannot be had, or the registry fails.
+        PlatformError: The layer cannot be had, or the registry fails.
     """
     digest = registry.digest(repository, key)
     if digest is None or registry.digest(repository, CURRENT) != digest:

@@ -16,9 +16,9 @@ from kubernetes.dynamic.exceptions import (
     ResourceNotFoundError,
 )
 
-from local_platform.addons.errors import ApplyError, UnavailableError
-from local_platform.addons.manifests import Identity, Manifest, identity
+from local_platform.addons.manifests import Manifest, ObjectName, identity
 from local_platform.api import Kinds, local_client
+from local_platform.errors import ApiUnavailableError, ApplyError
 
 FIELD_MANAGER: Final = "ft-serving-platform"
 
@@ -28,10 +28,10 @@ _CONNECTIONS: Final = 8
 _REQUEST_TIMEOUT: Final = (5.0, 60.0)
 
 
-class Cluster:
+class ClusterObjects:
     """A client of the API server that a kubeconfig names. Threads may share it.
 
-    Every method may raise `UnavailableError`, and `ApplyError` where the API server refuses.
+    Every method may raise `ApiUnavailableError`, and `ApplyError` where the API server refuses.
     """
 
     def __init__(self, kubeconfig: Path) -> None:
@@ -72,7 +72,7 @@ class Cluster:
             )
             return applied
 
-    def get(self, api_version: str, wanted: Identity) -> Manifest | None:
+    def get(self, api_version: str, wanted: ObjectName) -> Manifest | None:
         """Return an object as it is in the cluster, `None` when it is not there."""
         with _translated(str(wanted)):
             try:
@@ -133,9 +133,9 @@ def _translated(subject: str) -> Iterator[None]:
     try:
         yield
     except ResourceNotFoundError as exc:
-        raise UnavailableError(f"{subject}: {exc}") from exc
+        raise ApiUnavailableError(f"{subject}: {exc}") from exc
     except (urllib3.exceptions.HTTPError, OSError) as exc:
-        raise UnavailableError(f"{subject}: the API server is not reached: {exc}") from exc
+        raise ApiUnavailableError(f"{subject}: the API server is not reached: {exc}") from exc
     except DynamicApiError as exc:
         # A webhook without a pod behind it is answered for with 500, an API server that is still
         # starting or overrun answers 429 and 503.
@@ -143,7 +143,7 @@ def _translated(subject: str) -> Iterator[None]:
             exc.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
             or exc.status == http.HTTPStatus.TOO_MANY_REQUESTS
         )
-        error = UnavailableError if may_pass else ApplyError
+        error = ApiUnavailableError if may_pass else ApplyError
         raise error(f"{subject}: {_reason(exc)}") from exc
 
 

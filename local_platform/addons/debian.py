@@ -14,9 +14,9 @@ from typing import Final
 
 from local_platform import settings
 from local_platform.addons.cached_layer import LAYER_FILE, cached_layer, published
-from local_platform.addons.errors import BaseImageError
 from local_platform.addons.oci import Layer, LayerWriter, RunConfig
-from local_platform.addons.registry import Registry
+from local_platform.addons.registry import RegistryClient
+from local_platform.errors import PlatformError
 
 _SUITE: Final = "bookworm"
 _PACKAGES: Final = ("ca-certificates", "libpython3.11", "python3", "python3-venv")
@@ -52,12 +52,11 @@ def base_image(report: Callable[[str], None], address: str = settings.REGISTRY) 
         What `BASE_IMAGE` of the project's Dockerfiles is set to.
 
     Raises:
-        AddonsError: debootstrap failed or is missing, or the disk is full.
-        RegistryError: The registry fails.
+        PlatformError: debootstrap failed or is missing, the disk is full, or the registry fails.
     """
     key = _key()
     digest = published(
-        Registry(address),
+        RegistryClient(address),
         _REPOSITORY,
         key,
         lambda: cached_layer(settings.cache() / "base" / key, lambda folder: _make(folder, report)),
@@ -102,7 +101,7 @@ def _debootstrap(root: Path, report: Callable[[str], None]) -> None:
                 report(f"base image: {stage}")
     if process.returncode != 0:
         last = "\n".join(said[-5:])
-        raise BaseImageError(
+        raise PlatformError(
             f"debootstrap ended with status {process.returncode}; its last lines:\n{last}"
         )
 
@@ -111,7 +110,7 @@ def _mirror() -> str:
     """The mirror that this machine's apt takes the suite from: it is known to be reachable.
 
     Raises:
-        BaseImageError: apt takes the suite from nowhere.
+        PlatformError: apt takes the suite from nowhere.
     """
     asked = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)",
@@ -120,7 +119,7 @@ def _mirror() -> str:
     )  # fmt: skip
     named = [uri for uri in asked.stdout.split() if uri.startswith(("http://", "https://"))]
     if not named:
-        raise BaseImageError(
+        raise PlatformError(
             f"this machine's apt has no source for Debian {_SUITE}, of which the base image is "
             "made; add one to /etc/apt/sources.list and run `apt-get update`"
         )
@@ -135,4 +134,4 @@ def _archive(root: Path, writer: LayerWriter) -> None:
         while tar.stdout and (chunk := tar.stdout.read(_CHUNK)):
             writer.write(chunk)
     if tar.returncode != 0:
-        raise BaseImageError(f"tar ended with status {tar.returncode}")
+        raise PlatformError(f"tar ended with status {tar.returncode}")

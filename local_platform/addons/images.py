@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from local_platform import settings
-from local_platform.addons.errors import AddonsError
 from local_platform.addons.oci import RunConfig, image_of, pack_files
-from local_platform.addons.registry import Registry
+from local_platform.addons.registry import RegistryClient
+from local_platform.errors import PlatformError
 
 _CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 _USER: Final = "65532:65532"
@@ -57,9 +57,9 @@ def push_all(
         The image reference by digest, by the image's name.
 
     Raises:
-        AddonsError: A program cannot be read, or the registry fails.
+        PlatformError: A program cannot be read, or the registry fails.
     """
-    registry = Registry(address)
+    registry = RegistryClient(address)
 
     def push(image: ProgramImage) -> str:
         digest = _push_once(registry, image, report)
@@ -70,7 +70,7 @@ def push_all(
         return dict(zip((image.name for image in images), pool.map(push, images), strict=True))
 
 
-def _push_once(registry: Registry, image: ProgramImage, report: Callable[[str], None]) -> str:
+def _push_once(registry: RegistryClient, image: ProgramImage, report: Callable[[str], None]) -> str:
     files = {image.program.name: image.program}
     environment = {}
     if image.certificates:
@@ -96,7 +96,7 @@ def _push_once(registry: Registry, image: ProgramImage, report: Callable[[str], 
                 registry.push(image.repository, image.alias, packed)
             return registry.push(image.repository, tag, packed)
     except OSError as exc:
-        raise AddonsError(f"the image {image.name} could not be made: {exc}") from exc
+        raise PlatformError(f"the image {image.name} could not be made: {exc}") from exc
 
 
 def _content_hash(files: dict[str, Path]) -> str:

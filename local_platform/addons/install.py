@@ -11,17 +11,17 @@ from typing import Final
 from local_platform.addons import certificate, knative, kserve, manifests, readiness
 from local_platform.addons.apply import apply_all
 from local_platform.addons.certificate import Certificate
-from local_platform.addons.cluster import Cluster
+from local_platform.addons.cluster import ClusterObjects
 from local_platform.addons.debian import base_image
 from local_platform.addons.images import ProgramImage, push_all
-from local_platform.addons.manifests import Identity, Manifest
+from local_platform.addons.manifests import Manifest, ObjectName
 from local_platform.addons.wheels import wheels_image
 from local_platform.node.configuration import PAUSE_IMAGE
 from local_platform.toolchain import Toolchain
 
 _PATIENCE_S: Final = 300.0  # Starting takes a minute on two cores, and longer beside a first build.
 
-_SECRET: Final = Identity("Secret", kserve.NAMESPACE, kserve.CERTIFICATE_SECRET)
+_SECRET: Final = ObjectName("Secret", kserve.NAMESPACE, kserve.CERTIFICATE_SECRET)
 
 
 def install(toolchain: Toolchain, kubeconfig: Path, report: Callable[[str], None]) -> None:
@@ -35,9 +35,9 @@ def install(toolchain: Toolchain, kubeconfig: Path, report: Callable[[str], None
         report: Told of every step, one line each.
 
     Raises:
-        AddonsError: What failed, and why.
+        PlatformError: What failed, and why.
     """
-    cluster = Cluster(kubeconfig)
+    cluster = ClusterObjects(kubeconfig)
     with ThreadPoolExecutor() as pool:
         rendered = pool.submit(
             kserve.render, toolchain.tool("kubectl"), toolchain.manifests("kserve")
@@ -58,9 +58,9 @@ def status(kubeconfig: Path) -> list[readiness.PartStatus]:
     """Every part in the cluster, whether it is ready, and why not.
 
     Raises:
-        AddonsError: The kubeconfig cannot be used.
+        PlatformError: The kubeconfig cannot be used.
     """
-    return readiness.status(Cluster(kubeconfig))
+    return readiness.status(ClusterObjects(kubeconfig))
 
 
 def _images(toolchain: Toolchain) -> list[ProgramImage]:
@@ -98,7 +98,7 @@ def _objects(
     ]
 
 
-def _certificate(cluster: Cluster) -> Certificate:
+def _certificate(cluster: ClusterObjects) -> Certificate:
     """The webhook's certificate that is in the cluster, as long as it serves."""
     now = datetime.datetime.now(datetime.UTC)
     found = cluster.get("v1", _SECRET)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from local_platform import settings
-from local_platform.addons.errors import ManifestError
 from local_platform.addons.manifests import (
-    Identity,
     Manifest,
+    ObjectName,
     only,
     upstream,
     without_descriptions,
 )
+from local_platform.errors import PlatformError
 
 NAMESPACE: Final = "knative-serving"
 PROGRAMS: Final = ("activator", "autoscaler", "controller", "queue", "webhook")
@@ -82,7 +82,7 @@ def manifests(folder: Path, images: Mapping[str, str]) -> list[Manifest]:
         images: The image reference of each of `PROGRAMS`.
 
     Raises:
-        ManifestError: Upstream's manifests lack what is changed here.
+        PlatformError: Upstream's manifests lack what is changed here.
     """
     found = [
         *upstream(folder / "serving" / "config" / "core"),
@@ -91,8 +91,8 @@ def manifests(folder: Path, images: Mapping[str, str]) -> list[Manifest]:
     ]
     kept = [copy.deepcopy(manifest) for manifest in found if manifest["kind"] not in _DROPPED]
     for name, data in _CONFIG.items():
-        only(kept, Identity("ConfigMap", NAMESPACE, name))["data"].update(data)
-    sidecar = only(kept, Identity("ConfigMap", NAMESPACE, "config-deployment"))
+        only(kept, ObjectName("ConfigMap", NAMESPACE, name))["data"].update(data)
+    sidecar = only(kept, ObjectName("ConfigMap", NAMESPACE, "config-deployment"))
     sidecar["data"]["queue-sidecar-image"] = images["queue"]
     return [_fitted(manifest, images) for manifest in kept]
 
@@ -130,7 +130,7 @@ def _deployment(deployment: Manifest, images: Mapping[str, str]) -> Manifest:
     (container,) = pod["containers"]
     program = container["image"].removeprefix(_IMAGE)
     if program not in images:
-        raise ManifestError(f"upstream's Knative has a program that is not built: {program}")
+        raise PlatformError(f"upstream's Knative has a program that is not built: {program}")
     container["image"] = images[program]
     container["resources"] = {
         "requests": {"cpu": "10m", "memory": f"{_MEMORY[program]}Mi"},

@@ -10,32 +10,32 @@ from typing import Any, Final
 
 from local_platform import settings
 from local_platform.addons.certificate import Certificate
-from local_platform.addons.errors import ManifestError
 from local_platform.addons.manifests import (
-    Identity,
     Manifest,
+    ObjectName,
     identity,
     only,
     parse,
     upstream,
     without_descriptions,
 )
+from local_platform.errors import PlatformError
 
 NAMESPACE: Final = "kserve"
 CERTIFICATE_SECRET: Final = "kserve-webhook-server-cert"  # noqa: S105 - the name of one
 CERTIFICATE_HOST: Final = "kserve-webhook-server-service.kserve.svc"
 
-_CONFIG: Final = Identity("ConfigMap", NAMESPACE, "inferenceservice-config")
+_CONFIG: Final = ObjectName("ConfigMap", NAMESPACE, "inferenceservice-config")
 
 # cert-manager's kinds; an empty secret that nothing reads; and what belongs to the proxy before the
 # metrics, which upstream has from a hub.
 _DROPPED_KINDS: Final = {"Certificate", "Issuer"}
 _DROPPED: Final = {
-    Identity("Secret", NAMESPACE, "kserve-webhook-server-secret"),
-    Identity("Service", NAMESPACE, "kserve-controller-manager-metrics-service"),
-    Identity("Service", NAMESPACE, "kserve-controller-manager-service"),
-    Identity("ClusterRole", None, "kserve-proxy-role"),
-    Identity("ClusterRoleBinding", None, "kserve-proxy-rolebinding"),
+    ObjectName("Secret", NAMESPACE, "kserve-webhook-server-secret"),
+    ObjectName("Service", NAMESPACE, "kserve-controller-manager-metrics-service"),
+    ObjectName("Service", NAMESPACE, "kserve-controller-manager-service"),
+    ObjectName("ClusterRole", None, "kserve-proxy-role"),
+    ObjectName("ClusterRoleBinding", None, "kserve-proxy-rolebinding"),
 }
 
 _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -65,7 +65,7 @@ def render(kubectl: Path, folder: Path) -> list[Manifest]:
         folder: Where the module's `kserve/config` lies.
 
     Raises:
-        ManifestError: kustomize failed, or the files are not there.
+        PlatformError: kustomize failed, or the files are not there.
     """
     config = folder / "kserve" / "config"
     done = subprocess.run(
@@ -73,7 +73,7 @@ def render(kubectl: Path, folder: Path) -> list[Manifest]:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
-        raise ManifestError(f"kustomize failed on KServe's manifests: {done.stderr.strip()}")
+        raise PlatformError(f"kustomize failed on KServe's manifests: {done.stderr.strip()}")
     configuration = only(upstream(config / "configmap"), _CONFIG)
     return [*parse(done.stdout), configuration]
 
@@ -87,7 +87,7 @@ def manifests(rendered: list[Manifest], image: str, certificate: Certificate) ->
         certificate: Of the webhooks, for `CERTIFICATE_HOST`.
 
     Raises:
-        ManifestError: Upstream's manifests lack what is changed here.
+        PlatformError: Upstream's manifests lack what is changed here.
     """
     kept = [
         _fitted(copy.deepcopy(manifest), image, certificate)
@@ -134,7 +134,7 @@ def _configuration(manifest: Manifest) -> Manifest:
     data.pop("_example", None)
     for name, changes in _SETTINGS.items():
         if name not in data:
-            raise ManifestError(f"upstream's {_CONFIG} no longer holds {name}")
+            raise PlatformError(f"upstream's {_CONFIG} no longer holds {name}")
         data[name] = json.dumps(json.loads(data[name]) | dict(changes), indent=2, sort_keys=True)
     return manifest
 
@@ -143,7 +143,7 @@ def _deployment(manifest: Manifest, image: str, certificate: Certificate) -> Man
     template = manifest["spec"]["template"]
     found = [one for one in template["spec"]["containers"] if one["name"] == "manager"]
     if len(found) != 1:
-        raise ManifestError("upstream's KServe deployment no longer has one container `manager`")
+        raise PlatformError("upstream's KServe deployment no longer has one container `manager`")
     (manager,) = found
     manager["image"] = image
     manager["imagePullPolicy"] = "IfNotPresent"

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import yaml
 
 from local_platform import settings
-from local_platform.addons.errors import ManifestError
+from local_platform.errors import PlatformError
 
 Manifest: TypeAlias = dict[str, Any]
 """One object. It is JSON without a schema of ours, hence `Any`."""
@@ -27,7 +27,7 @@ _VARIABLES: Final = {
 }
 
 
-class Identity(NamedTuple):
+class ObjectName(NamedTuple):
     """What names an object in a cluster, whatever the version of its kind."""
 
     kind: str
@@ -38,10 +38,10 @@ class Identity(NamedTuple):
         return f"{self.kind} {f'{self.namespace}/' if self.namespace else ''}{self.name}"
 
 
-def identity(manifest: Manifest) -> Identity:
+def identity(manifest: Manifest) -> ObjectName:
     """What names this object."""
     metadata = manifest["metadata"]
-    return Identity(manifest["kind"], metadata.get("namespace"), metadata["name"])
+    return ObjectName(manifest["kind"], metadata.get("namespace"), metadata["name"])
 
 
 def parse(text: str) -> list[Manifest]:
@@ -67,24 +67,24 @@ def upstream(folder: Path) -> list[Manifest]:
     """The objects of all YAML files below an upstream project's folder, in the files' order.
 
     Raises:
-        ManifestError: There are none.
+        PlatformError: There are none.
     """
     files = sorted(folder.rglob("*.yaml"))
     if not files:
-        raise ManifestError(f"there is no manifest in {folder}; build the tools again")
+        raise PlatformError(f"there is no manifest in {folder}; build the tools again")
     return [manifest for file in files for manifest in parse(file.read_text())]
 
 
-def only(manifests: Iterable[Manifest], wanted: Identity) -> Manifest:
+def only(manifests: Iterable[Manifest], wanted: ObjectName) -> Manifest:
     """The one object of that name.
 
     Raises:
-        ManifestError: It is not among them.
+        PlatformError: It is not among them.
     """
     for manifest in manifests:
         if identity(manifest) == wanted:
             return manifest
-    raise ManifestError(f"upstream's manifests no longer hold {wanted}")
+    raise PlatformError(f"upstream's manifests no longer hold {wanted}")
 
 
 def without_descriptions(definition: Manifest) -> Manifest:

@@ -62,7 +62,7 @@ class RunConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Image:
+class PackedImage:
     """An image ready to be pushed: its layer, and its two documents as they are stored."""
 
     layer: Layer
@@ -137,7 +137,7 @@ def pack_files(target: Path, files: Mapping[str, Path], executables: Iterable[st
     return writer.layer()
 
 
-def image_of(layer: Layer, run: RunConfig) -> Image:
+def image_of(layer: Layer, run: RunConfig) -> PackedImage:
     """The image whose only layer this is, for this machine's architecture."""
     machine = platform.machine()
     config = _document(
@@ -167,7 +167,7 @@ def image_of(layer: Layer, run: RunConfig) -> Image:
             "layers": [{"mediaType": LAYER_TYPE, "digest": layer.digest, "size": layer.size}],
         }
     )
-    return Image(layer=layer, config=config, manifest=manifest)
+    return PackedImage(layer=layer, config=config, manifest=manifest)
 
 
 def digest_of(data: bytes) -> str:

@@ -2,14 +2,14 @@
 
 from typing import Any, Final
 
-from local_platform.addons.cluster import Cluster
-from local_platform.addons.errors import ApplyError
+from local_platform.addons.cluster import ClusterObjects
 from local_platform.addons.manifests import Manifest
+from local_platform.errors import ApplyError
 
 _LOG_LINES: Final = 5
 
 
-def explain(cluster: Cluster, deployment: Manifest) -> str:
+def explain(cluster: ClusterObjects, deployment: Manifest) -> str:
     """What keeps a Deployment from being available.
 
     Args:
@@ -39,7 +39,7 @@ def explain(cluster: Cluster, deployment: Manifest) -> str:
     return str(refused.get("message") or "its pods are being replaced")
 
 
-def _pod(cluster: Cluster, pod: Manifest) -> str:
+def _pod(cluster: ClusterObjects, pod: Manifest) -> str:
     name = f"pod {pod['metadata']['name']}"
     scheduled = _condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
@@ -69,7 +69,7 @@ def _ended(terminated: dict[str, Any]) -> str:
     return f"ended with status {terminated['exitCode']} ({terminated.get('reason', 'no reason')})"
 
 
-def _log(cluster: Cluster, pod: Manifest, container: dict[str, Any]) -> list[str]:
+def _log(cluster: ClusterObjects, pod: Manifest, container: dict[str, Any]) -> list[str]:
     """The last lines of the container, or of the one that ended where it waits for its restart."""
     if "waiting" in container["state"] and "terminated" not in container.get("lastState", {}):
         return []

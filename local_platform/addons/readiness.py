@@ -8,10 +8,10 @@ from typing import Final
 
 from local_platform import settings
 from local_platform.addons import knative, kserve
-from local_platform.addons.cluster import Cluster
-from local_platform.addons.errors import ApplyError, NotReadyError
+from local_platform.addons.cluster import ClusterObjects
 from local_platform.addons.manifests import Manifest
 from local_platform.addons.pods import explain
+from local_platform.errors import ApplyError, PlatformError
 
 DEPLOYMENTS: Final = (
     (settings.NAMESPACE, "coredns"),
@@ -57,7 +57,7 @@ class PartStatus:
     message: str = ""
 
 
-def status(cluster: Cluster) -> list[PartStatus]:
+def status(cluster: ClusterObjects) -> list[PartStatus]:
     """Every part as it is now, in the order in which they depend on each other.
 
     A Deployment is what the cluster believes, and after a restart of the node that is out of date
@@ -68,7 +68,7 @@ def status(cluster: Cluster) -> list[PartStatus]:
     return [*_deployments(cluster), *asked]
 
 
-def wait_ready(cluster: Cluster, report: Callable[[str], None], deadline: float) -> None:
+def wait_ready(cluster: ClusterObjects, report: Callable[[str], None], deadline: float) -> None:
     """Wait until every part is ready.
 
     Args:
@@ -77,7 +77,7 @@ def wait_ready(cluster: Cluster, report: Callable[[str], None], deadline: float)
         deadline: Until when, on the clock of `time.monotonic`.
 
     Raises:
-        NotReadyError: What did not become ready, and why.
+        PlatformError: What did not become ready, and why.
     """
     known: set[str] = set()
     while True:
@@ -91,11 +91,11 @@ def wait_ready(cluster: Cluster, report: Callable[[str], None], deadline: float)
             return
         if time.monotonic() > deadline:
             reasons = "\n".join(f"{part.name}: {part.message}" for part in missing)
-            raise NotReadyError(f"these parts did not become ready in time:\n{reasons}")
+            raise PlatformError(f"these parts did not become ready in time:\n{reasons}")
         time.sleep(_PAUSE_S)
 
 
-def _deployments(cluster: Cluster) -> list[PartStatus]:
+def _deployments(cluster: ClusterObjects) -> list[PartStatus]:
     try:
         found = {
             (one["metadata"]["namespace"], one["metadata"]["name"]): one
@@ -109,7 +109,7 @@ def _deployments(cluster: Cluster) -> list[PartStatus]:
         return [PartStatus(name=name, ready=False, message=str(exc)) for _, name in DEPLOYMENTS]
 
 
-def _deployment(cluster: Cluster, name: str, deployment: Manifest | None) -> PartStatus:
+def _deployment(cluster: ClusterObjects, name: str, deployment: Manifest | None) -> PartStatus:
     if deployment is None:
         return PartStatus(name=name, ready=False, message="it is not in the cluster")
     if _available(deployment):
@@ -129,7 +129,7 @@ def _available(deployment: Manifest) -> bool:
     )
 
 
-def _webhook(cluster: Cluster, name: str, question: Manifest) -> PartStatus:
+def _webhook(cluster: ClusterObjects, name: str, question: Manifest) -> PartStatus:
     try:
         cluster.apply(question, dry_run=True)
     except ApplyError as exc:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
-from local_platform.addons.errors import RegistryError
-from local_platform.addons.oci import MANIFEST_TYPE, Image, digest_of
+from local_platform.addons.oci import MANIFEST_TYPE, PackedImage, digest_of
+from local_platform.errors import PlatformError
 
 _TIMEOUT: Final = 60.0  # Seconds; the registry answers a push once the layer is on disk.
 
 
-class Registry:
+class RegistryClient:
     """A client of one registry. Each request has its own connection, so threads may share it."""
 
     def __init__(self, address: str) -> None:
@@ -25,7 +25,7 @@ class Registry:
         """The digest that a tag stands for, `None` when the registry does not have it.
 
         Raises:
-            RegistryError: The registry does not answer, or answers with an error.
+            PlatformError: The registry does not answer, or answers with an error.
         """
         status, headers, _ = self._ask(
             "HEAD", f"/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST_TYPE}
@@ -35,14 +35,14 @@ class Registry:
         self._expect(http.client.OK, status, f"asked for {repository}:{tag}")
         return headers["Docker-Content-Digest"]
 
-    def push(self, repository: str, tag: str, image: Image) -> str:
+    def push(self, repository: str, tag: str, image: PackedImage) -> str:
         """Store an image under a tag.
 
         Returns:
             The digest of its manifest.
 
         Raises:
-            RegistryError: The registry does not answer, or answers with an error.
+            PlatformError: The registry does not answer, or answers with an error.
         """
         self._upload(repository, image.layer.digest, image.layer.path)
         self._upload(repository, digest_of(image.config), image.config)
@@ -88,7 +88,7 @@ class Registry:
             response = connection.getresponse()
             return response.status, response.headers, response.read()
         except (OSError, http.client.HTTPException) as exc:
-            raise RegistryError(
+            raise PlatformError(
                 f"the registry at {self._address} did not answer {method} {path}: {exc}; "
                 "its log: python -m local_platform logs registry"
             ) from exc
@@ -99,7 +99,7 @@ class Registry:
         if got == wanted:
             return
         detail = body.decode(errors="replace").strip()
-        raise RegistryError(
+        raise PlatformError(
             f"the registry at {self._address}, {request}, answered {got} instead of {wanted}"
             + (f": {detail}" if detail else "")
         )

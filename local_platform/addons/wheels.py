@@ -13,9 +13,9 @@ from typing import Final
 
 from local_platform import settings
 from local_platform.addons.cached_layer import LAYER_FILE, cached_layer, published
-from local_platform.addons.errors import WheelsImageError
 from local_platform.addons.oci import Layer, RunConfig, pack_files
-from local_platform.addons.registry import Registry
+from local_platform.addons.registry import RegistryClient
+from local_platform.errors import PlatformError
 
 _LOCKS: Final = tuple(
     Path(__file__).parents[2] / "requirements" / f"{name}.lock"
@@ -44,12 +44,12 @@ def wheels_image(report: Callable[[str], None], address: str = settings.REGISTRY
         What `WHEELS_IMAGE` of the project's Dockerfiles is set to.
 
     Raises:
-        AddonsError: A wheel cannot be had, has another hash than its lock says, or the registry
+        PlatformError: A wheel cannot be had, has another hash than its lock says, or the registry
             fails.
     """
     key = hashlib.sha256(b"".join(lock.read_bytes() for lock in _LOCKS)).hexdigest()[:16]
     digest = published(
-        Registry(address),
+        RegistryClient(address),
         _REPOSITORY,
         key,
         lambda: cached_layer(
@@ -71,7 +71,7 @@ def _make(folder: Path, report: Callable[[str], None]) -> Layer:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            raise WheelsImageError(
+            raise PlatformError(
                 f"The wheels of {lock.name} cannot be downloaded:\n{done.stderr.strip()}\n"
                 "Check the network and pip's index."
             )

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ft_serving.core.terminal import standard_output
+from local_platform.command_line import run
 from local_platform.errors import PlatformError
-from local_platform.hub.errors import TokenFileError
 from local_platform.hub.server import HubServer
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -34,43 +33,38 @@ def serve(
     """Serve folders as models by the Hugging Face hub's protocol, read-only."""
     # On stderr, a line for every request.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        token = None if token_file is None else _read_token(token_file)
-        hub = HubServer(root, host=host, port=port, token=token)
-        # Digesting may take minutes; until it is done, a signal ends the process at once.
-        snapshots = hub.snapshots()
-        # Blocked in every thread and waited for: a handler would run in the main thread alone, and
-        # not at all if the signal came just before that thread began to wait.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-        with hub:
-            typer.echo(
-                f"Serving at {hub.url}: "
-                + ", ".join(f"{model.repo_id} at {model.commit}" for model in snapshots)
-                + f". Clients use it with HF_ENDPOINT={hub.url}"
-            )
-            signal.sigwait(_ENDING)
-    except PlatformError as exc:
-        typer.echo(f"error: {exc}", err=True)
-        raise typer.Exit(1) from exc
+    token = None if token_file is None else _read_token(token_file)
+    hub = HubServer(root, host=host, port=port, token=token)
+    # Digesting may take minutes; until it is done, a signal ends the process at once.
+    snapshots = hub.snapshots()
+    # Blocked in every thread and waited for: a handler would run in the main thread alone, and
+    # not at all if the signal came just before that thread began to wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    with hub:
+        typer.echo(
+            f"Serving at {hub.url}: "
+            + ", ".join(f"{model.repo_id} at {model.commit}" for model in snapshots)
+            + f". Clients use it with HF_ENDPOINT={hub.url}"
+        )
+        signal.sigwait(_ENDING)
 
 
 def _read_token(path: Path) -> str:
     """Read the token that the file's only line holds.
 
     Raises:
-        TokenFileError: the file cannot be read, or holds something else.
+        PlatformError: the file cannot be read, or holds something else.
     """
     try:
         token = path.read_text(encoding="ascii").strip()
     except OSError as exc:
-        raise TokenFileError(f"--token-file {path}: {exc.strerror}") from exc
+        raise PlatformError(f"--token-file {path}: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
-        raise TokenFileError(f"--token-file {path}: holds what is not ASCII") from exc
+        raise PlatformError(f"--token-file {path}: holds what is not ASCII") from exc
     if not token or not token.isprintable() or " " in token:
-        raise TokenFileError(f"--token-file {path}: must hold one token, on one line")
+        raise PlatformError(f"--token-file {path}: must hold one token, on one line")
     return token
 
 
 if __name__ == "__main__":
-    with standard_output():
-        app(prog_name="python -m local_platform.hub")
+    run(app, "python -m local_platform.hub")

@@ -7,7 +7,7 @@ import struct
 import time
 from email.utils import formatdate
 
-from local_platform.hub.errors import FileChangedError, RequestError
+from local_platform.errors import FileChangedError, RefusedRequestError
 from local_platform.hub.request import RequestHeads, parse_head
 from local_platform.hub.service import FileBody, HubService, Response, error_response
 
@@ -20,7 +20,7 @@ _SEND_SECONDS = 60
 _TAIL_BYTES = 64 * 1024
 
 
-class Connection:
+class HubConnection:
     """Answers the requests that come over one connection.
 
     Args:
@@ -59,7 +59,7 @@ class Connection:
             method, target = request.method, request.target
             keep, unread = request.keeps_connection, request.has_body
             response = self._service.answer(request)
-        except RequestError as error:
+        except RefusedRequestError as error:
             response = error_response(error)
         except OSError:
             return False

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from io import FileIO
 
-from local_platform.hub.errors import FileChangedError
+from local_platform.errors import FileChangedError
 
 # A write within one tick of the file system's clock leaves the times unchanged. A digest is
 # remembered only for a file that was last changed this long before it was read; two seconds is

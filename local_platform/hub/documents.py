@@ -6,13 +6,12 @@ Their keys are those that huggingface_hub's `hf_api.py` reads into `ModelInfo`, 
 
 from typing import Any
 
-from local_platform.hub.errors import EntryNotFoundError
-from local_platform.hub.repository import ModelFile, Snapshot, content_id
+from local_platform.hub.repository import ModelFile, ModelSnapshot, content_id, entry_not_found
 
 Document = dict[str, Any]
 
 
-def model_document(snapshot: Snapshot, *, blobs: bool) -> Document:
+def model_document(snapshot: ModelSnapshot, *, blobs: bool) -> Document:
     """Describe a model.
 
     Args:
@@ -34,7 +33,7 @@ def model_document(snapshot: Snapshot, *, blobs: bool) -> Document:
     }
 
 
-def tree_document(snapshot: Snapshot, path: str, *, recursive: bool) -> list[Document]:
+def tree_document(snapshot: ModelSnapshot, path: str, *, recursive: bool) -> list[Document]:
     """List a folder of a model, in one page.
 
     Args:
@@ -47,14 +46,14 @@ def tree_document(snapshot: Snapshot, path: str, *, recursive: bool) -> list[Doc
         with their paths relative to it.
 
     Raises:
-        EntryNotFoundError: the model has no such folder.
+        RefusedRequestError: the model has no such folder.
     """
     prefix = f"{path.rstrip('/')}/" if path else ""
     below = [file for file in snapshot.files.values() if file.path.startswith(prefix)]
     if not below:
-        raise EntryNotFoundError(
+        raise entry_not_found(
             f"{snapshot.repo_id} has no folder '{path}' at commit {snapshot.commit}",
-            commit=snapshot.commit,
+            snapshot.commit,
         )
     entries = {}
     for file in below:

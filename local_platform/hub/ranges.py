@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 
-from local_platform.hub.errors import RangeNotSatisfiableError
+from local_platform.errors import RefusedRequestError
 
 # Twenty digits hold any size there is; longer numbers are not worth their parsing.
 _SINGLE_RANGE = re.compile(r"bytes=\s*([0-9]{0,20})-([0-9]{0,20})\s*", re.ASCII | re.IGNORECASE)
@@ -30,7 +31,7 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
         14.2 lets a server ignore.
 
     Raises:
-        RangeNotSatisfiableError: no byte of the range lies within the file.
+        RefusedRequestError: no byte of the range lies within the file.
     """
     match = _SINGLE_RANGE.fullmatch(header) if header is not None else None
     if match is None:
@@ -47,7 +48,10 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
         offset = max(size - int(last), 0)
         end = size
     if offset >= end:
-        raise RangeNotSatisfiableError(
-            f"no byte of the range '{header}' lies within the file's {size} bytes", size=size
+        raise RefusedRequestError(
+            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+            f"no byte of the range '{header}' lies within the file's {size} bytes",
+            # RFC 9110 section 14.4 has the file's size here.
+            headers={"Content-Range": f"bytes */{size}"},
         )
     return ByteRange(offset=offset, length=end - offset)

@@ -7,20 +7,13 @@ built from them, so that none can lead out of the root.
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
+from local_platform.errors import FileChangedError, PlatformError, RefusedRequestError
 from local_platform.hub.digests import DigestCache, Digests, FileVersion, open_version
-from local_platform.hub.errors import (
-    EntryNotFoundError,
-    FileChangedError,
-    ModelChangingError,
-    ModelRootError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-    UnreadableModelError,
-)
 from local_platform.hub.folders import model_folders, served_files
 
 DEFAULT_REVISION = "main"
@@ -64,7 +57,7 @@ class ModelFile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Snapshot:
+class ModelSnapshot:
     """A model at one commit.
 
     Attributes:
@@ -97,6 +90,16 @@ def content_id(files: Iterable[tuple[str, int, str]]) -> str:
     return digest.hexdigest()[:40]
 
 
+def entry_not_found(message: str, commit: str) -> RefusedRequestError:
+    """Return the error that a model of a commit has no such file or folder.
+
+    huggingface_hub remembers by the commit that the file does not exist.
+    """
+    return RefusedRequestError(
+        HTTPStatus.NOT_FOUND, message, code="EntryNotFound", headers={"X-Repo-Commit": commit}
+    )
+
+
 class Catalogue:
     """The models under a root, read anew at every call; digests alone are remembered.
 
@@ -104,7 +107,7 @@ class Catalogue:
         root: the folder whose models are served.
 
     Raises:
-        ModelRootError: the root is not a folder, or holds no model.
+        PlatformError: the root is not a folder, or holds no model.
     """
 
     def __init__(self, root: Path) -> None:
@@ -112,7 +115,7 @@ class Catalogue:
             self._root = root.resolve(strict=True)
             folders = model_folders(self._root)
         except OSError as exc:
-            raise ModelRootError(
+            raise PlatformError(
                 f"--root {root}: {exc.strerror}; give a folder that holds models"
             ) from exc
         if not folders:
@@ -121,14 +124,14 @@ class Catalogue:
                 if (root / "config.json").is_file()
                 else "a model is a folder with a config.json, at NAME or NAMESPACE/NAME"
             )
-            raise ModelRootError(f"--root {root}: holds no model; {hint}")
+            raise PlatformError(f"--root {root}: holds no model; {hint}")
         self._digests = DigestCache()
 
     def repo_ids(self) -> list[str]:
         """Names of the models, sorted."""
         return sorted(model_folders(self._root))
 
-    def snapshot(self, repo_id: str, revision: str = DEFAULT_REVISION) -> Snapshot:
+    def snapshot(self, repo_id: str, revision: str = DEFAULT_REVISION) -> ModelSnapshot:
         """Read a model as it is on disk now.
 
         Args:
@@ -136,14 +139,14 @@ class Catalogue:
             revision: `main`, or the commit that the model has.
 
         Raises:
-            RepositoryNotFoundError: there is no such model.
-            RevisionNotFoundError: its content has another commit.
-            ModelChangingError: its files are being written.
-            UnreadableModelError: its files cannot be read.
+            RefusedRequestError: there is no such model, its content has another commit, or its
+                files are being written or cannot be read.
         """
         return self._until_unchanged(repo_id, lambda: self._read(repo_id, revision))
 
-    def open(self, repo_id: str, revision: str, path: str) -> tuple[Snapshot, ModelFile, FileIO]:
+    def open(
+        self, repo_id: str, revision: str, path: str
+    ) -> tuple[ModelSnapshot, ModelFile, FileIO]:
         """Open a file of a model, at exactly the version that the snapshot describes.
 
         Args:
@@ -155,17 +158,15 @@ class Catalogue:
             The snapshot, the file, and its bytes as an unbuffered stream that the caller closes.
 
         Raises:
-            EntryNotFoundError: the model has no such file.
-            RequestError: as `snapshot` has it.
+            RefusedRequestError: the model has no such file, or as `snapshot` has it.
         """
 
-        def attempt() -> tuple[Snapshot, ModelFile, FileIO]:
+        def attempt() -> tuple[ModelSnapshot, ModelFile, FileIO]:
             snapshot = self._read(repo_id, revision)
             file = snapshot.files.get(path)
             if file is None:
-                raise EntryNotFoundError(
-                    f"{repo_id} has no file '{path}' at revision '{revision}'",
-                    commit=snapshot.commit,
+                raise entry_not_found(
+                    f"{repo_id} has no file '{path}' at revision '{revision}'", snapshot.commit
                 )
             return snapshot, file, open_version(file.location, file.version)
 
@@ -179,15 +180,22 @@ class Catalogue:
                 continue
             except OSError as exc:
                 name = Path(exc.filename).name if exc.filename else "a file"
-                raise UnreadableModelError(
-                    f"{repo_id}: {name} cannot be read: {exc.strerror}"
+                raise RefusedRequestError(
+                    HTTPStatus.INTERNAL_SERVER_ERROR,
+                    f"{repo_id}: {name} cannot be read: {exc.strerror}",
                 ) from exc
-        raise ModelChangingError(f"{repo_id}: its files are being written; try again")
+        raise RefusedRequestError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"{repo_id}: its files are being written; try again",
+            headers={"Retry-After": "5"},
+        )
 
-    def _read(self, repo_id: str, revision: str) -> Snapshot:
+    def _read(self, repo_id: str, revision: str) -> ModelSnapshot:
         folder = model_folders(self._root).get(repo_id)
         if folder is None:
-            raise RepositoryNotFoundError(f"no model '{repo_id}' here")
+            raise RefusedRequestError(
+                HTTPStatus.NOT_FOUND, f"no model '{repo_id}' here", code="RepoNotFound"
+            )
         found = sorted(served_files(folder, self._root), key=lambda file: file.path.encode())
         files = {
             file.path: ModelFile(
@@ -202,10 +210,12 @@ class Catalogue:
         }
         commit = content_id((file.path, file.size, file.digests.sha256) for file in files.values())
         if revision not in (DEFAULT_REVISION, commit):
-            raise RevisionNotFoundError(
-                f"{repo_id} has no revision '{revision}'; it has {DEFAULT_REVISION}, {commit}"
+            raise RefusedRequestError(
+                HTTPStatus.NOT_FOUND,
+                f"{repo_id} has no revision '{revision}'; it has {DEFAULT_REVISION}, {commit}",
+                code="RevisionNotFound",
             )
-        return Snapshot(repo_id=repo_id, commit=commit, files=files)
+        return ModelSnapshot(repo_id=repo_id, commit=commit, files=files)
 
 
 def _is_lfs(path: str, size: int) -> bool:

@@ -8,12 +8,9 @@ import socket
 import time
 from dataclasses import dataclass
 from email.message import Message
+from http import HTTPStatus
 
-from local_platform.hub.errors import (
-    MalformedRequestError,
-    RequestHeadTooLargeError,
-    RequestTimeoutError,
-)
+from local_platform.errors import RefusedRequestError
 
 # Several times what huggingface_hub sends, and little enough for every connection at once.
 HEAD_BYTES = 32 * 1024
@@ -66,16 +63,18 @@ def parse_head(head: bytes) -> Request:
         head: request line, header fields and empty line.
 
     Raises:
-        MalformedRequestError: it is not HTTP/1.1 or HTTP/1.0.
+        RefusedRequestError: it is not HTTP/1.1 or HTTP/1.0.
     """
     match = _REQUEST_LINE.match(head)
     if match is None:
-        raise MalformedRequestError("not an HTTP/1.1 request")
+        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "not an HTTP/1.1 request")
     method, target, minor = match.groups()
     try:
         headers = http.client.parse_headers(io.BytesIO(head[match.end() :]))
     except http.client.HTTPException as exc:
-        raise MalformedRequestError(f"malformed header fields: {exc}") from exc
+        raise RefusedRequestError(
+            HTTPStatus.BAD_REQUEST, f"malformed header fields: {exc}"
+        ) from exc
     return Request(
         method=method.decode("ascii"),
         target=target.decode("ascii"),
@@ -101,8 +100,8 @@ class RequestHeads:
             The head; None if the client has closed the connection or left it idle.
 
         Raises:
-            RequestHeadTooLargeError: it is longer than `HEAD_BYTES`.
-            RequestTimeoutError: it was begun and did not end within `HEAD_SECONDS`.
+            RefusedRequestError: it is longer than `HEAD_BYTES`, or was begun and did not end within
+                `HEAD_SECONDS`.
             OSError: the connection broke.
         """
         if not self._buffer:
@@ -117,15 +116,19 @@ class RequestHeads:
             self._buffer = self._buffer.lstrip(b"\r\n")
             head, end, rest = self._buffer.partition(_HEAD_END)
             if len(head) > HEAD_BYTES:
-                raise RequestHeadTooLargeError(f"the request's head exceeds {HEAD_BYTES} bytes")
+                raise RefusedRequestError(
+                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    f"the request's head exceeds {HEAD_BYTES} bytes",
+                )
             if end:
                 self._buffer = rest
                 return head + end
             try:
                 received = self._receive_until(deadline)
             except TimeoutError as exc:
-                raise RequestTimeoutError(
-                    f"the request's head did not end within {HEAD_SECONDS:g} s"
+                raise RefusedRequestError(
+                    HTTPStatus.REQUEST_TIMEOUT,
+                    f"the request's head did not end within {HEAD_SECONDS:g} s",
                 ) from exc
             if not received:
                 return None

@@ -6,9 +6,10 @@ slash in a revision (`refs%2Fpr%2F1`) or in a tree's path stays inside its segme
 """
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from local_platform.hub.errors import MalformedRequestError, RepositoryNotFoundError
+from local_platform.errors import RefusedRequestError
 from local_platform.hub.repository import DEFAULT_REVISION
 
 
@@ -74,14 +75,16 @@ def parse_target(target: str) -> Route:
         target: what stands between method and version in the request line.
 
     Raises:
-        MalformedRequestError: it is not a URL, or its escapes are not UTF-8.
-        RepositoryNotFoundError: the mirror serves nothing of the kind.
+        RefusedRequestError: it is not a URL, its escapes are not UTF-8, or the mirror serves
+            nothing of the kind.
     """
     try:
         url = urlsplit(target)
         segments = [unquote(segment, errors="strict") for segment in url.path.split("/")[1:]]
     except ValueError as exc:
-        raise MalformedRequestError(f"not a request target: '{target}'") from exc
+        raise RefusedRequestError(
+            HTTPStatus.BAD_REQUEST, f"not a request target: '{target}'"
+        ) from exc
     query = parse_qs(url.query)
     match segments:
         case ["healthz"]:
@@ -109,9 +112,11 @@ def parse_target(target: str) -> Route:
             match action, rest:
                 case "resolve", [revision, *path] if path:
                     return FileRoute(repo_id=repo_id, revision=revision, path="/".join(path))
-    raise RepositoryNotFoundError(
+    raise RefusedRequestError(
+        HTTPStatus.NOT_FOUND,
         f"no such path: '{url.path}'; this mirror serves models, at /api/models/MODEL"
-        " and /MODEL/resolve/REVISION/FILE"
+        " and /MODEL/resolve/REVISION/FILE",
+        code="RepoNotFound",
     )
 
 

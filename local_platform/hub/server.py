@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from local_platform.hub.connection import Connection
-from local_platform.hub.errors import ListenError
-from local_platform.hub.repository import Catalogue, Snapshot
+from local_platform.errors import PlatformError
+from local_platform.hub.connection import HubConnection
+from local_platform.hub.repository import Catalogue, ModelSnapshot
 from local_platform.hub.service import HubService
 
 # More than snapshot_download's eight threads on each of a few machines. Further clients wait in
@@ -42,8 +42,7 @@ class HubServer:
         token: what clients must send as a bearer token; None lets everyone in.
 
     Raises:
-        ModelRootError: the root is missing, or holds no model.
-        ListenError: the address cannot be listened on.
+        PlatformError: the root is missing or holds no model, or the address cannot be listened on.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class HubServer:
         try:
             self._listener = socket.create_server((host, port), backlog=_LISTEN_QUEUE)
         except OSError as exc:
-            raise ListenError(
+            raise PlatformError(
                 f"cannot listen: {exc.strerror}; give another --host or --port"
             ) from exc
         self._port: int = self._listener.getsockname()[1]
@@ -70,11 +69,11 @@ class HubServer:
         """The server's address, as HF_ENDPOINT wants it."""
         return f"http://{self._host}:{self._port}"
 
-    def snapshots(self) -> list[Snapshot]:
+    def snapshots(self) -> list[ModelSnapshot]:
         """Every model as it is on disk now, by name.
 
         Raises:
-            RequestError: a model's files change or cannot be read.
+            RefusedRequestError: a model's files change or cannot be read.
         """
         return [self._catalogue.snapshot(repo_id) for repo_id in self._catalogue.repo_ids()]
 
@@ -139,7 +138,7 @@ class HubServer:
 
     def _serve(self, client: socket.socket) -> None:
         try:
-            Connection(client, self._service).serve()
+            HubConnection(client, self._service).serve()
         except Exception:
             # What no rule covers ends this connection and no other.
             _logger.exception("a connection ended by an unexpected error")

@@ -8,14 +8,9 @@ from email.message import Message
 from http import HTTPStatus
 from io import FileIO
 
+from local_platform.errors import RefusedRequestError
 from local_platform.hub.digests import FileVersion
 from local_platform.hub.documents import Document, model_document, tree_document
-from local_platform.hub.errors import (
-    InvalidTokenError,
-    MethodNotAllowedError,
-    MissingTokenError,
-    RequestError,
-)
 from local_platform.hub.ranges import ByteRange, parse_range
 from local_platform.hub.repository import Catalogue
 from local_platform.hub.request import Request
@@ -61,48 +56,66 @@ class HubService:
     def answer(self, request: Request) -> Response:
         """Answer a request; HEAD as GET is, for a sender that leaves out the body."""
         try:
-            if request.method not in ("GET", "HEAD"):
-                raise MethodNotAllowedError(f"'{request.method}': this mirror is read-only")
-            route = parse_target(request.target)
-            if isinstance(route, HealthRoute):
-                # Before the token is asked for: a probe has none.
-                return Response(
-                    status=HTTPStatus.OK, headers={"Content-Type": "text/plain"}, body=b"ok\n"
-                )
-            self._authorise(request.headers.get("Authorization"))
-            match route:
-                case ModelRoute():
-                    snapshot = self.catalogue.snapshot(route.repo_id, route.revision)
-                    return _document(
-                        model_document(snapshot, blobs=route.blobs), commit=snapshot.commit
-                    )
-                case TreeRoute():
-                    snapshot = self.catalogue.snapshot(route.repo_id, route.revision)
-                    return _document(
-                        tree_document(snapshot, route.path, recursive=route.recursive),
-                        commit=snapshot.commit,
-                    )
-                case FileRoute():
-                    # A range of a HEAD request has no meaning (RFC 9110 section 14.2).
-                    return self._file(
-                        route, request.headers if request.method == "GET" else Message()
-                    )
-        except RequestError as error:
+            return self._answer(request)
+        except RefusedRequestError as error:
             return error_response(error)
+
+    def _answer(self, request: Request) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            raise RefusedRequestError(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                f"'{request.method}': this mirror is read-only",
+                # RFC 9110 section 15.5.6 demands it.
+                headers={"Allow": "GET, HEAD"},
+            )
+        route = parse_target(request.target)
+        if isinstance(route, HealthRoute):
+            # Before the token is asked for: a probe has none.
+            return Response(
+                status=HTTPStatus.OK, headers={"Content-Type": "text/plain"}, body=b"ok\n"
+            )
+        self._authorise(request.headers.get("Authorization"))
+        match route:
+            case ModelRoute():
+                snapshot = self.catalogue.snapshot(route.repo_id, route.revision)
+                return _document(
+                    model_document(snapshot, blobs=route.blobs), commit=snapshot.commit
+                )
+            case TreeRoute():
+                snapshot = self.catalogue.snapshot(route.repo_id, route.revision)
+                return _document(
+                    tree_document(snapshot, route.path, recursive=route.recursive),
+                    commit=snapshot.commit,
+                )
+            case FileRoute():
+                # A range of a HEAD request has no meaning (RFC 9110 section 14.2).
+                return self._file(route, request.headers if request.method == "GET" else Message())
 
     def _authorise(self, header: str | None) -> None:
         if self.token is None:
             return
         if header is None:
-            raise MissingTokenError(
-                "this mirror needs a token: pass token=…, or set HF_TOKEN to it"
+            # The hub hides from strangers whether a private model exists. huggingface_hub falls
+            # back on the path to see this in a bare 401 only for https addresses, so the code is
+            # always sent.
+            raise RefusedRequestError(
+                HTTPStatus.UNAUTHORIZED,
+                "this mirror needs a token: pass token=…, or set HF_TOKEN to it",
+                code="RepoNotFound",
+                headers={"WWW-Authenticate": "Bearer"},
             )
         scheme, _, given = header.partition(" ")
         # Encoded: compare_digest takes text only if it is ASCII, and a header can hold anything.
         if scheme.lower() != "bearer" or not hmac.compare_digest(
             given.strip().encode(), self.token.encode()
         ):
-            raise InvalidTokenError
+            # Without a code, and with exactly this message, huggingface_hub reports a failed login
+            # and not a missing model.
+            raise RefusedRequestError(
+                HTTPStatus.UNAUTHORIZED,
+                "Invalid credentials in Authorization header",
+                headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
+            )
 
     def _file(self, route: FileRoute, headers: Message) -> Response:
         snapshot, file, stream = self.catalogue.open(route.repo_id, route.revision, route.path)
@@ -111,7 +124,7 @@ class HubService:
             # If-Range may also hold a date; that never equals the tag, and the whole file is sent.
             wanted = headers.get("Range") if headers.get("If-Range", etag) == etag else None
             part = parse_range(wanted, file.size)
-        except RequestError:
+        except RefusedRequestError:
             stream.close()
             raise
         fields = {
@@ -136,14 +149,14 @@ class HubService:
         )
 
 
-def error_response(error: RequestError) -> Response:
+def error_response(error: RefusedRequestError) -> Response:
     """Tell a client of an error the way the hub does: in headers, and in a JSON body."""
     message = str(error)
     headers = {
         "Content-Type": "application/json",
         # Escaped: a message quotes what the client sent, and line ends would add header fields.
         "X-Error-Message": message.encode("unicode_escape").decode("ascii"),
-        **error.headers(),
+        **error.headers,
     }
     if error.code is not None:
         headers["X-Error-Code"] = error.code

@@ -25,7 +25,7 @@ _AUTHORITY_LIFETIME = datetime.timedelta(days=3650)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity:
+class CertificateHolder:
     """Whom a certificate is for.
 
     Attributes:
@@ -51,9 +51,9 @@ class Identity:
         return FOLDER / f"{self.file}.key"
 
 
-AUTHORITY = Identity(file="ca", user="ft-serving-ca")
-SERVICE_ACCOUNTS = Identity(file="service-accounts", user="service-accounts")
-API_SERVER = Identity(
+AUTHORITY = CertificateHolder(file="ca", user="ft-serving-ca")
+SERVICE_ACCOUNTS = CertificateHolder(file="service-accounts", user="service-accounts")
+API_SERVER = CertificateHolder(
     file="kube-apiserver",
     user="kube-apiserver",
     hosts=(
@@ -67,15 +67,21 @@ API_SERVER = Identity(
         NODE_ADDRESS,
     ),
 )
-KUBELET_CLIENT = Identity(file="kubelet-client", user="kubelet-client", group="system:masters")
-ADMINISTRATOR = Identity(file="administrator", user="administrator", group="system:masters")
-CONTROLLER_MANAGER = Identity(file="kube-controller-manager", user="system:kube-controller-manager")
-SCHEDULER = Identity(file="kube-scheduler", user="system:kube-scheduler")
-PROXY = Identity(file="kube-proxy", user="system:kube-proxy")
-KUBELET = Identity(
+KUBELET_CLIENT = CertificateHolder(
+    file="kubelet-client", user="kubelet-client", group="system:masters"
+)
+ADMINISTRATOR = CertificateHolder(
+    file="administrator", user="administrator", group="system:masters"
+)
+CONTROLLER_MANAGER = CertificateHolder(
+    file="kube-controller-manager", user="system:kube-controller-manager"
+)
+SCHEDULER = CertificateHolder(file="kube-scheduler", user="system:kube-scheduler")
+PROXY = CertificateHolder(file="kube-proxy", user="system:kube-proxy")
+KUBELET = CertificateHolder(
     file="kubelet", user=f"system:node:{NODE}", group="system:nodes", hosts=(NODE, NODE_ADDRESS)
 )
-VOLUMES = Identity(file="volumes", user="ft-serving:volumes")
+VOLUMES = CertificateHolder(file="volumes", user="ft-serving:volumes")
 """The provisioner of volumes; storage.yaml binds its role."""
 
 _SIGNED = (
@@ -111,7 +117,7 @@ def ensure() -> list[Path]:
     return made
 
 
-def _valid(identity: Identity, authority: x509.Certificate | None) -> bool:
+def _valid(identity: CertificateHolder, authority: x509.Certificate | None) -> bool:
     key = _kept_key(identity)
     try:
         certificate = x509.load_pem_x509_certificate(identity.certificate.read_bytes())
@@ -156,7 +162,7 @@ def _make_authority() -> None:
 
 
 def _sign(
-    identity: Identity, authority: x509.Certificate, signer: ec.EllipticCurvePrivateKey
+    identity: CertificateHolder, authority: x509.Certificate, signer: ec.EllipticCurvePrivateKey
 ) -> None:
     # Service accounts' tokens are checked with such a key: a new one would void all of them.
     key = _kept_key(identity) or ec.generate_private_key(ec.SECP256R1())
@@ -194,7 +200,7 @@ def _builder(
     )
 
 
-def _subject(identity: Identity) -> x509.Name:
+def _subject(identity: CertificateHolder) -> x509.Name:
     attributes = [x509.NameAttribute(NameOID.COMMON_NAME, identity.user)]
     if identity.group:
         attributes.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, identity.group))
@@ -211,7 +217,7 @@ def _names(hosts: Iterable[str]) -> list[x509.GeneralName]:
     return names
 
 
-def _kept_key(identity: Identity) -> ec.EllipticCurvePrivateKey | None:
+def _kept_key(identity: CertificateHolder) -> ec.EllipticCurvePrivateKey | None:
     """The key there is; `None` before the first time, and where a power cut left half of one."""
     try:
         return _load_key(identity.key)
@@ -227,7 +233,7 @@ def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def _write(
-    identity: Identity, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+    identity: CertificateHolder, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
 ) -> None:
     private = key.private_bytes(
         serialization.Encoding.PEM,

@@ -13,10 +13,6 @@ _PROBE_SECONDS = 10
 _PAUSE_SECONDS = 0.3
 
 
-class NotReadyError(PlatformError):
-    """A part did not begin to work in time."""
-
-
 def failing(service: Service) -> str | None:
     """Ask a service whether it does its work.
 
@@ -59,7 +55,7 @@ def wait(services: Iterable[Service], patience: float, report: Callable[[str], N
         report: Told now and then what is waited for.
 
     Raises:
-        NotReadyError: Some do not; the message names each with its reason and last log lines.
+        PlatformError: Some do not; the message names each with its reason and last log lines.
     """
     begin = time.monotonic()
     waiting = {service.name: service for service in services}
@@ -68,7 +64,7 @@ def wait(services: Iterable[Service], patience: float, report: Callable[[str], N
         waiting = {name: waiting[name] for name in reasons}
         now = time.monotonic()
         if now - begin > patience:
-            raise NotReadyError(
+            raise PlatformError(
                 "\n".join(_story(waiting[name], why) for name, why in reasons.items())
             )
         if now - told > 10:

@@ -14,7 +14,7 @@ from local_platform.node.certificates import (
     PROXY,
     SCHEDULER,
     VOLUMES,
-    Identity,
+    CertificateHolder,
 )
 from local_platform.settings import API_PORT, DATA, KUBECONFIG
 
@@ -22,7 +22,7 @@ NAME = "ft-serving"
 """Cluster, user and context are called so."""
 
 
-def path_of(identity: Identity) -> Path:
+def path_of(identity: CertificateHolder) -> Path:
     """The kubeconfig of a part."""
     return DATA / "kubeconfigs" / identity.file
 
@@ -34,7 +34,7 @@ def write_all() -> None:
     _write(KUBECONFIG, ADMINISTRATOR)
 
 
-def _write(path: Path, identity: Identity) -> None:
+def _write(path: Path, identity: CertificateHolder) -> None:
     document = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -61,10 +61,6 @@ exec unshare --net -- sh -euc '
 """
 
 
-class NodeError(PlatformError):
-    """The node's namespaces could not be made, entered or taken away."""
-
-
 def find() -> psutil.Process | None:
     """The first process of the node's namespaces; `None` when the node is not running."""
     for process in psutil.process_iter(["cmdline"]):
@@ -80,7 +76,7 @@ def start() -> psutil.Process:
         The supervisor, the namespaces' init.
 
     Raises:
-        NodeError: It did not come up; the message has what it printed.
+        PlatformError: It did not come up; the message has what it printed.
     """
     _prepare_folders()
     script = _SETUP.format(
@@ -106,7 +102,7 @@ def start() -> psutil.Process:
         if outer.poll() is not None:
             break
         time.sleep(0.02)
-    raise NodeError(
+    raise PlatformError(
         f"The node's namespaces could not be made: {log.read_text().strip() or 'no output'}\n"
         "`python -m local_platform doctor` says what this machine lacks."
     )
@@ -136,11 +132,11 @@ def entering(command: Sequence[str]) -> list[str]:
     """The command line that runs `command` inside the node.
 
     Raises:
-        NodeError: The node is not running.
+        PlatformError: The node is not running.
     """
     process = find()
     if process is None:
-        raise NodeError("The platform is not running. Start it with `make platform`.")
+        raise PlatformError("The platform is not running. Start it with `make platform`.")
     return ["nsenter", f"--target={process.pid}", "--mount", "--uts", "--ipc", "--net", "--pid",
             "--", *command]  # fmt: skip
 
@@ -149,7 +145,7 @@ def stop(patience: float = 20.0) -> None:
     """End every process of the node; mounts, interfaces and rules go with the last of them.
 
     Raises:
-        NodeError: Something is still there after `patience` seconds.
+        PlatformError: Something is still there after `patience` seconds.
     """
     process = find()
     if process is not None:
@@ -158,7 +154,7 @@ def stop(patience: float = 20.0) -> None:
         gone = [process, *([outer] if outer else [])]
         _, alive = psutil.wait_procs(gone, timeout=patience)
         if alive:
-            raise NodeError(f"The node's process {alive[0].pid} is still there after SIGKILL.")
+            raise PlatformError(f"The node's process {alive[0].pid} is still there after SIGKILL.")
     _remove_control_groups(patience)
     for folder in _made_folders():
         if folder.exists() and not any(folder.iterdir()):
@@ -193,5 +189,7 @@ def _remove_control_groups(patience: float) -> None:
                 except OSError as exc:
                     # The kernel lets go of a group a moment after its last process.
                     if time.monotonic() > deadline:
-                        raise NodeError(f"Cannot remove the control group {group}: {exc}") from exc
+                        raise PlatformError(
+                            f"Cannot remove the control group {group}: {exc}"
+                        ) from exc
                     time.sleep(0.05)

@@ -23,10 +23,6 @@ _PATIENCE = 10
 _LOG_RULES = "s2000000\nn2\n"  # Two files of 2 MB beside the current one.
 
 
-class ServiceError(PlatformError):
-    """A part of the node could not be started, stopped or asked for its state."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Service:
     """One supervised process.
@@ -156,4 +152,4 @@ def _sv(action: str, name: str) -> None:
     )
     # `kill:` says that patience ended and SIGKILL was sent, which is what a forced action is for.
     if done.returncode != 0 and not done.stdout.startswith("kill:"):
-        raise ServiceError(f"sv {action} {name} failed: {(done.stdout + done.stderr).strip()}")
+        raise PlatformError(f"sv {action} {name} failed: {(done.stdout + done.stderr).strip()}")

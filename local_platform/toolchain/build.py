@@ -8,13 +8,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
-from ft_serving.core.units import format_bytes, format_duration
+from rich.filesize import decimal
+
+from local_platform.errors import PlatformError
 from local_platform.toolchain import pins
-from local_platform.toolchain.errors import BuildError
 from local_platform.toolchain.go import go_version
-from local_platform.toolchain.groups import Group, Source
+from local_platform.toolchain.groups import Group, ModuleSource
 from local_platform.toolchain.process import run_reading
 from local_platform.toolchain.progress import GoProgress
 from local_platform.toolchain.store import BuildRecord, folder_of
@@ -66,8 +68,8 @@ class Builder:
             label: What lines about it begin with.
 
         Raises:
-            BuildError: Go or the C compiler failed, or a source is not in its module.
-            PinError: the group's files of pins are damaged.
+            PlatformError: Go or the C compiler failed, a source is not in its module, or the
+                group's files of pins are damaged.
         """
         started = time.monotonic()
         folder = self.scratch / group.name
@@ -90,7 +92,7 @@ class Builder:
         os.sync()
         folder.rename(folder_of(group))
         self.report(
-            f"{label}: built in {format_duration(record.seconds)}, {format_bytes(record.size)}"
+            f"{label}: built in {timedelta(seconds=round(record.seconds))}, {decimal(record.size)}"
         )
 
     def _install_tools(self, group: Group, target: Path, label: str) -> None:
@@ -105,14 +107,14 @@ class Builder:
         for source in group.embedded:
             _copy(self._source(group, source), module / source.target)
 
-    def _source(self, group: Group, source: Source) -> Path:
+    def _source(self, group: Group, source: ModuleSource) -> Path:
         module = self._module(group, source.pins)
         progress = GoProgress(f"{group.name}: {source.module}", self.report)
         self._run(["mod", "download", source.module], module, progress)
         listed = self._run(["list", "-m", "-f={{.Dir}}", source.module], module, progress)
         path = Path(listed[-1]) / source.path
         if not path.exists():
-            raise BuildError(
+            raise PlatformError(
                 f"{group.name}: {source.module} has no {source.path}; its path in groups.py has to "
                 "follow the version that go.mod pins"
             )
@@ -147,7 +149,7 @@ class Builder:
             on_wait=progress.tick,
         )
         if status:
-            raise BuildError(self._explain(progress.label, arguments[0], lines))
+            raise PlatformError(self._explain(progress.label, arguments[0], lines))
         return lines
 
     def _environment(self, target: Path | None) -> dict[str, str]:
@@ -216,6 +218,6 @@ def _compile(source: Path, target: Path) -> None:
             [*pins.C_COMPILER, "-o", target, source], capture_output=True, text=True
         )
     except FileNotFoundError as exc:
-        raise BuildError(f"{target.name}: {pins.C_COMPILER[0]} is not on PATH") from exc
+        raise PlatformError(f"{target.name}: {pins.C_COMPILER[0]} is not on PATH") from exc
     if compiled.returncode:
-        raise BuildError(f"{target.name}: the C compiler failed:\n{compiled.stderr.strip()}")
+        raise PlatformError(f"{target.name}: the C compiler failed:\n{compiled.stderr.strip()}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from local_platform.toolchain.errors import PackageError
+from local_platform.errors import PlatformError
 
 PACKAGES = (
     "ca-certificates",
@@ -79,7 +79,7 @@ def install_packages(
         systemd: A folder that exists where systemd runs.
 
     Raises:
-        PackageError: a package could not be installed, would drive others out, or this is no
+        PlatformError: a package could not be installed, would drive others out, or this is no
             Debian.
     """
     missing = _missing(run)
@@ -90,7 +90,7 @@ def install_packages(
         with _no_service_starts(policy):
             _install(missing, report, run)
     except PermissionError as exc:
-        raise PackageError(
+        raise PlatformError(
             f"only root can install Debian packages, and these are missing: {' '.join(missing)}"
         ) from exc
     units = [unit for package in missing for unit in _UNITS.get(package, ())]
@@ -105,7 +105,7 @@ def _missing(run: Run) -> list[str]:
             ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n", *PACKAGES]
         )
     except FileNotFoundError as exc:
-        raise PackageError(
+        raise PlatformError(
             "dpkg-query is not there: the platform runs on Debian and what derives from it"
         ) from exc
     installed = {
@@ -127,10 +127,10 @@ def _install(packages: Sequence[str], report: Callable[[str], None], run: Run) -
             updated = run(["apt-get", "update"])
             installed = updated if updated.returncode else run(command)
     except FileNotFoundError as exc:
-        raise PackageError(f"apt-get is not there; install {' '.join(packages)}") from exc
+        raise PlatformError(f"apt-get is not there; install {' '.join(packages)}") from exc
     if installed.returncode:
         said = "\n".join(f"  {line}" for line in installed.stderr.strip().splitlines()[-10:])
-        raise PackageError(
+        raise PlatformError(
             f"apt-get failed:\n{said}\n"
             "It needs root, the network and a Debian archive. Mend that, or run it yourself: "
             f"apt-get install --no-install-recommends {' '.join(packages)}"

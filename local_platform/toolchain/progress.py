@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-
-from ft_serving.core.units import format_duration
+from datetime import timedelta
 
 _SECONDS_BETWEEN_LINES = 15
 
@@ -49,7 +48,7 @@ class GoProgress:
         if now - self._last < _SECONDS_BETWEEN_LINES:
             return
         self._last = now
-        elapsed = format_duration(now - self._started)
+        elapsed = timedelta(seconds=round(now - self._started))
         self._report(f"{self.label}: {self._state(now)}; {elapsed} so far")
 
     def _state(self, now: float) -> str:
@@ -61,5 +60,5 @@ class GoProgress:
         state = f"compiling, {done} of {total} packages, {100 * done // total}%"
         if done:
             left = (now - self._compiling_since) / done * (total - done)
-            state += f", about {format_duration(left)} left"
+            state += f", about {timedelta(seconds=round(left))} left"
         return state

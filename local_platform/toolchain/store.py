@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from local_platform import settings
+from local_platform.errors import ToolchainMissingError
 from local_platform.toolchain import pins
-from local_platform.toolchain.errors import ToolchainMissingError
 from local_platform.toolchain.groups import GROUPS, Group
 
 RECORD = "build.json"
@@ -85,7 +85,7 @@ def folder_of(group: Group) -> Path:
     """Where a group lies once it is built.
 
     Raises:
-        PinError, MachineError: see `pins.key`.
+        PlatformError: see `pins.key`.
     """
     return root() / f"{group.name}-{pins.key(group)}"
 
@@ -95,7 +95,7 @@ def find(groups: Sequence[Group] = GROUPS) -> Toolchain:
 
     Raises:
         ToolchainMissingError: some were never built, or their pins changed since.
-        PinError, MachineError: see `pins.key`.
+        PlatformError: see `pins.key`.
     """
     folders: dict[str, Path] = {}
     tools: dict[str, Path] = {}

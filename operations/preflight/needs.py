@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from components.access import READABLE
+from components.cluster import OWNED, labels
 from components.inference_service import NAME
 from components.kserve import Predictor, render_annotations, render_labels, render_spec
-from components.labels import OWNED, labels
 from components.storage import CLAIM
 from ft_serving.cluster.documents import Document
 from stacks.config import StackConfig

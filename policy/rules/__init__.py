@@ -1,17 +1,1 @@
-"""All rules: pure functions over resources, which need neither Pulumi nor a cluster."""
-
-from policy.rules import access, claims, containers, credentials, images, namespaces, network
-from policy.rules.base import Rule, StackRule
-
-RULES: tuple[Rule, ...] = (
-    *containers.RULES,
-    *images.RULES,
-    *access.RULES,
-    *credentials.RULES,
-    *namespaces.RULES,
-    *claims.RULES,
-)
-"""About each resource by itself."""
-
-STACK_RULES: tuple[StackRule, ...] = network.RULES
-"""About all resources together."""
+"""The rules, which are pure functions over resources."""

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from policy.pods import pods
-from policy.resource import UNKNOWN, Resource, items_of, mapping_at, mappings_of
-from policy.rules.base import Rule
+from policy.resource import UNKNOWN, ResourceRule, StackResource, items_of, mapping_at, mappings_of
 
 ACCOUNTS_WITH_TOKENS = frozenset({"ft-serving-gate"})
 """Service accounts whose pods ask the Kubernetes API: the gates read why a deployment fails."""
@@ -12,7 +11,7 @@ ACCOUNTS_WITH_TOKENS = frozenset({"ft-serving-gate"})
 _RBAC = "rbac.authorization.k8s.io"
 
 
-def _tokens(resource: Resource) -> Iterator[str]:
+def _tokens(resource: StackResource) -> Iterator[str]:
     rule = "automountServiceAccountToken: must be false"
     if (
         resource.kind == "ServiceAccount"
@@ -25,7 +24,7 @@ def _tokens(resource: Resource) -> Iterator[str]:
             yield f"{pod.path}.{rule}"
 
 
-def _no_wildcards(resource: Resource) -> Iterator[str]:
+def _no_wildcards(resource: StackResource) -> Iterator[str]:
     if resource.in_group(_RBAC):
         for index, rule in mappings_of(resource.properties.get("rules")):
             for field, values in rule.items():
@@ -33,14 +32,14 @@ def _no_wildcards(resource: Resource) -> Iterator[str]:
                     yield f"rules[{index}].{field}: must name what is meant; got {list(values)}"
 
 
-def _no_secrets(resource: Resource) -> Iterator[str]:
+def _no_secrets(resource: StackResource) -> Iterator[str]:
     if resource.in_group(_RBAC):
         for index, rule in mappings_of(resource.properties.get("rules")):
             if "secrets" in items_of(rule.get("resources")):
                 yield f"rules[{index}].resources: must not have secrets; mount them by name"
 
 
-def _no_cluster_roles(resource: Resource) -> Iterator[str]:
+def _no_cluster_roles(resource: StackResource) -> Iterator[str]:
     if not resource.in_group(_RBAC):
         return
     if resource.kind.startswith("ClusterRole"):
@@ -51,22 +50,22 @@ def _no_cluster_roles(resource: Resource) -> Iterator[str]:
 
 
 RULES = (
-    Rule(
+    ResourceRule(
         name="tokens-by-need",
         description="Only pods that ask the Kubernetes API have a service account's token.",
         check=_tokens,
     ),
-    Rule(
+    ResourceRule(
         name="no-wildcards-in-roles",
         description="Roles name groups, resources and verbs: a wildcard grows with the cluster.",
         check=_no_wildcards,
     ),
-    Rule(
+    ResourceRule(
         name="no-secrets-in-roles",
         description="No role reads Secrets: they are mounted by name.",
         check=_no_secrets,
     ),
-    Rule(
+    ResourceRule(
         name="no-cluster-roles",
         description="A stack's rights end with its namespace; nothing is bound to cluster-admin.",
         check=_no_cluster_roles,

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from policy.pods import Container, pods
-from policy.resource import UNKNOWN, Resource, items_of, mapping_at, mappings_of
-from policy.rules.base import Rule
+from policy.resource import UNKNOWN, ResourceRule, StackResource, items_of, mapping_at, mappings_of
 
 _SECRET_WORDS = frozenset(
     {
@@ -48,7 +47,7 @@ def _holds_a_secret(name: str, value: object) -> bool:
     return _names_a_secret(name) or bool(_SECRET_VALUES.search(str(value)))
 
 
-def _plain(resource: Resource) -> Iterator[str]:
+def _plain(resource: StackResource) -> Iterator[str]:
     for pod in pods(resource):
         for container in pod.containers():
             yield from _environment(container)
@@ -81,7 +80,7 @@ def _words(path: str, words: object) -> Iterator[str]:
 
 
 RULES = (
-    Rule(
+    ResourceRule(
         name="no-plain-credentials",
         description="Passwords and tokens are in Secrets, not in variables, arguments or images.",
         check=_plain,

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from policy.pods import Pod, pods
-from policy.resource import UNKNOWN, Resource, items_of, mapping_at, mappings_of
-from policy.rules.base import StackRule
+from policy.pods import PodTemplate, pods
+from policy.resource import UNKNOWN, StackResource, StackRule, items_of, mapping_at, mappings_of
 
 _DIRECTIONS = ("Ingress", "Egress")
 
@@ -33,7 +32,7 @@ def _satisfied(requirement: Mapping[str, Any], labels: Mapping[str, Any]) -> boo
             return key not in labels
 
 
-def _covered(resources: Sequence[Resource]) -> Iterator[tuple[Resource, str]]:
+def _covered(resources: Sequence[StackResource]) -> Iterator[tuple[StackResource, str]]:
     policies = [it for it in resources if it.kind == "NetworkPolicy"]
     for resource in resources:
         for pod in pods(resource):
@@ -51,12 +50,12 @@ def _covered(resources: Sequence[Resource]) -> Iterator[tuple[Resource, str]]:
                 yield resource, message
 
 
-def _same_namespace(one: Resource, other: Resource) -> bool:
+def _same_namespace(one: StackResource, other: StackResource) -> bool:
     names = [mapping_at(it.properties, "metadata").get("namespace") for it in (one, other)]
     return UNKNOWN in names or names[0] == names[1]
 
 
-def _is_about(policy: Resource, pod: Pod) -> bool:
+def _is_about(policy: StackResource, pod: PodTemplate) -> bool:
     return selects(mapping_at(policy.properties, "spec", "podSelector"), pod.labels)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from components.calling import address, command, host
+from components.smoke_test import address, command, host
 from operations.recording.recorder import Recording
 from tests.components.program import SECRET, made
 from tests.stacks.documents import CPU, config

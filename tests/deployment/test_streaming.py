@@ -13,7 +13,7 @@ import urllib3
 from kubernetes.dynamic import DynamicClient
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from components.labels import PART
+from components.cluster import PART
 from ft_serving.client import GenerationClient
 from ft_serving.core.protocol import MODEL_NAME, RUNNING_METRIC
 from tests.deployment.conftest import Deploy

@@ -6,12 +6,12 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tests.images.context import context_files, rules
-from tests.images.dockerfile import NAMES, ROOT
+from components import build_context
+from tests.images.dockerfile import IMAGES, NAMES, ROOT
 
 every_image = pytest.mark.parametrize("name", NAMES)
 
@@ -25,16 +25,9 @@ sys.modules.update(dict.fromkeys(json.loads(absent)))
 """
 
 
-@every_image
-def test_all_is_ignored_but_what_is_named(name: str) -> None:
-    first, *others = rules(name)
-    assert first == "**", "what is added to the repository later must not enter images by itself"
-    for line in others:
-        path = line.removeprefix("!")
-        if path == "**/__pycache__":
-            continue
-        assert not set("*?[\\") & set(path), f"{line}: wildcards differ between builders"
-        assert (ROOT / path).exists(), f"{line}: is not there any more"
+def context_files(name: str) -> list[PurePosixPath]:
+    """The files of the repository that an image is built from, relative to its root."""
+    return build_context.context_files(ROOT, IMAGES / name / "Dockerfile")
 
 
 @every_image

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from local_platform import doctor
-from local_platform.doctor import UnfitMachineError, examine, require
+from local_platform.doctor import examine, require
+from local_platform.errors import PlatformError, ToolchainMissingError
 from local_platform.node import namespace
-from local_platform.toolchain.errors import ToolchainMissingError
 
 GIB = 1024**3
 
@@ -177,7 +177,7 @@ def test_all_that_is_lacking_is_said_at_once(
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     (tmp_path / "tun").unlink()
 
-    with pytest.raises(UnfitMachineError) as caught:
+    with pytest.raises(PlatformError) as caught:
         require()
 
     assert str(caught.value) == (

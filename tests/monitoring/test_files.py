@@ -5,7 +5,7 @@ import re
 import pytest
 
 from components import inference_service, kserve, storage
-from components.labels import PART, labels
+from components.cluster import PART, labels
 from tests.monitoring.files import (
     FOLDER,
     KNATIVE,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from policy.resource import Resource
+from policy.resource import StackResource
 from tests.components.program import program
 from tests.stacks.documents import MISSING
 
@@ -13,10 +13,10 @@ Path = tuple[str | int, ...]
 
 
 @cache
-def resources(stack: str) -> tuple[Resource, ...]:
+def resources(stack: str) -> tuple[StackResource, ...]:
     """All that the program makes of a stack."""
     return tuple(
-        Resource(
+        StackResource(
             type=it.type,
             name=it.name,
             properties=it.inputs,
@@ -28,7 +28,7 @@ def resources(stack: str) -> tuple[Resource, ...]:
     )
 
 
-def the(stack: str, kind: str, name: str) -> Resource:
+def the(stack: str, kind: str, name: str) -> StackResource:
     """A stack's resource, by the last part of its type and its name."""
     (found,) = (
         it
@@ -38,7 +38,7 @@ def the(stack: str, kind: str, name: str) -> Resource:
     return found
 
 
-def changed(resource: Resource, path: Path, value: object) -> Resource:
+def changed(resource: StackResource, path: Path, value: object) -> StackResource:
     """A resource with another value somewhere.
 
     Args:
@@ -59,6 +59,6 @@ def changed(resource: Resource, path: Path, value: object) -> Resource:
     return replace(resource, properties=properties)
 
 
-def instead(stack: str, old: Resource, new: Resource) -> list[Resource]:
+def instead(stack: str, old: StackResource, new: StackResource) -> list[StackResource]:
     """A stack's resources with another one in the place of one."""
     return [new if it is old else it for it in resources(stack)]

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from policy.check import check
-from policy.resource import UNKNOWN, Resource
-from policy.rules import RULES, STACK_RULES
+from policy.check import RULES, STACK_RULES, check
+from policy.resource import UNKNOWN, StackResource
 from policy.rules.network import selects
 from tests.policy.resources import Path, changed, instead, resources, the
 from tests.stacks.documents import MISSING, SHIPPED
@@ -97,7 +96,7 @@ OTHER_CHANGES: list[tuple[str, tuple[str, str], Path, Any]] = [
 """Changes of other resources, each of which is against one rule."""
 
 
-def broken(stack: str, old: Resource, new: Resource) -> set[tuple[str, str]]:
+def broken(stack: str, old: StackResource, new: StackResource) -> set[tuple[str, str]]:
     """The rules that a stack with a change breaks, and by which kind of resource."""
     return {(it.rule, it.resource.kind) for it in check(instead(stack, old, new))}
 

@@ -1,7 +1,7 @@
 """The token proxy of the documentation keeps the rules that stacks keep."""
 
 from policy.check import check
-from policy.resource import Resource
+from policy.resource import StackResource
 from tests.policy.token_proxy import manifests
 
 
@@ -12,7 +12,9 @@ def test_it_keeps_every_rule() -> None:
     assert [str(it) for it in check([_resource(it) for it in made])] == []
 
 
-def _resource(manifest: dict[str, object]) -> Resource:
+def _resource(manifest: dict[str, object]) -> StackResource:
     version = str(manifest["apiVersion"])
     group = version if "/" in version else f"core/{version}"
-    return Resource(type=f"kubernetes:{group}:{manifest['kind']}", name="it", properties=manifest)
+    return StackResource(
+        type=f"kubernetes:{group}:{manifest['kind']}", name="it", properties=manifest
+    )

@@ -18,19 +18,6 @@ MARKETED_GB = {
     "A100_80GB": 80,
     "H100": 80,
 }
-SMS = {
-    "T4": 75,
-    "RTX_A4000": 86,
-    "V100": 70,
-    "RTX_A5000": 86,
-    "V100_32GB": 70,
-    "A100_40GB": 80,
-    "A40": 86,
-    "L40S": 89,
-    "RTX_A6000": 86,
-    "A100_80GB": 80,
-    "H100": 90,
-}
 
 
 def test_the_catalogue_has_every_gpu_that_is_promised() -> None:
@@ -41,11 +28,6 @@ def test_the_catalogue_has_every_gpu_that_is_promised() -> None:
 def test_memory_is_what_programs_see_and_not_what_is_marketed(name: str, marketed: int) -> None:
     memory = GPUS[name].memory_bytes / 2**30
     assert 0.9 * marketed <= memory < marketed, "ECC and the driver take a part of it"
-
-
-@pytest.mark.parametrize(("name", "sm"), SMS.items())
-def test_architectures_are_those_that_compilers_know(name: str, sm: int) -> None:
-    assert GPUS[name].sm == sm
 
 
 def test_bf16_needs_ampere() -> None:

@@ -226,16 +226,3 @@ def test_scaling_has_defaults_for_each_mode(
     scaling = config(GPU, changes).scaling
     assert (scaling.metric, scaling.target) == (metric, target)
     assert scaling.container_concurrency == concurrency
-
-
-def test_the_cost_is_that_of_the_fewest_and_the_most_replicas() -> None:
-    found = config(
-        GPU,
-        {
-            "gpu.tensorParallel": 2,
-            "replicas": {"min": 0, "max": 3},
-            "cost": {"gpuHour": {"RTX_A5000": 1}},
-        },
-    )
-    assert found.hourly_cost == (0, 6)
-    assert config(CPU, {"cost": {"gpuHour": {"A40": 1}}}).hourly_cost is None

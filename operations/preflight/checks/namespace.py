@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from components.labels import PART, STACK, labels
+from components.cluster import PART, STACK, labels
 from ft_serving.cluster.documents import Document, label, name
 from operations.preflight.facts import FactKind, Facts, PreflightFinding, error, warning
 from operations.preflight.needs import Needs

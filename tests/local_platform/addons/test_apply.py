@@ -7,16 +7,16 @@ import pytest
 
 from local_platform.addons import apply
 from local_platform.addons.apply import apply_all
-from local_platform.addons.cluster import Cluster
-from local_platform.addons.errors import ApplyError, UnavailableError
+from local_platform.addons.cluster import ClusterObjects
 from local_platform.addons.manifests import Manifest, identity
+from local_platform.errors import ApiUnavailableError, ApplyError
 
 
 def _manifest(kind: str, name: str) -> Manifest:
     return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}
 
 
-class RecordingCluster(Cluster):
+class RecordingCluster(ClusterObjects):
     """A cluster that takes objects as its test says, and remembers the order."""
 
     def __init__(self, failures: dict[str, list[ApplyError]] | None = None) -> None:
@@ -60,7 +60,7 @@ def test_namespaces_and_kinds_come_before_what_is_of_them() -> None:
 
 
 def test_an_object_whose_webhook_is_still_starting_is_applied_later() -> None:
-    cluster = RecordingCluster({"config": [UnavailableError("webhook: refused")] * 3})
+    cluster = RecordingCluster({"config": [ApiUnavailableError("webhook: refused")] * 3})
     told: list[str] = []
     objects = [_manifest("ConfigMap", "config"), _manifest("Deployment", "webhook")]
     apply_all(cluster, objects, told.append, time.monotonic() + 5)
@@ -79,11 +79,11 @@ def test_all_refusals_are_reported_at_once_and_not_tried_again() -> None:
 
 
 def test_patience_ends_with_the_reason() -> None:
-    cluster = RecordingCluster({"a": [UnavailableError("a: not yet")] * 1000})
+    cluster = RecordingCluster({"a": [ApiUnavailableError("a: not yet")] * 1000})
     with pytest.raises(ApplyError, match=r"1 objects were not taken.*\n  a: not yet"):
         apply_all(cluster, [_manifest("ConfigMap", "a")], print, time.monotonic() + 0.02)
 
 
 def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ApplyError, match=r"nowhere cannot be used: .*local_platform up"):
-        Cluster(tmp_path / "nowhere")
+        ClusterObjects(tmp_path / "nowhere")

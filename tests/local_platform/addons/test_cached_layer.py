@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from local_platform.addons.cached_layer import LAYER_FILE, cached_layer, published
-from local_platform.addons.errors import AddonsError
 from local_platform.addons.oci import Layer, LayerWriter, RunConfig
-from local_platform.addons.registry import Registry
+from local_platform.addons.registry import RegistryClient
+from local_platform.errors import PlatformError
 from tests.local_platform.addons.stub_registry import StubRegistry
 
 
@@ -39,7 +39,7 @@ def test_a_layer_whose_making_failed_leaves_nothing_behind(tmp_path: Path) -> No
         (folder / LAYER_FILE).write_bytes(b"half")
         raise OSError("no space left on device")
 
-    with pytest.raises(AddonsError, match="could not be written: no space left on device"):
+    with pytest.raises(PlatformError, match="could not be written: no space left on device"):
         cached_layer(tmp_path / "base" / "key", fail)
     assert list((tmp_path / "base").iterdir()) == []
     assert cached_layer(tmp_path / "base" / "key", Maker()).size > 0
@@ -51,7 +51,7 @@ def test_an_image_that_the_registry_has_asks_for_no_layer(
     make = Maker()
     digests = {
         published(
-            Registry(registry.address),
+            RegistryClient(registry.address),
             "platform/base",
             "key",
             lambda: make(tmp_path),
@@ -64,7 +64,7 @@ def test_an_image_that_the_registry_has_asks_for_no_layer(
     assert set(registry.manifests) == {"platform/base:current", "platform/base:key"}
     registry.manifests.clear()
     published(
-        Registry(registry.address), "platform/base", "key", lambda: make(tmp_path),
+        RegistryClient(registry.address), "platform/base", "key", lambda: make(tmp_path),
         RunConfig(user="0:0"),
     )  # fmt: skip
     assert make.times == 2, "a registry that lost its data is filled again from the cache"

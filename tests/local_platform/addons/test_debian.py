@@ -5,8 +5,8 @@ import subprocess
 import pytest
 
 from local_platform.addons import debian
-from local_platform.addons.errors import BaseImageError
-from local_platform.addons.registry import Registry
+from local_platform.addons.registry import RegistryClient
+from local_platform.errors import PlatformError
 from tests.local_platform.addons.stub_registry import StubRegistry
 
 
@@ -16,6 +16,6 @@ def test_a_machine_without_a_source_of_packages_is_told_so(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     nothing = subprocess.CompletedProcess(args=[], returncode=0, stdout="cdrom:[Debian]/\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: nothing)
-    with pytest.raises(BaseImageError, match="no source for Debian bookworm"):
+    with pytest.raises(PlatformError, match="no source for Debian bookworm"):
         debian.base_image(lambda _: None, registry.address)
-    assert Registry(registry.address).digest("platform/debian", "current") is None
+    assert RegistryClient(registry.address).digest("platform/debian", "current") is None

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from local_platform.addons.errors import AddonsError, RegistryError
 from local_platform.addons.images import ProgramImage, push_all
+from local_platform.errors import PlatformError
 from tests.local_platform.addons.stub_registry import StubRegistry
 
 
@@ -62,13 +62,13 @@ def test_an_alias_names_the_same_image(registry: StubRegistry, program: Path) ->
 
 
 def test_a_missing_program_is_named(registry: StubRegistry, tmp_path: Path) -> None:
-    with pytest.raises(AddonsError, match=r"the image one could not be made: .*nowhere"):
+    with pytest.raises(PlatformError, match=r"the image one could not be made: .*nowhere"):
         _push(registry, ProgramImage(name="one", program=tmp_path / "nowhere"))
 
 
 def test_a_registry_that_refuses_is_quoted(registry: StubRegistry, program: Path) -> None:
     registry.refuse_uploads = True
-    with pytest.raises(RegistryError, match=r"answered 507 instead of 202: no space left"):
+    with pytest.raises(PlatformError, match=r"answered 507 instead of 202: no space left"):
         _push(registry, ProgramImage(name="one", program=program))
 
 
@@ -77,6 +77,6 @@ def test_a_registry_that_is_not_there_is_named_with_its_log(program: Path) -> No
         reserved.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{reserved.getsockname()[1]}"
         with pytest.raises(
-            RegistryError, match=rf"registry at {address} did not answer.*logs registry"
+            PlatformError, match=rf"registry at {address} did not answer.*logs registry"
         ):
             push_all([ProgramImage(name="one", program=program)], print, address)

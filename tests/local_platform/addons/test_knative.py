@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from local_platform.addons import knative
-from local_platform.addons.errors import ManifestError
-from local_platform.addons.manifests import Identity, Manifest, identity, only
+from local_platform.addons.manifests import Manifest, ObjectName, identity, only
+from local_platform.errors import PlatformError
 
-AUTOSCALER = Identity("Deployment", "knative-serving", "autoscaler")
+AUTOSCALER = ObjectName("Deployment", "knative-serving", "autoscaler")
 IMAGES = {name: f"registry/{name}@sha256:1" for name in knative.PROGRAMS}
 
 
@@ -104,7 +104,7 @@ def test_programs_run_from_our_images_with_little_memory_and_no_election(tmp_pat
 
 def test_the_activator_elects_nobody_and_is_told_nothing(tmp_path: Path) -> None:
     found = knative.manifests(_lay_out(tmp_path), IMAGES)
-    activator = only(found, Identity("Deployment", "knative-serving", "activator"))
+    activator = only(found, ObjectName("Deployment", "knative-serving", "activator"))
     (container,) = activator["spec"]["template"]["spec"]["containers"]
     assert [one["name"] for one in container["env"]] == ["SYSTEM_NAMESPACE", "GOMEMLIMIT"]
 
@@ -147,5 +147,5 @@ def test_every_object_has_an_identity_of_its_own(tmp_path: Path) -> None:
 
 def test_a_program_that_is_not_built_is_named(tmp_path: Path) -> None:
     folder = _lay_out(tmp_path, _deployment("net-new"))
-    with pytest.raises(ManifestError, match="program that is not built: net-new"):
+    with pytest.raises(PlatformError, match="program that is not built: net-new"):
         knative.manifests(folder, IMAGES)

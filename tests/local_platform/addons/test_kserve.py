@@ -10,8 +10,8 @@ import pytest
 
 from local_platform.addons import kserve
 from local_platform.addons.certificate import make
-from local_platform.addons.errors import ManifestError
-from local_platform.addons.manifests import Identity, Manifest, only
+from local_platform.addons.manifests import Manifest, ObjectName, only
+from local_platform.errors import PlatformError
 
 CERTIFICATE = make(kserve.CERTIFICATE_HOST, datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC))
 
@@ -68,7 +68,7 @@ def _fitted(rendered: list[Manifest]) -> list[Manifest]:
 
 def test_the_controller_runs_alone_from_our_image() -> None:
     found = only(
-        _fitted(_rendered()), Identity("Deployment", "kserve", "kserve-controller-manager")
+        _fitted(_rendered()), ObjectName("Deployment", "kserve", "kserve-controller-manager")
     )
     (container,) = found["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "registry/kserve@sha256:1"
@@ -81,9 +81,9 @@ def test_the_webhooks_trust_the_certificate_that_the_secret_holds() -> None:
     found = _fitted(_rendered())
     hooks = only(
         found,
-        Identity("ValidatingWebhookConfiguration", None, "inferenceservice.serving.kserve.io"),
+        ObjectName("ValidatingWebhookConfiguration", None, "inferenceservice.serving.kserve.io"),
     )
-    secret = only(found, Identity("Secret", "kserve", kserve.CERTIFICATE_SECRET))
+    secret = only(found, ObjectName("Secret", "kserve", kserve.CERTIFICATE_SECRET))
     authority = hooks["webhooks"][0]["clientConfig"]["caBundle"]
     assert authority == secret["data"]["tls.crt"]
     assert base64.b64decode(authority) == CERTIFICATE.certificate
@@ -92,7 +92,7 @@ def test_the_webhooks_trust_the_certificate_that_the_secret_holds() -> None:
 
 def test_a_new_certificate_replaces_the_pod() -> None:
     other = make(kserve.CERTIFICATE_HOST, datetime.datetime(2027, 3, 1, tzinfo=datetime.UTC))
-    wanted = Identity("Deployment", "kserve", "kserve-controller-manager")
+    wanted = ObjectName("Deployment", "kserve", "kserve-controller-manager")
     templates = [
         only(kserve.manifests(_rendered(), "image", one), wanted)["spec"]["template"]["metadata"]
         for one in (CERTIFICATE, other)
@@ -114,7 +114,9 @@ def test_what_belongs_to_parts_that_are_not_installed_is_left_out() -> None:
 
 
 def test_the_configuration_keeps_what_it_does_not_change() -> None:
-    config = only(_fitted(_rendered()), Identity("ConfigMap", "kserve", "inferenceservice-config"))
+    config = only(
+        _fitted(_rendered()), ObjectName("ConfigMap", "kserve", "inferenceservice-config")
+    )
     data = {name: json.loads(text) for name, text in config["data"].items()}
     assert data["deploy"] == {"defaultDeploymentMode": "Knative"}
     assert data["ingress"] == {
@@ -130,7 +132,7 @@ def test_the_configuration_keeps_what_it_does_not_change() -> None:
 def test_a_configuration_without_a_known_part_is_refused() -> None:
     rendered = _rendered()
     del rendered[-1]["data"]["ingress"]
-    with pytest.raises(ManifestError, match="no longer holds ingress"):
+    with pytest.raises(PlatformError, match="no longer holds ingress"):
         _fitted(rendered)
 
 
@@ -139,6 +141,6 @@ def test_a_failing_kustomize_is_quoted(tmp_path: Path) -> None:
     kubectl.write_text("#!/bin/sh\necho 'no such layer' >&2\nexit 1\n")
     kubectl.chmod(0o755)
     with pytest.raises(
-        ManifestError, match="kustomize failed on KServe's manifests: no such layer"
+        PlatformError, match="kustomize failed on KServe's manifests: no such layer"
     ):
         kserve.render(kubectl, tmp_path)

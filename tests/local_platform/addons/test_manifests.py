@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from local_platform import settings
-from local_platform.addons.errors import ManifestError
 from local_platform.addons.manifests import (
-    Identity,
     Manifest,
+    ObjectName,
     identity,
     only,
     own,
     upstream,
     without_descriptions,
 )
+from local_platform.errors import PlatformError
 
 IMAGES = {
     "COREDNS_IMAGE": "registry/coredns@sha256:1",
@@ -49,12 +49,12 @@ def test_our_containers_have_no_rights_that_they_do_not_need() -> None:
 
 def test_the_settings_are_in_place() -> None:
     ours = _ours()
-    dns = only(ours, Identity("Service", settings.NAMESPACE, "coredns"))
+    dns = only(ours, ObjectName("Service", settings.NAMESPACE, "coredns"))
     assert dns["spec"]["clusterIP"] == settings.CLUSTER_DNS
-    slice_ = only(ours, Identity("EndpointSlice", settings.NAMESPACE, "model-hub"))
+    slice_ = only(ours, ObjectName("EndpointSlice", settings.NAMESPACE, "model-hub"))
     assert slice_["ports"][0]["port"] == settings.HUB_PORT
     assert slice_["endpoints"][0]["addresses"] == [settings.NODE_ADDRESS]
-    traefik = only(ours, Identity("Deployment", settings.NAMESPACE, "traefik"))
+    traefik = only(ours, ObjectName("Deployment", settings.NAMESPACE, "traefik"))
     ports = traefik["spec"]["template"]["spec"]["containers"][0]["ports"]
     assert [port.get("hostPort") for port in ports] == [settings.INGRESS_PORT, None, None]
 
@@ -100,11 +100,11 @@ def test_prose_is_dropped_and_a_property_of_that_name_is_kept() -> None:
 
 
 def test_an_object_that_upstream_no_longer_has_is_named() -> None:
-    with pytest.raises(ManifestError, match="no longer hold ConfigMap there/gone"):
-        only(_ours(), Identity("ConfigMap", "there", "gone"))
+    with pytest.raises(PlatformError, match="no longer hold ConfigMap there/gone"):
+        only(_ours(), ObjectName("ConfigMap", "there", "gone"))
 
 
 def test_a_folder_without_manifests_is_refused(tmp_path: Path) -> None:
     (tmp_path / "placeholder.go").write_text("package config")
-    with pytest.raises(ManifestError, match="no manifest in"):
+    with pytest.raises(PlatformError, match="no manifest in"):
         upstream(tmp_path)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from local_platform import addons, settings
-from local_platform.addons.cluster import Cluster
-from local_platform.addons.manifests import Identity, Manifest
+from local_platform.addons.cluster import ClusterObjects
+from local_platform.addons.manifests import Manifest, ObjectName
 from local_platform.toolchain import find
 from tests.platform.ingress import ask, wait_until_routed
 
@@ -36,7 +36,7 @@ http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 """
 
 
-SERVICE = Identity("InferenceService", NAMESPACE, "hello")
+SERVICE = ObjectName("InferenceService", NAMESPACE, "hello")
 
 
 def _delete(kind: str, namespace: str, name: str, *options: str) -> None:
@@ -53,7 +53,7 @@ def _wait(what: str, seconds: float, done: Callable[[], bool]) -> None:
         time.sleep(0.5)
 
 
-def _service(cluster: Cluster) -> Manifest:
+def _service(cluster: ClusterObjects) -> Manifest:
     found = cluster.get("serving.kserve.io/v1beta1", SERVICE)
     assert found is not None
     return found
@@ -65,12 +65,12 @@ def _is_ready(service: Manifest) -> bool:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Cluster:
-    return Cluster(settings.KUBECONFIG)
+def cluster() -> ClusterObjects:
+    return ClusterObjects(settings.KUBECONFIG)
 
 
 @pytest.fixture(scope="module")
-def served(cluster: Cluster) -> Iterator[None]:
+def served(cluster: ClusterObjects) -> Iterator[None]:
     """An InferenceService of one small program that may go to zero."""
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     container = {
@@ -98,7 +98,7 @@ def served(cluster: Cluster) -> Iterator[None]:
         _delete("namespace", NAMESPACE, NAMESPACE)
 
 
-def test_a_served_model_answers_through_the_ingress(cluster: Cluster, served: None) -> None:
+def test_a_served_model_answers_through_the_ingress(cluster: ClusterObjects, served: None) -> None:
     assert _service(cluster)["status"]["url"] == f"http://{HOST}"
     assert ask(HOST) == (200, b"hello")
 
@@ -117,7 +117,9 @@ def test_a_pod_reaches(served: None, url: str, answer: bytes) -> None:
     assert ask(HOST, path=f"/?{url}") == (200, answer)
 
 
-def test_an_idle_model_goes_to_zero_and_wakes_for_a_request(cluster: Cluster, served: None) -> None:
+def test_an_idle_model_goes_to_zero_and_wakes_for_a_request(
+    cluster: ClusterObjects, served: None
+) -> None:
     _wait("going to zero", 90, lambda: not cluster.list("v1", "Pod", NAMESPACE))
     begun = time.monotonic()
     assert ask(HOST) == (200, b"hello")
@@ -125,20 +127,20 @@ def test_an_idle_model_goes_to_zero_and_wakes_for_a_request(cluster: Cluster, se
 
 
 @pytest.mark.exclusive
-def test_what_was_deleted_comes_back(cluster: Cluster) -> None:
+def test_what_was_deleted_comes_back(cluster: ClusterObjects) -> None:
     _delete("service", settings.NAMESPACE, "coredns")
     _delete("deployment", "knative-serving", "webhook")
     _delete("configmap", "kserve", "inferenceservice-config")
     assert not all(part.ready for part in addons.status(settings.KUBECONFIG))
     addons.install(find(), settings.KUBECONFIG, print)
     assert all(part.ready for part in addons.status(settings.KUBECONFIG))
-    service = cluster.get("v1", Identity("Service", settings.NAMESPACE, "coredns"))
+    service = cluster.get("v1", ObjectName("Service", settings.NAMESPACE, "coredns"))
     assert service is not None
     assert service["spec"]["clusterIP"] == settings.CLUSTER_DNS
 
 
 @pytest.mark.exclusive
-def test_an_install_without_changes_replaces_no_pod(cluster: Cluster) -> None:
+def test_an_install_without_changes_replaces_no_pod(cluster: ClusterObjects) -> None:
     def running() -> set[str]:
         ours = "app in (coredns,traefik,activator,autoscaler,controller,webhook)"
         pods = [pod["metadata"] for pod in cluster.list("v1", "Pod", None, ours)]

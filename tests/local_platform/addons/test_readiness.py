@@ -7,10 +7,10 @@ import pytest
 
 from local_platform import settings
 from local_platform.addons import readiness
-from local_platform.addons.cluster import Cluster
-from local_platform.addons.errors import ApplyError, NotReadyError, UnavailableError
+from local_platform.addons.cluster import ClusterObjects
 from local_platform.addons.manifests import Manifest
 from local_platform.addons.pods import explain
+from local_platform.errors import ApiUnavailableError, ApplyError, PlatformError
 
 
 def _deployment(namespace: str, name: str, **status: int) -> Manifest:
@@ -36,7 +36,7 @@ def _container(state: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"name": "web", "ready": False, "state": state} | more
 
 
-class StaticCluster(Cluster):
+class StaticCluster(ClusterObjects):
     """A cluster in one state."""
 
     def __init__(
@@ -111,12 +111,12 @@ def test_a_deployment_is_ready_when_all_its_pods_are_new_and_ready(status: dict[
 
 
 def test_what_is_missing_is_named_with_its_reason_when_time_is_up() -> None:
-    with pytest.raises(NotReadyError, match=r"\ncoredns: it is not in the cluster$"):
+    with pytest.raises(PlatformError, match=r"\ncoredns: it is not in the cluster$"):
         readiness.wait_ready(StaticCluster(_all_available()[1:]), print, time.monotonic())
 
 
 def test_an_api_server_that_does_not_answer_is_the_reason_of_every_part() -> None:
-    refusal = UnavailableError("the API server did not answer: refused")
+    refusal = ApiUnavailableError("the API server did not answer: refused")
     parts = readiness.status(StaticCluster(refusal=refusal))
     messages = {part.message for part in parts if part.name != "ingress"}
     assert messages == {"the API server did not answer: refused"}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from local_platform.addons import wheels
-from local_platform.addons.errors import WheelsImageError
 from local_platform.addons.wheels import wheels_image
+from local_platform.errors import PlatformError
 from tests.local_platform.addons.stub_registry import StubRegistry
 
 WHEEL = "one-1.0-py3-none-any.whl"
@@ -60,6 +60,6 @@ def test_a_wheel_with_another_hash_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: Path, registry: StubRegistry
 ) -> None:
     lock(tmp_path, monkeypatch, "0" * 64)
-    with pytest.raises(WheelsImageError, match=r"one\.lock cannot be downloaded:\n(.|\n)*hash"):
+    with pytest.raises(PlatformError, match=r"one\.lock cannot be downloaded:\n(.|\n)*hash"):
         wheels_image(lambda _: None, registry.address)
     assert registry.manifests == {}

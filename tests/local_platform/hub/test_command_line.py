@@ -81,7 +81,7 @@ def test_a_file_without_a_token_is_refused(root: Path, tmp_path: Path, content: 
     token.write_bytes(content)
     status, errors = fails("--root", str(root), "--token-file", str(token))
     assert status == 1
-    assert errors.startswith(f"error: --token-file {token}: ")
+    assert errors.startswith(f"Error: --token-file {token}: ")
     assert errors.count("\n") == 1
 
 
@@ -89,7 +89,7 @@ def test_a_missing_token_file_is_refused(root: Path, tmp_path: Path) -> None:
     status, errors = fails("--root", str(root), "--token-file", str(tmp_path / "nowhere"))
     assert (status, errors) == (
         1,
-        f"error: --token-file {tmp_path}/nowhere: No such file or directory\n",
+        f"Error: --token-file {tmp_path}/nowhere: No such file or directory\n",
     )
 
 
@@ -98,7 +98,7 @@ def test_a_port_in_use_ends_it_with_one_error(root: Path) -> None:
         port = url.rpartition(":")[2]
         status, errors = fails("--root", str(root), "--port", port)
     assert status == 1
-    assert errors.startswith("error: cannot listen: Address already in use ")
+    assert errors.startswith("Error: cannot listen: Address already in use ")
     assert f"('127.0.0.1', {port})" in errors
     assert errors.count("\n") == 1
 
@@ -107,7 +107,7 @@ def test_a_missing_root_ends_it_with_one_error(tmp_path: Path) -> None:
     status, errors = fails("--root", str(tmp_path / "nowhere"), "--port", "0")
     assert status == 1
     assert errors == (
-        f"error: --root {tmp_path}/nowhere: No such file or directory;"
+        f"Error: --root {tmp_path}/nowhere: No such file or directory;"
         " give a folder that holds models\n"
     )
 
@@ -115,7 +115,7 @@ def test_a_missing_root_ends_it_with_one_error(tmp_path: Path) -> None:
 def test_a_root_without_a_model_ends_it_with_one_error(tmp_path: Path) -> None:
     status, errors = fails("--root", str(tmp_path), "--port", "0")
     assert status == 1
-    assert errors.startswith(f"error: --root {tmp_path}: holds no model;")
+    assert errors.startswith(f"Error: --root {tmp_path}: holds no model;")
     assert errors.count("\n") == 1
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from local_platform.errors import PlatformError
 from local_platform.hub import server
-from local_platform.hub.errors import ListenError
 from local_platform.hub.server import HubServer
 from tests.local_platform.hub.wire import exchange, open_socket, read_to_end, request
 
@@ -141,5 +141,5 @@ def test_a_shortage_of_threads_costs_a_connection_and_not_the_server(
 
 def test_a_port_in_use_is_refused(root: Path, hub: HubServer) -> None:
     port = int(hub.url.rpartition(":")[2])
-    with pytest.raises(ListenError, match=f"Address already in use .*127.0.0.1.*{port}"):
+    with pytest.raises(PlatformError, match=f"Address already in use .*127.0.0.1.*{port}"):
         HubServer(root, port=port)

@@ -1,6 +1,8 @@
+from http import HTTPStatus
+
 import pytest
 
-from local_platform.hub.errors import MalformedRequestError, RepositoryNotFoundError
+from local_platform.errors import RefusedRequestError
 from local_platform.hub.routes import (
     FileRoute,
     HealthRoute,
@@ -66,11 +68,13 @@ def test_the_paths_that_huggingface_hub_asks_for_are_read(target: str, route: Ro
     ],
 )
 def test_a_path_that_is_not_served_is_a_missing_repository(target: str) -> None:
-    with pytest.raises(RepositoryNotFoundError):
+    with pytest.raises(RefusedRequestError) as caught:
         parse_target(target)
+    assert caught.value.code == "RepoNotFound"
 
 
 @pytest.mark.parametrize("target", ["/tiny/resolve/main/%ff", "http://[/x"])
 def test_a_target_that_cannot_be_decoded_is_refused(target: str) -> None:
-    with pytest.raises(MalformedRequestError):
+    with pytest.raises(RefusedRequestError) as caught:
         parse_target(target)
+    assert caught.value.status == HTTPStatus.BAD_REQUEST

@@ -128,7 +128,7 @@ def test_under_another_authority_everything_is_signed_again(
 def test_a_certificate_for_other_hosts_is_made_again(
     made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moved = certificates.Identity(
+    moved = certificates.CertificateHolder(
         file=KUBELET.file, user=KUBELET.user, group=KUBELET.group, hosts=("elsewhere",)
     )
     monkeypatch.setattr(certificates, "_SIGNED", (moved, API_SERVER))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from local_platform.errors import PlatformError
 from local_platform.node import health, namespace
 from local_platform.node.services import Service
 
@@ -63,7 +64,7 @@ def test_patience_ends_with_each_reason_and_the_end_of_each_log(
         service("hub", "false"),
     ]
 
-    with pytest.raises(health.NotReadyError) as caught:
+    with pytest.raises(PlatformError) as caught:
         health.wait(asked, 0, lambda _: None)
 
     message = str(caught.value)

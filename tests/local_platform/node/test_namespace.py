@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from local_platform.errors import PlatformError
 from local_platform.node import namespace
-from local_platform.node.namespace import NodeError
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_nothing_runs_in_a_node_that_is_not_running(machine: Path) -> None:
-    with pytest.raises(NodeError, match=r"not running\. Start it with `make platform`"):
+    with pytest.raises(PlatformError, match=r"not running\. Start it with `make platform`"):
         namespace.entering(["true"])
 
 
@@ -100,7 +100,7 @@ def test_a_control_group_that_cannot_be_removed_is_named(machine: Path) -> None:
     # As a process would hold it.
     (machine / "cgroup" / "cpu" / "ft-serving" / "tasks").touch()
 
-    with pytest.raises(NodeError, match=r"Cannot remove the control group .*cpu/ft-serving"):
+    with pytest.raises(PlatformError, match=r"Cannot remove the control group .*cpu/ft-serving"):
         namespace.stop(patience=0.1)
 
 

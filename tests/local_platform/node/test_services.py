@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from local_platform.errors import PlatformError
 from local_platform.node import services
 from local_platform.node.services import Service
 
@@ -119,7 +120,7 @@ def test_that_force_was_needed_is_no_error(supervised: Path) -> None:
 def test_what_sv_says_of_a_failure_is_in_the_error(supervised: Path) -> None:
     supervised.write_text("#!/bin/sh\necho 'fail: one: runsv not running'\nexit 1\n")
 
-    with pytest.raises(services.ServiceError, match=r"^sv up one failed: fail: one: runsv not"):
+    with pytest.raises(PlatformError, match=r"^sv up one failed: fail: one: runsv not"):
         services.start("one")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local_platform.toolchain.groups import Group, Source
+from local_platform.toolchain.groups import Group, ModuleSource
 
 WORDS = 'package words\n\nvar Version = "unset"\n'
 MAIN = """package main
@@ -71,9 +71,9 @@ def group(tmp_path: Path, source: Path) -> Group:
     )
 
 
-def taken(path: str, target: str) -> Source:
+def taken(path: str, target: str) -> ModuleSource:
     """A part of the module's source."""
-    return Source(module="example.test/tiny", path=path, target=target)
+    return ModuleSource(module="example.test/tiny", path=path, target=target)
 
 
 @pytest.fixture

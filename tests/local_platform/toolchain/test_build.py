@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from local_platform.toolchain.errors import BuildError, ToolchainMissingError
+from local_platform.errors import PlatformError, ToolchainMissingError
 from local_platform.toolchain.groups import Group
 from local_platform.toolchain.preparation import build_missing, discard_scratch
 from local_platform.toolchain.store import find, folder_of
@@ -96,7 +96,7 @@ def test_a_failed_build_says_what_go_said_and_goes_on_when_mended(
     home: Path, group: Group, source: Path, said: list[str]
 ) -> None:
     (source / "words/words.go").write_text("package words\n\nvar Version = missing\n")
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(PlatformError) as caught:
         build_missing([group], said.append)
     message = str(caught.value)
     assert message.startswith("tiny (1 of 1): `go install` failed; its last lines:\n")
@@ -112,7 +112,7 @@ def test_a_source_that_the_version_lacks_is_named(
     home: Path, group: Group, said: list[str]
 ) -> None:
     group = replace(group, copied=(taken("config/gone", "manifests/gone"),))
-    with pytest.raises(BuildError, match=r"example\.test/tiny has no config/gone"):
+    with pytest.raises(PlatformError, match=r"example\.test/tiny has no config/gone"):
         build_missing([group], said.append)
 
 
@@ -120,7 +120,7 @@ def test_a_module_that_is_not_pinned_is_refused(
     home: Path, group: Group, source: Path, said: list[str]
 ) -> None:
     (source / "words/words.go").write_text('package words\n\nimport _ "example.test/other"\n')
-    with pytest.raises(BuildError, match=r"example\.test/other"):
+    with pytest.raises(PlatformError, match=r"example\.test/other"):
         build_missing([group], said.append)
 
 

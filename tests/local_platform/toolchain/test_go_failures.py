@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from local_platform.errors import PlatformError
 from local_platform.toolchain.build import Builder
-from local_platform.toolchain.errors import BuildError
 from local_platform.toolchain.groups import Group
 
 
@@ -29,7 +29,7 @@ def test_the_cause_decides_what_to_do(
     go.write_text(f"#!/bin/sh\necho 'go: downloading a v1'\ncat <<'END' >&2\n{line}\nEND\nexit 1\n")
     go.chmod(0o755)
     builder = Builder(go=go, scratch=tmp_path / "scratch", report=print)
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(PlatformError) as caught:
         builder.build(group, "tiny")
     message = str(caught.value)
     assert message.startswith(f"tiny: `go list` failed; its last lines:\n  {line}\n")
@@ -42,7 +42,7 @@ def test_only_the_last_lines_are_told(home: Path, group: Group, tmp_path: Path) 
     go.write_text("#!/bin/sh\nseq 1000\nexit 1\n")
     go.chmod(0o755)
     builder = Builder(go=go, scratch=tmp_path / "scratch", report=print)
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(PlatformError) as caught:
         builder.build(group, "tiny")
     lines = str(caught.value).splitlines()
     assert lines[1:-1] == [f"  {number}" for number in range(986, 1001)]

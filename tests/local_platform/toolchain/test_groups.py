@@ -25,7 +25,7 @@ def test_every_folder_of_pins_is_a_group() -> None:
 
 def test_no_two_groups_have_a_tool_of_one_name() -> None:
     names = [
-        pins.tool_name(package)
+        package.rpartition("/")[2]
         for group in ALL
         for package in pins.read_pins(MODULES / group.name).tools
     ]

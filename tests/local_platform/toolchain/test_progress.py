@@ -18,7 +18,7 @@ def test_downloads_are_counted_until_the_packages_are_known(said: list[str]) -> 
         progress.read(line)
     clock.now += 20
     progress.tick()
-    assert said == ["tiny: downloading, 2 modules; 20 s so far"]
+    assert said == ["tiny: downloading, 2 modules; 0:00:20 so far"]
 
 
 def test_compiled_packages_give_percent_and_time_left(said: list[str]) -> None:
@@ -32,12 +32,12 @@ def test_compiled_packages_give_percent_and_time_left(said: list[str]) -> None:
     progress.read("b/1")
     clock.now += 20
     progress.tick()
-    assert said == ["tiny: compiling, 1 of 4 packages, 25%, about 1 min 0 s left; 30 s so far"]
+    assert said == ["tiny: compiling, 1 of 4 packages, 25%, about 0:01:00 left; 0:00:30 so far"]
     for name in ("a/2", "a/3", "a/4"):
         progress.read(name)
     clock.now += 20
     progress.tick()
-    assert said[1] == "tiny: linking; 50 s so far"
+    assert said[1] == "tiny: linking; 0:00:50 so far"
 
 
 def test_lines_come_at_intervals(said: list[str]) -> None:
@@ -47,8 +47,8 @@ def test_lines_come_at_intervals(said: list[str]) -> None:
         clock.now += 1
         progress.tick()
     assert [line.rsplit("; ")[1] for line in said] == [
-        "15 s so far",
-        "30 s so far",
-        "45 s so far",
-        "1 min 0 s so far",
+        "0:00:15 so far",
+        "0:00:30 so far",
+        "0:00:45 so far",
+        "0:01:00 so far",
     ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.labels import labels
+from components.cluster import labels
 from operations.preflight.facts import FactKind, Severity
 from tests.operations.preflight.cluster import (
     OWN,
