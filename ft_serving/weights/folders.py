@@ -5,6 +5,7 @@ files link to the blobs.
 """
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from ft_serving.core.release import is_commit
@@ -69,12 +70,18 @@ def which_instead(folder: Path) -> str:
     return "Name a folder that holds a checkpoint as transformers' save_pretrained writes it."
 
 
-def dangling_links(folder: Path) -> str | None:
-    """Return a message on a checkpoint's links to files that are not there, if it has some."""
+def dangling_links(folder: Path, companions: Collection[str] = ()) -> str | None:
+    """Return a message on links to files that are not there, if a folder has some.
+
+    Args:
+        folder: A checkpoint's.
+        companions: Only these files; by default those without which a checkpoint is not whole.
+    """
+    names = companions or {it.name for it in folder.iterdir() if _OF_CHECKPOINT.fullmatch(it.name)}
     links = sorted(
         path
-        for path in folder.iterdir()
-        if _OF_CHECKPOINT.fullmatch(path.name) and path.is_symlink() and not path.exists()
+        for path in (folder / name for name in names)
+        if path.is_symlink() and not path.exists()
     )
     if not links:
         return None

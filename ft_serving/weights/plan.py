@@ -15,13 +15,14 @@ from ft_serving.weights.errors import PlanError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorJob:
-    """One file to write: out[i, k, j] = source_k[rows[0] + i, columns[0] + j].
+    """One file to write, or one tensor of a file that holds several.
 
-    A source is taken as a matrix: transposed first where `transpose` says so, and a vector as one
-    row. With one source, the file has no axis k.
+    out[i, k, j] = source_k[rows[0] + i, columns[0] + j]. A source is taken as a matrix:
+    transposed first where `transpose` says so, and a vector as one row. With one source, the file
+    has no axis k.
 
     Attributes:
-        target: File name.
+        target: The file's name, or the tensor's.
         sources: Names of the checkpoint's tensors, in the order of k.
         transpose: Whether a source is [out, in] and the file [in, out].
         rows: First row and the one after the last.

@@ -284,6 +284,9 @@ def _hash_files(
         if message := dangling_links(folder):
             raise CheckpointError(message) from exc
         raise
+    # A release without its tokenizer would look whole.
+    if companions and (message := dangling_links(folder, companions)):
+        raise CheckpointError(message)
     digests = {(file.name, file.size, file.mtime_ns): file.digest for file in known}
     stats = {name: (folder / name).stat() for name in chosen}
     keys = {name: (name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}

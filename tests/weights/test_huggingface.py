@@ -55,11 +55,16 @@ def config_of(prepared: Prepared) -> dict[str, Any]:
     return config
 
 
+def held_in(shard: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Name, dtype, shape and data of every tensor of a file, by the safetensors library."""
+    return list(deserialize(shard.read_bytes()))  # type: ignore[no-untyped-call]
+
+
 def tensors(prepared: Prepared) -> dict[str, tuple[str, list[int], bytes]]:
     """Name, dtype, shape and bytes of every tensor of a release."""
     found: dict[str, tuple[str, list[int], bytes]] = {}
     for path in (prepared.folder / "fastertransformer" / "1").glob("*.safetensors"):
-        for name, tensor in deserialize(path.read_bytes()):  # type: ignore[no-untyped-call]
+        for name, tensor in held_in(path):
             assert name not in found, "a tensor is in one shard only"
             found[name] = tensor["dtype"], tensor["shape"], bytes(tensor["data"])
     return found
@@ -109,7 +114,7 @@ def test_shards_are_bounded_and_their_index_names_every_tensor(
         f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)
     ]
     for shard in shards:
-        held = deserialize(shard.read_bytes())  # type: ignore[no-untyped-call]
+        held = held_in(shard)
         assert len(held) == 1 or sum(len(it["data"]) for _, it in held) <= SMALL_SHARDS
     index = json.loads((folder / "model.safetensors.index.json").read_text())
     assert index["metadata"]["total_size"] == sum(len(data) for _, _, data in whole.values())
@@ -195,9 +200,15 @@ def test_a_file_that_no_server_could_read_is_refused(
     assert world.prepare().outcome is Outcome.CONVERTED, "FasterTransformer does without"
 
 
+def test_a_link_to_a_tokenizer_that_is_not_there_is_refused(world: World) -> None:
+    (world.checkpoint / "tokenizer.json").symlink_to("../../blobs/0123")
+    message = world.refused(CheckpointError, **HUGGING_FACE)
+    assert "has links to files that are not there: tokenizer.json -> ../../blobs/0123" in message
+
+
 def test_a_prefix_masks_and_a_value_head_are_left_out(world: World) -> None:
     source = state_dict(random_values())
-    others = {
+    others: dict[str, AnyArray] = {
         "transformer.h.0.attn.bias": np.ones((1, 1, 8, 8), np.uint8),
         "transformer.h.1.attn.masked_bias": np.array(-1e9, np.float32),
         "v_head.summary.weight": np.ones((1, 128), np.float32),
