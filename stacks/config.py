@@ -7,7 +7,7 @@ from pydantic.alias_generators import to_camel
 
 from ft_serving.core.release import ReleaseSpec
 from stacks import sizing
-from stacks.gpus import NodeRequirement
+from stacks.gpus import NODE_LABELS, NodeRequirement
 from stacks.models import dimensions_of, golden_of
 from stacks.quantities import quantity
 from stacks.resolved import (
@@ -108,8 +108,8 @@ class StackConfig(BaseModel):
     @cached_property
     def node_requirements(self) -> tuple[NodeRequirement, ...]:
         """Labels of the nodes that the server may run on; all of them must match."""
-        gpu = self.gpu.model
-        by_gpu = gpu and gpu.node_requirement(self.scheduling.node_labels)
+        labels = NODE_LABELS.get(self.scheduling.node_labels)
+        by_gpu = labels and labels.requirement(self.gpu.type)
         return (by_gpu, *self.region_requirements) if by_gpu else self.region_requirements
 
     @cached_property
@@ -153,12 +153,3 @@ class StackConfig(BaseModel):
     def timeouts(self) -> Timeouts:
         """Every timeout of the service, its gate and its clients."""
         return Timeouts.from_budget(self.cold_start.budget_seconds)
-
-    @cached_property
-    def hourly_cost(self) -> tuple[float, float] | None:
-        """What the GPUs of the fewest and of the most replicas cost an hour, if that is known."""
-        price = self.cost.gpu_hour.get(self.gpu.type)
-        if price is None or not self.gpu.count:
-            return None
-        each = price * self.gpu.count
-        return each * self.replicas.min, each * self.replicas.max

@@ -3,7 +3,7 @@
 from ft_serving.core.dtypes import DType
 from stacks import sizing
 from stacks.errors import Problem, any_of, shown
-from stacks.gpus import GPUS, GPUS_PER_NODE, NodeLabels
+from stacks.gpus import GPUS, GPUS_PER_NODE, NODE_LABELS, NONE
 from stacks.models import dimensions_of
 from stacks.proposals import divisors, gpu_proposals
 from stacks.quantities import in_gib
@@ -78,15 +78,15 @@ def _fits(model: Model, gpu: GpuSettings, serving: Serving) -> Problems:
 
 
 def _scheduling(gpu: GpuSettings, scheduling: Scheduling) -> Problems:
-    labels = scheduling.node_labels
-    if gpu.model and labels is not NodeLabels.NONE and not gpu.model.node_requirement(labels):
-        able = [each for each in NodeLabels if gpu.model.node_requirement(each)]
-        having = [name for name, other in GPUS.items() if other.node_requirement(labels)]
+    labels = NODE_LABELS.get(scheduling.node_labels)
+    if gpu.model and labels and not labels.requirement(gpu.type):
+        able = [name for name, each in NODE_LABELS.items() if each.requirement(gpu.type)]
+        having = [name for name in GPUS if labels.requirement(name)]
         yield Problem(
             path="scheduling.nodeLabels",
             rule=f"must be one that has a label for {gpu.type}",
-            got=labels.value,
-            use=f"{any_of([*able, NodeLabels.NONE])}, or gpu.type {any_of(having)}",
+            got=scheduling.node_labels,
+            use=f"{any_of([*able, NONE])}, or gpu.type {any_of(having)}",
         )
     for index, toleration in enumerate(scheduling.tolerations):
         if (toleration.operator is TolerationOperator.EQUAL) != (toleration.value is not None):

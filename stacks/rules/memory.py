@@ -4,7 +4,7 @@ import re
 
 from stacks import sizing
 from stacks.errors import Problem
-from stacks.gpus import NodeLabels
+from stacks.gpus import NODE_LABELS
 from stacks.models import dimensions_of
 from stacks.quantities import in_gib, parse_bytes, quantity
 from stacks.resolved import server_memory_of
@@ -42,9 +42,10 @@ def _volume(storage: Storage, replicas: Replicas, scheduling: Scheduling) -> Pro
 
 
 def _volume_region(storage: Storage, scheduling: Scheduling) -> Problems:
-    """CoreWeave's classes end in the region of their volumes, which pods elsewhere cannot mount."""
+    """Where classes end in a region, it has to be that of the pods."""
+    labels = NODE_LABELS.get(scheduling.node_labels)
     name, region = storage.storage_class, scheduling.region
-    if scheduling.node_labels is not NodeLabels.COREWEAVE or name is None or region is None:
+    if not (labels and labels.regional_storage_classes) or name is None or region is None:
         return
     head, _, of_class = name.rpartition("-")
     if re.fullmatch(r"[a-z]{3}[0-9]", of_class) and of_class != region.lower():

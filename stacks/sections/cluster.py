@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stacks.gpus import NodeLabels
-from stacks.sections.base import FLAG, SIZE, Section, one_of, setting, whole
+from stacks.gpus import NODE_LABELS, NONE
+from stacks.sections.base import FLAG, SIZE, Section, named, one_of, setting, whole
 
 _LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
@@ -99,10 +99,10 @@ class Scheduling(Section):
         use="one such as LAS1",
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$",
     )
-    node_labels: NodeLabels = setting(
+    node_labels: str = setting(
         "Who labels nodes with their GPUs; `none` where all have the same.",
-        default=NodeLabels.NVIDIA,
-        **one_of(NodeLabels),
+        default="nvidia",
+        **named([*NODE_LABELS, NONE]),
     )
     tolerations: tuple[Toleration, ...] = setting(
         "Taints of the nodes to run on.",

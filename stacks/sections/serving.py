@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from stacks.gpus import GPUS, NONE, Gpu
 from stacks.quantities import CPU_PATTERN
-from stacks.sections.base import FLAG, SIZE, Section, one_of, setting, whole
+from stacks.sections.base import FLAG, SIZE, Section, named, one_of, setting, whole
 
 
 class GpuSettings(Section):
@@ -16,8 +16,7 @@ class GpuSettings(Section):
     type: str = setting(
         "A GPU of the catalogue; `none` serves on the CPU.",
         default=NONE,
-        pattern=f"^({'|'.join([NONE, *GPUS])})$",
-        **one_of([*GPUS, NONE]),
+        **named([*GPUS, NONE]),
     )
     tensor_parallel: int = setting("GPUs that share each layer.", default=1, **whole(1, 64))
     pipeline_parallel: int = setting(

@@ -64,7 +64,6 @@ def test_dev_is_for_the_embedded_platform() -> None:
     assert dev.server_resources == ContainerResources(
         cpu="500m", memory="832Mi", gpus=0, shared_memory="256Mi"
     )
-    assert dev.hourly_cost is None
     assert not dev.storage.protect, "destroy must end without a flag"
     assert not dev.storage.delete_weights_on_destroy
 
@@ -108,7 +107,6 @@ def test_coreweave_has_the_original_example_s_values() -> None:
     assert coreweave.server_resources == ContainerResources(
         cpu="4", memory="8Gi", gpus=1, shared_memory="256Mi"
     )
-    assert coreweave.hourly_cost == (0.77, 0.77)
 
 
 def test_the_job_is_sized_by_the_model() -> None:
