@@ -3,10 +3,10 @@
 Sources:
     Memory is what CUDA reports to a program (`cudaDeviceProp.totalGlobalMem`), rounded down over
     drivers and with ECC where it costs memory; the marketed number is larger.
-    Compute capabilities: NVIDIA's table "CUDA GPU Compute Capability". bf16 needs 8.0.
+    Compute capabilities: NVIDIA's table "CUDA GPU Compute Capability". bf16 needs 8.0, fp8 8.9.
     `gpu.nvidia.com/class`: CoreWeave's "Node Types" and "Resource Based Pricing" pages, and public
-    examples (coreweave/kubernetes-cloud); CoreWeave
-    lists no T4.
+    examples (coreweave/kubernetes-cloud; SkyPilot's label formatter for H200 and B200). CoreWeave
+    lists no T4, A10, L4, RTX 4090 and RTX 6000 Ada, and no class of its RTX PRO 6000.
     `nvidia.com/gpu.product`: the device's name with hyphens for spaces, by NVIDIA's GPU feature
     discovery (NVIDIA/k8s-device-plugin, `internal/lm/resource.go`); one model has several names
     where it is built in several shapes, and drivers before 2021 leave out `NVIDIA-`.
@@ -54,14 +54,21 @@ GPUS = {
     "T4": _gpu(14_900, (7, 5)),
     "RTX_A4000": _gpu(16_090, (8, 6)),
     "V100": _gpu(16_150, (7, 0)),
+    "A10": _gpu(22_400, (8, 6)),
     "RTX_A5000": _gpu(24_230, (8, 6)),
+    "RTX_4090": _gpu(24_000, (8, 9)),
+    "L4": _gpu(22_400, (8, 9)),
     "V100_32GB": _gpu(32_490, (7, 0)),
     "A100_40GB": _gpu(40_330, (8, 0)),
     "A40": _gpu(45_400, (8, 6)),
     "L40S": _gpu(45_400, (8, 9)),
+    "RTX_6000_ADA": _gpu(45_400, (8, 9)),
     "RTX_A6000": _gpu(48_540, (8, 6)),
     "A100_80GB": _gpu(81_040, (8, 0)),
     "H100": _gpu(80_990, (9, 0)),
+    "RTX_PRO_6000": _gpu(97_000, (12, 0)),
+    "H200": _gpu(143_000, (9, 0)),
+    "B200": _gpu(182_000, (10, 0)),
 }
 
 
@@ -107,6 +114,8 @@ NODE_LABELS = {
             "RTX_A6000": ("RTX_A6000",),
             "A100_80GB": ("A100_NVLINK_80GB", "A100_PCIE_80GB"),
             "H100": ("H100_NVLINK_80GB", "H100_PCIE"),
+            "H200": ("H200",),
+            "B200": ("B200",),
         },
         regional_storage_classes=True,
     ),
@@ -116,7 +125,10 @@ NODE_LABELS = {
             "T4": ("Tesla-T4",),
             "RTX_A4000": ("NVIDIA-RTX-A4000", "RTX-A4000"),
             "V100": ("Tesla-V100-SXM2-16GB", "Tesla-V100-PCIE-16GB"),
+            "A10": ("NVIDIA-A10", "NVIDIA-A10G"),
             "RTX_A5000": ("NVIDIA-RTX-A5000", "RTX-A5000"),
+            "RTX_4090": ("NVIDIA-GeForce-RTX-4090",),
+            "L4": ("NVIDIA-L4",),
             "V100_32GB": ("Tesla-V100-SXM2-32GB", "Tesla-V100-PCIE-32GB"),
             "A100_40GB": (
                 "NVIDIA-A100-SXM4-40GB",
@@ -126,9 +138,17 @@ NODE_LABELS = {
             ),
             "A40": ("NVIDIA-A40", "A40"),
             "L40S": ("NVIDIA-L40S",),
+            "RTX_6000_ADA": ("NVIDIA-RTX-6000-Ada-Generation",),
             "RTX_A6000": ("NVIDIA-RTX-A6000", "RTX-A6000"),
             "A100_80GB": ("NVIDIA-A100-SXM4-80GB", "NVIDIA-A100-80GB-PCIe", "A100-SXM-80GB"),
             "H100": ("NVIDIA-H100-80GB-HBM3", "NVIDIA-H100-PCIe"),
+            "RTX_PRO_6000": (
+                "NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition",
+                "NVIDIA-RTX-PRO-6000-Blackwell-Workstation-Edition",
+                "NVIDIA-RTX-PRO-6000-Blackwell-Max-Q-Workstation-Edition",
+            ),
+            "H200": ("NVIDIA-H200", "NVIDIA-H200-NVL"),
+            "B200": ("NVIDIA-B200",),
         },
     ),
 }

@@ -6,20 +6,27 @@ from ft_serving.core.dtypes import DType
 from stacks.gpus import GPUS, NODE_LABELS, NodeRequirement, labelled_gpu
 
 VOLTA, TURING, AMPERE, SMALL_AMPERE = (7, 0), (7, 5), (8, 0), (8, 6)
-ADA, HOPPER = (8, 9), (9, 0)
+ADA, HOPPER, BLACKWELL, SMALL_BLACKWELL = (8, 9), (9, 0), (10, 0), (12, 0)
 
 MARKETED = {
     "T4": (16, TURING),
     "RTX_A4000": (16, SMALL_AMPERE),
     "V100": (16, VOLTA),
+    "A10": (24, SMALL_AMPERE),
     "RTX_A5000": (24, SMALL_AMPERE),
+    "RTX_4090": (24, ADA),
+    "L4": (24, ADA),
     "V100_32GB": (32, VOLTA),
     "A100_40GB": (40, AMPERE),
     "A40": (48, SMALL_AMPERE),
     "L40S": (48, ADA),
+    "RTX_6000_ADA": (48, ADA),
     "RTX_A6000": (48, SMALL_AMPERE),
     "A100_80GB": (80, AMPERE),
     "H100": (80, HOPPER),
+    "RTX_PRO_6000": (96, SMALL_BLACKWELL),
+    "H200": (141, HOPPER),
+    "B200": (180, BLACKWELL),
 }
 """Gigabytes and architecture, as NVIDIA sells them."""
 
