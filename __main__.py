@@ -22,7 +22,7 @@ cluster = pulumi.ResourceOptions(providers=[provider(config)])
 
 weights_args = ImageArgs(folder="weights", source=images.weights, registry=registry)
 weights = Image("weights", weights_args)
-server_args = ImageArgs(folder=config.server_folder, source=images.server, registry=registry)
+server_args = ImageArgs(folder=config.engine.image, source=images.server, registry=registry)
 server = Image("server", server_args)
 client_args = ImageArgs(folder="client", source=images.client, registry=registry)
 client = Image("client", client_args)

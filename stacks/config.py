@@ -7,6 +7,7 @@ from pydantic.alias_generators import to_camel
 
 from ft_serving.core.release import ReleaseSpec
 from stacks import sizing
+from stacks.engines import Demand, Engine, engine_for
 from stacks.gpus import NODE_LABELS, NodeRequirement
 from stacks.models import dimensions_of, golden_of
 from stacks.quantities import quantity
@@ -14,9 +15,8 @@ from stacks.resolved import (
     JOB_CPU,
     ContainerResources,
     Scaling,
+    demand_of,
     scaling_of,
-    server_cpu_of,
-    server_memory_of,
 )
 from stacks.sections import (
     Cluster,
@@ -101,9 +101,14 @@ class StackConfig(BaseModel):
         return f"{source.repository}@{source.revision}"
 
     @cached_property
-    def server_folder(self) -> str:
-        """The folder below `images/` that the server's image is built from."""
-        return "server" if self.gpu.model else "server-cpu"
+    def engine(self) -> Engine:
+        """What computes in the server: as set, else the first that can serve on what there is."""
+        return engine_for(self.serving.engine, self.gpu.model)
+
+    @cached_property
+    def demand(self) -> Demand:
+        """What the server is to hold and to compute."""
+        return demand_of(self.dimensions, self.model, self.gpu, self.serving)
 
     @cached_property
     def node_requirements(self) -> tuple[NodeRequirement, ...]:
@@ -126,10 +131,9 @@ class StackConfig(BaseModel):
     @cached_property
     def server_resources(self) -> ContainerResources:
         """Of the server's container: as set, else as the model needs."""
-        needed = server_memory_of(self.dimensions, self.model, self.gpu, self.serving)
         return ContainerResources(
-            cpu=self.resources.cpu or server_cpu_of(self.gpu, self.dimensions),
-            memory=self.resources.memory or quantity(needed),
+            cpu=self.resources.cpu or str(self.engine.cores(self.demand)),
+            memory=self.resources.memory or quantity(self.engine.main_memory(self.demand)),
             gpus=self.gpu.count,
             shared_memory=quantity(sizing.shared_memory_bytes(self.gpu.count)),
         )

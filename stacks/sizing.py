@@ -7,13 +7,13 @@ is a fit to the memory that its `docs/gpt_guide.md` publishes for GPT 6.7B in fp
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from ft_serving.core.dtypes import DType
 from ft_serving.core.families.base import Split, TensorRule
 from ft_serving.core.families.gptj import GPTJ
 from ft_serving.server.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
 from stacks.quantities import GIB, MIB
-from stacks.sections import Dimensions
 
 _GPU_BASE = 2_300_000_000
 """CUDA context, libraries' workspaces and the runtime, on each GPU."""
@@ -26,6 +26,17 @@ _HOST_BASE, _HOST_PER_GPU = 3 * GIB, GIB
 
 _DOWNLOAD_BYTES_PER_S, _CONVERT_BYTES_PER_S = 10_000_000, 50_000_000
 """Speeds that a Job reaches on a slow network and a slow volume."""
+
+
+class Dimensions(Protocol):
+    """The numbers of a model that its memory depends on, as `model.dimensions` has them."""
+
+    hidden_size: int
+    layers: int
+    heads: int
+    vocabulary_size: int
+    inner_size: int
+    max_sequence_length: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

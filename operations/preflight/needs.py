@@ -227,7 +227,7 @@ def _registry(config: StackConfig, password: str | None) -> Registry:
     sources = (images.server, images.weights, images.client)
     return Registry(
         host=images.registry,
-        repository=f"{images.folder}/{config.server_folder}",
+        repository=f"{images.folder}/{config.engine.image}",
         pushes=any(it.existing is None for it in sources),
         username=images.username,
         password=password,

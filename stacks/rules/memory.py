@@ -1,13 +1,16 @@
 """Between a model, main memory and the volume."""
 
 import re
+from itertools import islice
 
 from stacks import sizing
+from stacks.engines import engine_for
 from stacks.errors import Problem
 from stacks.gpus import NODE_LABELS
 from stacks.models import dimensions_of
+from stacks.proposals import smaller_batches
 from stacks.quantities import in_gib, parse_bytes, quantity
-from stacks.resolved import server_memory_of
+from stacks.resolved import demand_of
 from stacks.rules.base import Problems, Rule
 from stacks.sections import (
     AccessMode,
@@ -79,17 +82,19 @@ def _volume_size(model: Model, storage: Storage) -> Problems:
 def _main_memory(
     model: Model, gpu: GpuSettings, serving: Serving, resources: Resources
 ) -> Problems:
-    dimensions = dimensions_of(model)
-    if dimensions is None or resources.memory is None:
+    dimensions, engine = dimensions_of(model), engine_for(serving.engine, gpu.model)
+    if dimensions is None or resources.memory is None or not engine.serves_on(gpu.model):
         return
-    needed = server_memory_of(dimensions, model, gpu, serving)
-    if parse_bytes(resources.memory) < needed:
+    demand, given = demand_of(dimensions, model, gpu, serving), parse_bytes(resources.memory)
+    needed = engine.main_memory(demand)
+    if given < needed:
+        smaller = (each for each in smaller_batches(demand) if engine.main_memory(each) <= given)
         yield Problem(
             path="resources.memory",
             rule=f"must be at least the {in_gib(needed)} that the server needs",
             got=resources.memory,
             use=f"{quantity(needed)}, or leave it out"
-            + ("" if gpu.model else ", or a smaller serving.batch"),
+            + "".join(f", or serving.batch {each.load.batch}" for each in islice(smaller, 1)),
         )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from stacks.engines import ENGINES
 from stacks.gpus import GPUS, NONE, Gpu
 from stacks.quantities import CPU_PATTERN
 from stacks.sections.base import FLAG, SIZE, Section, named, one_of, setting, whole
@@ -86,6 +87,12 @@ class Mode(StrEnum):
 class Serving(Section):
     """How it is served, and the load that memory is sized for."""
 
+    engine: str | None = setting(
+        "What computes in the server (docs/configuration.md#engines); by default the first that "
+        "can serve on gpu.type.",
+        default=None,
+        **named(ENGINES),
+    )
     batch: int = setting(
         "Rows computed together: requests times their beams.", default=8, **whole(1, 1024)
     )

@@ -1,0 +1,81 @@
+"""The table of engines: what a stack gets by its GPU, and what each row has to agree with."""
+
+from dataclasses import replace
+
+import pytest
+
+from ft_serving.core.dtypes import DType
+from stacks.engines import ENGINES, Engine
+from stacks.gpus import GPUS
+from tests.images.dockerfile import read_dockerfile
+from tests.stacks.documents import CPU, GPU, config, problems
+
+
+def table(monkeypatch: pytest.MonkeyPatch, *rows: Engine) -> None:
+    """Have other rows for one test."""
+    for name in tuple(ENGINES):
+        monkeypatch.delitem(ENGINES, name)
+    for row in rows:
+        monkeypatch.setitem(ENGINES, row.name, row)
+
+
+def test_a_stack_gets_the_first_engine_of_the_table_that_can_serve_on_what_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert config(CPU).engine.name == "cpu"
+    assert config(GPU).engine.name == "fastertransformer"
+    cpu, fastertransformer = ENGINES.values()
+    ampere = replace(fastertransformer, name="new", capabilities=frozenset({(8, 6)}))
+    table(monkeypatch, cpu, ampere, fastertransformer)
+    assert config(CPU).engine is cpu
+    assert config(GPU).engine is ampere
+    assert config(GPU, {"gpu.type": "H100"}).engine is fastertransformer
+    assert config(GPU, {"serving.engine": "fastertransformer"}).engine is fastertransformer
+
+
+@pytest.mark.parametrize("document", [CPU, GPU], ids=["cpu", "gpu"])
+def test_naming_the_default_changes_nothing(document: dict[str, object]) -> None:
+    found = config(document)
+    named = config(document, {"serving.engine": found.engine.name})
+    assert named.server_resources == found.server_resources
+    assert named.release == found.release
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+def test_an_engine_s_image_is_there_and_has_no_default_for_what_a_stack_must_give(
+    engine: Engine,
+) -> None:
+    defaults = read_dockerfile(engine.image).defaults
+    assert {name for name, default in defaults.items() if not default} == set(engine.build_args)
+
+
+def test_fastertransformer_is_compiled_for_gpus_up_to_hopper() -> None:
+    fastertransformer = ENGINES["fastertransformer"]
+    without = {name for name, gpu in GPUS.items() if not fastertransformer.serves_on(gpu)}
+    assert without == {"B200", "RTX_PRO_6000"}
+
+
+def test_a_gpu_is_refused_with_an_engine_that_has_code_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cpu, fastertransformer = ENGINES.values()
+    new = replace(fastertransformer, name="new", capabilities=frozenset({(10, 0)}))
+    table(monkeypatch, cpu, fastertransformer, new)
+    (line,) = problems(GPU, {"gpu.type": "B200", "serving.engine": "fastertransformer"})
+    assert line.endswith(", or serving.engine new")
+
+
+def test_a_format_that_an_engine_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, fastertransformer = ENGINES.values()
+    table(monkeypatch, cpu, replace(fastertransformer, dtypes=frozenset({DType.FP16})))
+    (line,) = problems(GPU, {"model.computeDtype": "bf16"})
+    assert line == (
+        "model.computeDtype: must be a format that engine fastertransformer computes in on "
+        "RTX_A5000; got bf16; use fp16"
+    )
+
+
+def test_no_gpu_is_proposed_that_the_engine_has_no_code_for() -> None:
+    (line,) = problems(GPU, {"gpu.type": "H200", "serving.batch": 80, "model.dtype": "fp32"})
+    assert "159.7 GiB in all" in line, "more than an H200 has, and less than a B200"
+    assert "B200" not in line
