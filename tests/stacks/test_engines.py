@@ -24,7 +24,7 @@ def test_a_stack_gets_the_first_engine_of_the_table_that_can_serve_on_what_it_ha
 ) -> None:
     assert config(CPU).engine.name == "cpu"
     assert config(GPU).engine.name == "fastertransformer"
-    cpu, fastertransformer = ENGINES.values()
+    cpu, fastertransformer = ENGINES["cpu"], ENGINES["fastertransformer"]
     ampere = replace(fastertransformer, name="new", capabilities=frozenset({(8, 6)}))
     table(monkeypatch, cpu, ampere, fastertransformer)
     assert config(CPU).engine is cpu
@@ -58,7 +58,7 @@ def test_fastertransformer_is_compiled_for_gpus_up_to_hopper() -> None:
 def test_a_gpu_is_refused_with_an_engine_that_has_code_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cpu, fastertransformer = ENGINES.values()
+    cpu, fastertransformer = ENGINES["cpu"], ENGINES["fastertransformer"]
     new = replace(fastertransformer, name="new", capabilities=frozenset({(10, 0)}))
     table(monkeypatch, cpu, fastertransformer, new)
     (line,) = problems(GPU, {"gpu.type": "B200", "serving.engine": "fastertransformer"})
@@ -66,7 +66,7 @@ def test_a_gpu_is_refused_with_an_engine_that_has_code_for_it(
 
 
 def test_a_format_that_an_engine_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu, fastertransformer = ENGINES.values()
+    cpu, fastertransformer = ENGINES["cpu"], ENGINES["fastertransformer"]
     table(monkeypatch, cpu, replace(fastertransformer, dtypes=frozenset({DType.FP16})))
     (line,) = problems(GPU, {"model.computeDtype": "bf16"})
     assert line == (
