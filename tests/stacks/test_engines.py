@@ -8,7 +8,7 @@ from ft_serving.core.dtypes import DType
 from stacks.engines import ENGINES, Engine
 from stacks.gpus import GPUS
 from tests.images.dockerfile import read_dockerfile
-from tests.stacks.documents import CPU, GPU, config, problems
+from tests.stacks.documents import CPU, GPU, MISSING, changed, config, problems
 
 
 def table(monkeypatch: pytest.MonkeyPatch, *rows: Engine) -> None:
@@ -22,23 +22,14 @@ def table(monkeypatch: pytest.MonkeyPatch, *rows: Engine) -> None:
 def test_a_stack_gets_the_first_engine_of_the_table_that_can_serve_on_what_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert config(CPU).engine.name == "cpu"
-    assert config(GPU).engine.name == "fastertransformer"
     cpu, fastertransformer = ENGINES["cpu"], ENGINES["fastertransformer"]
     ampere = replace(fastertransformer, name="new", capabilities=frozenset({(8, 6)}))
     table(monkeypatch, cpu, ampere, fastertransformer)
+    unnamed = changed(GPU, {"serving.engine": MISSING})
     assert config(CPU).engine is cpu
-    assert config(GPU).engine is ampere
-    assert config(GPU, {"gpu.type": "H100"}).engine is fastertransformer
-    assert config(GPU, {"serving.engine": "fastertransformer"}).engine is fastertransformer
-
-
-@pytest.mark.parametrize("document", [CPU, GPU], ids=["cpu", "gpu"])
-def test_naming_the_default_changes_nothing(document: dict[str, object]) -> None:
-    found = config(document)
-    named = config(document, {"serving.engine": found.engine.name})
-    assert named.server_resources == found.server_resources
-    assert named.release == found.release
+    assert config(unnamed).engine is ampere
+    assert config(unnamed, {"gpu.type": "H100"}).engine is fastertransformer
+    assert config(GPU).engine is fastertransformer, "a stack may name another one"
 
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
