@@ -1,5 +1,6 @@
 """The table of engines: what a stack gets by its GPU, and what each row has to agree with."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,21 +11,28 @@ from stacks.gpus import GPUS
 from tests.images.dockerfile import read_dockerfile
 from tests.stacks.documents import CPU, GPU, MISSING, changed, config, problems
 
+Table = Callable[..., None]
 
-def table(monkeypatch: pytest.MonkeyPatch, *rows: Engine) -> None:
-    """Have other rows for one test."""
-    for name in tuple(ENGINES):
-        monkeypatch.delitem(ENGINES, name)
-    for row in rows:
-        monkeypatch.setitem(ENGINES, row.name, row)
+
+@pytest.fixture
+def table() -> Iterator[Table]:
+    """Puts other rows into the table for one test; their order counts."""
+    before = tuple(ENGINES.values())
+
+    def put(*rows: Engine) -> None:
+        ENGINES.clear()
+        ENGINES.update({row.name: row for row in rows})
+
+    yield put
+    put(*before)
 
 
 def test_a_stack_gets_the_first_engine_of_the_table_that_can_serve_on_what_it_has(
-    monkeypatch: pytest.MonkeyPatch,
+    table: Table,
 ) -> None:
     cpu, fastertransformer = ENGINES["cpu"], ENGINES["fastertransformer"]
     ampere = replace(fastertransformer, name="new", capabilities=frozenset({(8, 6)}))
-    table(monkeypatch, cpu, ampere, fastertransformer)
+    table(cpu, ampere, fastertransformer)
     unnamed = changed(GPU, {"serving.engine": MISSING})
     assert config(CPU).engine is cpu
     assert config(unnamed).engine is ampere
@@ -47,18 +55,18 @@ def test_fastertransformer_is_compiled_for_gpus_up_to_hopper() -> None:
 
 
 def test_a_gpu_is_refused_with_an_engine_that_has_code_for_it(
-    monkeypatch: pytest.MonkeyPatch,
+    table: Table,
 ) -> None:
     cpu, fastertransformer = ENGINES["cpu"], ENGINES["fastertransformer"]
     new = replace(fastertransformer, name="new", capabilities=frozenset({(10, 0)}))
-    table(monkeypatch, cpu, fastertransformer, new)
+    table(cpu, fastertransformer, new)
     (line,) = problems(GPU, {"gpu.type": "B200", "serving.engine": "fastertransformer"})
     assert line.endswith(", or serving.engine new")
 
 
-def test_a_format_that_an_engine_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_format_that_an_engine_lacks_is_refused(table: Table) -> None:
     cpu, fastertransformer = ENGINES["cpu"], ENGINES["fastertransformer"]
-    table(monkeypatch, cpu, replace(fastertransformer, dtypes=frozenset({DType.FP16})))
+    table(cpu, replace(fastertransformer, dtypes=frozenset({DType.FP16})))
     (line,) = problems(GPU, {"model.computeDtype": "bf16"})
     assert line == (
         "model.computeDtype: must be a format that engine fastertransformer computes in on "
