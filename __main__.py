@@ -5,7 +5,7 @@ import pulumi
 from components.access import Access, AccessArgs
 from components.calling import address, command, host
 from components.cluster import provider
-from components.image import Image, ImageArgs, Registry
+from components.image import Image, ImageArgs, ImageRegistry
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.model_download import ModelDownload, ModelDownloadArgs
 from components.release_collection import ReleaseCollection, ReleaseCollectionArgs
@@ -17,7 +17,7 @@ from stacks.load import load_stack
 stack = load_stack()
 preflight(stack)
 config, images = stack.config, stack.config.image
-registry = Registry(settings=images, password=stack.registry_password)
+registry = ImageRegistry(settings=images, password=stack.registry_password)
 cluster = pulumi.ResourceOptions(providers=[provider(config)])
 
 weights_args = ImageArgs(folder="weights", source=images.weights, registry=registry)
