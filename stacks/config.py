@@ -19,20 +19,20 @@ from stacks.resolved import (
     scaling_of,
 )
 from stacks.sections import (
-    Cluster,
+    ClusterSettings,
     ColdStart,
     Cost,
     Dimensions,
     Golden,
     GpuSettings,
-    Hub,
+    HubSettings,
     Images,
     Model,
     Replicas,
     Resources,
     Scheduling,
     Serving,
-    Storage,
+    StorageSettings,
     Tokenizer,
 )
 from stacks.timeouts import Timeouts
@@ -57,12 +57,12 @@ class StackConfig(BaseModel):
     replicas: Replicas = Replicas()
     serving: Serving = Serving()
     image: Images
-    storage: Storage
+    storage: StorageSettings
     scheduling: Scheduling = Scheduling()
     resources: Resources = Resources()
     cold_start: ColdStart = ColdStart()
-    hub: Hub = Hub()
-    cluster: Cluster = Cluster()
+    hub: HubSettings = HubSettings()
+    cluster: ClusterSettings = ClusterSettings()
     cost: Cost = Cost()
 
     @cached_property

@@ -20,11 +20,11 @@ from stacks.sections import (
     Resources,
     Scheduling,
     Serving,
-    Storage,
+    StorageSettings,
 )
 
 
-def _volume(storage: Storage, replicas: Replicas, scheduling: Scheduling) -> Problems:
+def _volume(storage: StorageSettings, replicas: Replicas, scheduling: Scheduling) -> Problems:
     if storage.protect and storage.delete_weights_on_destroy:
         yield Problem(
             path="storage.deleteWeightsOnDestroy",
@@ -44,7 +44,7 @@ def _volume(storage: Storage, replicas: Replicas, scheduling: Scheduling) -> Pro
         )
 
 
-def _volume_region(storage: Storage, scheduling: Scheduling) -> Problems:
+def _volume_region(storage: StorageSettings, scheduling: Scheduling) -> Problems:
     """Where classes end in a region, it has to be that of the pods."""
     labels = NODE_LABELS.get(scheduling.node_labels)
     name, region = storage.storage_class, scheduling.region
@@ -60,7 +60,7 @@ def _volume_region(storage: Storage, scheduling: Scheduling) -> Problems:
         )
 
 
-def _volume_size(model: Model, storage: Storage) -> Problems:
+def _volume_size(model: Model, storage: StorageSettings) -> Problems:
     dimensions = dimensions_of(model)
     if dimensions is None:
         return

@@ -19,7 +19,7 @@ class AccessMode(StrEnum):
     READ_WRITE_ONCE = "ReadWriteOnce"
 
 
-class Storage(Section):
+class StorageSettings(Section):
     """The volume of downloads and releases."""
 
     size: str = setting("Capacity; may grow later.", use="150Gi", **SIZE)
@@ -118,7 +118,7 @@ class Scheduling(Section):
     )
 
 
-class Hub(Section):
+class HubSettings(Section):
     """The model hub. A token for it is the Pulumi secret `hubToken`."""
 
     endpoint: str = setting(
@@ -137,7 +137,7 @@ class Preflight(StrEnum):
     WARN = "warn"
 
 
-class Cluster(Section):
+class ClusterSettings(Section):
     """Where it is deployed."""
 
     namespace: str = setting(
