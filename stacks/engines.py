@@ -30,7 +30,7 @@ class Demand:
     compute_dtype: DType
     tensor_parallel: int
     pipeline_parallel: int
-    load: sizing.Load
+    load: sizing.PeakLoad
 
     @property
     def gpus(self) -> int:

@@ -12,7 +12,7 @@ from stacks.sections import (
     ScaleMetric,
     Serving,
 )
-from stacks.sizing import Load
+from stacks.sizing import PeakLoad
 
 METRICS = {
     Mode.SERVERLESS: (ScaleMetric.CONCURRENCY, ScaleMetric.RPS),
@@ -84,7 +84,7 @@ def demand_of(dimensions: Dimensions, model: Model, gpu: GpuSettings, serving: S
         compute_dtype=model.computed_in,
         tensor_parallel=gpu.tensor_parallel,
         pipeline_parallel=gpu.pipeline_parallel,
-        load=Load(
+        load=PeakLoad(
             batch=serving.batch,
             input_length=serving.input_length,
             output_length=serving.output_length,

@@ -40,7 +40,7 @@ class Dimensions(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Load:
+class PeakLoad:
     """The most that is computed at once.
 
     Attributes:
@@ -108,7 +108,11 @@ def storage_bytes(dimensions: Dimensions, dtype: DType, releases: int) -> int:
 
 
 def gpu_memory(
-    dimensions: Dimensions, dtype: DType, tensor_parallel: int, pipeline_parallel: int, load: Load
+    dimensions: Dimensions,
+    dtype: DType,
+    tensor_parallel: int,
+    pipeline_parallel: int,
+    load: PeakLoad,
 ) -> Memory:
     """Return what FasterTransformer needs on each GPU.
 
@@ -134,7 +138,7 @@ def gpu_memory(
     )
 
 
-def cpu_memory(dimensions: Dimensions, load: Load) -> Memory:
+def cpu_memory(dimensions: Dimensions, load: PeakLoad) -> Memory:
     """Return what the CPU engine needs; it computes in fp32, and one prompt at a time."""
     return Memory(
         weights=release_bytes(dimensions, DType.FP32),
@@ -197,7 +201,7 @@ def _elements(rule: TensorRule, dimensions: Dimensions) -> int:
     return len(rule.sources) * math.prod(numbers[name] for name in rule.shape)
 
 
-def _cache(dimensions: Dimensions, layers: int, load: Load) -> int:
+def _cache(dimensions: Dimensions, layers: int, load: PeakLoad) -> int:
     return 2 * layers * load.batch * load.tokens * dimensions.hidden_size
 
 
