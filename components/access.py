@@ -8,8 +8,8 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.cluster import OWNED, STACK, labels
-from components.image import Registry
-from components.jobs import Identity
+from components.image import ImageRegistry
+from components.jobs import PodIdentity
 from components.network import gate_policy, server_policy, weights_policy
 from stacks.config import StackConfig
 
@@ -37,7 +37,7 @@ class AccessArgs:
 
     stack: str
     config: StackConfig
-    registry: Registry
+    registry: ImageRegistry
     hub_token: pulumi.Input[str] | None
 
 
@@ -52,9 +52,9 @@ class Access(pulumi.ComponentResource):
     """
 
     namespace: pulumi.Output[str]
-    weights: Identity
-    server: Identity
-    gate: Identity
+    weights: PodIdentity
+    server: PodIdentity
+    gate: PodIdentity
 
     def __init__(
         self, name: str, args: AccessArgs, opts: pulumi.ResourceOptions | None = None
@@ -104,7 +104,7 @@ class Access(pulumi.ComponentResource):
         part: str,
         pull_secrets: list[pulumi.Output[str]],
         hub_secret: pulumi.Output[str] | None,
-    ) -> Identity:
+    ) -> PodIdentity:
         account = k8s.core.v1.ServiceAccount(
             f"{self._name}-{part}",
             metadata=self._metadata(part, f"ft-serving-{part}"),
@@ -114,13 +114,13 @@ class Access(pulumi.ComponentResource):
             ],
             opts=pulumi.ResourceOptions(parent=self),
         )
-        return Identity(
+        return PodIdentity(
             namespace=self.namespace,
             account=account.metadata.apply(lambda metadata: str(metadata.name)),
             hub_secret=hub_secret,
         )
 
-    def _reader(self, reader: Identity) -> Identity:
+    def _reader(self, reader: PodIdentity) -> PodIdentity:
         """Let an account read the namespace; it is known once it may."""
         role = k8s.rbac.v1.Role(
             f"{self._name}-gate",
@@ -157,7 +157,7 @@ class Access(pulumi.ComponentResource):
         account = pulumi.Output.all(reader.account, binding.id).apply(lambda known: str(known[0]))
         return replace(reader, account=account)
 
-    def _pull_secrets(self, registry: Registry) -> list[pulumi.Output[str]]:
+    def _pull_secrets(self, registry: ImageRegistry) -> list[pulumi.Output[str]]:
         settings = registry.settings
         if settings.username is None:
             return []

@@ -17,7 +17,7 @@ CONTEXT = Path()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Registry:
+class ImageRegistry:
     """Where built images are pushed to and pulled from.
 
     Attributes:
@@ -42,7 +42,7 @@ class ImageArgs:
 
     folder: str
     source: ImageSource
-    registry: Registry
+    registry: ImageRegistry
 
 
 class Image(pulumi.ComponentResource):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.cluster import OWNED, labels
-from components.jobs import Identity
+from components.jobs import PodIdentity
 from components.kserve import Predictor, render_annotations, render_labels, render_spec
 from components.kserve_object import InferenceServiceObject
 from stacks.config import StackConfig
@@ -30,7 +30,7 @@ class InferenceServiceArgs:
     """
 
     config: StackConfig
-    identity: Identity
+    identity: PodIdentity
     image: pulumi.Input[str]
     claim: pulumi.Input[str]
     after: tuple[pulumi.Resource, ...] = ()

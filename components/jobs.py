@@ -42,7 +42,7 @@ speak first."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity:
+class PodIdentity:
     """Who a pod is.
 
     Attributes:
@@ -77,7 +77,7 @@ class JobPod:
     image: pulumi.Input[str]
     command: Sequence[str] = ()
     arguments: Sequence[pulumi.Input[str]] = ()
-    identity: Identity
+    identity: PodIdentity
     with_token: bool = False
     config: StackConfig
     resources: ContainerResources

@@ -16,6 +16,7 @@ from components.jobs import USER
 from components.storage import MOUNT, RELEASES
 from stacks.config import StackConfig
 from stacks.gpus import NodeRequirement
+from stacks.quantities import whole_cores
 from stacks.resolved import ContainerResources, Scaling
 from stacks.sections import Mode, Protocol, Serving
 from stacks.timeouts import (
@@ -178,22 +179,9 @@ def _end(predictor: Predictor) -> dict[str, Any]:
 
 
 def _environment(predictor: Predictor) -> list[dict[str, str]]:
-    if predictor.config.server_resources.gpus:
-        return []
-    # OpenBLAS counts the node's cores: more threads than the quota wait for each other.
-    return [
-        {
-            "name": "OPENBLAS_NUM_THREADS",
-            "value": str(_whole_cores(predictor.config.server_resources.cpu)),
-        }
-    ]
-
-
-def _whole_cores(quantity: str) -> int:
-    """Whole cores in a quantity such as "4" or "1500m", at least 1."""
-    if quantity.endswith("m"):
-        return max(1, int(quantity.removesuffix("m")) // 1000)
-    return int(quantity)
+    config = predictor.config
+    variables = config.engine.environment(whole_cores(config.server_resources.cpu))
+    return [{"name": name, "value": value} for name, value in variables.items()]
 
 
 def _port(protocol: Protocol) -> dict[str, Any]:

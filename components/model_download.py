@@ -11,8 +11,8 @@ from components.jobs import (
     GATE_RESOURCES,
     GRACE_SECONDS,
     NOT_AWAITED,
-    Identity,
     JobPod,
+    PodIdentity,
     job_name,
     job_spec,
 )
@@ -39,10 +39,10 @@ class ModelDownloadArgs:
     """
 
     config: StackConfig
-    identity: Identity
+    identity: PodIdentity
     image: pulumi.Input[str]
     claim: pulumi.Input[str]
-    gate_identity: Identity
+    gate_identity: PodIdentity
     gate_image: pulumi.Input[str]
 
 

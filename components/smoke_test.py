@@ -12,8 +12,8 @@ from components.jobs import (
     ANNOTATIONS,
     GATE_RESOURCES,
     GRACE_SECONDS,
-    Identity,
     JobPod,
+    PodIdentity,
     job_name,
     job_spec,
 )
@@ -36,7 +36,7 @@ class SmokeTestArgs:
     """
 
     config: StackConfig
-    identity: Identity
+    identity: PodIdentity
     image: pulumi.Input[str]
     service: pulumi.Input[str]
     state: pulumi.Input[str]

@@ -7,7 +7,7 @@ import pulumi_kubernetes as k8s
 
 from components.cluster import OWNED, labels
 from components.jobs import NOT_AWAITED
-from stacks.sections import Storage
+from stacks.sections import StorageSettings
 
 CLAIM = "ft-serving-models"
 """The claim's name: fixed, because people mount it and a new stack takes it over."""
@@ -29,7 +29,7 @@ class ModelStorageArgs:
     """
 
     namespace: pulumi.Input[str]
-    settings: Storage
+    settings: StorageSettings
 
 
 class ModelStorage(pulumi.ComponentResource):

@@ -7,32 +7,32 @@ from pydantic.alias_generators import to_camel
 
 from ft_serving.core.release import ReleaseSpec
 from stacks import sizing
-from stacks.gpus import NodeRequirement
+from stacks.engines import Demand, Engine, engine_for
+from stacks.gpus import NODE_LABELS, NodeRequirement
 from stacks.models import dimensions_of, golden_of
 from stacks.quantities import quantity
 from stacks.resolved import (
     JOB_CPU,
     ContainerResources,
     Scaling,
+    demand_of,
     scaling_of,
-    server_cpu_of,
-    server_memory_of,
 )
 from stacks.sections import (
-    Cluster,
+    ClusterSettings,
     ColdStart,
     Cost,
     Dimensions,
     Golden,
     GpuSettings,
-    Hub,
+    HubSettings,
     Images,
     Model,
     Replicas,
     Resources,
     Scheduling,
     Serving,
-    Storage,
+    StorageSettings,
     Tokenizer,
 )
 from stacks.timeouts import Timeouts
@@ -57,12 +57,12 @@ class StackConfig(BaseModel):
     replicas: Replicas = Replicas()
     serving: Serving = Serving()
     image: Images
-    storage: Storage
+    storage: StorageSettings
     scheduling: Scheduling = Scheduling()
     resources: Resources = Resources()
     cold_start: ColdStart = ColdStart()
-    hub: Hub = Hub()
-    cluster: Cluster = Cluster()
+    hub: HubSettings = HubSettings()
+    cluster: ClusterSettings = ClusterSettings()
     cost: Cost = Cost()
 
     @cached_property
@@ -101,15 +101,20 @@ class StackConfig(BaseModel):
         return f"{source.repository}@{source.revision}"
 
     @cached_property
-    def server_folder(self) -> str:
-        """The folder below `images/` that the server's image is built from."""
-        return "server" if self.gpu.model else "server-cpu"
+    def engine(self) -> Engine:
+        """What computes in the server: as set, else the first that can serve on what there is."""
+        return engine_for(self.serving.engine, self.gpu.model)
+
+    @cached_property
+    def demand(self) -> Demand:
+        """What the server is to hold and to compute."""
+        return demand_of(self.dimensions, self.model, self.gpu, self.serving)
 
     @cached_property
     def node_requirements(self) -> tuple[NodeRequirement, ...]:
         """Labels of the nodes that the server may run on; all of them must match."""
-        gpu = self.gpu.model
-        by_gpu = gpu and gpu.node_requirement(self.scheduling.node_labels)
+        labels = NODE_LABELS.get(self.scheduling.node_labels)
+        by_gpu = labels and labels.requirement(self.gpu.type)
         return (by_gpu, *self.region_requirements) if by_gpu else self.region_requirements
 
     @cached_property
@@ -126,10 +131,9 @@ class StackConfig(BaseModel):
     @cached_property
     def server_resources(self) -> ContainerResources:
         """Of the server's container: as set, else as the model needs."""
-        needed = server_memory_of(self.dimensions, self.model, self.gpu, self.serving)
         return ContainerResources(
-            cpu=self.resources.cpu or server_cpu_of(self.gpu, self.dimensions),
-            memory=self.resources.memory or quantity(needed),
+            cpu=self.resources.cpu or str(self.engine.cores(self.demand)),
+            memory=self.resources.memory or quantity(self.engine.main_memory(self.demand)),
             gpus=self.gpu.count,
             shared_memory=quantity(sizing.shared_memory_bytes(self.gpu.count)),
         )

@@ -1,9 +1,10 @@
 """What fits, where something does not."""
 
-from ft_serving.core.dtypes import DType
+from collections.abc import Iterator
+from dataclasses import replace
+
+from stacks.engines import Demand, Engine
 from stacks.gpus import GPUS, GPUS_PER_NODE
-from stacks.sections import Dimensions, GpuSettings
-from stacks.sizing import Load, gpu_memory
 
 
 def divisors(number: int, most: int) -> list[int]:
@@ -11,51 +12,52 @@ def divisors(number: int, most: int) -> list[int]:
     return [n for n in range(1, min(number, most) + 1) if number % n == 0]
 
 
-def gpu_proposals(dimensions: Dimensions, dtype: DType, gpu: GpuSettings, load: Load) -> str:
+def gpu_proposals(engine: Engine, gpu: str, demand: Demand) -> str:
     """Say what to change so that a model fits: one setting at a time, the nearest value of each.
 
     Args:
-        dimensions: The model's.
-        dtype: The format computed in.
-        gpu: What does not suffice.
-        load: What memory must suffice for.
+        engine: What computes.
+        gpu: The type of GPU that does not suffice.
+        demand: What it does not suffice for.
     """
     found = [
-        *_more_gpus(dimensions, dtype, gpu, load),
-        *_other_gpu(dimensions, dtype, gpu, load),
-        *_smaller_batch(dimensions, dtype, gpu, load),
+        *_more_gpus(engine, gpu, demand),
+        *_other_gpu(engine, demand),
+        *_smaller_batch(engine, gpu, demand),
     ]
     return ", or ".join(found) or "shorter texts, or a smaller model"
 
 
-def _fits(
-    dimensions: Dimensions, dtype: DType, gpu_type: str, tensor: int, pipeline: int, load: Load
-) -> bool:
-    needed = gpu_memory(dimensions, dtype, tensor, pipeline, load).total
-    return GPUS[gpu_type].supports(dtype) and needed <= GPUS[gpu_type].memory_bytes
+def _fits(engine: Engine, gpu: str, demand: Demand) -> bool:
+    offered = GPUS[gpu]
+    return (
+        engine.serves_on(offered)
+        and offered.supports(demand.compute_dtype)
+        and engine.gpu_memory(demand).total <= offered.memory_bytes
+    )
 
 
-def _more_gpus(dimensions: Dimensions, dtype: DType, gpu: GpuSettings, load: Load) -> list[str]:
-    most = GPUS_PER_NODE // gpu.pipeline_parallel
+def _more_gpus(engine: Engine, gpu: str, demand: Demand) -> list[str]:
+    dimensions, most = demand.dimensions, GPUS_PER_NODE // demand.pipeline_parallel
     for tensor in divisors(dimensions.heads, most):
-        larger = tensor > gpu.tensor_parallel and dimensions.inner_size % tensor == 0
-        if larger and _fits(dimensions, dtype, gpu.type, tensor, gpu.pipeline_parallel, load):
+        larger = tensor > demand.tensor_parallel and dimensions.inner_size % tensor == 0
+        if larger and _fits(engine, gpu, replace(demand, tensor_parallel=tensor)):
             return [f"gpu.tensorParallel {tensor}"]
     return []
 
 
-def _other_gpu(dimensions: Dimensions, dtype: DType, gpu: GpuSettings, load: Load) -> list[str]:
-    for name in GPUS:
-        if _fits(dimensions, dtype, name, gpu.tensor_parallel, gpu.pipeline_parallel, load):
-            return [f"gpu.type {name}"]
+def _other_gpu(engine: Engine, demand: Demand) -> list[str]:
+    return [f"gpu.type {gpu}" for gpu in GPUS if _fits(engine, gpu, demand)][:1]
+
+
+def _smaller_batch(engine: Engine, gpu: str, demand: Demand) -> list[str]:
+    for smaller in smaller_batches(demand):
+        if _fits(engine, gpu, smaller):
+            return [f"serving.batch {smaller.load.batch}"]
     return []
 
 
-def _smaller_batch(dimensions: Dimensions, dtype: DType, gpu: GpuSettings, load: Load) -> list[str]:
-    for batch in range(load.batch - 1, 0, -1):
-        smaller = Load(
-            batch=batch, input_length=load.input_length, output_length=load.output_length
-        )
-        if _fits(dimensions, dtype, gpu.type, gpu.tensor_parallel, gpu.pipeline_parallel, smaller):
-            return [f"serving.batch {batch}"]
-    return []
+def smaller_batches(demand: Demand) -> Iterator[Demand]:
+    """Yield the same with fewer rows, the most first."""
+    for batch in range(demand.load.batch - 1, 0, -1):
+        yield replace(demand, load=replace(demand.load, batch=batch))

@@ -18,6 +18,13 @@ def parse_bytes(quantity: str) -> int:
     return int(digits) * _UNITS.get(quantity.removeprefix(digits), 1)
 
 
+def whole_cores(quantity: str) -> int:
+    """Return the whole cores in a quantity that matches `CPU_PATTERN`, at least 1."""
+    if quantity.endswith("m"):
+        return max(1, int(quantity.removesuffix("m")) // 1000)
+    return int(quantity)
+
+
 def quantity(count: int) -> str:
     """Return the quantity of at least `count` bytes: steps of 64 MiB, from 4 GiB on of 1 GiB.
 

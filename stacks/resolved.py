@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from stacks import sizing
-from stacks.quantities import GIB
+from stacks.engines import Demand
 from stacks.sections import (
     Dimensions,
     GpuSettings,
@@ -13,6 +12,7 @@ from stacks.sections import (
     ScaleMetric,
     Serving,
 )
+from stacks.sizing import PeakLoad
 
 METRICS = {
     Mode.SERVERLESS: (ScaleMetric.CONCURRENCY, ScaleMetric.RPS),
@@ -76,31 +76,17 @@ def scaling_of(replicas: Replicas, serving: Serving) -> Scaling:
     )
 
 
-def load_of(serving: Serving) -> sizing.Load:
-    """Return the load that memory is sized for."""
-    return sizing.Load(
-        batch=serving.batch,
-        input_length=serving.input_length,
-        output_length=serving.output_length,
+def demand_of(dimensions: Dimensions, model: Model, gpu: GpuSettings, serving: Serving) -> Demand:
+    """Return what a stack's server is to hold and to compute."""
+    return Demand(
+        dimensions=dimensions,
+        dtype=model.dtype,
+        compute_dtype=model.computed_in,
+        tensor_parallel=gpu.tensor_parallel,
+        pipeline_parallel=gpu.pipeline_parallel,
+        load=PeakLoad(
+            batch=serving.batch,
+            input_length=serving.input_length,
+            output_length=serving.output_length,
+        ),
     )
-
-
-def server_memory_of(
-    dimensions: Dimensions, model: Model, gpu: GpuSettings, serving: Serving
-) -> int:
-    """Return the main memory in bytes that the server's container needs."""
-    if gpu.model:
-        return sizing.host_memory(dimensions, model.dtype, gpu.count)
-    load = load_of(serving)
-    return sizing.cpu_memory(dimensions, load).total + sizing.shared_memory_bytes(0)
-
-
-def server_cpu_of(gpu: GpuSettings, dimensions: Dimensions) -> str:
-    """Return the cores of the server's container.
-
-    A GPU is fed by one thread, beside those of Triton's protocols. The CPU engine uses all that
-    it gets, which a model that stays in a core's cache has no use for.
-    """
-    if gpu.model:
-        return str(2 + 2 * gpu.count)
-    return "1" if sizing.weight_count(dimensions) * 4 < GIB else "8"

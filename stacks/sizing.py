@@ -7,13 +7,13 @@ is a fit to the memory that its `docs/gpt_guide.md` publishes for GPT 6.7B in fp
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from ft_serving.core.dtypes import DType
 from ft_serving.core.families.base import Split, TensorRule
 from ft_serving.core.families.gptj import GPTJ
 from ft_serving.server.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
 from stacks.quantities import GIB, MIB
-from stacks.sections import Dimensions
 
 _GPU_BASE = 2_300_000_000
 """CUDA context, libraries' workspaces and the runtime, on each GPU."""
@@ -28,8 +28,19 @@ _DOWNLOAD_BYTES_PER_S, _CONVERT_BYTES_PER_S = 10_000_000, 50_000_000
 """Speeds that a Job reaches on a slow network and a slow volume."""
 
 
+class Dimensions(Protocol):
+    """The numbers of a model that its memory depends on, as `model.dimensions` has them."""
+
+    hidden_size: int
+    layers: int
+    heads: int
+    vocabulary_size: int
+    inner_size: int
+    max_sequence_length: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Load:
+class PeakLoad:
     """The most that is computed at once.
 
     Attributes:
@@ -97,7 +108,11 @@ def storage_bytes(dimensions: Dimensions, dtype: DType, releases: int) -> int:
 
 
 def gpu_memory(
-    dimensions: Dimensions, dtype: DType, tensor_parallel: int, pipeline_parallel: int, load: Load
+    dimensions: Dimensions,
+    dtype: DType,
+    tensor_parallel: int,
+    pipeline_parallel: int,
+    load: PeakLoad,
 ) -> Memory:
     """Return what FasterTransformer needs on each GPU.
 
@@ -123,7 +138,7 @@ def gpu_memory(
     )
 
 
-def cpu_memory(dimensions: Dimensions, load: Load) -> Memory:
+def cpu_memory(dimensions: Dimensions, load: PeakLoad) -> Memory:
     """Return what the CPU engine needs; it computes in fp32, and one prompt at a time."""
     return Memory(
         weights=release_bytes(dimensions, DType.FP32),
@@ -186,7 +201,7 @@ def _elements(rule: TensorRule, dimensions: Dimensions) -> int:
     return len(rule.sources) * math.prod(numbers[name] for name in rule.shape)
 
 
-def _cache(dimensions: Dimensions, layers: int, load: Load) -> int:
+def _cache(dimensions: Dimensions, layers: int, load: PeakLoad) -> int:
     return 2 * layers * load.batch * load.tokens * dimensions.hidden_size
 
 

@@ -38,7 +38,7 @@ def ask_registry(needs: Needs) -> RegistryAnswer:
         status, headers = _head(url, {})
         if status not in _REFUSED or not login:
             return RegistryAnswer(reached=True)
-        repository = f"{images.folder}/{needs.config.server_folder}"
+        repository = f"{images.folder}/{needs.config.engine.image}"
         shown = _login(headers, f"repository:{repository}:pull,push", login)
         if shown is None:
             return RegistryAnswer(reached=True, refused=True, reason="it gives no token")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from operations.preview.changes import INFERENCE_SERVICE, Resource
-from stacks.gpus import GPUS
+from stacks.gpus import NodeRequirement, labelled_gpu
 from stacks.sections.cluster import Cost
 
 _GPU_RESOURCE = "nvidia.com/gpu"
@@ -73,7 +73,7 @@ def _type(affinity: Mapping[str, Any]) -> str:
     for term in required.get("nodeSelectorTerms", []):
         for expression in term.get("matchExpressions", []):
             values = tuple(expression.get("values", ()))
-            for name, gpu in GPUS.items():
-                if values and values in (gpu.coreweave_classes, gpu.nvidia_products):
-                    return name
+            found = labelled_gpu(NodeRequirement(key=expression["key"], values=values))
+            if found is not None:
+                return found
     return ""

@@ -6,10 +6,10 @@ Each rule sees sections that are valid by themselves; it is left out where one o
 from collections.abc import Iterator, Mapping
 
 from stacks.errors import Problem
-from stacks.rules import gpu, image, memory, model, replicas
+from stacks.rules import engine, gpu, image, memory, model, replicas
 from stacks.sections import Section
 
-RULES = (*model.RULES, *gpu.RULES, *replicas.RULES, *memory.RULES, *image.RULES)
+RULES = (*model.RULES, *engine.RULES, *gpu.RULES, *replicas.RULES, *memory.RULES, *image.RULES)
 
 
 def broken_rules(sections: Mapping[str, Section | None]) -> Iterator[Problem]:

@@ -1,13 +1,12 @@
 """Between a model and GPUs: does it divide, does it fit, are there such nodes."""
 
-from ft_serving.core.dtypes import DType
-from stacks import sizing
+from stacks.engines import engine_for
 from stacks.errors import Problem, any_of, shown
-from stacks.gpus import GPUS, GPUS_PER_NODE, NodeLabels
+from stacks.gpus import GPUS, GPUS_PER_NODE, NODE_LABELS, NONE
 from stacks.models import dimensions_of
 from stacks.proposals import divisors, gpu_proposals
 from stacks.quantities import in_gib
-from stacks.resolved import load_of
+from stacks.resolved import demand_of
 from stacks.rules.base import Problems, Rule
 from stacks.sections import Cost, GpuSettings, Model, Scheduling, Serving, TolerationOperator
 
@@ -45,48 +44,35 @@ def _one_node(gpu: GpuSettings) -> Problems:
         )
 
 
-def _format(model: Model, gpu: GpuSettings) -> Problems:
-    dtype = model.computed_in
-    if gpu.model and not gpu.model.supports(dtype):
-        able = [name for name, other in GPUS.items() if other.supports(dtype)]
-        yield Problem(
-            path="model.computeDtype",
-            rule=f"must be a format that {gpu.type} computes in",
-            got=dtype.value,
-            use=f"{any_of([d.value for d in DType if gpu.model.supports(d)])}, "
-            f"or gpu.type {any_of(able)}",
-        )
-
-
 def _fits(model: Model, gpu: GpuSettings, serving: Serving) -> Problems:
-    dimensions = dimensions_of(model)
-    if dimensions is None or gpu.model is None:
+    dimensions, engine = dimensions_of(model), engine_for(serving.engine, gpu.model)
+    if dimensions is None or gpu.model is None or not engine.serves_on(gpu.model):
         return
     if any(_parallelism(model, gpu)) or any(_one_node(gpu)):
         return
-    dtype, load = model.computed_in, load_of(serving)
-    memory = sizing.gpu_memory(dimensions, dtype, gpu.tensor_parallel, gpu.pipeline_parallel, load)
+    demand = demand_of(dimensions, model, gpu, serving)
+    memory, load = engine.gpu_memory(demand), demand.load
     if memory.total > gpu.model.memory_bytes:
         yield Problem(
             path="gpu",
-            rule=f"each must hold {in_gib(memory.weights)} of weights in {dtype}, "
+            rule=f"each must hold {in_gib(memory.weights)} of weights in {demand.compute_dtype}, "
             f"{in_gib(memory.cache)} of keys and values for {load.batch} rows of {load.tokens} "
             f"tokens, and {in_gib(memory.workspace)} of workspace, {in_gib(memory.total)} in all",
             got=f"{gpu.type} with {in_gib(gpu.model.memory_bytes)}",
-            use=gpu_proposals(dimensions, dtype, gpu, load),
+            use=gpu_proposals(engine, gpu.type, demand),
         )
 
 
 def _scheduling(gpu: GpuSettings, scheduling: Scheduling) -> Problems:
-    labels = scheduling.node_labels
-    if gpu.model and labels is not NodeLabels.NONE and not gpu.model.node_requirement(labels):
-        able = [each for each in NodeLabels if gpu.model.node_requirement(each)]
-        having = [name for name, other in GPUS.items() if other.node_requirement(labels)]
+    labels = NODE_LABELS.get(scheduling.node_labels)
+    if gpu.model and labels and not labels.requirement(gpu.type):
+        able = [name for name, each in NODE_LABELS.items() if each.requirement(gpu.type)]
+        having = [name for name in GPUS if labels.requirement(name)]
         yield Problem(
             path="scheduling.nodeLabels",
             rule=f"must be one that has a label for {gpu.type}",
-            got=labels.value,
-            use=f"{any_of([*able, NodeLabels.NONE])}, or gpu.type {any_of(having)}",
+            got=scheduling.node_labels,
+            use=f"{any_of([*able, NONE])}, or gpu.type {any_of(having)}",
         )
     for index, toleration in enumerate(scheduling.tolerations):
         if (toleration.operator is TolerationOperator.EQUAL) != (toleration.value is not None):
@@ -112,7 +98,6 @@ def _cost(cost: Cost) -> Problems:
 RULES = (
     Rule(sections=("model", "gpu"), check=_parallelism),
     Rule(sections=("gpu",), check=_one_node),
-    Rule(sections=("model", "gpu"), check=_format),
     Rule(sections=("model", "gpu", "serving"), check=_fits),
     Rule(sections=("gpu", "scheduling"), check=_scheduling),
     Rule(sections=("cost",), check=_cost),

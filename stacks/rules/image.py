@@ -1,19 +1,16 @@
-"""Within the images, and between them and GPUs."""
+"""Within the images."""
 
 import re
 from collections.abc import Mapping
 
 from stacks.errors import Problem, shown
 from stacks.rules.base import Problems, Rule
-from stacks.sections import GpuSettings, Images
+from stacks.sections import Images
 
 _ARGUMENT = re.compile(r"[A-Z][A-Z0-9_]*")
 _TAGGED = re.compile(
     r"[a-z0-9][A-Za-z0-9.:_/-]*(@sha256:[0-9a-f]{64}|:[A-Za-z0-9_][A-Za-z0-9_.-]*)"
 )
-
-GPU_SERVER_ARGUMENTS = ("BASE_IMAGE", "BACKEND_IMAGE")
-"""What `images/server` has no default for."""
 
 
 def _sources(image: Images) -> Problems:
@@ -53,19 +50,4 @@ def _is_pinned(reference: str) -> bool:
     return bool(_TAGGED.fullmatch(reference)) and ":" in last and not last.endswith(":latest")
 
 
-def _gpu_server(gpu: GpuSettings, image: Images) -> Problems:
-    missing = [name for name in GPU_SERVER_ARGUMENTS if name not in image.server.args]
-    if gpu.model and image.server.existing is None and missing:
-        yield Problem(
-            path="image.server",
-            rule="must be an existing image, or built with BASE_IMAGE and BACKEND_IMAGE, where "
-            "GPUs serve (docs/images.md)",
-            got=f"no {' and no '.join(missing)}",
-            use="existing: HOST/NAME@sha256:DIGEST, or both args",
-        )
-
-
-RULES = (
-    Rule(sections=("image",), check=_sources),
-    Rule(sections=("gpu", "image"), check=_gpu_server),
-)
+RULES = (Rule(sections=("image",), check=_sources),)

@@ -1,13 +1,16 @@
 """Between a model, main memory and the volume."""
 
 import re
+from itertools import islice
 
 from stacks import sizing
+from stacks.engines import engine_for
 from stacks.errors import Problem
-from stacks.gpus import NodeLabels
+from stacks.gpus import NODE_LABELS
 from stacks.models import dimensions_of
+from stacks.proposals import smaller_batches
 from stacks.quantities import in_gib, parse_bytes, quantity
-from stacks.resolved import server_memory_of
+from stacks.resolved import demand_of
 from stacks.rules.base import Problems, Rule
 from stacks.sections import (
     AccessMode,
@@ -17,11 +20,11 @@ from stacks.sections import (
     Resources,
     Scheduling,
     Serving,
-    Storage,
+    StorageSettings,
 )
 
 
-def _volume(storage: Storage, replicas: Replicas, scheduling: Scheduling) -> Problems:
+def _volume(storage: StorageSettings, replicas: Replicas, scheduling: Scheduling) -> Problems:
     if storage.protect and storage.delete_weights_on_destroy:
         yield Problem(
             path="storage.deleteWeightsOnDestroy",
@@ -41,10 +44,11 @@ def _volume(storage: Storage, replicas: Replicas, scheduling: Scheduling) -> Pro
         )
 
 
-def _volume_region(storage: Storage, scheduling: Scheduling) -> Problems:
-    """CoreWeave's classes end in the region of their volumes, which pods elsewhere cannot mount."""
+def _volume_region(storage: StorageSettings, scheduling: Scheduling) -> Problems:
+    """Where classes end in a region, it has to be that of the pods."""
+    labels = NODE_LABELS.get(scheduling.node_labels)
     name, region = storage.storage_class, scheduling.region
-    if scheduling.node_labels is not NodeLabels.COREWEAVE or name is None or region is None:
+    if not (labels and labels.regional_storage_classes) or name is None or region is None:
         return
     head, _, of_class = name.rpartition("-")
     if re.fullmatch(r"[a-z]{3}[0-9]", of_class) and of_class != region.lower():
@@ -56,7 +60,7 @@ def _volume_region(storage: Storage, scheduling: Scheduling) -> Problems:
         )
 
 
-def _volume_size(model: Model, storage: Storage) -> Problems:
+def _volume_size(model: Model, storage: StorageSettings) -> Problems:
     dimensions = dimensions_of(model)
     if dimensions is None:
         return
@@ -78,17 +82,19 @@ def _volume_size(model: Model, storage: Storage) -> Problems:
 def _main_memory(
     model: Model, gpu: GpuSettings, serving: Serving, resources: Resources
 ) -> Problems:
-    dimensions = dimensions_of(model)
-    if dimensions is None or resources.memory is None:
+    dimensions, engine = dimensions_of(model), engine_for(serving.engine, gpu.model)
+    if dimensions is None or resources.memory is None or not engine.serves_on(gpu.model):
         return
-    needed = server_memory_of(dimensions, model, gpu, serving)
-    if parse_bytes(resources.memory) < needed:
+    demand, given = demand_of(dimensions, model, gpu, serving), parse_bytes(resources.memory)
+    needed = engine.main_memory(demand)
+    if given < needed:
+        smaller = (each for each in smaller_batches(demand) if engine.main_memory(each) <= given)
         yield Problem(
             path="resources.memory",
             rule=f"must be at least the {in_gib(needed)} that the server needs",
             got=resources.memory,
             use=f"{quantity(needed)}, or leave it out"
-            + ("" if gpu.model else ", or a smaller serving.batch"),
+            + "".join(f", or serving.batch {each.load.batch}" for each in islice(smaller, 1)),
         )
 
 

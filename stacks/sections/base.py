@@ -57,6 +57,12 @@ def one_of(names: Iterable[str]) -> dict[str, str]:
     return {"must": "be one of the choices", "use": any_of(list(names))}
 
 
+def named(names: Iterable[str]) -> dict[str, Any]:
+    """Return the rule of a name that a table has; editors complete it."""
+    known = list(names)
+    return {**one_of(known), "pattern": f"^({'|'.join(known)})$", "examples": known}
+
+
 SIZE: dict[str, Any] = {"must": "be a size such as 150Gi", "pattern": BYTES_PATTERN}
 """The rule of a size, whose use is each setting's own."""
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stacks.gpus import NodeLabels
-from stacks.sections.base import FLAG, SIZE, Section, one_of, setting, whole
+from stacks.gpus import NODE_LABELS, NONE
+from stacks.sections.base import FLAG, SIZE, Section, named, one_of, setting, whole
 
 _LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
@@ -19,7 +19,7 @@ class AccessMode(StrEnum):
     READ_WRITE_ONCE = "ReadWriteOnce"
 
 
-class Storage(Section):
+class StorageSettings(Section):
     """The volume of downloads and releases."""
 
     size: str = setting("Capacity; may grow later.", use="150Gi", **SIZE)
@@ -99,10 +99,10 @@ class Scheduling(Section):
         use="one such as LAS1",
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$",
     )
-    node_labels: NodeLabels = setting(
+    node_labels: str = setting(
         "Who labels nodes with their GPUs; `none` where all have the same.",
-        default=NodeLabels.NVIDIA,
-        **one_of(NodeLabels),
+        default="nvidia",
+        **named([*NODE_LABELS, NONE]),
     )
     tolerations: tuple[Toleration, ...] = setting(
         "Taints of the nodes to run on.",
@@ -118,7 +118,7 @@ class Scheduling(Section):
     )
 
 
-class Hub(Section):
+class HubSettings(Section):
     """The model hub. A token for it is the Pulumi secret `hubToken`."""
 
     endpoint: str = setting(
@@ -137,7 +137,7 @@ class Preflight(StrEnum):
     WARN = "warn"
 
 
-class Cluster(Section):
+class ClusterSettings(Section):
     """Where it is deployed."""
 
     namespace: str = setting(

@@ -5,9 +5,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from stacks.engines import ENGINES
 from stacks.gpus import GPUS, NONE, Gpu
 from stacks.quantities import CPU_PATTERN
-from stacks.sections.base import FLAG, SIZE, Section, one_of, setting, whole
+from stacks.sections.base import FLAG, SIZE, Section, named, one_of, setting, whole
 
 
 class GpuSettings(Section):
@@ -16,8 +17,7 @@ class GpuSettings(Section):
     type: str = setting(
         "A GPU of the catalogue; `none` serves on the CPU.",
         default=NONE,
-        pattern=f"^({'|'.join([NONE, *GPUS])})$",
-        **one_of([*GPUS, NONE]),
+        **named([*GPUS, NONE]),
     )
     tensor_parallel: int = setting("GPUs that share each layer.", default=1, **whole(1, 64))
     pipeline_parallel: int = setting(
@@ -87,6 +87,12 @@ class Mode(StrEnum):
 class Serving(Section):
     """How it is served, and the load that memory is sized for."""
 
+    engine: str | None = setting(
+        "What computes in the server (docs/configuration.md#engines); by default the first that "
+        "can serve on gpu.type.",
+        default=None,
+        **named(ENGINES),
+    )
     batch: int = setting(
         "Rows computed together: requests times their beams.", default=8, **whole(1, 1024)
     )

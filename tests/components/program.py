@@ -8,9 +8,9 @@ from typing import Any
 import pulumi
 
 from components.access import Access, AccessArgs
-from components.image import Image, ImageArgs, Registry
+from components.image import Image, ImageArgs, ImageRegistry
 from components.inference_service import InferenceService, InferenceServiceArgs
-from components.jobs import Identity
+from components.jobs import PodIdentity
 from components.model_download import ModelDownload, ModelDownloadArgs
 from components.release_collection import ReleaseCollection, ReleaseCollectionArgs
 from components.smoke_test import SmokeTest, SmokeTestArgs
@@ -21,7 +21,7 @@ from stacks.sections import ImageSource
 from tests.stacks.documents import CPU, GPU, ROOT, config, shipped
 
 IMAGE = f"registry.example.com/image@{DIGEST}"
-IDENTITY = Identity(namespace="models", account="someone")
+IDENTITY = PodIdentity(namespace="models", account="someone")
 CPU_STACK = config(CPU)
 GPU_STACK = config(GPU)
 SECRET = "the-password-of-a-user"
@@ -46,7 +46,7 @@ COMPONENTS: Mapping[str, Make] = {
         AccessArgs(
             stack="test",
             config=stack,
-            registry=Registry(settings=stack.image, password=pulumi.Output.secret(SECRET)),
+            registry=ImageRegistry(settings=stack.image, password=pulumi.Output.secret(SECRET)),
             hub_token=pulumi.Output.secret(SECRET),
         ),
     ),
@@ -55,7 +55,7 @@ COMPONENTS: Mapping[str, Make] = {
         ImageArgs(
             folder="weights",
             source=ImageSource(),
-            registry=Registry(settings=stack.image, password=pulumi.Output.secret(SECRET)),
+            registry=ImageRegistry(settings=stack.image, password=pulumi.Output.secret(SECRET)),
         ),
     ),
     "InferenceService": lambda name, stack: InferenceService(

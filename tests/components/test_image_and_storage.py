@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from components.build_context import content_tag
-from components.image import CONTEXT, Image, ImageArgs, Registry
+from components.image import CONTEXT, Image, ImageArgs, ImageRegistry
 from operations.recording.recorder import DIGEST, Registered, record
 from stacks.sections import ImageSource
 from tests.components.program import IMAGE, SECRET, made
@@ -38,7 +38,7 @@ def test_pods_get_the_digest() -> None:
 
 def test_an_image_that_exists_is_not_built() -> None:
     source = ImageSource(existing=IMAGE)
-    registry = Registry(settings=config(CPU).image)
+    registry = ImageRegistry(settings=config(CPU).image)
     args = ImageArgs(folder="weights", source=source, registry=registry)
     recording = record(lambda: Image("it", args))
     assert not recording.of("docker:index/image:Image")

@@ -24,11 +24,11 @@ DIGEST = f"host.example/name@sha256:{'0' * 64}"
 GPU: Document = {
     "model": {"repository": "EleutherAI/gpt-j-6b", "revision": COMMIT},
     "gpu": {"type": "RTX_A5000"},
-    "serving": {"batch": 4},
+    "serving": {"batch": 4, "engine": "fastertransformer"},
     "image": {"registry": "registry.example.com", "server": {"existing": DIGEST}},
     "storage": {"size": "100Gi"},
 }
-"""GPT-J 6B on one GPU."""
+"""GPT-J 6B on one GPU, by FasterTransformer."""
 
 CPU: Document = {
     "model": {"repository": "tiny-gptj", "revision": COMMIT, "dtype": "fp32"},

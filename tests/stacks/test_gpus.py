@@ -1,33 +1,52 @@
-"""The catalogue of GPUs."""
+"""The catalogue of GPUs, and how clouds label nodes that have them."""
 
 import pytest
 
 from ft_serving.core.dtypes import DType
-from stacks.gpus import GPUS, NodeLabels, NodeRequirement
+from stacks.gpus import GPUS, NODE_LABELS, NodeRequirement, labelled_gpu
 
-MARKETED_GB = {
-    "T4": 16,
-    "RTX_A4000": 16,
-    "V100": 16,
-    "RTX_A5000": 24,
-    "V100_32GB": 32,
-    "A100_40GB": 40,
-    "A40": 48,
-    "L40S": 48,
-    "RTX_A6000": 48,
-    "A100_80GB": 80,
-    "H100": 80,
+VOLTA, TURING, AMPERE, SMALL_AMPERE = (7, 0), (7, 5), (8, 0), (8, 6)
+ADA, HOPPER, BLACKWELL, SMALL_BLACKWELL = (8, 9), (9, 0), (10, 0), (12, 0)
+
+MARKETED = {
+    "T4": (16, TURING),
+    "RTX_A4000": (16, SMALL_AMPERE),
+    "V100": (16, VOLTA),
+    "A10": (24, SMALL_AMPERE),
+    "RTX_A5000": (24, SMALL_AMPERE),
+    "RTX_4090": (24, ADA),
+    "L4": (24, ADA),
+    "V100_32GB": (32, VOLTA),
+    "A100_40GB": (40, AMPERE),
+    "A40": (48, SMALL_AMPERE),
+    "L40S": (48, ADA),
+    "RTX_6000_ADA": (48, ADA),
+    "RTX_A6000": (48, SMALL_AMPERE),
+    "A100_80GB": (80, AMPERE),
+    "H100": (80, HOPPER),
+    "RTX_PRO_6000": (96, SMALL_BLACKWELL),
+    "H200": (141, HOPPER),
+    "B200": (180, BLACKWELL),
 }
+"""Gigabytes and architecture, as NVIDIA sells them."""
 
 
-def test_the_catalogue_has_every_gpu_that_is_promised() -> None:
-    assert set(GPUS) == set(MARKETED_GB)
-
-
-@pytest.mark.parametrize(("name", "marketed"), MARKETED_GB.items())
-def test_memory_is_what_programs_see_and_not_what_is_marketed(name: str, marketed: int) -> None:
+@pytest.mark.parametrize("name", MARKETED)
+def test_memory_is_what_programs_see_and_not_what_is_marketed(name: str) -> None:
+    marketed, _ = MARKETED[name]
     memory = GPUS[name].memory_bytes / 2**30
     assert 0.9 * marketed <= memory < marketed, "ECC and the driver take a part of it"
+
+
+def test_a_message_proposes_small_gpus_first() -> None:
+    assert list(GPUS) == list(MARKETED)
+    memories = [marketed for marketed, _ in MARKETED.values()]
+    assert memories == sorted(memories)
+
+
+def test_every_gpu_has_the_capability_of_its_architecture() -> None:
+    found = {name: gpu.compute_capability for name, gpu in GPUS.items()}
+    assert found == {name: capability for name, (_, capability) in MARKETED.items()}
 
 
 def test_bf16_needs_ampere() -> None:
@@ -37,24 +56,30 @@ def test_bf16_needs_ampere() -> None:
 
 
 def test_coreweave_finds_its_nodes_by_class() -> None:
-    assert GPUS["RTX_A5000"].node_requirement(NodeLabels.COREWEAVE) == NodeRequirement(
+    assert NODE_LABELS["coreweave"].requirement("RTX_A5000") == NodeRequirement(
         key="gpu.nvidia.com/class", values=("RTX_A5000",)
     )
 
 
-def test_nvidia_finds_every_shape_of_a_gpu() -> None:
-    assert GPUS["H100"].node_requirement(NodeLabels.NVIDIA) == NodeRequirement(
+def test_nvidia_finds_every_shape_of_every_gpu() -> None:
+    nvidia = NODE_LABELS["nvidia"]
+    assert nvidia.requirement("H100") == NodeRequirement(
         key="nvidia.com/gpu.product", values=("NVIDIA-H100-80GB-HBM3", "NVIDIA-H100-PCIe")
     )
+    assert set(nvidia.values) == set(GPUS)
 
 
-def test_what_a_cluster_does_not_have_has_no_label() -> None:
-    assert GPUS["T4"].node_requirement(NodeLabels.COREWEAVE) is None
-    assert GPUS["T4"].node_requirement(NodeLabels.NONE) is None
+def test_what_a_cloud_does_not_have_has_no_label() -> None:
+    assert NODE_LABELS["coreweave"].requirement("T4") is None
 
 
-@pytest.mark.parametrize("labels", [NodeLabels.COREWEAVE, NodeLabels.NVIDIA])
-def test_no_two_gpus_share_a_label(labels: NodeLabels) -> None:
-    found = [gpu.node_requirement(labels) for gpu in GPUS.values()]
-    values = [value for each in found if each for value in each.values]
+@pytest.mark.parametrize("cloud", NODE_LABELS)
+def test_labels_lead_to_the_gpu_that_a_pod_was_sized_for(cloud: str) -> None:
+    labels = NODE_LABELS[cloud]
+    values = [value for each in labels.values.values() for value in each]
     assert len(values) == len(set(values)), "a pod would land on a GPU it was not sized for"
+    for gpu in labels.values:
+        requirement = labels.requirement(gpu)
+        assert gpu in GPUS
+        assert requirement is not None
+        assert labelled_gpu(requirement) == gpu

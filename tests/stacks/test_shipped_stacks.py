@@ -15,9 +15,9 @@ from stacks.config import StackConfig
 from stacks.gpus import NodeRequirement
 from stacks.models import KNOWN_MODELS
 from stacks.quantities import parse_bytes
-from stacks.resolved import ContainerResources, Scaling, load_of
+from stacks.resolved import ContainerResources, Scaling
 from stacks.sections import Mode, Protocol, ScaleMetric
-from stacks.sizing import gpu_memory, release_bytes, storage_bytes
+from stacks.sizing import release_bytes, storage_bytes
 from stacks.timeouts import Timeouts
 from tests.stacks.documents import ROOT, SHIPPED, config, shipped
 
@@ -39,17 +39,9 @@ def test_every_stack_is_valid(stack: StackConfig) -> None:
 
 
 def test_every_stack_has_memory_to_spare(stack: StackConfig) -> None:
-    gpu = stack.gpu
-    if gpu.model is None:
-        return
-    memory = gpu_memory(
-        stack.dimensions,
-        stack.model.computed_in,
-        gpu.tensor_parallel,
-        gpu.pipeline_parallel,
-        load_of(stack.serving),
-    )
-    assert memory.total < 0.8 * gpu.model.memory_bytes
+    if stack.gpu.model is not None:
+        memory = stack.engine.gpu_memory(stack.demand)
+        assert memory.total < 0.8 * stack.gpu.model.memory_bytes
 
 
 def test_dev_is_for_the_embedded_platform() -> None:
@@ -58,8 +50,8 @@ def test_dev_is_for_the_embedded_platform() -> None:
     assert dev.storage.storage_class == settings.STORAGE_CLASS
     assert dev.image.registry == settings.REGISTRY
     assert dev.cluster.kubeconfig == str(settings.KUBECONFIG)
-    assert dev.server_folder == "server-cpu"
-    assert dev.image.repository(dev.server_folder) == "localhost:5000/ft-serving/server-cpu"
+    assert dev.engine.name == "cpu"
+    assert dev.image.repository(dev.engine.image) == "localhost:5000/ft-serving/server-cpu"
     assert dev.node_requirements == ()
     assert dev.server_resources == ContainerResources(
         cpu="500m", memory="832Mi", gpus=0, shared_memory="256Mi"
@@ -79,7 +71,7 @@ def test_staging_is_one_gpu_without_another_to_spare() -> None:
     staging = config(shipped("staging"))
     assert staging.gpu.count == 1
     assert not staging.scheduling.spare_gpu
-    assert staging.server_folder == "server"
+    assert staging.engine.name == "fastertransformer"
 
 
 def test_prod_is_four_gpus_a_replica_and_streams() -> None:

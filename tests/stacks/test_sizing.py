@@ -11,7 +11,7 @@ from ft_serving.weights.plan import TensorJob, file_jobs, total_bytes
 from stacks.models import KNOWN_MODELS
 from stacks.sections import Dimensions
 from stacks.sizing import (
-    Load,
+    PeakLoad,
     cpu_memory,
     gpu_memory,
     host_memory,
@@ -24,7 +24,7 @@ from stacks.sizing import (
 
 GPT_J = KNOWN_MODELS["EleutherAI/gpt-j-6b"].dimensions
 TINY = KNOWN_MODELS["tiny-gptj"].dimensions
-SMALL_LOAD = Load(batch=1, input_length=128, output_length=8)
+SMALL_LOAD = PeakLoad(batch=1, input_length=128, output_length=8)
 
 
 def _architecture(dimensions: Dimensions) -> Architecture:
@@ -102,13 +102,13 @@ def test_the_sum_meets_the_memory_that_nvidia_publishes(
         inner_size=16_384,
         max_sequence_length=1024,
     )
-    load = Load(batch=batch, input_length=input_length, output_length=output_length)
+    load = PeakLoad(batch=batch, input_length=input_length, output_length=output_length)
     needed = gpu_memory(gpt, DType.FP16, 1, 1, load).total / 1e9
     assert 0.99 * published <= needed <= 1.1 * published
 
 
 def test_keys_and_values_are_two_hidden_vectors_a_token_and_layer() -> None:
-    load = Load(batch=8, input_length=1024, output_length=256)
+    load = PeakLoad(batch=8, input_length=1024, output_length=256)
     whole = gpu_memory(GPT_J, DType.FP16, 1, 1, load).cache
     assert whole == 2 * 28 * 8 * 1280 * 4096 * 2
     assert gpu_memory(GPT_J, DType.FP16, 4, 1, load).cache == whole // 4
@@ -132,7 +132,7 @@ def test_more_work_never_needs_less_memory_and_more_gpus_never_more_weights(
     dtype: DType, tensor: int, pipeline: int, batch: int, given: int, asked: int
 ) -> None:
     def needed(batch: int, given: int, asked: int) -> int:
-        load = Load(batch=batch, input_length=given, output_length=asked)
+        load = PeakLoad(batch=batch, input_length=given, output_length=asked)
         return gpu_memory(GPT_J, dtype, tensor, pipeline, load).total
 
     base = needed(batch, given, asked)
@@ -144,7 +144,7 @@ def test_more_work_never_needs_less_memory_and_more_gpus_never_more_weights(
 
 
 def test_the_cpu_engine_holds_everything_in_fp32() -> None:
-    load = Load(batch=8, input_length=256, output_length=256)
+    load = PeakLoad(batch=8, input_length=256, output_length=256)
     memory = cpu_memory(TINY, load)
     assert memory.weights == 4 * weight_count(TINY)
     assert memory.cache == 4 * 2 * 4 * 8 * 512 * 128

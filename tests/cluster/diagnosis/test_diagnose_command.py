@@ -11,7 +11,7 @@ import pytest
 from components import inference_service
 from ft_serving.cluster.commands.diagnose import INFERENCE_SERVICE, NAMESPACE
 from ft_serving.cluster.diagnosis import Kind
-from stacks.sections import Cluster
+from stacks.sections import ClusterSettings
 from tests.cluster.diagnosis.recorded_api import recorded_api
 from tests.cluster.diagnosis.recorded_snapshots import changed, recorded
 from tests.fake_api import TOKEN
@@ -19,7 +19,7 @@ from tests.fake_api import TOKEN
 
 def test_its_defaults_are_what_the_program_makes() -> None:
     assert inference_service.NAME == INFERENCE_SERVICE
-    assert Cluster().namespace == NAMESPACE
+    assert ClusterSettings().namespace == NAMESPACE
 
 
 def diagnose(

@@ -14,7 +14,7 @@ from ft_serving.server.engine.weights import open_weights
 from ft_serving.server.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
 from ft_serving.server.errors import MemoryLimitError
 from stacks.sections import Dimensions
-from stacks.sizing import Load, cpu_memory
+from stacks.sizing import PeakLoad, cpu_memory
 from tests.server.engine.blocks import prefilled
 from tests.server.engine.ft_files import Shape, random_weights, write_folder
 from tests.server.engine.scripted import request
@@ -61,7 +61,7 @@ def test_what_a_stack_gives_its_server_suffices_for_its_load_and_for_no_more(
         inner_size=SHAPE.inner,
         max_sequence_length=512,
     )
-    given = cpu_memory(dimensions, Load(batch=8, input_length=256, output_length=64)).total
+    given = cpu_memory(dimensions, PeakLoad(batch=8, input_length=256, output_length=64)).total
     monkeypatch.setattr(numpy_model, "memory_limit", lambda: given)
     engine = NumpyEngine.open(folder, 1)
     engine.plan(request([[1] * 256] * 8, 64))
