@@ -15,12 +15,13 @@ from ft_serving.client.errors import RequestError, TokenizerError
 from ft_serving.client.fit import check_tokenizer
 from ft_serving.client.generation import Chunk, Generation
 from ft_serving.client.model import ModelDescription
-from ft_serving.client.parameters import Parameters, checked, text_problem
+from ft_serving.client.parameters import checked, text_problem
 from ft_serving.client.session import Lexicon, Session
 from ft_serving.client.tensors import Tokens, token_lists
 from ft_serving.client.text import TextStream, decode, encode_word, end_of_text
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
 from ft_serving.client.transport import Transport
+from ft_serving.core.parameters import Parameters
 from ft_serving.core.protocol import MODEL_NAME
 
 COLD_START_S = 600.0

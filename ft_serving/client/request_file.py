@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ft_serving.client.errors import RequestError
-from ft_serving.client.parameters import LOG_PROBS_TENSOR, NUMBERS, WORDS, Parameters, checked
+from ft_serving.client.parameters import checked
+from ft_serving.core.parameters import PARAMETERS, Parameters
 
-_PARAMETERS = {rule.tensor: name for name, rule in NUMBERS.items()} | {
-    LOG_PROBS_TENSOR: "log_probs"
-}
-_WORDS = {tensor: name for name, tensor in WORDS.items()}
+_NAMES = {row.tensor.name: name for name, row in PARAMETERS.items()}
 
 # The first two hold a prompt in token ids, which the prompts' texts replace, as they do in the
 # clients that read such files. The third begins a text that has no prompt; there is always one.
@@ -75,22 +73,21 @@ def _parameters_of(tensors: object) -> dict[str, Any]:
             )
             continue
         name, values = str(tensor["name"]), _flat(tensor["data"])
-        if name in _WORDS:
+        if name in _REPLACED:
+            continue
+        if name not in _NAMES:
+            known = ", ".join([*_REPLACED, *_NAMES])
+            problems.append(f"{name}: stands for no parameter here; leave it out (known: {known})")
+        elif PARAMETERS[_NAMES[name]].is_words:
             # The offset -1 in front: there are no words.
             if values[len(values) // 2 :][:1] not in ([-1], []):
                 problems.append(
-                    f"{name}: has words as token ids; give them as text (--{_WORDS[name]})"
+                    f"{name}: has words as token ids; give them as text (--{_NAMES[name]})"
                 )
-        elif name in _PARAMETERS:
-            if not values or any(value != values[0] for value in values):
-                problems.append(
-                    f"{name}: must have one value, the same for each prompt; got {values}"
-                )
-            else:
-                parameters[_PARAMETERS[name]] = values[0]
-        elif name not in _REPLACED:
-            known = ", ".join([*_REPLACED, *_PARAMETERS, *_WORDS])
-            problems.append(f"{name}: stands for no parameter here; leave it out (known: {known})")
+        elif not values or any(value != values[0] for value in values):
+            problems.append(f"{name}: must have one value, the same for each prompt; got {values}")
+        else:
+            parameters[_NAMES[name]] = values[0]
     if problems:
         raise RequestError("\n  ".join(["The request cannot be sent:", *problems]))
     return parameters

@@ -15,10 +15,10 @@ from ft_serving.client.errors import (
     UnavailableError,
 )
 from ft_serving.client.model import ModelDescription
-from ft_serving.client.parameters import Parameters
 from ft_serving.client.patience import wait_until_ready
 from ft_serving.client.tensors import Array, Tokens, check_prompts, encode
 from ft_serving.client.transport import Transport
+from ft_serving.core.parameters import Parameters
 
 MOST_TIMES = 6
 """How often one request is sent at most: it may be what ends the server each time."""

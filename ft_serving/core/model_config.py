@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ft_serving.core import protocol
 from ft_serving.core.dtypes import DType
 from ft_serving.core.lengths import LengthLimits
+from ft_serving.core.parameters import INPUTS
 from ft_serving.core.protocol import TensorSpec
 
 QUEUE_DELAY_MICROSECONDS = 5_000
@@ -67,7 +68,7 @@ def _lines(config: ModelConfig) -> Iterator[str]:
     yield f"max_batch_size: {protocol.MAX_BATCH_SIZE}"
     yield f"model_transaction_policy {{ decoupled: {str(config.streaming).lower()} }}"
     yield f"dynamic_batching {{ max_queue_delay_microseconds: {QUEUE_DELAY_MICROSECONDS} }}"
-    for tensor in protocol.INPUTS:
+    for tensor in INPUTS:
         yield from _tensor("input", tensor)
         if tensor.ragged:
             yield from _item_shape(tensor)

@@ -7,16 +7,9 @@ from typing import Any
 import pytest
 
 from ft_serving.client.errors import RequestError
-from ft_serving.client.parameters import (
-    LARGEST_FP32,
-    LOG_PROBS_TENSOR,
-    NUMBERS,
-    WORDS,
-    Parameters,
-    checked,
-)
+from ft_serving.client.parameters import LARGEST_FP32, checked
 from ft_serving.client.request_file import read_request
-from ft_serving.core import protocol
+from ft_serving.core.parameters import PARAMETERS
 
 
 def test_everything_at_its_limits_is_accepted() -> None:
@@ -101,13 +94,6 @@ def test_a_text_cannot_be_longer_at_least_than_at_most(given: dict[str, object])
         checked(given)
 
 
-def test_every_parameter_has_a_tensor_of_the_protocol() -> None:
-    tensors = {tensor.name for tensor in protocol.INPUTS}
-    known = {rule.tensor for rule in NUMBERS.values()} | {*WORDS.values(), LOG_PROBS_TENSOR}
-    assert known <= tensors
-    assert {*NUMBERS, *WORDS, "log_probs"} == set(Parameters.__annotations__)
-
-
 def write(path: Path, content: Any) -> Path:
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
@@ -125,7 +111,7 @@ def test_the_documented_sample_is_a_request() -> None:
     sample = Path(__file__).parents[2] / "docs" / "sample_request.json"
     prompts, parameters = read_request(sample)
     assert prompts == ["Mary has a little lamb."]
-    assert {*parameters, "presence_penalty", "end_id"} == set(Parameters.__annotations__), (
+    assert {*parameters, "presence_penalty", "end_id"} == PARAMETERS.keys(), (
         "the sample shows every parameter but the one that another excludes, and the end token"
     )
 

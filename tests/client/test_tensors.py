@@ -5,9 +5,9 @@ import pytest
 
 from ft_serving.client.errors import RequestError, ServerError
 from ft_serving.client.model import ModelDescription
-from ft_serving.client.parameters import Parameters
 from ft_serving.client.tensors import check_prompts, encode, encode_words
 from ft_serving.core.lengths import LengthLimits
+from ft_serving.core.parameters import Parameters
 from tests.client.fake_triton import config
 
 UINT32 = ModelDescription.from_config(config("UINT32"))

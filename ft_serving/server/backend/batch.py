@@ -13,10 +13,11 @@ from typing import Protocol
 from ft_serving.core.protocol import TensorType
 from ft_serving.server.arrays import AnyArray
 from ft_serving.server.backend.errors import DeliveryError
-from ft_serving.server.backend.tensors import to_request, to_tensors
+from ft_serving.server.backend.tensors import to_tensors
 from ft_serving.server.engine import Engine
 from ft_serving.server.engine.job import Job
 from ft_serving.server.errors import MemoryLimitError, RequestError
+from ft_serving.server.requests import GenerationRequest
 
 # To ask Triton takes some 30 microseconds a request, a tenth of a small model's token, and on busy
 # cores a thousand times as long: it may take this share of the time for all requests together.
@@ -191,7 +192,7 @@ class Runner:
     def _accepted(self, tasks: Sequence[_Task]) -> Iterator[_Task]:
         for task in tasks:
             try:
-                plan = self._engine.plan(to_request(task.tensors()))
+                plan = self._engine.plan(GenerationRequest(**task.tensors()))
                 self._check_room(plan.result_bytes)
             except (RequestError, MemoryLimitError, MemoryError) as exc:
                 task.refuse(Refusal.INVALID, str(exc) or "there is no memory to read it")

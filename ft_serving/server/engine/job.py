@@ -43,7 +43,7 @@ class Job:
             return
         plan = self.plan
         rows, width = len(plan.rows), plan.beam_width
-        most = max(row.output_len for row in plan.rows)
+        most = plan.longest_output
         # A text without prompt starts from a token that the result leaves out.
         self._hidden = 0 if plan.prompt_length else 1
         length = self._hidden + plan.prompt_length + most
@@ -53,7 +53,7 @@ class Job:
             self._log_probs = np.zeros((rows, width, most), np.float32)
         for place, row in enumerate(plan.rows):
             text = self._texts[place]
-            text[:] = row.end_id
+            text[:] = row.parameters["end_id"]
             text[:, : len(row.prompt)] = row.prompt
             log_probs = None if self._log_probs is None else self._log_probs[place]
             self.rows.append((BeamRow if width > 1 else SampledRow)(row, text, log_probs))
