@@ -18,7 +18,10 @@ UINT32, UINT64 = TensorType.UINT32, TensorType.UINT64
 
 
 class Reach(Enum):
-    """Which rows of a request the value of a row holds for."""
+    """Which rows of a request the value of a row holds for.
+
+    `BEAM_SEARCH` is what FasterTransformer's `BaseBeamSearchLayer.cu` reads once a request.
+    """
 
     ROW = "its own"
     BEAM_SEARCH = "its own; in a beam search the first row's holds for all"

@@ -1,6 +1,6 @@
 """Checks a request against the model and works out each row's parameters."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -108,7 +108,7 @@ def plan_request(
     reader = _Reader(request, row_count)
     rows = _plan_rows(reader, vocabulary, padded)
     reader.problems += _length_problems(rows, limits)
-    reader.problems += _conflicts(request)
+    reader.problems += _conflicts(request.tensors)
     if reader.problems:
         raise RequestError("; ".join(reader.problems))
     return RequestPlan(rows=tuple(rows), prompt_length=padded)
@@ -133,60 +133,65 @@ def _length_problems(rows: Sequence[RowPlan], limits: LengthLimits) -> Iterator[
             return
 
 
-def _conflicts(request: GenerationRequest) -> Iterator[str]:
+def _conflicts(tensors: Collection[str]) -> Iterator[str]:
     """Say which tensors a request must not have, or not beside another."""
-    for row in ROW_PARAMETERS.values():
-        if row.excludes and row.tensor.name in request.tensors:
-            other = ROW_PARAMETERS[row.excludes].tensor.name
-            if other in request.tensors:
-                yield f"{other}, {row.tensor.name}: exclude each other; send only one"
-    if "prompt_learning_task_name_ids" in request.tensors:
+    for parameter in ROW_PARAMETERS.values():
+        if parameter.excludes:
+            pair = [ROW_PARAMETERS[parameter.excludes].tensor.name, parameter.tensor.name]
+            if all(name in tensors for name in pair):
+                yield f"{', '.join(pair)}: exclude each other; send only one"
+    if "prompt_learning_task_name_ids" in tensors:
         yield "prompt_learning_task_name_ids: the model has no learned prompts; leave it out"
 
 
 def _plan_rows(reader: "_Reader", vocabulary: Vocabulary, padded: int) -> list[RowPlan]:
-    last_id = vocabulary.size - 1
-    # What depends on the model or the prompts, beside the table.
-    defaults = {"start_id": vocabulary.start_id, "end_id": vocabulary.end_id}
-    most = {"output_length": _INT32 - padded, "start_id": last_id, "end_id": last_id}
     lengths = reader.integers("input_lengths", Range(least=min(padded, 1), most=padded))
-    columns: dict[str, list[Any]] = {}
-    for name, row in ROW_PARAMETERS.items():
-        tensor, default = row.tensor.name, defaults.get(name, row.default)
-        if row.is_words:
-            columns[name] = reader.words(tensor, vocabulary.size)
-        elif row.is_flag:
-            columns[name] = reader.flags(tensor, default)
-        elif row.is_whole:
-            limits = replace(row.limits, most=most.get(name, row.limits.most))
-            columns[name] = reader.integers(tensor, limits, default)
-        else:
-            columns[name] = reader.numbers(tensor, row.limits, default)
+    columns = _columns(reader, vocabulary, padded)
     is_search = columns["beam_width"][0] > 1
 
-    def parameters(place: int) -> RowParameters:
+    def parameters(row: int) -> RowParameters:
         values = {
-            name: columns[name][0 if _is_shared(row, is_search) else place]
-            for name, row in ROW_PARAMETERS.items()
-            if not row.is_words
+            name: columns[name][0 if _is_shared(parameter, is_search=is_search) else row]
+            for name, parameter in ROW_PARAMETERS.items()
+            if not parameter.is_words
         }
         return cast("RowParameters", values)
 
     return [
         RowPlan(
-            prompt=reader.prompt(place, length, columns["start_id"][place], last_id),
+            prompt=reader.prompt(row, length, columns["start_id"][row], vocabulary.size - 1),
             padded_length=max(padded, 1),
-            parameters=parameters(place),
-            stop_words=columns["stop"][place],
-            bad_words=columns["bad"][place],
+            parameters=parameters(row),
+            stop_words=columns["stop"][row],
+            bad_words=columns["bad"][row],
         )
-        for place, length in enumerate(lengths)
+        for row, length in enumerate(lengths)
     ]
 
 
-def _is_shared(row: Parameter, is_search: bool) -> bool:
-    """Tell whether the first row's value holds for all: FasterTransformer's `*Layer.cu`."""
-    return row.reach is Reach.REQUEST or (is_search and row.reach is Reach.BEAM_SEARCH)
+def _columns(reader: "_Reader", vocabulary: Vocabulary, padded: int) -> dict[str, list[Any]]:
+    """Return each parameter's values, one a row, by the parameter's name."""
+    # What the table cannot say, because it depends on the model or on the prompts.
+    own = {"start_id": vocabulary.start_id, "end_id": vocabulary.end_id}
+    most = {"output_length": _INT32 - padded, **dict.fromkeys(own, vocabulary.size - 1)}
+    columns: dict[str, list[Any]] = {}
+    for name, parameter in ROW_PARAMETERS.items():
+        tensor, default = parameter.tensor.name, own.get(name, parameter.default)
+        limits = replace(parameter.limits, most=most.get(name, parameter.limits.most))
+        if parameter.is_words:
+            columns[name] = reader.words(tensor, vocabulary.size)
+        elif parameter.is_flag:
+            columns[name] = reader.flags(tensor, default)
+        elif parameter.is_whole:
+            columns[name] = reader.integers(tensor, limits, default)
+        else:
+            columns[name] = reader.numbers(tensor, limits, default)
+    return columns
+
+
+def _is_shared(parameter: Parameter, *, is_search: bool) -> bool:
+    """Tell whether the first row's value holds for all rows, as FasterTransformer has it."""
+    return parameter.reach is Reach.REQUEST or (is_search and parameter.reach is Reach.BEAM_SEARCH)
 
 
 class _Reader:
