@@ -6,7 +6,7 @@ from typing import cast
 
 import numpy as np
 
-from ft_serving.client.errors import RequestError
+from ft_serving.client.errors import InvalidRequestError
 from ft_serving.core.parameters import PARAMETERS, Parameter, Parameters
 
 DEFAULT_OUTPUT_LENGTH = 64
@@ -19,7 +19,7 @@ def checked(given: Mapping[str, object]) -> Parameters:
     """Check parameters from wherever they come, and return them with Python's own types.
 
     Raises:
-        RequestError: Some are unknown or make no sense; all of them are named.
+        InvalidRequestError: Some are unknown or make no sense; all of them are named.
     """
     given = {
         name: value.item() if isinstance(value, np.generic) else value
@@ -41,7 +41,7 @@ def checked(given: Mapping[str, object]) -> Parameters:
     if not problems:
         problems += _conflicts(cast("Parameters", given))
     if problems:
-        raise RequestError("\n  ".join(["The request cannot be sent:", *problems]))
+        raise InvalidRequestError("\n  ".join(["The request cannot be sent:", *problems]))
     return cast("Parameters", given)
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from ft_serving.client.answer import Answer, Completion, Ending, completions
 from ft_serving.client.errors import (
     GatewayTimeoutError,
-    RequestError,
+    InvalidRequestError,
     ServerError,
     SlowError,
     UnavailableError,
@@ -130,7 +130,7 @@ class Session:
         Closing the generator cancels the request.
         """
         if parameters.get("beam_width", 1) != 1:
-            raise RequestError(
+            raise InvalidRequestError(
                 "beam_width: a stream has one beam, since beams change what they have; got "
                 f"{parameters['beam_width']}"
             )

@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from ft_serving.client.errors import RequestError, ServerError
+from ft_serving.client.errors import InvalidRequestError, ServerError
 from ft_serving.client.model import ModelDescription
 from ft_serving.core.parameters import PARAMETERS, Parameters
 
@@ -36,10 +36,10 @@ def token_lists(prompts: Iterable[Iterable[SupportsIndex]]) -> list[tuple[int, .
     """Return prompts' token ids as Python's integers, whatever integers and lists they are.
 
     Raises:
-        RequestError: Some are no lists of whole numbers; all of them are named.
+        InvalidRequestError: Some are no lists of whole numbers; all of them are named.
     """
     if not isinstance(prompts, Iterable):
-        raise RequestError(f"The prompts must be lists of token ids; got {prompts!r}")
+        raise InvalidRequestError(f"The prompts must be lists of token ids; got {prompts!r}")
     lists, problems = [], []
     for number, prompt in enumerate(prompts, 1):
         try:
@@ -54,7 +54,7 @@ def check_prompts(prompts: Sequence[Tokens]) -> None:
     """Check what depends on no server.
 
     Raises:
-        RequestError: Some prompts are unfit; all of them are named.
+        InvalidRequestError: Some prompts are unfit; all of them are named.
     """
     problems = [] if prompts else ["there is no prompt"]
     for number, prompt in enumerate(prompts, 1):
@@ -86,8 +86,8 @@ def encode(
         `input_ids` [B, S], padded on the right with 0; word lists [B, 2, n]; all others [B, 1].
 
     Raises:
-        RequestError: There are too many prompts, they or the answers are longer than the server's
-            model allows, or the server lacks an input that is asked for.
+        InvalidRequestError: There are too many prompts, they or the answers are longer than the
+            server's model allows, or the server lacks an input that is asked for.
         ServerError: The model requires an input that is not known here.
     """
     problems = []
@@ -155,7 +155,7 @@ def datatype(tensor: Array) -> str:
 
 def _refuse(problems: Sequence[str]) -> None:
     if problems:
-        raise RequestError("\n  ".join(["The request cannot be sent:", *problems]))
+        raise InvalidRequestError("\n  ".join(["The request cannot be sent:", *problems]))
 
 
 def _values(parameters: Parameters, output_length: int) -> dict[str, float]:
@@ -188,6 +188,6 @@ def _dtype(model: ModelDescription, tensor: str) -> np.dtype[Any]:
 def _check_fit(name: str, value: float, declared: str) -> None:
     dtype = DTYPES[declared]
     if dtype.kind in "iu" and value > np.iinfo(dtype).max:
-        raise RequestError(
+        raise InvalidRequestError(
             f"{name}: the server takes it as {declared}, at most {np.iinfo(dtype).max}; got {value}"
         )

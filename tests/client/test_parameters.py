@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ft_serving.client.errors import RequestError
+from ft_serving.client.errors import InvalidRequestError
 from ft_serving.client.parameters import LARGEST_FP32, checked
 from ft_serving.client.request_file import read_request
 from ft_serving.core.parameters import PARAMETERS
@@ -68,12 +68,12 @@ def test_everything_at_its_limits_is_accepted() -> None:
 def test_what_makes_no_sense_is_refused_by_name_and_rule(
     name: str, value: object, rule: str
 ) -> None:
-    with pytest.raises(RequestError, match=f"{name}: {rule}"):
+    with pytest.raises(InvalidRequestError, match=f"{name}: {rule}"):
         checked({name: value})
 
 
 def test_all_problems_are_told_at_once() -> None:
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(InvalidRequestError) as refused:
         checked({"top_k": -1, "top_p": 2, "beam_width": 0, "nonsense": 1})
     assert [line.split(":")[0].strip() for line in str(refused.value).splitlines()[1:]] == [
         "top_k",
@@ -84,13 +84,13 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_two_penalties_that_exclude_each_other_are_refused() -> None:
-    with pytest.raises(RequestError, match="give one of the two"):
+    with pytest.raises(InvalidRequestError, match="give one of the two"):
         checked({"repetition_penalty": 1.2, "presence_penalty": 0.5})
 
 
 @pytest.mark.parametrize("given", [{"min_length": 65}, {"min_length": 5, "output_length": 4}])
 def test_a_text_cannot_be_longer_at_least_than_at_most(given: dict[str, object]) -> None:
-    with pytest.raises(RequestError, match="min_length: must be at most the output length"):
+    with pytest.raises(InvalidRequestError, match="min_length: must be at most the output length"):
         checked(given)
 
 
@@ -137,11 +137,11 @@ def test_a_broken_request_file_is_refused_by_name(
     tmp_path: Path, content: Any, problem: str
 ) -> None:
     file = write(tmp_path / "request.json", content)
-    with pytest.raises(RequestError, match=problem) as refused:
+    with pytest.raises(InvalidRequestError, match=problem) as refused:
         read_request(file)
     assert str(refused.value).startswith(str(file))
 
 
 def test_a_missing_request_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"none\.json: No such file"):
+    with pytest.raises(InvalidRequestError, match=r"none\.json: No such file"):
         read_request(tmp_path / "none.json")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ft_serving.client import GenerationClient, Parameters
-from ft_serving.client.errors import RequestError, UnknownModelError
+from ft_serving.client.errors import InvalidRequestError, UnknownModelError
 
 SETTLING_S = 30.0
 """Seconds in which an ingress and the cluster's DNS learn of a service that is ready."""
@@ -57,7 +57,7 @@ def ask(
             client.model()
             asked = clock()
             (generation,) = client.generate([prompt], **parameters)
-        except (UnknownModelError, RequestError) as exc:
+        except (UnknownModelError, InvalidRequestError) as exc:
             if clock() - begin >= SETTLING_S:
                 raise
             if str(exc) != said:
