@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ft_serving.client import GenerationClient
-from ft_serving.client.errors import RequestError
+from ft_serving.client.errors import InvalidRequestError
 from ft_serving.cluster.api import Api
 from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
 from ft_serving.core.errors import FtServingError
@@ -231,7 +231,9 @@ def test_a_socks_proxy_is_refused_where_it_would_be_used(
 
 def test_grpc_does_not_go_through_a_proxy_that_speaks_tls(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("https_proxy", "https://p.test")
-    with pytest.raises(RequestError, match=r"https://p\.test:443 \(https_proxy\).*http:// address"):
+    with pytest.raises(
+        InvalidRequestError, match=r"https://p\.test:443 \(https_proxy\).*http:// address"
+    ):
         GenerationClient("grpcs://ft.test")
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ft_serving.client.client import GenerationClient
     from ft_serving.client.endpoint import Protocol
     from ft_serving.client.generation import Chunk, Generation
-    from ft_serving.client.parameters import Parameters
+    from ft_serving.core.parameters import Parameters
 
 __all__ = [
     "Chunk",

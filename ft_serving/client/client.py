@@ -11,16 +11,17 @@ from tokenizers import Tokenizer
 
 from ft_serving.client.answer import Completion
 from ft_serving.client.endpoint import Endpoint, Protocol, token_from_environment
-from ft_serving.client.errors import RequestError, TokenizerError
+from ft_serving.client.errors import InvalidRequestError, TokenizerError
 from ft_serving.client.fit import check_tokenizer
 from ft_serving.client.generation import Chunk, Generation
 from ft_serving.client.model import ModelDescription
-from ft_serving.client.parameters import Parameters, checked, text_problem
+from ft_serving.client.parameters import checked, text_problem
 from ft_serving.client.session import Lexicon, Session
 from ft_serving.client.tensors import Tokens, token_lists
 from ft_serving.client.text import TextStream, decode, encode_word, end_of_text
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
 from ft_serving.client.transport import Transport
+from ft_serving.core.parameters import Parameters
 from ft_serving.core.protocol import MODEL_NAME
 
 COLD_START_S = 600.0
@@ -69,7 +70,7 @@ class GenerationClient:
             say: Told about what makes the user wait.
 
         Raises:
-            RequestError: The address or one of its attributes, or that of a proxy in the
+            InvalidRequestError: The address or one of its attributes, or that of a proxy in the
                 environment, is not what it should be.
             TokenizerError: The tokenizer is another library's object.
         """
@@ -136,7 +137,7 @@ class GenerationClient:
             A generation a prompt, in their order.
         """
         if isinstance(prompts, str) or not isinstance(prompts, Iterable):
-            raise RequestError("generate takes a list of prompts; for one write [prompt]")
+            raise InvalidRequestError("generate takes a list of prompts; for one write [prompt]")
         prompts = list(prompts)
         parameters = checked(parameters)
         lexicon = self._lexicon(parameters, end_of_text(self.tokenizer()))
@@ -210,11 +211,11 @@ class GenerationClient:
         """A prompt's token ids.
 
         Raises:
-            RequestError: It is no text.
+            InvalidRequestError: It is no text.
         """
         problem = text_problem("prompt", prompt)
         if problem:
-            raise RequestError(f"The request cannot be sent:\n  {problem}")
+            raise InvalidRequestError(f"The request cannot be sent:\n  {problem}")
         return tuple(self.tokenizer().encode(prompt).ids)
 
     def _lexicon(self, parameters: Parameters, usual_end_id: int | None) -> Lexicon:

@@ -10,7 +10,7 @@ from typing import Self
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from ft_serving.client.errors import RequestError
+from ft_serving.client.errors import InvalidRequestError
 
 TOKEN_VARIABLE = "FT_SERVING_TOKEN"  # noqa: S105 (the variable's name, not its value)
 """Environment variable that holds the bearer token."""
@@ -73,29 +73,31 @@ class Endpoint:
             token: See the class.
 
         Raises:
-            RequestError: One of them is not what it should be.
+            InvalidRequestError: One of them is not what it should be.
         """
         # What is refused here may be, or hold, a password: it is not repeated.
         if "@" in url or "?" in url:
-            raise RequestError(
+            raise InvalidRequestError(
                 "The address must not hold a user, password or query; to show who you are, set "
                 f"{TOKEN_VARIABLE} to a token"
             )
         try:
             parts = parse_url(url if "://" in url else f"//{url}")
         except LocationParseError as exc:
-            raise RequestError(f"The address must be like {EXAMPLES}; got {url!r}") from exc
+            raise InvalidRequestError(f"The address must be like {EXAMPLES}; got {url!r}") from exc
         scheme, host = parts.scheme or (protocol or Protocol.HTTP), parts.host
         if scheme not in ("http", "https", "grpc", "grpcs") or not host:
-            raise RequestError(f"The address must be like {EXAMPLES}; got {url!r}")
+            raise InvalidRequestError(f"The address must be like {EXAMPLES}; got {url!r}")
         if scheme.startswith("grpc") and protocol is Protocol.HTTP:
-            raise RequestError(f"The protocol is http, but the address is {url}; leave one out")
+            raise InvalidRequestError(
+                f"The protocol is http, but the address is {url}; leave one out"
+            )
         if scheme.startswith("grpc"):
             protocol = Protocol.GRPC
         protocol = protocol or Protocol.HTTP
         path = (parts.path or "").rstrip("/")
         if path and protocol is Protocol.GRPC:
-            raise RequestError(f"A gRPC address has no path; got {url!r}")
+            raise InvalidRequestError(f"A gRPC address has no path; got {url!r}")
         tls = scheme.endswith("s")
         if ca_file is not None:
             _check_certificates(ca_file, tls)
@@ -141,7 +143,7 @@ def token_from_environment(environment: Mapping[str, str]) -> str | None:
 
 def _checked_token(token: str | None) -> str | None:
     if token is not None and not re.fullmatch(r"[!-~]+", token):
-        raise RequestError(
+        raise InvalidRequestError(
             f"{TOKEN_VARIABLE}: must be printable ASCII without spaces; what was given is not"
         )
     return token
@@ -149,7 +151,7 @@ def _checked_token(token: str | None) -> str | None:
 
 def _checked_host(name: str | None) -> str | None:
     if name is not None and not re.fullmatch(r"[A-Za-z0-9._-]+(:\d+)?", name):
-        raise RequestError(
+        raise InvalidRequestError(
             f"The host header must be a host's name, such as ft.models.example.com; got {name!r}"
         )
     return name
@@ -157,6 +159,6 @@ def _checked_host(name: str | None) -> str | None:
 
 def _check_certificates(ca_file: Path, tls: bool) -> None:
     if not tls:
-        raise RequestError(f"Certificates ({ca_file}) need an https:// or grpcs:// address")
+        raise InvalidRequestError(f"Certificates ({ca_file}) need an https:// or grpcs:// address")
     if not ca_file.is_file():
-        raise RequestError(f"{ca_file}: no such file of certificates")
+        raise InvalidRequestError(f"{ca_file}: no such file of certificates")

@@ -7,7 +7,7 @@ class ClientError(FtServingError):
     """Base of every error of this package."""
 
 
-class RequestError(ClientError):
+class InvalidRequestError(ClientError):
     """The request cannot be sent as it is: its address, prompts or parameters."""
 
 

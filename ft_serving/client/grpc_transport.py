@@ -16,7 +16,7 @@ from ft_serving import __version__
 from ft_serving.client import refusal
 from ft_serving.client.answer import Answer
 from ft_serving.client.endpoint import Endpoint
-from ft_serving.client.errors import ClientError, RequestError, ServerError
+from ft_serving.client.errors import ClientError, InvalidRequestError, ServerError
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.refusal import Refusal
 from ft_serving.client.tensors import DTYPES, datatype
@@ -60,15 +60,15 @@ class GrpcTransport:
             timeout_s: Seconds that an inference may take, a whole stream included.
 
         Raises:
-            RequestError: The file of certificates cannot be read, or the environment names a proxy
-                that cannot be used.
+            InvalidRequestError: The file of certificates cannot be read, or the environment names a
+                proxy that cannot be used.
         """
         self._endpoint = endpoint
         self._model = model
         self._timeout_s = timeout_s
         self._proxy = proxy_of(endpoint)
         if self._proxy and self._proxy.address.startswith("https"):
-            raise RequestError(
+            raise InvalidRequestError(
                 f"{self._proxy}: gRPC goes through a proxy with an http:// address only; "
                 f"{self._proxy.remedy}, or ask the server over HTTP"
             )
@@ -173,7 +173,9 @@ class GrpcTransport:
             why = cause[0].partition(":")[2] if cause else reason
             return noted(not_trusted(self._endpoint, why), self._proxy)
         if "resolv" in said and self._proxy is None:
-            return RequestError(f"No address is known for {self._endpoint.host!r} ({reason})")
+            return InvalidRequestError(
+                f"No address is known for {self._endpoint.host!r} ({reason})"
+            )
         if "resolv" in said or any(phrase in said for phrase in _NO_CONNECTION):
             # A server that stops looks like an HTTP port: it closes the connection.
             is_http = any(phrase in said for phrase in ("closed", "HTTP/2", "http1"))
@@ -211,5 +213,5 @@ def _channel(endpoint: Endpoint, proxy: Proxy | None) -> grpc.Channel:
         try:
             roots = endpoint.ca_file.read_bytes()
         except OSError as exc:
-            raise RequestError(f"{endpoint.ca_file}: {exc.strerror}") from exc
+            raise InvalidRequestError(f"{endpoint.ca_file}: {exc.strerror}") from exc
     return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), options)

@@ -30,7 +30,7 @@ from ft_serving import __version__
 from ft_serving.client import refusal
 from ft_serving.client.answer import Answer
 from ft_serving.client.endpoint import Endpoint
-from ft_serving.client.errors import ClientError, RequestError, ServerError, SlowError
+from ft_serving.client.errors import ClientError, InvalidRequestError, ServerError, SlowError
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.refusal import Refusal
 from ft_serving.client.tensors import DTYPES, datatype
@@ -66,7 +66,7 @@ class HttpTransport:
             timeout_s: Seconds that an inference may take, a whole stream included.
 
         Raises:
-            RequestError: The environment names a proxy that cannot be used.
+            InvalidRequestError: The environment names a proxy that cannot be used.
         """
         self._endpoint = endpoint
         self._model = model
@@ -218,7 +218,9 @@ class HttpTransport:
             if status is not None:
                 return not_through(self._endpoint, self._proxy, status)
         elif isinstance(exc, (NameResolutionError, LocationValueError)):
-            return RequestError(f"No address is known for {self._endpoint.host!r} ({reason})")
+            return InvalidRequestError(
+                f"No address is known for {self._endpoint.host!r} ({reason})"
+            )
         if isinstance(exc, SSLError):
             why = getattr(cause, "verify_message", "") or getattr(cause, "reason", "")
             return noted(not_trusted(self._endpoint, why or reason), self._proxy)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ft_serving.client.client import GenerationClient
-from ft_serving.client.parameters import Parameters
 from ft_serving.client.tensors import Tokens
 from ft_serving.core.errors import FtServingError
+from ft_serving.core.parameters import Parameters
 
 PERCENTILES = (50, 95, 99)
 

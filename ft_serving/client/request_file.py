@@ -5,13 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ft_serving.client.errors import RequestError
-from ft_serving.client.parameters import LOG_PROBS_TENSOR, NUMBERS, WORDS, Parameters, checked
+from ft_serving.client.errors import InvalidRequestError
+from ft_serving.client.parameters import checked
+from ft_serving.core.parameters import PARAMETERS, Parameters
 
-_PARAMETERS = {rule.tensor: name for name, rule in NUMBERS.items()} | {
-    LOG_PROBS_TENSOR: "log_probs"
-}
-_WORDS = {tensor: name for name, tensor in WORDS.items()}
+_NAMES = {row.tensor.name: name for name, row in PARAMETERS.items()}
 
 # The first two hold a prompt in token ids, which the prompts' texts replace, as they do in the
 # clients that read such files. The third begins a text that has no prompt; there is always one.
@@ -32,39 +30,43 @@ def read_request(path: Path) -> tuple[list[str], Parameters]:
         The prompts, and the parameters.
 
     Raises:
-        RequestError: It cannot be read, or holds something else.
+        InvalidRequestError: It cannot be read, or holds something else.
     """
     try:
         # Editors on Windows put a byte order mark before it.
         request = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as exc:
-        raise RequestError(f"{path}: {exc.strerror}") from exc
+        raise InvalidRequestError(f"{path}: {exc.strerror}") from exc
     except (ValueError, RecursionError) as exc:
-        raise RequestError(f"{path}: is no JSON ({exc})") from exc
+        raise InvalidRequestError(f"{path}: is no JSON ({exc})") from exc
     if isinstance(request, list):
         request = {"request": request}
     if not isinstance(request, dict):
-        raise RequestError(f'{path}: must be an object such as {{"prompt": "Once", "top_k": 10}}')
+        raise InvalidRequestError(
+            f'{path}: must be an object such as {{"prompt": "Once", "top_k": 10}}'
+        )
     prompts = request.pop("prompt", [])
     if isinstance(prompts, str):
         prompts = [prompts]
     if not isinstance(prompts, list) or not all(isinstance(prompt, str) for prompt in prompts):
-        raise RequestError(f"{path}: prompt: must be a text or a list of texts; got {prompts!r}")
+        raise InvalidRequestError(
+            f"{path}: prompt: must be a text or a list of texts; got {prompts!r}"
+        )
     try:
         if "request" in request:
             tensors = request.pop("request")
             request.pop("config", None)
             request |= _parameters_of(tensors)
         return prompts, checked(request)
-    except RequestError as exc:
-        raise RequestError(f"{path}: {exc}") from exc
+    except InvalidRequestError as exc:
+        raise InvalidRequestError(f"{path}: {exc}") from exc
 
 
 def _parameters_of(tensors: object) -> dict[str, Any]:
     """Return the parameters that a list of named tensors stands for.
 
     Raises:
-        RequestError: Some tensors stand for none; all of them are named.
+        InvalidRequestError: Some tensors stand for none; all of them are named.
     """
     parameters: dict[str, Any] = {}
     problems = []
@@ -75,24 +77,23 @@ def _parameters_of(tensors: object) -> dict[str, Any]:
             )
             continue
         name, values = str(tensor["name"]), _flat(tensor["data"])
-        if name in _WORDS:
+        if name in _REPLACED:
+            continue
+        if name not in _NAMES:
+            known = ", ".join([*_REPLACED, *_NAMES])
+            problems.append(f"{name}: stands for no parameter here; leave it out (known: {known})")
+        elif PARAMETERS[_NAMES[name]].is_words:
             # The offset -1 in front: there are no words.
             if values[len(values) // 2 :][:1] not in ([-1], []):
                 problems.append(
-                    f"{name}: has words as token ids; give them as text (--{_WORDS[name]})"
+                    f"{name}: has words as token ids; give them as text (--{_NAMES[name]})"
                 )
-        elif name in _PARAMETERS:
-            if not values or any(value != values[0] for value in values):
-                problems.append(
-                    f"{name}: must have one value, the same for each prompt; got {values}"
-                )
-            else:
-                parameters[_PARAMETERS[name]] = values[0]
-        elif name not in _REPLACED:
-            known = ", ".join([*_REPLACED, *_PARAMETERS, *_WORDS])
-            problems.append(f"{name}: stands for no parameter here; leave it out (known: {known})")
+        elif not values or any(value != values[0] for value in values):
+            problems.append(f"{name}: must have one value, the same for each prompt; got {values}")
+        else:
+            parameters[_NAMES[name]] = values[0]
     if problems:
-        raise RequestError("\n  ".join(["The request cannot be sent:", *problems]))
+        raise InvalidRequestError("\n  ".join(["The request cannot be sent:", *problems]))
     return parameters
 
 

@@ -9,16 +9,16 @@ from typing import TypeVar
 from ft_serving.client.answer import Answer, Completion, Ending, completions
 from ft_serving.client.errors import (
     GatewayTimeoutError,
-    RequestError,
+    InvalidRequestError,
     ServerError,
     SlowError,
     UnavailableError,
 )
 from ft_serving.client.model import ModelDescription
-from ft_serving.client.parameters import Parameters
 from ft_serving.client.patience import wait_until_ready
 from ft_serving.client.tensors import Array, Tokens, check_prompts, encode
 from ft_serving.client.transport import Transport
+from ft_serving.core.parameters import Parameters
 
 MOST_TIMES = 6
 """How often one request is sent at most: it may be what ends the server each time."""
@@ -130,7 +130,7 @@ class Session:
         Closing the generator cancels the request.
         """
         if parameters.get("beam_width", 1) != 1:
-            raise RequestError(
+            raise InvalidRequestError(
                 "beam_width: a stream has one beam, since beams change what they have; got "
                 f"{parameters['beam_width']}"
             )

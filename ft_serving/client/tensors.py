@@ -11,9 +11,9 @@ from typing import Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from ft_serving.client.errors import RequestError, ServerError
+from ft_serving.client.errors import InvalidRequestError, ServerError
 from ft_serving.client.model import ModelDescription
-from ft_serving.client.parameters import LOG_PROBS_TENSOR, NUMBERS, WORDS, Parameters
+from ft_serving.core.parameters import PARAMETERS, Parameters
 
 Array = npt.NDArray[Any]
 Tokens = Sequence[int]
@@ -36,10 +36,10 @@ def token_lists(prompts: Iterable[Iterable[SupportsIndex]]) -> list[tuple[int, .
     """Return prompts' token ids as Python's integers, whatever integers and lists they are.
 
     Raises:
-        RequestError: Some are no lists of whole numbers; all of them are named.
+        InvalidRequestError: Some are no lists of whole numbers; all of them are named.
     """
     if not isinstance(prompts, Iterable):
-        raise RequestError(f"The prompts must be lists of token ids; got {prompts!r}")
+        raise InvalidRequestError(f"The prompts must be lists of token ids; got {prompts!r}")
     lists, problems = [], []
     for number, prompt in enumerate(prompts, 1):
         try:
@@ -54,7 +54,7 @@ def check_prompts(prompts: Sequence[Tokens]) -> None:
     """Check what depends on no server.
 
     Raises:
-        RequestError: Some prompts are unfit; all of them are named.
+        InvalidRequestError: Some prompts are unfit; all of them are named.
     """
     problems = [] if prompts else ["there is no prompt"]
     for number, prompt in enumerate(prompts, 1):
@@ -86,8 +86,8 @@ def encode(
         `input_ids` [B, S], padded on the right with 0; word lists [B, 2, n]; all others [B, 1].
 
     Raises:
-        RequestError: There are too many prompts, they or the answers are longer than the server's
-            model allows, or the server lacks an input that is asked for.
+        InvalidRequestError: There are too many prompts, they or the answers are longer than the
+            server's model allows, or the server lacks an input that is asked for.
         ServerError: The model requires an input that is not known here.
     """
     problems = []
@@ -102,14 +102,14 @@ def encode(
         if (problem := model.limits.problem(len(prompt), length))
     ]
     values = _values(parameters, length)
-    lists = {WORDS[kind]: list(tokens) for kind, tokens in words.items() if tokens}
+    lists = {name: list(tokens) for name, tokens in words.items() if tokens}
     problems += [
-        f"{_parameter(tensor)}: the server's model {model.name!r} has no input {tensor}"
-        for tensor in (*values, *lists)
-        if tensor not in model.inputs
+        f"{name}: the server's model {model.name!r} has no input {tensor}"
+        for name in (*values, *lists)
+        if (tensor := PARAMETERS[name].tensor.name) not in model.inputs
     ]
     # FasterTransformer's check for what it may forbid is `0 < token`.
-    if any(word[-1] == 0 for word in lists.get(WORDS["bad"], ())):
+    if any(word[-1] == 0 for word in lists.get("bad", ())):
         problems.append("bad: FasterTransformer cannot forbid a word that ends in token 0")
     _refuse(problems)
     rows = len(prompts)
@@ -119,9 +119,13 @@ def encode(
             [[len(prompt)] for prompt in prompts], _dtype(model, "input_lengths")
         ),
     }
-    for tensor, value in values.items():
-        inputs[tensor] = np.full((rows, 1), _fitting(model, tensor, value), _dtype(model, tensor))
-    for tensor, tokens in lists.items():
+    for name, value in values.items():
+        tensor = PARAMETERS[name].tensor.name
+        dtype = _dtype(model, tensor)
+        _check_fit(name, value, model.inputs[tensor].dtype)
+        inputs[tensor] = np.full((rows, 1), value, dtype)
+    for name, tokens in lists.items():
+        tensor = PARAMETERS[name].tensor.name
         one = np.array(encode_words(tokens), _dtype(model, tensor))
         inputs[tensor] = np.broadcast_to(one, (rows, *one.shape))
     missing = [n for n, i in model.inputs.items() if not i.optional and n not in inputs]
@@ -151,22 +155,18 @@ def datatype(tensor: Array) -> str:
 
 def _refuse(problems: Sequence[str]) -> None:
     if problems:
-        raise RequestError("\n  ".join(["The request cannot be sent:", *problems]))
+        raise InvalidRequestError("\n  ".join(["The request cannot be sent:", *problems]))
 
 
 def _values(parameters: Parameters, output_length: int) -> dict[str, float]:
-    values: dict[str, float] = {NUMBERS["output_length"].tensor: output_length}
-    given: dict[str, Any] = dict(parameters)
-    values |= {rule.tensor: given[name] for name, rule in NUMBERS.items() if name in given}
-    if given.get("log_probs"):
-        values[LOG_PROBS_TENSOR] = True
-    return values
-
-
-def _parameter(tensor: str) -> str:
-    names = {rule.tensor: name for name, rule in NUMBERS.items()}
-    names |= {tensor: kind for kind, tensor in WORDS.items()}
-    return names.get(tensor, "log_probs")
+    """Return what to send of the parameters but the words, by name."""
+    given: dict[str, Any] = {**parameters, "output_length": output_length}
+    return {
+        name: given[name]
+        for name, row in PARAMETERS.items()
+        # A flag that is not set is the default of every server.
+        if name in given and not row.is_words and given[name] is not False
+    }
 
 
 def _padded(prompts: Sequence[Tokens], dtype: np.dtype[Any]) -> Array:
@@ -185,11 +185,9 @@ def _dtype(model: ModelDescription, tensor: str) -> np.dtype[Any]:
     return DTYPES[declared]
 
 
-def _fitting(model: ModelDescription, tensor: str, value: float) -> float:
-    dtype = _dtype(model, tensor)
+def _check_fit(name: str, value: float, declared: str) -> None:
+    dtype = DTYPES[declared]
     if dtype.kind in "iu" and value > np.iinfo(dtype).max:
-        raise RequestError(
-            f"{_parameter(tensor)}: the server takes it as {model.inputs[tensor].dtype}, at most "
-            f"{np.iinfo(dtype).max}; got {value}"
+        raise InvalidRequestError(
+            f"{name}: the server takes it as {declared}, at most {np.iinfo(dtype).max}; got {value}"
         )
-    return value

@@ -10,7 +10,7 @@ from ft_serving.client.endpoint import Endpoint
 from ft_serving.client.errors import (
     AccessError,
     ClientError,
-    RequestError,
+    InvalidRequestError,
     SlowError,
     UnavailableError,
 )
@@ -58,12 +58,12 @@ def proxy_of(endpoint: Endpoint) -> Proxy | None:
     """The proxy that the environment names for a server, if any.
 
     Raises:
-        RequestError: It cannot be used.
+        InvalidRequestError: It cannot be used.
     """
     try:
         return proxy_for(f"{'https' if endpoint.tls else 'http'}://{endpoint.authority}")
     except ProxyError as exc:
-        raise RequestError(str(exc)) from exc
+        raise InvalidRequestError(str(exc)) from exc
 
 
 def noted(error: ClientError, proxy: Proxy | None) -> ClientError:

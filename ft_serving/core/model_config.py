@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ft_serving.core import protocol
 from ft_serving.core.dtypes import DType
 from ft_serving.core.lengths import LengthLimits
+from ft_serving.core.parameters import INPUTS
 from ft_serving.core.protocol import TensorSpec
 
 QUEUE_DELAY_MICROSECONDS = 5_000
@@ -72,7 +73,7 @@ def _lines(config: ModelConfig) -> Iterator[str]:
     batches = config.tensor_parallel is not None
     if batches:
         yield f"dynamic_batching {{ max_queue_delay_microseconds: {QUEUE_DELAY_MICROSECONDS} }}"
-    for tensor in protocol.INPUTS:
+    for tensor in INPUTS:
         yield from _tensor("input", tensor, ragged=tensor.ragged and batches)
         if tensor.ragged and batches:
             yield from _item_shape(tensor)

@@ -1,8 +1,9 @@
-"""The tensors that clients and the backend exchange: one table for all who name them.
+"""What clients and the backend exchange, by the names that both know.
 
-It follows the GPT-J interface of NVIDIA's fastertransformer_backend at its final commit c6936c3
-(`all_models/gptj/fastertransformer/config.pbtxt`), and adds `min_length` and `presence_penalty`,
-which that backend passes on to FasterTransformer where a configuration declares them.
+The protocol follows the GPT-J interface of NVIDIA's fastertransformer_backend at its final commit
+c6936c3 (`all_models/gptj/fastertransformer/config.pbtxt`), and adds `min_length` and
+`presence_penalty`, which that backend passes on to FasterTransformer where a configuration declares
+them. The inputs are in `ft_serving.core.parameters`.
 """
 
 from dataclasses import dataclass
@@ -70,41 +71,6 @@ class TensorSpec:
     optional: bool = False
     ragged: bool = False
 
-
-def _parameter(name: str, dtype: TensorType) -> TensorSpec:
-    """One optional value a row."""
-    return TensorSpec(name=name, dtype=dtype, dims=(1,), scalar=True, optional=True)
-
-
-def _words(name: str) -> TensorSpec:
-    """A list of words: row 0 their token ids, row 1 the offset of each word's end, -1 padded."""
-    return TensorSpec(name=name, dtype=TensorType.INT32, dims=(2, VARIABLE), optional=True)
-
-
-INPUTS = (
-    TensorSpec(name="input_ids", dtype=TensorType.UINT32, dims=(VARIABLE,), ragged=True),
-    _parameter("start_id", TensorType.UINT32),
-    _parameter("end_id", TensorType.UINT32),
-    TensorSpec(name="input_lengths", dtype=TensorType.UINT32, dims=(1,), scalar=True),
-    TensorSpec(name="request_output_len", dtype=TensorType.UINT32, dims=(VARIABLE,)),
-    _parameter("runtime_top_k", TensorType.UINT32),
-    _parameter("runtime_top_p", TensorType.FP32),
-    _parameter("beam_search_diversity_rate", TensorType.FP32),
-    _parameter("temperature", TensorType.FP32),
-    _parameter("len_penalty", TensorType.FP32),
-    _parameter("repetition_penalty", TensorType.FP32),
-    _parameter("presence_penalty", TensorType.FP32),
-    _parameter("min_length", TensorType.INT32),
-    _parameter("random_seed", TensorType.UINT64),
-    _parameter("is_return_log_probs", TensorType.BOOL),
-    _parameter("beam_width", TensorType.UINT32),
-    _words("bad_words_list"),
-    _words("stop_words_list"),
-    _parameter("prompt_learning_task_name_ids", TensorType.UINT32),
-    _parameter("top_p_decay", TensorType.FP32),
-    _parameter("top_p_min", TensorType.FP32),
-    _parameter("top_p_reset_ids", TensorType.UINT32),
-)
 
 OUTPUTS = (
     TensorSpec(name="output_ids", dtype=TensorType.UINT32, dims=(VARIABLE, VARIABLE)),

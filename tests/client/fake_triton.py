@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from ft_serving.core import protocol
 from ft_serving.core.lengths import LengthLimits
+from ft_serving.core.parameters import INPUTS
 
 NO_LIMITS = LengthLimits()
 
@@ -52,7 +53,7 @@ def config(
                 "dims": list(tensor.dims),
                 "optional": tensor.optional,
             }
-            for tensor in protocol.INPUTS
+            for tensor in INPUTS
             if tensor.name != without
         ],
         "output": [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ft_serving.client import GenerationClient
-from ft_serving.client.errors import RequestError, TokenizerError
+from ft_serving.client.errors import InvalidRequestError, TokenizerError
 from tests.client.asking import TOKENIZER
 from tests.client.fake_triton import TEXT, FakeTriton
 
@@ -22,14 +22,14 @@ def test_another_librarys_tokenizer_is_refused_with_the_object_to_give() -> None
 @pytest.mark.parametrize("prompts", [5, [None], [b"Mary"], [5]])
 def test_prompts_that_are_no_texts_are_refused(prompts: object) -> None:
     client = GenerationClient("localhost", tokenizer=TOKENIZER)
-    with pytest.raises(RequestError):
+    with pytest.raises(InvalidRequestError):
         client.generate(prompts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("prompts", [5, [690, 513], [[1.5]], ["Mary"], [None], [np.eye(2)]])
 def test_prompts_that_are_no_token_ids_are_refused(prompts: object) -> None:
     client = GenerationClient("localhost", tokenizer=TOKENIZER)
-    with pytest.raises(RequestError, match="token ids; got"):
+    with pytest.raises(InvalidRequestError, match="token ids; got"):
         client.generate_ids(prompts)  # type: ignore[arg-type]
 
 
@@ -50,5 +50,5 @@ def test_numbers_and_arrays_of_numpy_are_sent_as_pythons(triton: FakeTriton) -> 
         assert sent["is_return_log_probs"] == [True]
     [generation] = client.generate(np.array(["Mary"]), **parameters)
     assert list(generation.output_ids) == TEXT[:2]
-    with pytest.raises(RequestError, match=r"top_k: must be a whole number .*; got 1.5"):
+    with pytest.raises(InvalidRequestError, match=r"top_k: must be a whole number .*; got 1.5"):
         client.generate_ids([[690]], top_k=np.float64(1.5))  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import pytest
 
 from ft_serving.client import refusal
 from ft_serving.client.endpoint import Endpoint, Protocol, token_from_environment
-from ft_serving.client.errors import RequestError
+from ft_serving.client.errors import InvalidRequestError
 from ft_serving.client.refusal import Refusal
 from ft_serving.client.transport import unreachable
 
@@ -57,40 +57,40 @@ def test_an_address_without_a_port_is_told_which_one_triton_has(url: str, port: 
 
 @pytest.mark.parametrize("url", ["", "ftp://ft", "http://", "http://ft:port", "http://ft:99999999"])
 def test_what_is_no_address_is_refused_with_examples(url: str) -> None:
-    with pytest.raises(RequestError, match="must be like http://HOST:8000"):
+    with pytest.raises(InvalidRequestError, match="must be like http://HOST:8000"):
         Endpoint.parse(url)
 
 
 @pytest.mark.parametrize("url", ["http://me:secret@ft", "http://ft/?key=secret", "me:secret@[ft"])
 def test_an_address_with_a_secret_is_refused_without_repeating_it(url: str) -> None:
-    with pytest.raises(RequestError, match="FT_SERVING_TOKEN") as refused:
+    with pytest.raises(InvalidRequestError, match="FT_SERVING_TOKEN") as refused:
         Endpoint.parse(url)
     assert "secret" not in str(refused.value)
 
 
 def test_an_address_and_a_protocol_that_disagree_are_refused() -> None:
-    with pytest.raises(RequestError, match="protocol is http, but the address is grpc://ft"):
+    with pytest.raises(InvalidRequestError, match="protocol is http, but the address is grpc://ft"):
         Endpoint.parse("grpc://ft", protocol=Protocol.HTTP)
 
 
 def test_a_path_is_refused_for_grpc() -> None:
-    with pytest.raises(RequestError, match="gRPC address has no path"):
+    with pytest.raises(InvalidRequestError, match="gRPC address has no path"):
         Endpoint.parse("grpc://ft/v2")
 
 
 @pytest.mark.parametrize("name", ["ft.example.com\r\nX-Admin: yes", "http://ft", "", "ft/x"])
 def test_a_host_header_is_a_host_alone(name: str) -> None:
-    with pytest.raises(RequestError, match="host header"):
+    with pytest.raises(InvalidRequestError, match="host header"):
         Endpoint.parse("10.0.0.1", host_header=name)
 
 
 def test_certificates_are_refused_where_they_would_not_be_used(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="need an https:// or grpcs:// address"):
+    with pytest.raises(InvalidRequestError, match="need an https:// or grpcs:// address"):
         Endpoint.parse("http://ft", ca_file=tmp_path)
 
 
 def test_missing_certificates_are_named(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"ca\.pem: no such file"):
+    with pytest.raises(InvalidRequestError, match=r"ca\.pem: no such file"):
         Endpoint.parse("https://ft", ca_file=tmp_path / "ca.pem")
 
 
@@ -102,7 +102,7 @@ def test_the_token_is_in_no_representation() -> None:
 
 @pytest.mark.parametrize("token", ["two words", "line\r\nX-Admin: yes", "ünicode"])
 def test_a_token_that_cannot_be_sent_is_refused_without_repeating_it(token: str) -> None:
-    with pytest.raises(RequestError, match="FT_SERVING_TOKEN") as refused:
+    with pytest.raises(InvalidRequestError, match="FT_SERVING_TOKEN") as refused:
         Endpoint.parse("https://ft", token=token)
     assert token not in str(refused.value)
 

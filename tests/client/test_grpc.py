@@ -15,8 +15,8 @@ from ft_serving.client import GenerationClient, Protocol
 from ft_serving.client.errors import (
     AccessError,
     ClientError,
+    InvalidRequestError,
     OverloadError,
-    RequestError,
     ServerError,
     SlowError,
     UnavailableError,
@@ -250,7 +250,7 @@ def test_a_name_without_an_address_is_not_waited_for() -> None:
     name = 64 * "a"
     with (
         GenerationClient(f"grpc://{name}", wait_s=600) as asked,
-        pytest.raises(RequestError, match=f"No address is known for '{name}'"),
+        pytest.raises(InvalidRequestError, match=f"No address is known for '{name}'"),
     ):
         asked.model()
 

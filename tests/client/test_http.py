@@ -11,7 +11,7 @@ import pytest
 from ft_serving.client import Finish, GenerationClient, Protocol
 from ft_serving.client.errors import (
     AccessError,
-    RequestError,
+    InvalidRequestError,
     ServerError,
     UnavailableError,
 )
@@ -65,13 +65,13 @@ def test_a_text_ends_before_its_end_token_whichever_that_is() -> None:
 
 
 def test_a_single_text_in_place_of_a_list_is_refused(triton: FakeTriton) -> None:
-    with client(triton) as asked, pytest.raises(RequestError, match=r"write \[prompt\]"):
+    with client(triton) as asked, pytest.raises(InvalidRequestError, match=r"write \[prompt\]"):
         asked.generate("Mary")
     assert not triton.requests, "each letter would be a prompt"
 
 
 def test_nothing_is_sent_for_a_request_that_makes_no_sense(triton: FakeTriton) -> None:
-    with client(triton) as asked, pytest.raises(RequestError, match="top_p"):
+    with client(triton) as asked, pytest.raises(InvalidRequestError, match="top_p"):
         asked.generate(["Mary"], top_p=2)
     assert not triton.requests
 
@@ -81,7 +81,7 @@ def test_prompts_that_cannot_be_sent_are_told_before_the_model_is_waited_for(
 ) -> None:
     with client(triton) as asked:
         for ask in (lambda: asked.generate_ids([[-1]]), lambda: next(asked.stream_ids([2**32]))):
-            with pytest.raises(RequestError, match="prompt 1: must be token ids from 0"):
+            with pytest.raises(InvalidRequestError, match="prompt 1: must be token ids from 0"):
                 ask()
     assert not triton.requests
 
@@ -130,7 +130,7 @@ def test_closing_a_stream_ends_it() -> None:
 
 
 def test_beams_are_refused_for_a_stream(triton: FakeTriton) -> None:
-    with client(triton) as asked, pytest.raises(RequestError, match="a stream has one beam"):
+    with client(triton) as asked, pytest.raises(InvalidRequestError, match="a stream has one beam"):
         next(asked.stream("Mary", beam_width=2))
 
 

@@ -10,8 +10,8 @@ from ft_serving.client import GenerationClient
 from ft_serving.client.errors import (
     AccessError,
     ClientError,
+    InvalidRequestError,
     OverloadError,
-    RequestError,
     ServerError,
     SlowError,
     UnknownModelError,
@@ -212,7 +212,7 @@ def test_a_name_without_an_address_is_not_waited_for(monkeypatch: pytest.MonkeyP
     for host in ("ft.invalid", 64 * "a"):
         with (
             GenerationClient(f"http://{host}", wait_s=600) as asked,
-            pytest.raises(RequestError, match=f"No address is known for '{host}' "),
+            pytest.raises(InvalidRequestError, match=f"No address is known for '{host}' "),
         ):
             asked.model()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ft_serving.client.errors import RequestError
+from ft_serving.client.errors import InvalidRequestError
 from ft_serving.client.request_file import read_request
 
 
@@ -88,7 +88,7 @@ def test_a_prompt_in_token_ids_is_replaced_and_the_batchs_value_is_one(tmp_path:
     ],
 )
 def test_what_stands_for_no_parameter_is_named(tmp_path: Path, bad: Any, problem: str) -> None:
-    with pytest.raises(RequestError, match=problem):
+    with pytest.raises(InvalidRequestError, match=problem):
         read(tmp_path, {"request": [tensor("request_output_len", [[32]]), bad]})
 
 
@@ -101,5 +101,5 @@ def test_a_byte_order_mark_is_no_part_of_a_request(tmp_path: Path) -> None:
 def test_lists_in_lists_without_end_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "request.json"
     file.write_text("[" * 100_000)
-    with pytest.raises(RequestError, match=r"request\.json: is no JSON"):
+    with pytest.raises(InvalidRequestError, match=r"request\.json: is no JSON"):
         read_request(file)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from ft_serving.client.errors import RequestError, ServerError
+from ft_serving.client.errors import InvalidRequestError, ServerError
 from ft_serving.client.model import ModelDescription
-from ft_serving.client.parameters import Parameters
 from ft_serving.client.tensors import check_prompts, encode, encode_words
 from ft_serving.core.lengths import LengthLimits
+from ft_serving.core.parameters import Parameters
 from tests.client.fake_triton import config
 
 UINT32 = ModelDescription.from_config(config("UINT32"))
@@ -91,7 +91,7 @@ def test_words_are_the_same_for_every_row() -> None:
 
 
 def test_prompts_that_cannot_be_sent_are_told_all_at_once() -> None:
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(InvalidRequestError) as refused:
         check_prompts([[5], [], [5, -1], [2**31 - 1], [2**32]])
     assert [line.strip() for line in str(refused.value).splitlines()[1:]] == [
         "prompt 2: is empty",
@@ -106,7 +106,7 @@ LIMITED = ModelDescription.from_config(
 
 
 def test_what_the_served_model_does_not_take_is_told_with_its_numbers_before_it_is_sent() -> None:
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(InvalidRequestError) as refused:
         encode(LIMITED, [[5], [5] * 301, [5] * 300], {"output_length": 41}, NO_WORDS)
     gives, takes = "that this service gives (serving.outputLength)", "that this service takes"
     assert [line.strip() for line in str(refused.value).splitlines()[1:]] == [
@@ -128,32 +128,36 @@ def test_prompt_and_answer_may_fill_the_models_context_exactly(said: LengthLimit
     # Of GPT-J where the server does not say.
     context = said.context_length or 2048
     assert encode(model, [[5] * (context - 48)], {"output_length": 48}, NO_WORDS)
-    with pytest.raises(RequestError, match=f"longer than the {context} that the model can see"):
+    with pytest.raises(
+        InvalidRequestError, match=f"longer than the {context} that the model can see"
+    ):
         encode(model, [[5] * (context - 48)], {"output_length": 49}, NO_WORDS)
 
 
 def test_no_prompt_and_too_many_are_refused() -> None:
-    with pytest.raises(RequestError, match="there is no prompt"):
+    with pytest.raises(InvalidRequestError, match="there is no prompt"):
         check_prompts([])
-    with pytest.raises(RequestError, match="may have 4 prompts; got 5"):
+    with pytest.raises(InvalidRequestError, match="may have 4 prompts; got 5"):
         encode(UINT32, [[5]] * 5, {}, NO_WORDS)
 
 
 def test_a_parameter_that_the_server_has_no_input_for_is_refused() -> None:
     model = ModelDescription.from_config(config(without="presence_penalty"))
-    with pytest.raises(RequestError, match=r"presence_penalty: the server's model .* no input"):
+    with pytest.raises(
+        InvalidRequestError, match=r"presence_penalty: the server's model .* no input"
+    ):
         encode(model, [[5]], {"presence_penalty": 0.5}, NO_WORDS)
     assert encode(model, [[5]], {"top_k": 1}, NO_WORDS), "nobody asked for the one that is missing"
 
 
 def test_words_that_the_server_has_no_input_for_are_refused() -> None:
     model = ModelDescription.from_config(config(without="stop_words_list"))
-    with pytest.raises(RequestError, match="stop: the server's model"):
+    with pytest.raises(InvalidRequestError, match="stop: the server's model"):
         encode(model, [[5]], {}, {"stop": [[7]]})
 
 
 def test_a_bad_word_that_fastertransformer_would_ignore_is_refused() -> None:
-    with pytest.raises(RequestError, match="cannot forbid a word that ends in token 0"):
+    with pytest.raises(InvalidRequestError, match="cannot forbid a word that ends in token 0"):
         encode(UINT32, [[5]], {}, {"bad": [[7, 0]]})
 
 
@@ -163,7 +167,7 @@ def test_a_seed_that_an_old_server_cannot_hold_is_refused() -> None:
         tensor["data_type"] = tensor["data_type"].replace("UINT64", "INT32")
     model = ModelDescription.from_config(old)
     with pytest.raises(
-        RequestError, match=r"seed: the server takes it as INT32, at most 2147483647"
+        InvalidRequestError, match=r"seed: the server takes it as INT32, at most 2147483647"
     ):
         encode(model, [[5]], {"seed": 2**31}, NO_WORDS)
     assert encode(model, [[5]], {"seed": 2**31 - 1}, NO_WORDS)["random_seed"].dtype == np.int32

@@ -67,7 +67,8 @@ def benchmark(
             raise typer.BadParameter(f"{file}: there is no folder {file.absolute().parent}")
     from ft_serving.client.errors import ServerError
     from ft_serving.client.measure import measure
-    from ft_serving.client.parameters import Parameters, checked
+    from ft_serving.client.parameters import checked
+    from ft_serving.core.parameters import Parameters
 
     if plot is not None:
         # Before the measurements: it may not be installed.

@@ -1,17 +1,44 @@
 """`ft-serving generate`."""
 
+import inspect
 import time
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, TextIO, get_type_hints
 
 import typer
 
 from ft_serving.client.commands import connection
 from ft_serving.client.commands.connection import Connection
 from ft_serving.client.commands.output import Output
+from ft_serving.core.parameters import PARAMETERS, Parameters
 
 
+def _with_parameters(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that has an option for each parameter in place of its `**given`.
+
+    Typer reads a command's options from its signature.
+    """
+    types = get_type_hints(Parameters)
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[types[name] | None, typer.Option(help=row.help)],
+        )
+        for name, row in PARAMETERS.items()
+    ]
+    signature = inspect.signature(command)
+    *own, _ = signature.parameters.values()
+    first = [it for it in own if it.kind is not inspect.Parameter.KEYWORD_ONLY]
+    signature = signature.replace(parameters=[*first, *options, *own[len(first) :]])
+    command.__dict__["__signature__"] = signature
+    return command
+
+
+@_with_parameters
 def generate(
     url: connection.UrlOption,
     prompt: Annotated[
@@ -45,51 +72,7 @@ def generate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print token ids, lengths and timings, too, as JSON.")
     ] = False,
-    output_length: Annotated[
-        int | None, typer.Option(help="Most tokens to generate; 64 if not given.")
-    ] = None,
-    top_k: Annotated[
-        int | None, typer.Option(help="Draw from so many of the likeliest tokens; 0 is no limit.")
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        typer.Option(help="Draw from the likeliest tokens of so much probability; 0 is no limit."),
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="Below 1 bolder, above 1 more varied.")
-    ] = None,
-    repetition_penalty: Annotated[
-        float | None, typer.Option(help="Factor against tokens that the text already has.")
-    ] = None,
-    presence_penalty: Annotated[
-        float | None,
-        typer.Option(help="Subtracted from the logits of tokens that the text already has."),
-    ] = None,
-    min_length: Annotated[
-        int | None, typer.Option(help="Tokens before which the text may not end.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the draws; 0 if not given.")] = None,
-    beam_width: Annotated[
-        int | None, typer.Option(help="Search with so many beams instead of drawing.")
-    ] = None,
-    len_penalty: Annotated[
-        float | None, typer.Option(help="Beams' scores are divided by length to this power.")
-    ] = None,
-    beam_search_diversity_rate: Annotated[
-        float | None, typer.Option(help="Beams' scores rise by this times a candidate's rank.")
-    ] = None,
-    stop: Annotated[
-        list[str] | None, typer.Option(help="Word that ends the text; may be repeated.")
-    ] = None,
-    bad: Annotated[
-        list[str] | None, typer.Option(help="Word that must not occur; may be repeated.")
-    ] = None,
-    log_probs: Annotated[
-        bool | None, typer.Option(help="Ask for log probabilities; --json shows them.")
-    ] = None,
-    end_id: Annotated[
-        int | None, typer.Option(help="Token id that ends the text; the model's if not given.")
-    ] = None,
+    *,
     protocol: connection.ProtocolOption = None,
     model: connection.ModelOption = None,
     tokenizer: connection.TokenizerOption = None,
@@ -97,30 +80,15 @@ def generate(
     ca_file: connection.CaFileOption = None,
     wait: connection.WaitOption = None,
     timeout: connection.TimeoutOption = None,
+    **given: object,
 ) -> None:
     """Print each prompt with the text that the model generates behind it."""
     from ft_serving.client.parameters import checked
     from ft_serving.client.request_file import read_request
 
     prompts, parameters = read_request(request) if request else ([], {})
-    given = {
-        "output_length": output_length,
-        "top_k": top_k,
-        "top_p": top_p,
-        "temperature": temperature,
-        "repetition_penalty": repetition_penalty,
-        "presence_penalty": presence_penalty,
-        "min_length": min_length,
-        "seed": seed,
-        "beam_width": beam_width,
-        "len_penalty": len_penalty,
-        "beam_search_diversity_rate": beam_search_diversity_rate,
-        "stop": stop,
-        "bad": bad,
-        "log_probs": log_probs,
-        "end_id": end_id,
-    }
-    parameters = checked({**parameters, **{k: v for k, v in given.items() if v is not None}})
+    options = {name: value for name, value in given.items() if value is not None}
+    parameters = checked({**parameters, **options})
     if prompt_separator is not None and prompt_file is None:
         raise typer.BadParameter("--prompt-separator is for a --prompt-file; name one")
     of_file = [] if prompt_file is None else _prompts_of(prompt_file, prompt_separator)

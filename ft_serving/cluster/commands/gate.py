@@ -78,11 +78,12 @@ def gate(
         )
     begin = time.monotonic()
     try:
-        from ft_serving.client.parameters import Parameters, checked
+        from ft_serving.client.parameters import checked
         from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
         from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
         from ft_serving.cluster.gate.question import Expectation, ask
         from ft_serving.cluster.gate.readiness import try_again, wait_until_ready
+        from ft_serving.core.parameters import Parameters
 
         expectation = Expectation(
             text=_text(expect_text),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ft_serving.client import Generation, GenerationClient, Parameters
-from ft_serving.client.errors import RequestError, UnknownModelError
+from ft_serving.client.errors import InvalidRequestError, UnknownModelError
 from ft_serving.cluster.errors import ClusterError
 
 SETTLING_S = 30.0
@@ -46,7 +46,7 @@ def ask(
             client.model()
             asked = clock()
             (generation,) = client.generate([prompt], **parameters)
-        except (UnknownModelError, RequestError) as exc:
+        except (UnknownModelError, InvalidRequestError) as exc:
             if clock() - begin >= SETTLING_S:
                 raise
             if str(exc) != said:

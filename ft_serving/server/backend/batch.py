@@ -11,8 +11,9 @@ from typing import Protocol
 from ft_serving.core.protocol import TensorType
 from ft_serving.server.arrays import AnyArray
 from ft_serving.server.backend.errors import DeliveryError
-from ft_serving.server.backend.tensors import to_request, to_tensors
+from ft_serving.server.backend.tensors import to_tensors
 from ft_serving.server.errors import MemoryLimitError, RequestError
+from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.job import Job, ServingEngine
 
 # To ask Triton takes some 30 microseconds a request, a tenth of a small model's token, and on busy
@@ -181,7 +182,7 @@ class Runner:
         """Return what the engine is to compute for a call; None for one that got an error."""
         self._tasks.add(task)
         try:
-            plan = self._engine.plan(to_request(task.tensors()))
+            plan = self._engine.plan(GenerationRequest(**task.tensors()))
             self._check_room(plan.result_bytes)
         except (RequestError, MemoryLimitError, MemoryError) as exc:
             task.refuse(Refusal.INVALID, str(exc) or "there is no memory to read it")

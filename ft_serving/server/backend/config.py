@@ -8,6 +8,7 @@ from typing import Any
 
 from ft_serving.core import protocol
 from ft_serving.core.lengths import LengthLimits
+from ft_serving.core.parameters import INPUTS
 from ft_serving.core.protocol import TensorSpec, TensorType
 from ft_serving.server.backend.errors import ModelConfigError
 
@@ -50,7 +51,7 @@ def read_config(args: Mapping[str, str]) -> BackendConfig:
             is named.
     """
     config = json.loads(args["model_config"])
-    problems = [*_tensor_problems(config["input"], protocol.INPUTS, "input")]
+    problems = [*_tensor_problems(config["input"], INPUTS, "input")]
     problems += _tensor_problems(config["output"], protocol.OUTPUTS, "output")
     parameters = {
         name: value.get("string_value", "") for name, value in config.get("parameters", {}).items()

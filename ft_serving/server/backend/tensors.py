@@ -1,39 +1,18 @@
-"""Turns the protocol's tensors into requests to the engine, and its results into tensors."""
+"""Turns results into the protocol's tensors."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from ft_serving.core import protocol
 from ft_serving.core.protocol import TensorType
 from ft_serving.server.arrays import AnyArray
-from ft_serving.server.errors import RequestError
-from ft_serving.server.requests import GenerationRequest, GenerationResult
+from ft_serving.server.requests import GenerationResult
 
 _NUMPY = {
     TensorType.INT32: np.dtype(np.int32),
     TensorType.UINT32: np.dtype(np.uint32),
     TensorType.FP32: np.dtype(np.float32),
 }
-
-_KNOWN = frozenset(tensor.name for tensor in protocol.INPUTS)
-_REQUIRED = frozenset(tensor.name for tensor in protocol.INPUTS if not tensor.optional)
-
-
-def to_request(tensors: Mapping[str, AnyArray]) -> GenerationRequest:
-    """Return the request that input tensors make; the engine judges their shapes and values.
-
-    Args:
-        tensors: By name, each with the batch as its first dimension.
-
-    Raises:
-        RequestError: Tensors are missing or unknown; all of them are named.
-    """
-    problems = [f"{name}: is required and missing" for name in sorted(_REQUIRED - tensors.keys())]
-    problems += [f"{name}: is unknown here" for name in sorted(tensors.keys() - _KNOWN)]
-    if problems:
-        raise RequestError("; ".join(problems))
-    return GenerationRequest(**tensors)
 
 
 def to_tensors(result: GenerationResult, types: Mapping[str, TensorType]) -> dict[str, AnyArray]:

@@ -48,7 +48,8 @@ class BeamRow:
         self.lengths = [0] * width
         self.log_probs = [0.0] + [_NO_BEAM] * (width - 1)
         self.finished = False
-        self._plan = plan
+        self._padded_length = plan.padded_length
+        self._parameters = plan.parameters
         self._stop_words = StopWords(plan.stop_words)
         self._text = text
         self._token_log_probs = token_log_probs
@@ -70,11 +71,10 @@ class BeamRow:
 
     def _candidates(self, logits: FloatArray) -> tuple[ScoreArray, IndexArray]:
         """Return sums of log probabilities and tokens, both [beams, 2 · beams], best first."""
-        plan = self._plan
         width = len(self._text)
-        length = len(plan.prompt) + self._generated
+        length = len(self.prompt) + self._generated
         values = np.full((width, 2 * width), _NO_CANDIDATE)
-        tokens = np.full((width, 2 * width), plan.end_id)
+        tokens = np.full((width, 2 * width), self._parameters["end_id"])
         for beam, row in enumerate(logits):
             if self._ended[beam]:
                 values[beam, 0] = self.log_probs[beam]
@@ -90,15 +90,16 @@ class BeamRow:
 
     def _scores(self, values: ScoreArray) -> ScoreArray:
         """Return what candidates are ranked by, [beams, 2 · beams]."""
-        plan = self._plan
+        parameters = self._parameters
         width = len(values)
         # Behind the prompt, FasterTransformer's sequence length is one less than its tokens.
-        length = plan.padded_length + self.lengths[0] - self._ended[0]
+        length = self._padded_length + self.lengths[0] - self._ended[0]
         ranks = np.arange(2 * width) % width
         # Absurd penalties make infinite scores, as they do there.
         with np.errstate(all="ignore"):
-            divisor = np.float64(length) ** plan.len_penalty
-            scores: ScoreArray = values / divisor + plan.diversity_rate * ranks
+            divisor = np.float64(length) ** parameters["len_penalty"]
+            rate = parameters["beam_search_diversity_rate"]
+            scores: ScoreArray = values / divisor + rate * ranks
         return scores
 
     def _continue(self, parents: IndexArray, values: ScoreArray, tokens: IndexArray) -> None:
@@ -114,10 +115,10 @@ class BeamRow:
         self.parents = parents.tolist()
         self.log_probs = values.tolist()
         self.lengths = [self.lengths[beam] + (not self._ended[beam]) for beam in self.parents]
-        stop_words = self._stop_words
+        stop_words, end_id = self._stop_words, self._parameters["end_id"]
         self._ended = [
-            token == self._plan.end_id or (bool(stop_words) and stop_words.end(text[: length + 1]))
+            token == end_id or (bool(stop_words) and stop_words.end(text[: length + 1]))
             for token, text in zip(self.tokens, self._text, strict=True)
         ]
         self._generated += 1
-        self.finished = all(self._ended) or self._generated == self._plan.output_len
+        self.finished = all(self._ended) or self._generated == self._parameters["output_length"]

@@ -64,7 +64,7 @@ class Engine:
         load = load_of([plan])
         needed, free = self._model.needed_bytes(load), self._model.free_bytes()
         if needed > free:
-            longest = max(len(row.prompt) + row.output_len for row in plan.rows)
+            longest = max(len(row.prompt) + row.parameters["output_length"] for row in plan.rows)
             raise MemoryLimitError(
                 f"{load.rows} rows of {longest} tokens need {needed / 2**30:.1f} GiB, "
                 f"there are {free / 2**30:.1f} beside the model; ask for fewer rows or a smaller "

@@ -62,7 +62,7 @@ class SampledRow:
         self._text = text[0]
         self._token_log_probs = token_log_probs
         self._rules = LogitsRules(plan, _PENALTY_FROM)
-        self._sampler = Sampler(plan, wants_log_probs=token_log_probs is not None)
+        self._sampler = Sampler(plan.parameters, wants_log_probs=token_log_probs is not None)
 
     def advance(self, logits: FloatArray) -> None:
         """Choose the next token; see `Row.advance`."""
@@ -78,7 +78,7 @@ class SampledRow:
             self.log_probs[0] += self._sampler.log_prob
             self._token_log_probs[0, generated] = self._sampler.output_log_prob
         self.finished = (
-            token == plan.end_id
-            or generated + 1 == plan.output_len
+            token == plan.parameters["end_id"]
+            or generated + 1 == plan.parameters["output_length"]
             or (bool(self._stop_words) and self._stop_words.end(self._text[: length + 1]))
         )

@@ -13,19 +13,14 @@ class LogitsRules:
     """Applies bad words, temperature, penalties and minimum length, in FasterTransformer's order.
 
     Args:
-        row: The row's parameters.
+        row: What the row asks for.
         penalty_from: Length of prompt and text from which tokens are penalised.
     """
 
     def __init__(self, row: RowPlan, penalty_from: int) -> None:
-        self._row = row
+        self._row = row.parameters
         self._bad_words = BadWords(row.bad_words)
-        self._penalty_from = penalty_from
-        self._inverse_temperature = np.float32(1) / (np.float32(row.temperature) + np.float32(1e-6))
-        self._penalises = row.repetition_penalty != 1 or row.presence_penalty != 0
-        self._is_needed = bool(
-            self._bad_words or row.temperature != 1 or self._penalises or row.min_length
-        )
+        self._penalty_from = penalty_from - row.padded_length
 
     def apply(self, logits: FloatArray, text: TokenArray, generated: int) -> None:
         """Change the logits of the token that follows `text`.
@@ -35,19 +30,28 @@ class LogitsRules:
             text: Prompt and generated tokens.
             generated: How many of them were generated.
         """
-        if not self._is_needed:
-            return
-        row = self._row
+        self._forbid_words(logits, text)
+        self._divide_by_temperature(logits)
+        if generated >= self._penalty_from:
+            self._penalise(logits, text)
+        if generated < self._row["min_length"]:
+            logits[self._row["end_id"]] = _LOWEST
+
+    def _forbid_words(self, logits: FloatArray, text: TokenArray) -> None:
         if self._bad_words:
             self._bad_words.forbid(logits, text)
-        if row.temperature != 1:
-            logits *= self._inverse_temperature
-        if self._penalises and row.padded_length + generated >= self._penalty_from:
-            # A token that occurs twice is written twice, with the same value.
-            # Absurd penalties make infinite logits.
-            with np.errstate(over="ignore"):
-                seen = logits[text] - row.presence_penalty
-                penalty = row.repetition_penalty
-                logits[text] = np.where(seen < 0, seen * penalty, seen / penalty)
-        if generated < row.min_length:
-            logits[row.end_id] = _LOWEST
+
+    def _divide_by_temperature(self, logits: FloatArray) -> None:
+        temperature = self._row["temperature"]
+        if temperature != 1:
+            logits *= np.float32(1) / (np.float32(temperature) + np.float32(1e-6))
+
+    def _penalise(self, logits: FloatArray, text: TokenArray) -> None:
+        presence, repetition = self._row["presence_penalty"], self._row["repetition_penalty"]
+        if presence == 0 and repetition == 1:
+            return
+        # A token that occurs twice is written twice, with the same value. Absurd penalties make
+        # infinite logits.
+        with np.errstate(over="ignore"):
+            seen = logits[text] - presence
+            logits[text] = np.where(seen < 0, seen * repetition, seen / repetition)

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
+from ft_serving.core.parameters import RowParameters
 from ft_serving.server.arrays import FloatArray, IndexArray
-from ft_serving.server.requests.plan import RowPlan
 
 MOST_TOP_K = 1024
 """FasterTransformer's kernels consider no more; a larger k is taken for this one."""
@@ -60,18 +60,19 @@ class Sampler:
         output_log_prob: Of the last token: in top k its share of the top k, else `log_prob`.
     """
 
-    def __init__(self, row: RowPlan, *, wants_log_probs: bool) -> None:
+    def __init__(self, row: RowParameters, *, wants_log_probs: bool) -> None:
         self._wants_log_probs = wants_log_probs
-        self._first_top_p = self.top_p = min(max(row.top_p, 0.0), 1.0)
-        self._top_k = min(row.top_k, MOST_TOP_K)
-        if row.top_k == 0 and row.top_p == 0:
+        top_k, top_p = row["top_k"], row["top_p"]
+        self._first_top_p = self.top_p = min(max(top_p, 0.0), 1.0)
+        self._top_k = min(top_k, MOST_TOP_K)
+        if top_k == 0 and top_p == 0:
             self._top_k = 1
-        if row.top_k > 0 and row.top_p == 0:
+        if top_k > 0 and top_p == 0:
             self.top_p = 1.0
-        self._decay = row.top_p_decay if 0 < row.top_p_decay <= 1 else 1.0
-        self._least_top_p = row.top_p_min if 0 < row.top_p_min <= 1 else 0.5
-        self._reset_id = row.top_p_reset_id
-        self._random = np.random.Generator(np.random.Philox(key=row.random_seed))
+        self._decay = row["top_p_decay"] if 0 < row["top_p_decay"] <= 1 else 1.0
+        self._least_top_p = row["top_p_min"] if 0 < row["top_p_min"] <= 1 else 0.5
+        self._reset_id = row["top_p_reset_ids"]
+        self._random = np.random.Generator(np.random.Philox(key=row["seed"]))
         self.log_prob = 0.0
         self.output_log_prob = 0.0
 

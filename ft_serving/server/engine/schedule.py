@@ -59,8 +59,9 @@ def _blocks(plans: Sequence[RequestPlan]) -> list[tuple[int, int, int]]:
     for plan in plans:
         for row in plan.rows:
             length = len(row.prompt)
+            most = length + row.parameters["output_length"]
             rows, capacity = found.get(length, (0, 0))
-            found[length] = (rows + plan.beam_width, max(capacity, length + row.output_len))
+            found[length] = (rows + plan.beam_width, max(capacity, most))
     return [(length, rows, capacity) for length, (rows, capacity) in sorted(found.items())]
 
 

@@ -118,12 +118,12 @@ class Job:
             return self._texts
         plan = self.plan
         rows, width = len(plan.rows), plan.beam_width
-        most = max(row.output_len for row in plan.rows)
+        most = plan.longest_output
         texts: TokenArray = np.empty(
             (rows, width, self._hidden + plan.prompt_length + most), np.uint32
         )
         for text, row in zip(texts, plan.rows, strict=True):
-            text[:] = row.end_id
+            text[:] = row.parameters["end_id"]
             text[:, : len(row.prompt)] = row.prompt
         if plan.wants_log_probs:
             self._log_probs = np.zeros((rows, width, most), np.float32)

@@ -1,20 +1,24 @@
 """Checks a request against the model and works out each row's parameters."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ft_serving.core.lengths import LengthLimits
+from ft_serving.core.parameters import (
+    ROW_PARAMETERS,
+    Parameter,
+    Range,
+    Reach,
+    RowParameters,
+)
 from ft_serving.server.arrays import TokenArray
 from ft_serving.server.errors import RequestError
 from ft_serving.server.requests.request import GenerationRequest
 from ft_serving.server.requests.words import Word, decode_words
-
-MOST_BEAMS = 64
-"""FasterTransformer's beam search has kernels up to this width."""
 
 _INT32 = 2**31 - 1
 
@@ -36,31 +40,22 @@ class Vocabulary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowPlan:
-    """What one row of a request asks for; `GenerationRequest` explains the parameters.
+    """What one row of a request asks for.
 
     Attributes:
         prompt: Tokens to start from, at least one.
         padded_length: Tokens that FasterTransformer counts as the prompt's.
+        parameters: Each parameter but the words, checked, or its default.
+        stop_words: The words that end the text, as token ids; an empty one ends it after its first
+            token, as FasterTransformer has it.
+        bad_words: The words that the text must not have, likewise; an empty one forbids nothing.
     """
 
     prompt: TokenArray
     padded_length: int
-    output_len: int
-    end_id: int
-    top_k: int
-    top_p: float
-    top_p_decay: float
-    top_p_min: float
-    top_p_reset_id: int
-    temperature: float
-    repetition_penalty: float
-    presence_penalty: float
-    min_length: int
-    random_seed: int
-    len_penalty: float
-    diversity_rate: float
-    bad_words: tuple[Word, ...]
+    parameters: RowParameters
     stop_words: tuple[Word, ...]
+    bad_words: tuple[Word, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -69,21 +64,31 @@ class RequestPlan:
 
     Attributes:
         rows: At least one.
-        beam_width: 1 samples.
         prompt_length: S, the length that prompts were padded to.
-        wants_log_probs: Whether to return log probabilities.
     """
 
     rows: tuple[RowPlan, ...]
-    beam_width: int
     prompt_length: int
-    wants_log_probs: bool
+
+    @property
+    def beam_width(self) -> int:
+        """How many beams a row has; 1 samples."""
+        return self.rows[0].parameters["beam_width"]
+
+    @property
+    def wants_log_probs(self) -> bool:
+        """Whether to return log probabilities."""
+        return self.rows[0].parameters["log_probs"]
+
+    @property
+    def longest_output(self) -> int:
+        """The most tokens that a row may get."""
+        return max(row.parameters["output_length"] for row in self.rows)
 
     @property
     def result_bytes(self) -> int:
         """The size of a result's largest tensors."""
-        most = max(row.output_len for row in self.rows)
-        tokens = self.prompt_length + most * (2 if self.wants_log_probs else 1)
+        tokens = self.prompt_length + self.longest_output * (2 if self.wants_log_probs else 1)
         return len(self.rows) * self.beam_width * tokens * 4
 
 
@@ -91,9 +96,6 @@ def plan_request(
     request: GenerationRequest, vocabulary: Vocabulary, limits: LengthLimits
 ) -> RequestPlan:
     """Check a request.
-
-    Beam search takes temperature, penalties, lengths and diversity from the first row for all
-    rows, as FasterTransformer's `BaseBeamSearchLayer.cu` does.
 
     Raises:
         RequestError: It cannot be done; all that is wrong is named.
@@ -104,151 +106,144 @@ def plan_request(
     if problem := limits.prompt_problem(padded):
         raise RequestError(f"input_ids: {problem}")
     reader = _Reader(request, row_count)
-    width = reader.integers("beam_width", default=1, least=1, most=MOST_BEAMS)[0]
-    rows = _plan_rows(reader, request, vocabulary, shared=width > 1)
+    rows = _plan_rows(reader, vocabulary, padded)
     reader.problems += _length_problems(rows, limits)
-    wants_log_probs = reader.flag("is_return_log_probs")
-    if request.repetition_penalty is not None and request.presence_penalty is not None:
-        reader.problems.append(
-            "repetition_penalty, presence_penalty: exclude each other; send only one"
-        )
-    if request.prompt_learning_task_name_ids is not None:
-        reader.problems.append(
-            "prompt_learning_task_name_ids: the model has no learned prompts; leave it out"
-        )
+    reader.problems += _conflicts(request.tensors)
     if reader.problems:
         raise RequestError("; ".join(reader.problems))
-    return RequestPlan(
-        rows=tuple(rows),
-        beam_width=width,
-        prompt_length=padded,
-        wants_log_probs=wants_log_probs,
-    )
+    return RequestPlan(rows=tuple(rows), prompt_length=padded)
 
 
 def _prompt_shape(request: GenerationRequest) -> tuple[int, int]:
     """Return [B, S]; nothing else can be judged without."""
-    shape = request.input_ids.shape
-    if len(shape) != 2 or shape[0] == 0 or request.input_ids.dtype.kind not in "iu":
+    ids = request.tensors["input_ids"]
+    if len(ids.shape) != 2 or ids.shape[0] == 0 or ids.dtype.kind not in "iu":
         raise RequestError(
             f"input_ids: must be whole numbers [rows, length] with at least one row; "
-            f"got {request.input_ids.dtype} {list(shape)}"
+            f"got {ids.dtype} {list(ids.shape)}"
         )
-    return shape
+    return ids.shape
 
 
 def _length_problems(rows: Sequence[RowPlan], limits: LengthLimits) -> Iterator[str]:
     """Say what is too long about the first such row."""
     for place, row in enumerate(rows):
-        if problem := limits.problem(len(row.prompt), row.output_len):
+        if problem := limits.problem(len(row.prompt), row.parameters["output_length"]):
             yield f"request_output_len: {problem}" + (f" (row {place})" if len(rows) > 1 else "")
             return
 
 
-def _plan_rows(
-    reader: "_Reader", request: GenerationRequest, vocabulary: Vocabulary, *, shared: bool
-) -> list[RowPlan]:
-    padded = request.input_ids.shape[1]
-    last_id = vocabulary.size - 1
-    lengths = reader.integers("input_lengths", least=min(padded, 1), most=padded)
-    limits = reader.integers("request_output_len", least=1, most=_INT32 - padded)
-    start_ids = reader.integers("start_id", default=vocabulary.start_id, most=last_id)
-    end_ids = reader.integers("end_id", default=vocabulary.end_id, most=last_id)
-    top_ks = reader.integers("runtime_top_k", default=0)
-    top_ps = reader.numbers("runtime_top_p", default=0.0)
-    decays = reader.numbers("top_p_decay", default=1.0)
-    top_p_minima = reader.numbers("top_p_min", default=1e-6)
-    resets = reader.integers("top_p_reset_ids", default=-1)
-    temperatures = reader.numbers("temperature", default=1.0, least=0.0)
-    repetition = reader.numbers("repetition_penalty", default=1.0, above=0.0)
-    presence = reader.numbers("presence_penalty", default=0.0)
-    min_lengths = reader.integers("min_length", default=0)
-    seeds = reader.integers("random_seed", default=0, most=2**64 - 1)
-    len_penalties = reader.numbers("len_penalty", default=0.0)
-    diversity = reader.numbers("beam_search_diversity_rate", default=0.0)
-    bad_words = reader.words("bad_words_list", vocabulary.size)
-    stop_words = reader.words("stop_words_list", vocabulary.size)
-    rows = []
-    for row, length in enumerate(lengths):
-        first = 0 if shared else row
-        rows.append(
-            RowPlan(
-                prompt=reader.prompt(row, length, start_ids[row], last_id),
-                padded_length=max(padded, 1),
-                output_len=limits[row],
-                end_id=end_ids[row],
-                top_k=top_ks[row],
-                top_p=top_ps[row],
-                top_p_decay=decays[row],
-                top_p_min=top_p_minima[row],
-                top_p_reset_id=resets[row],
-                temperature=temperatures[first],
-                repetition_penalty=repetition[first],
-                presence_penalty=presence[first],
-                min_length=min_lengths[first],
-                random_seed=seeds[row],
-                len_penalty=len_penalties[first],
-                diversity_rate=diversity[first],
-                bad_words=bad_words[row],
-                stop_words=stop_words[row],
-            )
+def _conflicts(tensors: Collection[str]) -> Iterator[str]:
+    """Say which tensors a request must not have, or not beside another."""
+    for parameter in ROW_PARAMETERS.values():
+        if parameter.excludes:
+            pair = [ROW_PARAMETERS[parameter.excludes].tensor.name, parameter.tensor.name]
+            if all(name in tensors for name in pair):
+                yield f"{', '.join(pair)}: exclude each other; send only one"
+    if "prompt_learning_task_name_ids" in tensors:
+        yield "prompt_learning_task_name_ids: the model has no learned prompts; leave it out"
+
+
+def _plan_rows(reader: "_Reader", vocabulary: Vocabulary, padded: int) -> list[RowPlan]:
+    lengths = reader.integers("input_lengths", Range(least=min(padded, 1), most=padded))
+    columns = _columns(reader, vocabulary, padded)
+    is_search = columns["beam_width"][0] > 1
+
+    def parameters(row: int) -> RowParameters:
+        values = {
+            name: columns[name][0 if _is_shared(parameter, is_search=is_search) else row]
+            for name, parameter in ROW_PARAMETERS.items()
+            if not parameter.is_words
+        }
+        return cast("RowParameters", values)
+
+    return [
+        RowPlan(
+            prompt=reader.prompt(row, length, columns["start_id"][row], vocabulary.size - 1),
+            padded_length=max(padded, 1),
+            parameters=parameters(row),
+            stop_words=columns["stop"][row],
+            bad_words=columns["bad"][row],
         )
-    return rows
+        for row, length in enumerate(lengths)
+    ]
+
+
+def _columns(reader: "_Reader", vocabulary: Vocabulary, padded: int) -> dict[str, list[Any]]:
+    """Return each parameter's values, one a row, by the parameter's name."""
+    # What the table cannot say, because it depends on the model or on the prompts.
+    own = {"start_id": vocabulary.start_id, "end_id": vocabulary.end_id}
+    most = {"output_length": _INT32 - padded, **dict.fromkeys(own, vocabulary.size - 1)}
+    columns: dict[str, list[Any]] = {}
+    for name, parameter in ROW_PARAMETERS.items():
+        tensor, default = parameter.tensor.name, own.get(name, parameter.default)
+        limits = replace(parameter.limits, most=most.get(name, parameter.limits.most))
+        if parameter.is_words:
+            columns[name] = reader.words(tensor, vocabulary.size)
+        elif parameter.is_flag:
+            columns[name] = reader.flags(tensor, default)
+        elif parameter.is_whole:
+            columns[name] = reader.integers(tensor, limits, default)
+        else:
+            columns[name] = reader.numbers(tensor, limits, default)
+    return columns
+
+
+def _is_shared(parameter: Parameter, *, is_search: bool) -> bool:
+    """Tell whether the first row's value holds for all rows, as FasterTransformer has it."""
+    return parameter.reach is Reach.REQUEST or (is_search and parameter.reach is Reach.BEAM_SEARCH)
 
 
 class _Reader:
     """Reads a request's tensors, a value a row, and collects what is wrong with them."""
 
     def __init__(self, request: GenerationRequest, rows: int) -> None:
-        self._request = request
+        self._tensors = request.tensors
         self._rows = rows
         self.problems: list[str] = []
 
-    def integers(
-        self, name: str, *, default: int | None = None, least: int = 0, most: int = 2**32 - 1
-    ) -> list[int]:
+    def integers(self, name: str, limits: Range, default: float | None = None) -> list[int]:
         values = self._values(name, "iu", default)
-        fallback = least if default is None else default
+        fallback = int(limits.least if default is None else default)
         if values is None:
             return [fallback] * self._rows
         numbers: list[int] = values.tolist()
-        wrong = [number for number in numbers if not least <= number <= most]
+        wrong = [number for number in numbers if not limits.has(number)]
         if wrong:
-            self.problems.append(f"{name}: must be from {least} to {most}; got {wrong[0]}")
+            self.problems.append(
+                f"{name}: must be from {limits.least} to {limits.most}; got {wrong[0]}"
+            )
             return [fallback] * self._rows
         return numbers
 
-    def numbers(
-        self,
-        name: str,
-        *,
-        default: float,
-        least: float | None = None,
-        above: float | None = None,
-    ) -> list[float]:
+    def numbers(self, name: str, limits: Range, default: float | None) -> list[float]:
         values = self._values(name, "fiu", default)
+        fallback = [float(default or 0)] * self._rows
         if values is None:
-            return [default] * self._rows
+            return fallback
         with np.errstate(over="ignore"):
             numbers = values.astype(np.float32)
         wrong, rule = ~np.isfinite(numbers), "must be finite"
-        if not wrong.any() and least is not None:
-            wrong, rule = numbers < least, f"must be at least {least}"
-        elif not wrong.any() and above is not None:
-            wrong, rule = numbers <= above, f"must be above {above}"
+        for outside, limit in (
+            (numbers < limits.least, f"at least {limits.least:.1f}"),
+            (numbers <= limits.above, f"above {limits.above:.1f}"),
+            (numbers > limits.most, f"at most {limits.most:.1f}"),
+        ):
+            if not wrong.any():
+                wrong, rule = outside, f"must be {limit}"
         if wrong.any():
             self.problems.append(f"{name}: {rule}; got {values[wrong][0]}")
-            return [default] * self._rows
+            return fallback
         result: list[float] = numbers.tolist()
         return result
 
-    def flag(self, name: str) -> bool:
-        values = self._values(name, "b", default=False)
-        return values is not None and bool(values[0])
+    def flags(self, name: str, default: float | None) -> list[bool]:
+        values = self._values(name, "b", default)
+        return [bool(default)] * self._rows if values is None else values.tolist()
 
     def words(self, name: str, vocab_size: int) -> list[tuple[Word, ...]]:
         """Return each row's words."""
-        value = getattr(self._request, name)
+        value = self._tensors.get(name)
         none: list[tuple[Word, ...]] = [()] * self._rows
         if value is None:
             return none
@@ -275,7 +270,7 @@ class _Reader:
         """Return the tokens of a row without padding, or what stands for none."""
         if length == 0:
             return np.array([start_id], np.uint32)
-        tokens = self._request.input_ids[row, :length]
+        tokens = self._tensors["input_ids"][row, :length]
         wrong = (tokens < 0) | (tokens > last_id)
         if wrong.any():
             place = int(wrong.argmax())
@@ -288,7 +283,7 @@ class _Reader:
 
     def _values(self, name: str, kinds: str, default: object) -> npt.NDArray[Any] | None:
         """Return a tensor's values, one a row, or None for the default."""
-        value = getattr(self._request, name)
+        value = self._tensors.get(name)
         if value is None and default is not None:
             return None
         if value is None or value.dtype.kind not in kinds or not self._is_per_row(value.shape):

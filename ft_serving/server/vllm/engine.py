@@ -225,9 +225,8 @@ class VllmEngine:
             text.task.cancel()
 
     async def _read(self, text: _Text) -> None:
-        plan = text.job.plan
         row = text.row.plan
-        sampling = sampling_of(row, wants_log_probs=plan.wants_log_probs)
+        sampling = sampling_of(row)
         at_once = not self._streaming and not row.stop_words
         try:
             async for tokens, log_probs in self._source.generate(

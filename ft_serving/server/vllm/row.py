@@ -55,8 +55,8 @@ class VllmRow:
         self._text[end - 1] = token
         self.lengths = [generated + 1]
         self.finished = (
-            token == plan.end_id
-            or generated + 1 == plan.output_len
+            token == plan.parameters["end_id"]
+            or generated + 1 == plan.parameters["output_length"]
             or (bool(self._stop_words) and self._stop_words.end(self._text[:end]))
         )
 
@@ -66,10 +66,11 @@ class VllmRow:
         The first is under the whole vocabulary; the second is its share of the top k where there
         is one, all of it where the likeliest token is taken, and else the first.
         """
+        asked = self.plan.parameters
         log_prob = found[token]
-        if is_greedy(self.plan):
+        if is_greedy(asked):
             return log_prob, 0.0
-        if not self.plan.top_k:
+        if not asked["top_k"]:
             return log_prob, log_prob
-        likeliest = sorted(found.values(), reverse=True)[: min(self.plan.top_k, MOST_TOP_K)]
+        likeliest = sorted(found.values(), reverse=True)[: min(asked["top_k"], MOST_TOP_K)]
         return log_prob, log_prob - math.log(math.fsum(map(math.exp, likeliest)))

@@ -6,6 +6,7 @@ docs/engines.md has the table for people.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ft_serving.core.parameters import RowParameters
 from ft_serving.server.errors import RequestError
 from ft_serving.server.requests.plan import RequestPlan, RowPlan
 from ft_serving.server.requests.words import Word
@@ -64,31 +65,34 @@ def refuse_unsupported(plan: RequestPlan) -> None:
         raise RequestError("; ".join(problems))
 
 
-def sampling_of(row: RowPlan, *, wants_log_probs: bool) -> Sampling:
+def sampling_of(row: RowPlan) -> Sampling:
     """Return how vLLM is to compute a row that `refuse_unsupported` lets pass."""
-    top_k = min(row.top_k, MOST_TOP_K)
-    top_p = min(max(row.top_p, 0.0), 1.0)
+    asked = row.parameters
+    top_k = min(asked["top_k"], MOST_TOP_K)
+    top_p = min(max(asked["top_p"], 0.0), 1.0)
+    greedy = is_greedy(asked)
     log_probs: int | None = None
-    if wants_log_probs:
+    if asked["log_probs"]:
         # FasterTransformer's log probability of a token drawn from the top k is its share of them.
-        log_probs = 0 if is_greedy(row) else top_k
+        log_probs = 0 if greedy else top_k
     return Sampling(
-        max_tokens=row.output_len,
-        min_tokens=min(row.min_length, row.output_len),
-        end_id=row.end_id,
-        temperature=0.0 if is_greedy(row) else row.temperature,
+        max_tokens=asked["output_length"],
+        min_tokens=min(asked["min_length"], asked["output_length"]),
+        end_id=asked["end_id"],
+        temperature=0.0 if greedy else asked["temperature"],
         top_k=top_k,
         top_p=top_p or 1.0,
-        repetition_penalty=row.repetition_penalty,
-        seed=row.random_seed & _LARGEST_SEED,
+        repetition_penalty=asked["repetition_penalty"],
+        seed=asked["seed"] & _LARGEST_SEED,
         bad_words=_bad_words(row),
         log_probs=log_probs,
     )
 
 
-def is_greedy(row: RowPlan) -> bool:
+def is_greedy(asked: RowParameters) -> bool:
     """Tell whether the likeliest token is taken, whatever the temperature."""
-    return row.top_k == 1 or (row.top_k == 0 and row.top_p <= 0) or row.temperature == 0
+    top_k, top_p = asked["top_k"], asked["top_p"]
+    return top_k == 1 or (top_k == 0 and top_p <= 0) or asked["temperature"] == 0
 
 
 def _bad_words(row: RowPlan) -> tuple[Word, ...]:
@@ -100,19 +104,20 @@ def _problems(plan: RequestPlan) -> Iterator[str]:
     if plan.beam_width > 1:
         yield f"beam_width: this engine samples only (1); got {plan.beam_width}"
     for row in plan.rows:
-        greedy = is_greedy(row)
-        if not greedy and not LEAST_TEMPERATURE <= row.temperature <= MOST_TEMPERATURE:
+        asked = row.parameters
+        greedy, temperature, decay = is_greedy(asked), asked["temperature"], asked["top_p_decay"]
+        if not greedy and not LEAST_TEMPERATURE <= temperature <= MOST_TEMPERATURE:
             yield (
                 f"temperature: must be 0 or from {LEAST_TEMPERATURE} to {MOST_TEMPERATURE} with "
-                f"this engine; got {row.temperature:g}"
+                f"this engine; got {temperature:g}"
             )
-        if row.presence_penalty:
+        if asked["presence_penalty"]:
             yield (
                 "presence_penalty: this engine has none that counts the prompt's tokens; leave it "
                 "out or send repetition_penalty"
             )
-        if not greedy and row.top_k == 0 and 0 < row.top_p_decay < 1:
-            yield f"top_p_decay: this engine has none (1); got {row.top_p_decay:g}"
+        if not greedy and asked["top_k"] == 0 and 0 < decay < 1:
+            yield f"top_p_decay: this engine has none (1); got {decay:g}"
         bad = _bad_words(row)
         tokens = sum(map(len, bad))
         if len(bad) > MOST_BAD_WORDS or tokens > MOST_BAD_TOKENS:
@@ -120,16 +125,17 @@ def _problems(plan: RequestPlan) -> Iterator[str]:
                 f"bad_words_list: must be at most {MOST_BAD_WORDS} words of {MOST_BAD_TOKENS} "
                 f"tokens together with this engine; got {len(bad)} of {tokens}"
             )
-        if plan.wants_log_probs:
+        if asked["log_probs"]:
             yield from _log_prob_problems(row)
 
 
 def _log_prob_problems(row: RowPlan) -> Iterator[str]:
-    """VLLM's log probabilities are those of the model, before anything changes them."""
+    """Yield a refusal where something changes the model's log probabilities: vLLM tells these."""
+    asked = row.parameters
     changing = {
-        "temperature": row.temperature != 1,
-        "repetition_penalty": row.repetition_penalty != 1,
-        "min_length": row.min_length > 0,
+        "temperature": asked["temperature"] != 1,
+        "repetition_penalty": asked["repetition_penalty"] != 1,
+        "min_length": asked["min_length"] > 0,
         "bad_words_list": bool(_bad_words(row)),
     }
     names = [name for name, changes in changing.items() if changes]

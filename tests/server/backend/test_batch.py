@@ -262,7 +262,7 @@ def test_memory_that_the_system_denies_is_an_error_of_that_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def plan(self: Engine, asked: GenerationRequest) -> RequestPlan:
-        if asked.request_output_len[0, 0] == 9:
+        if asked.tensors["request_output_len"][0, 0] == 9:
             raise MemoryError("Unable to allocate 9 EiB")
         return original(self, asked)
 

@@ -1,17 +1,19 @@
 """A model that says what a test wants to hear."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ft_serving.core.dtypes import DType
+from ft_serving.core.parameters import ROW_PARAMETERS, RowParameters
 from ft_serving.server.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.server.engine.config import GptJConfig
 from ft_serving.server.engine.model import Load
 from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.plan import RowPlan
+from ft_serving.server.requests.words import Word
 
 Script = Callable[[tuple[int, ...]], Sequence[float]]
 """The logits that follow a text."""
@@ -96,29 +98,19 @@ class ScriptedModel:
         return np.array([self.script(text) for text in texts], np.float32)
 
 
-def row_plan(**parameters: Any) -> RowPlan:
+def row_plan(
+    *, padded_length: int = 1, bad_words: tuple[Word, ...] = (), **parameters: object
+) -> RowPlan:
     """A row's parameters: FasterTransformer's defaults but for those given."""
-    values = {
-        "prompt": np.array([1], np.uint32),
-        "padded_length": 1,
-        "output_len": 1,
-        "end_id": END,
-        "top_k": 0,
-        "top_p": 0.0,
-        "top_p_decay": 1.0,
-        "top_p_min": 1e-6,
-        "top_p_reset_id": -1,
-        "temperature": 1.0,
-        "repetition_penalty": 1.0,
-        "presence_penalty": 0.0,
-        "min_length": 0,
-        "random_seed": 0,
-        "len_penalty": 0.0,
-        "diversity_rate": 0.0,
-        "bad_words": (),
-        "stop_words": (),
-    }
-    return RowPlan(**{**values, **parameters})
+    defaults = {name: row.default for name, row in ROW_PARAMETERS.items()}
+    values = {**defaults, "output_length": 1, "end_id": END, **parameters}
+    return RowPlan(
+        prompt=np.array([1], np.uint32),
+        padded_length=padded_length,
+        parameters=cast("RowParameters", values),
+        bad_words=bad_words,
+        stop_words=(),
+    )
 
 
 def peak(token: int, vocabulary: int = 10) -> list[float]:

@@ -8,15 +8,22 @@ import pytest
 from ft_serving.server.arrays import FloatArray
 from ft_serving.server.engine import Engine
 from ft_serving.server.engine.rules import LogitsRules
+from ft_serving.server.requests.words import Word
 from tests.server.engine.scripted import END, ScriptedModel, always, request, row_plan
 
 
 def changed(
-    logits: list[float], text: list[int], generated: int = 1, **parameters: object
+    logits: list[float],
+    text: list[int],
+    generated: int = 1,
+    *,
+    padded_length: int = 4,
+    bad_words: tuple[Word, ...] = (),
+    **parameters: object,
 ) -> FloatArray:
     """The logits after the rules, with prompt and text at least two tokens long."""
     array = np.array(logits, np.float32)
-    plan = row_plan(**{"padded_length": 4, **parameters})
+    plan = row_plan(padded_length=padded_length, bad_words=bad_words, **parameters)
     LogitsRules(plan, penalty_from=2).apply(array, np.array(text, np.uint32), generated)
     return array
 

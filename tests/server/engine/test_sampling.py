@@ -18,7 +18,8 @@ def logits() -> FloatArray:
 def frequencies(
     draws: int = 20_000, *, top_k: int = 0, top_p: float = 0.0, seed: int = 7
 ) -> list[int]:
-    sampler = Sampler(row_plan(top_k=top_k, top_p=top_p, random_seed=seed), wants_log_probs=False)
+    row = row_plan(top_k=top_k, top_p=top_p, seed=seed).parameters
+    sampler = Sampler(row, wants_log_probs=False)
     chosen = [sampler.choose(logits()) for _ in range(draws)]
     counts: list[int] = np.bincount(chosen, minlength=5).tolist()
     return counts
@@ -74,7 +75,7 @@ def test_the_likeliest_token_is_taken_where_nothing_else_can_be(top_k: int, top_
 
 def test_a_nucleus_wider_than_the_sorted_head_of_the_vocabulary_is_drawn_from() -> None:
     flat = np.zeros(5000, np.float32)
-    sampler = Sampler(row_plan(top_p=0.9), wants_log_probs=False)
+    sampler = Sampler(row_plan(top_p=0.9).parameters, wants_log_probs=False)
     chosen = [sampler.choose(flat) for _ in range(2000)]
     assert max(chosen) < 4500, "of equals those with the lowest ids come first"
     counts = np.histogram(chosen, bins=5, range=(0, 4500))[0].tolist()
@@ -83,13 +84,13 @@ def test_a_nucleus_wider_than_the_sorted_head_of_the_vocabulary_is_drawn_from() 
 
 def test_top_k_is_capped_at_1024() -> None:
     flat = np.zeros(5000, np.float32)
-    sampler = Sampler(row_plan(top_k=4000), wants_log_probs=False)
+    sampler = Sampler(row_plan(top_k=4000).parameters, wants_log_probs=False)
     assert max(sampler.choose(flat) for _ in range(3000)) in range(1000, 1024)
 
 
 def test_equal_seeds_draw_equally_and_others_do_not() -> None:
     def draw(seed: int) -> list[int]:
-        sampler = Sampler(row_plan(top_k=5, random_seed=seed), wants_log_probs=False)
+        sampler = Sampler(row_plan(top_k=5, seed=seed).parameters, wants_log_probs=False)
         return [sampler.choose(logits()) for _ in range(50)]
 
     assert draw(0) == draw(0)
@@ -98,13 +99,13 @@ def test_equal_seeds_draw_equally_and_others_do_not() -> None:
 
 
 def test_of_equal_logits_the_lowest_id_is_taken() -> None:
-    sampler = Sampler(row_plan(), wants_log_probs=False)
+    sampler = Sampler(row_plan().parameters, wants_log_probs=False)
     assert sampler.choose(np.array([0, 2, 2, 1], np.float32)) == 1
 
 
 def test_the_top_ps_decay_stops_at_its_least_and_is_undone_by_the_reset_token() -> None:
-    plan = row_plan(top_p=0.9, top_p_decay=0.5, top_p_min=0.3, top_p_reset_id=7)
-    sampler = Sampler(plan, wants_log_probs=False)
+    plan = row_plan(top_p=0.9, top_p_decay=0.5, top_p_min=0.3, top_p_reset_ids=7)
+    sampler = Sampler(plan.parameters, wants_log_probs=False)
     sure = np.full(10, -np.inf, np.float32)
     found = []
     for token in (1, 1, 1, 7, 1):
@@ -123,13 +124,13 @@ def test_a_decay_or_least_outside_its_range_is_replaced(
     decay: float, least: float, after: float
 ) -> None:
     plan = row_plan(top_p=0.9, top_p_decay=decay, top_p_min=least)
-    sampler = Sampler(plan, wants_log_probs=False)
+    sampler = Sampler(plan.parameters, wants_log_probs=False)
     sampler.choose(np.array([0, -50], np.float32))
     assert sampler.top_p == pytest.approx(after)
 
 
 def test_top_k_log_probs_are_the_share_of_the_vocabulary_and_of_the_top_k() -> None:
-    sampler = Sampler(row_plan(top_k=2), wants_log_probs=True)
+    sampler = Sampler(row_plan(top_k=2).parameters, wants_log_probs=True)
     token = sampler.choose(logits())
     assert token in (1, 3)
     assert sampler.log_prob == pytest.approx(math.log(PROBABILITIES[token]), abs=1e-6)
@@ -137,14 +138,14 @@ def test_top_k_log_probs_are_the_share_of_the_vocabulary_and_of_the_top_k() -> N
 
 
 def test_a_greedy_tokens_output_log_prob_is_zero() -> None:
-    sampler = Sampler(row_plan(), wants_log_probs=True)
+    sampler = Sampler(row_plan().parameters, wants_log_probs=True)
     assert sampler.choose(logits()) == 1
     assert sampler.log_prob == pytest.approx(math.log(0.4), abs=1e-6)
     assert sampler.output_log_prob == 0, "its share of a top 1 is 1"
 
 
 def test_top_p_log_probs_are_the_share_of_the_vocabulary() -> None:
-    sampler = Sampler(row_plan(top_p=0.8), wants_log_probs=True)
+    sampler = Sampler(row_plan(top_p=0.8).parameters, wants_log_probs=True)
     token = sampler.choose(logits())
     assert sampler.log_prob == pytest.approx(math.log(PROBABILITIES[token]), abs=1e-6)
     assert sampler.output_log_prob == sampler.log_prob
@@ -153,7 +154,7 @@ def test_top_p_log_probs_are_the_share_of_the_vocabulary() -> None:
 @pytest.mark.parametrize("value", [-np.inf, np.inf, np.nan])
 @pytest.mark.parametrize(("top_k", "top_p"), [(0, 0.0), (4, 0.0), (0, 0.9)])
 def test_logits_without_a_choice_give_some_token(value: float, top_k: int, top_p: float) -> None:
-    sampler = Sampler(row_plan(top_k=top_k, top_p=top_p), wants_log_probs=True)
+    sampler = Sampler(row_plan(top_k=top_k, top_p=top_p).parameters, wants_log_probs=True)
     assert sampler.choose(np.full(5, value, np.float32)) == 0
 
 

@@ -24,7 +24,7 @@ def sampling(**parameters: object) -> Sampling:
     )
     plan = plan_request(request, VOCABULARY, LengthLimits())
     refuse_unsupported(plan)
-    return sampling_of(plan.rows[0], wants_log_probs=plan.wants_log_probs)
+    return sampling_of(plan.rows[0])
 
 
 def test_nothing_said_takes_the_likeliest_token() -> None:
@@ -97,7 +97,7 @@ def test_a_share_of_the_top_k_is_worked_out_from_the_likeliest_tokens() -> None:
         is_return_log_probs=np.array([True]),
     )
     plan = plan_request(request, VOCABULARY, LengthLimits())
-    assert sampling_of(plan.rows[0], wants_log_probs=True).log_probs == 2
+    assert sampling_of(plan.rows[0]).log_probs == 2
     shares = np.zeros((1, 2), np.float32)
     row = VllmRow(plan.rows[0], np.ones((1, 3), np.uint32), shares)
     found = {4: math.log(0.25), 3: math.log(0.5), 8: math.log(0.1)}
