@@ -8,7 +8,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from ft_serving.core.families import read_architecture
-from ft_serving.core.families.base import Architecture, Family
+from ft_serving.core.families.architecture import Architecture
+from ft_serving.core.families.base import Family
 
 GPT_J_6B = {
     "architectures": ["GPTJForCausalLM"],
@@ -46,7 +47,7 @@ def write_checkpoint(folder: Path, config: dict[str, Any]) -> int:
 
 def _shapes(family: Family, architecture: Architecture) -> dict[str, tuple[int, ...]]:
     return {
-        source.replace("{layer}", str(layer)): tuple(getattr(architecture, n) for n in rule.shape)
+        source.replace("{layer}", str(layer)): rule.source_shape(architecture)
         for rule in family.rules
         for layer in range(architecture.layers if rule.per_layer else 1)
         for source in rule.sources
