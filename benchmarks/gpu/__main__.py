@@ -6,7 +6,6 @@ how many GPUs to use.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import platform

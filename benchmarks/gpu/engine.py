@@ -67,9 +67,7 @@ async def _together(source: TextSource, questions: Sequence[Question]) -> list[A
     return await _at_most(source, questions, len(questions))
 
 
-async def _at_most(
-    source: TextSource, questions: Sequence[Question], count: int
-) -> list[Answered]:
+async def _at_most(source: TextSource, questions: Sequence[Question], count: int) -> list[Answered]:
     answers: list[Answered] = []
     waiting = iter(questions)
 
@@ -81,9 +79,7 @@ async def _at_most(
     return answers
 
 
-async def _ask(
-    source: TextSource, question: Question, answers: list[Answered]
-) -> list[int]:
+async def _ask(source: TextSource, question: Question, answers: list[Answered]) -> list[int]:
     sampling = Sampling(
         max_tokens=question.answer,
         min_tokens=question.answer,

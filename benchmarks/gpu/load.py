@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.synthetic import GPT_J_6B
-
+_TOKENS = 50_000
 PROMPT, ANSWER = 64, 128
 """Tokens of each request, where nothing else is said."""
 
@@ -29,8 +28,7 @@ class Question:
 def equal_questions(count: int, prompt: int = PROMPT, answer: int = ANSWER) -> list[Question]:
     """Return questions with random prompts of one length."""
     generator = np.random.default_rng(1)
-    shape = (count, prompt)
-    rows = generator.integers(0, GPT_J_6B["vocab_size"] - 1000, shape).tolist()
+    rows = generator.integers(0, _TOKENS, (count, prompt)).tolist()
     return [Question(tuple(row), answer) for row in rows]
 
 

@@ -28,7 +28,9 @@ def run(checkpoint: Path, results: Results) -> None:
         begun = time.monotonic()
         _tokens(model, batch, ANSWER)
         seconds = time.monotonic() - begun
-        results.add(PART, f"batch {batch}", {"tokens_per_second": round(batch * ANSWER / seconds, 1)})
+        results.add(
+            PART, f"batch {batch}", {"tokens_per_second": round(batch * ANSWER / seconds, 1)}
+        )
 
 
 def _tokens(model: Any, batch: int, count: int, skip: int = 0) -> list[list[int]]:  # noqa: ANN401
@@ -58,4 +60,5 @@ def _copy_bandwidth() -> float:
     for _ in range(10):
         target.copy_(source)
     torch.cuda.synchronize()
-    return 10 * 2 * source.numel() / (time.monotonic() - begun)
+    copied: int = 10 * 2 * source.numel()
+    return copied / (time.monotonic() - begun)

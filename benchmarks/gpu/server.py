@@ -71,7 +71,7 @@ _barrier: "threading.Barrier"
 
 
 def _prepare(barrier: "threading.Barrier") -> None:
-    global _barrier  # noqa: PLW0603 - a pool hands on what it cannot pickle in this way only
+    global _barrier
     _barrier = barrier
 
 
