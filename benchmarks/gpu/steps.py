@@ -72,7 +72,7 @@ def _vllm(
     from benchmarks.gpu import engine
 
     settings = EngineSettings.from_environment(os.environ)
-    settings = replace(settings, precision=precision, batch=batch)
+    settings = replace(settings, precision=precision, batch=batch, cache_bytes=None)
     engine.run(part, _folder(work), settings, batches, results)
 
 
