@@ -15,7 +15,7 @@ from ft_serving.core.storage import Storage
 from ft_serving.server.backend.config import BackendConfig
 from ft_serving.server.backend.errors import ModelConfigError
 from ft_serving.server.backend.release import check_release, open_engine
-from ft_serving.server.errors import RequestError
+from ft_serving.server.errors import InstallationError, RequestError
 from tests.server.engine.scripted import request
 from tests.serving import prepare
 
@@ -107,3 +107,13 @@ def test_the_backend_imports_nothing_that_its_image_lacks() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_release_for_vllm_is_refused_without_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ft_serving.server.vllm.gpu._gpus", lambda: 1)
+    monkeypatch.setenv("FT_SERVING_TENSOR_PARALLEL", "2")
+    release = Storage(tmp_path).release(prepare(tmp_path, "--format", "huggingface"))
+    with pytest.raises(InstallationError, match="needs 2 GPUs, and the machine shows 1: give the"):
+        open_engine(backend_config(release), print)
