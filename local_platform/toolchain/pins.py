@@ -5,10 +5,11 @@ built before have to be found on a machine without Go.
 """
 
 import hashlib
+import json
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from local_platform.errors import PlatformError
@@ -132,6 +133,8 @@ def key(group: Group) -> str:
             except OSError as exc:
                 raise PlatformError(f"{path}: cannot be read: {exc.strerror}") from exc
     # Neither where the checkout lies nor how long a build takes changes its result.
-    recipe = replace(group, modules=Path(), cost_s=0)
-    digest.update(repr((recipe, FLAGS, LINKER_FLAGS, C_COMPILER, architecture())).encode())
+    recipe = asdict(replace(group, modules=Path(), cost_s=0))
+    settings = (recipe, FLAGS, LINKER_FLAGS, C_COMPILER, architecture())
+    # As JSON: the names of classes here are no part of what is built.
+    digest.update(json.dumps(settings, default=str, sort_keys=True).encode())
     return digest.hexdigest()[:12]

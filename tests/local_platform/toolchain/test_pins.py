@@ -8,7 +8,7 @@ import pytest
 
 from local_platform.errors import PlatformError
 from local_platform.toolchain import pins
-from local_platform.toolchain.groups import Group
+from local_platform.toolchain.groups import Group, ModuleSource
 from tests.local_platform.toolchain.conftest import taken
 
 
@@ -96,3 +96,13 @@ def test_a_machine_of_another_kind_is_refused(
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with pytest.raises(PlatformError, match="this machine is riscv64"):
         pins.key(group)
+
+
+def test_a_renamed_class_makes_no_other_key(group: Group) -> None:
+    class Renamed(ModuleSource):
+        """What `ModuleSource` may be called some day."""
+
+    source = taken("config", "manifests/config")
+    renamed = Renamed(module=source.module, path=source.path, target=source.target)
+    keys = {pins.key(replace(group, copied=(each,))) for each in (source, renamed)}
+    assert len(keys) == 1, "a build of hours is not done again for a name"
