@@ -15,7 +15,8 @@ from ft_serving.client.errors import (
     UnavailableError,
 )
 from ft_serving.client.model import ModelDescription
-from ft_serving.core.proxies import Proxy, ProxyError, proxy_for
+from ft_serving.core.errors import ProxyError
+from ft_serving.core.proxies import Proxy, proxy_for
 
 CONNECT_TIMEOUT_S = 10.0
 

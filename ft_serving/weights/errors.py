@@ -1,22 +1,14 @@
-"""What can go wrong between a model hub and a valid release."""
+"""The base of the errors of this room, and those that somebody catches."""
 
 from ft_serving.core.errors import FtServingError, ReleaseError
 
 
 class WeightsError(FtServingError):
-    """Base of every error of this package."""
+    """A checkpoint does not become a release: its message says why."""
 
 
 class CheckpointError(WeightsError):
     """A checkpoint's file is damaged, hostile, or in a format that is not read here."""
-
-
-class PlanError(WeightsError):
-    """The checkpoint's tensors are not those of the model that config.json describes."""
-
-
-class ConversionError(WeightsError):
-    """A tensor's values cannot be stored as asked."""
 
 
 class MisplacedError(ReleaseError):

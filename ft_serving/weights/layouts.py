@@ -79,7 +79,7 @@ class Layout(ABC):
             check_source: Raises where the source is not what it was when it was opened.
 
         Raises:
-            ConversionError: A value does not fit the release's format; names the tensor.
+            WeightsError: A value does not fit the release's format; names the tensor.
         """
 
     @abstractmethod

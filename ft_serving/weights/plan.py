@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ft_serving.core.dtypes import DType
 from ft_serving.core.families.base import Architecture, Family, Split, TensorRule
-from ft_serving.weights.errors import PlanError
+from ft_serving.weights.errors import WeightsError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,11 +59,11 @@ def file_jobs(
         tensor_parallel: Number of ranks.
 
     Raises:
-        PlanError: The number of ranks does not divide the model.
+        WeightsError: The number of ranks does not divide the model.
     """
     problems = architecture.parallelism_problems(tensor_parallel, pipeline_parallel=1)
     if problems:
-        raise PlanError("\n".join(problems))
+        raise WeightsError("\n".join(problems))
     return tuple(
         job
         for rule, layer in _expand(family, architecture)

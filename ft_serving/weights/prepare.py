@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.errors import ReleaseError, StorageError
+from ft_serving.core.errors import ReleaseError
 from ft_serving.core.families import read_architecture
 from ft_serving.core.families.base import Architecture
 from ft_serving.core.files import flush
@@ -33,7 +33,7 @@ from ft_serving.core.units import format_bytes
 from ft_serving.core.verify import check_content
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.config_pbtxt import check_place, render_config_pbtxt
-from ft_serving.weights.errors import MisplacedError, PlanError
+from ft_serving.weights.errors import MisplacedError, WeightsError
 from ft_serving.weights.layouts import LAYOUTS
 from ft_serving.weights.match import match_tensors
 from ft_serving.weights.source import Source
@@ -286,14 +286,14 @@ def _check_settings(architecture: Architecture, spec: ReleaseSpec) -> None:
     problems = architecture.parallelism_problems(spec.tensor_parallel, spec.pipeline_parallel)
     problems += architecture.length_problems(spec.input_length, spec.output_length)
     if problems:
-        raise PlanError("\n".join(problems))
+        raise WeightsError("\n".join(problems))
 
 
 def _check_room(download: int, converted: int, storage: Storage) -> None:
     needed = download + converted + _RESERVE_BYTES
     free = storage.free_bytes()
     if free < needed:
-        raise StorageError(
+        raise WeightsError(
             f"{storage.root}: has {format_bytes(free)} free, but {format_bytes(needed)} are "
             f"needed ({format_bytes(download)} to download, {format_bytes(converted)} of converted "
             "weights). Grow the volume, prune old releases, or store the weights in fewer bytes "

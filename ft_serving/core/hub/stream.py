@@ -7,7 +7,7 @@ from types import TracebackType
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from ft_serving.core.hub.errors import HubError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.retry import Backoff, TransientError
 from ft_serving.core.hub.transport import OTHER_ENDPOINT, StatusError, Transport, host_of, reason
 
@@ -30,7 +30,7 @@ class Source:
         transport: Transport,
         url: str,
         size: int,
-        refusal: Callable[[StatusError], HubError],
+        refusal: Callable[[StatusError], FtServingError],
     ) -> None:
         """Begin at `url`; `refusal` words the hub's final answers for the user."""
         self._transport = transport
@@ -44,7 +44,7 @@ class Source:
 
         Raises:
             TransientError: Another try may succeed.
-            HubError: The hub refuses.
+            FtServingError: The hub refuses.
         """
         location = self._location
         try:
@@ -181,7 +181,7 @@ class Stream:
         """The next bytes before the stop, at least one and at most `READ_BYTES`.
 
         Raises:
-            HubError: Refused, or no try got any further.
+            FtServingError: Refused, or no try got any further.
             AbortedError: `abort` was called.
         """
         while not self._aborted:
