@@ -4,7 +4,7 @@ import socket
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 
-from ft_serving.server.errors import PortError
+from ft_serving.server.errors import ServerError
 
 ADDRESS = "127.0.0.1"
 """Nobody but this machine is served: Triton asks nobody who they are."""
@@ -22,7 +22,7 @@ class Ports:
         """Look whether all of them are free.
 
         Raises:
-            PortError: They are not; each that is not is named.
+            ServerError: They are not; each that is not is named.
         """
         problems = []
         with ExitStack() as held:
@@ -38,4 +38,4 @@ class Ports:
                     option = f"--{field.name}-port"
                     problems.append(f"{port}: {exc.strerror}; name another with {option}")
         if problems:
-            raise PortError("\n  ".join(["cannot listen on a port:", *problems]))
+            raise ServerError("\n  ".join(["cannot listen on a port:", *problems]))

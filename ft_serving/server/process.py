@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from ft_serving.core.protocol import RUNNING_METRIC
-from ft_serving.server.errors import InstallationError, TritonError
+from ft_serving.server.errors import ServerError
 from ft_serving.server.installation import Installation, lay_out_backends
 from ft_serving.server.output import ServerOutput
 from ft_serving.server.ports import ADDRESS, Ports
@@ -44,7 +44,7 @@ class TritonProcess:
         verbose: Whether to pass on all that Triton writes.
 
     Raises:
-        InstallationError: It cannot be started.
+        ServerError: It cannot be started.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class TritonProcess:
             )
         except OSError as exc:
             self._backends.cleanup()
-            raise InstallationError(f"tritonserver cannot be started: {exc}") from exc
+            raise ServerError(f"tritonserver cannot be started: {exc}") from exc
         finally:
             os.close(writer)
 
@@ -91,7 +91,7 @@ class TritonProcess:
         """Wait until the model is loaded; return whether it is, or `stop` came first.
 
         Raises:
-            TritonError: It ended instead.
+            ServerError: It ended instead.
         """
         while self._process.poll() is None:
             if self._is_ready():
@@ -106,7 +106,7 @@ class TritonProcess:
         """Wait until it has ended because of `stop`.
 
         Raises:
-            TritonError: It ended by itself, or with requests unanswered.
+            ServerError: It ended by itself, or with requests unanswered.
         """
         self._reap()
         self._judge_end()
@@ -152,9 +152,9 @@ class TritonProcess:
         if self._is_stopping and (self._was_idle or code in (0, -signal.SIGTERM)):
             return
         if self._is_stopping and code == -signal.SIGKILL:
-            raise TritonError("Triton was killed; requests under way have no answer")
+            raise ServerError("Triton was killed; requests under way have no answer")
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        raise TritonError(f"Triton ended {how}: {self._output.failure()}")
+        raise ServerError(f"Triton ended {how}: {self._output.failure()}")
 
     def _is_ready(self) -> bool:
         return _answer(self._ports.http, "/v2/health/ready") is not None

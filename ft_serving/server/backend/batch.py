@@ -10,9 +10,8 @@ from typing import Protocol
 
 from ft_serving.core.protocol import TensorType
 from ft_serving.server.arrays import AnyArray
-from ft_serving.server.backend.errors import DeliveryError
 from ft_serving.server.backend.tensors import to_tensors
-from ft_serving.server.errors import MemoryLimitError, RequestError
+from ft_serving.server.errors import DeliveryError, MemoryLimitError, RequestError
 from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.job import Job, ServingEngine
 

@@ -21,9 +21,9 @@ from ft_serving.core.protocol import DURATION_METRIC, RUNNING_METRIC
 from ft_serving.server.arrays import AnyArray
 from ft_serving.server.backend.batch import Refusal, Runner
 from ft_serving.server.backend.config import read_config
-from ft_serving.server.backend.errors import DeliveryError
 from ft_serving.server.backend.release import open_engine
 from ft_serving.server.backend.watchdog import Watchdog
+from ft_serving.server.errors import DeliveryError
 from ft_serving.server.vllm.statistics import COUNTER_ENDS, ENGINE_METRICS, Statistics
 
 _set_capsule_name = ctypes.pythonapi.PyCapsule_SetName

@@ -13,9 +13,9 @@ from ft_serving.core.protocol import TensorType
 from ft_serving.server.arrays import AnyArray
 from ft_serving.server.backend import batch
 from ft_serving.server.backend.batch import Refusal, Runner
-from ft_serving.server.backend.errors import DeliveryError
 from ft_serving.server.engine import Engine
 from ft_serving.server.engine.thread import EngineThread
+from ft_serving.server.errors import DeliveryError
 from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.plan import RequestPlan
 from tests.server.engine.scripted import ScriptedModel, always, count_up, peak
