@@ -47,7 +47,7 @@ def read_config(args: Mapping[str, str]) -> BackendConfig:
             `model_version` the version's name.
 
     Raises:
-        ServerError: Tensors or parameters are not those of this backend; all that is wrong is named.
+        ServerError: Tensors or parameters are not those of this backend; all of them are named.
     """
     config = json.loads(args["model_config"])
     problems = [*_tensor_problems(config["input"], INPUTS, "input")]
