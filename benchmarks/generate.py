@@ -105,7 +105,9 @@ def against(
 ) -> list[float]:
     """Return the ratios of tokens per second, ours to theirs, round by round."""
     generator = np.random.default_rng(batch)
-    prompts = generator.integers(2, engine.config.vocab_size - 100, (batch, PROMPT_TOKENS)).tolist()
+    prompts = generator.integers(
+        2, engine.architecture.vocabulary - 100, (batch, PROMPT_TOKENS)
+    ).tolist()
     generate_ours(engine, prompts, tokens)
     generate(prompts, tokens)
     ratios = []
@@ -131,7 +133,7 @@ def generate_ours(engine: NumpyEngine, prompts: Ids, tokens: int) -> tuple[float
         input_ids=np.array(prompts, np.uint32),
         input_lengths=np.full(batch, length, np.uint32),
         request_output_len=np.full(batch, tokens, np.uint32),
-        end_id=np.full(batch, engine.config.vocab_size - 1, np.uint32),
+        end_id=np.full(batch, engine.architecture.vocabulary - 1, np.uint32),
     )
     began = time.perf_counter()
     [result] = engine.generate([request])

@@ -8,7 +8,6 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from ft_serving.core.families import read_architecture
-from ft_serving.core.families.base import Architecture, Family
 
 GPT_J_6B = {
     "architectures": ["GPTJForCausalLM"],
@@ -33,10 +32,9 @@ def write_checkpoint(folder: Path, config: dict[str, Any]) -> int:
     folder.mkdir(parents=True)
     text = json.dumps(config)
     (folder / "config.json").write_text(text)
-    family, architecture = read_architecture(text.encode())
     generator = np.random.default_rng(0)
     tensors = {}
-    for name, shape in _shapes(family, architecture).items():
+    for name, shape in tensor_shapes(text.encode()).items():
         tensors[name] = generator.standard_normal(shape, np.float32)
         tensors[name] *= 0.02
     path = folder / "model.safetensors"
@@ -44,9 +42,11 @@ def write_checkpoint(folder: Path, config: dict[str, Any]) -> int:
     return path.stat().st_size
 
 
-def _shapes(family: Family, architecture: Architecture) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(config_json: bytes) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor of a checkpoint with this config.json, by its name."""
+    family, architecture = read_architecture(config_json)
     return {
-        source.replace("{layer}", str(layer)): tuple(getattr(architecture, n) for n in rule.shape)
+        source.replace("{layer}", str(layer)): rule.source_shape(architecture)
         for rule in family.rules
         for layer in range(architecture.layers if rule.per_layer else 1)
         for source in rule.sources

@@ -5,11 +5,12 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from ft_serving.core.families.base import Blueprint
 from ft_serving.core.release import ReleaseSpec
 from stacks import sizing
 from stacks.engines import Demand, Engine, engine_for
 from stacks.gpus import NODE_LABELS, NodeRequirement
-from stacks.models import dimensions_of, golden_of
+from stacks.models import blueprint_of, golden_of
 from stacks.quantities import quantity
 from stacks.resolved import (
     JOB_CPU,
@@ -22,7 +23,6 @@ from stacks.sections import (
     ClusterSettings,
     ColdStart,
     Cost,
-    Dimensions,
     Golden,
     GpuSettings,
     HubSettings,
@@ -66,9 +66,9 @@ class StackConfig(BaseModel):
     cost: Cost = Cost()
 
     @cached_property
-    def dimensions(self) -> Dimensions:
-        """The model's numbers, set or built in."""
-        found = dimensions_of(self.model)
+    def blueprint(self) -> Blueprint:
+        """The model's family and numbers, set or built in."""
+        found = blueprint_of(self.model)
         assert found is not None, "parse_config refuses a model without"  # noqa: S101
         return found
 
@@ -108,7 +108,7 @@ class StackConfig(BaseModel):
     @cached_property
     def demand(self) -> Demand:
         """What the server is to hold and to compute."""
-        return demand_of(self.dimensions, self.model, self.gpu, self.serving)
+        return demand_of(self.blueprint, self.model, self.gpu, self.serving)
 
     @cached_property
     def node_requirements(self) -> tuple[NodeRequirement, ...]:
@@ -143,7 +143,7 @@ class StackConfig(BaseModel):
         """Of the Job that downloads and converts."""
         return ContainerResources(
             cpu=JOB_CPU,
-            memory=quantity(sizing.job_memory(self.dimensions)),
+            memory=quantity(sizing.job_memory(self.blueprint)),
             gpus=0,
             shared_memory=None,
         )
@@ -151,7 +151,7 @@ class StackConfig(BaseModel):
     @cached_property
     def job_deadline_s(self) -> int:
         """Seconds that the Job may take, all of its attempts together."""
-        return sizing.job_deadline_s(self.dimensions, self.model.dtype)
+        return sizing.job_deadline_s(self.blueprint, self.model.dtype)
 
     @cached_property
     def timeouts(self) -> Timeouts:

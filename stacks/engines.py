@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ft_serving.core.dtypes import DType
+from ft_serving.core.families.base import Blueprint
 from stacks import sizing
 from stacks.gpus import Gpu
 from stacks.quantities import GIB
@@ -17,7 +18,7 @@ class Demand:
     """What a server is to hold and to compute.
 
     Attributes:
-        dimensions: The model's.
+        blueprint: The model's.
         dtype: Format of the stored weights.
         compute_dtype: Format that is computed in.
         tensor_parallel: GPUs that share each layer.
@@ -25,7 +26,7 @@ class Demand:
         load: The most that is computed at once.
     """
 
-    dimensions: sizing.Dimensions
+    blueprint: Blueprint
     dtype: DType
     compute_dtype: DType
     tensor_parallel: int
@@ -83,9 +84,9 @@ _ROWS = (
         # It computes in fp32, whatever a release that GPUs are to serve, too, says.
         dtypes=frozenset({DType.FP32, DType.FP16, DType.BF16}),
         # It uses all that it gets, which a model that stays in a core's cache has no use for.
-        cores=lambda demand: 1 if sizing.weight_count(demand.dimensions) * 4 < GIB else 8,
+        cores=lambda demand: 1 if sizing.weight_count(demand.blueprint) * 4 < GIB else 8,
         main_memory=lambda demand: (
-            sizing.cpu_memory(demand.dimensions, demand.load).total + sizing.shared_memory_bytes(0)
+            sizing.cpu_memory(demand.blueprint, demand.load).total + sizing.shared_memory_bytes(0)
         ),
         gpu_memory=lambda _: sizing.Memory(weights=0, cache=0, workspace=0),
         # OpenBLAS counts the node's cores: more threads than the quota wait for each other.
@@ -102,9 +103,9 @@ _ROWS = (
         dtypes=frozenset({DType.FP32, DType.FP16, DType.BF16}),
         # One thread feeds a GPU, beside those of Triton's protocols.
         cores=lambda demand: 2 + 2 * demand.gpus,
-        main_memory=lambda demand: sizing.host_memory(demand.dimensions, demand.dtype, demand.gpus),
+        main_memory=lambda demand: sizing.host_memory(demand.blueprint, demand.dtype, demand.gpus),
         gpu_memory=lambda demand: sizing.gpu_memory(
-            demand.dimensions,
+            demand.blueprint,
             demand.compute_dtype,
             demand.tensor_parallel,
             demand.pipeline_parallel,

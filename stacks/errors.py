@@ -1,10 +1,12 @@
 """What is wrong with a stack's configuration, all of it at once."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ft_serving.core.errors import FtServingError
+from ft_serving.core.units import any_of
+
+__all__ = ["ConfigError", "Problem", "any_of", "shown"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,9 +49,3 @@ def shown(value: object) -> str:
     # Errors end up in logs; an address may carry a password.
     text = re.sub(r"//[^/@\s]*@", "//***@", text)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def any_of(choices: Sequence[object]) -> str:
-    """Alternatives as a sentence names them."""
-    words = [str(choice) for choice in choices]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
-from stacks.sections import Dimensions, Golden, Model
+from ft_serving.core.families import DEFAULT_FAMILY
+from ft_serving.core.families.architecture import Shape
+from ft_serving.core.families.base import Blueprint
+from ft_serving.core.families.gptj import GPTJ
+from stacks.sections import Golden, Model
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -10,22 +14,20 @@ class KnownModel:
     """What a configuration need not say of a model.
 
     Attributes:
-        dimensions: Its numbers, from its config.json.
+        blueprint: Its family, and its numbers from its config.json.
         golden: A question that a sound copy of it answers as expected.
     """
 
-    dimensions: Dimensions
+    blueprint: Blueprint
     golden: Golden
 
 
 _GPT_J_6B = KnownModel(
-    dimensions=Dimensions(
-        hidden_size=4096,
-        layers=28,
-        heads=16,
-        vocabulary_size=50_400,
-        inner_size=16_384,
-        max_sequence_length=2048,
+    blueprint=Blueprint(
+        family=GPTJ,
+        shape=Shape(
+            heads=16, head_size=256, inner=16_384, layers=28, vocabulary=50_400, context=2048
+        ),
     ),
     # Words and not tokens: kernels and formats of GPUs differ in the last bits, and where two
     # tokens are about as likely they decide. Here nothing else is likely, to a sound model.
@@ -38,13 +40,9 @@ _GPT_J_6B = KnownModel(
 
 # models/tiny-gptj/golden.json says how the answer was made.
 _TINY_GPTJ = KnownModel(
-    dimensions=Dimensions(
-        hidden_size=128,
-        layers=4,
-        heads=4,
-        vocabulary_size=1024,
-        inner_size=512,
-        max_sequence_length=512,
+    blueprint=Blueprint(
+        family=GPTJ,
+        shape=Shape(heads=4, head_size=32, inner=512, layers=4, vocabulary=1024, context=512),
     ),
     golden=Golden(
         prompt="Mary has a little lamb.",
@@ -66,12 +64,13 @@ def known_model(repository: str) -> KnownModel | None:
     return by_name.get(repository.casefold())
 
 
-def dimensions_of(model: Model) -> Dimensions | None:
-    """Return a model's numbers, set or built in; none where they are neither."""
-    if model.dimensions is not None:
-        return model.dimensions
+def blueprint_of(model: Model) -> Blueprint | None:
+    """Return a model's family and numbers, set or built in; none where they are neither."""
     known = known_model(model.repository)
-    return known.dimensions if known else None
+    if model.dimensions is None:
+        return known.blueprint if known else None
+    family = known.blueprint.family if known else DEFAULT_FAMILY
+    return Blueprint(family=family, shape=model.dimensions.shape)
 
 
 def golden_of(model: Model, golden: Golden | None) -> Golden | None:

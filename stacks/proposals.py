@@ -7,11 +7,6 @@ from stacks.engines import Demand, Engine
 from stacks.gpus import GPUS, GPUS_PER_NODE
 
 
-def divisors(number: int, most: int) -> list[int]:
-    """Return the divisors of a number up to a limit."""
-    return [n for n in range(1, min(number, most) + 1) if number % n == 0]
-
-
 def gpu_proposals(engine: Engine, gpu: str, demand: Demand) -> str:
     """Say what to change so that a model fits: one setting at a time, the nearest value of each.
 
@@ -38,9 +33,9 @@ def _fits(engine: Engine, gpu: str, demand: Demand) -> bool:
 
 
 def _more_gpus(engine: Engine, gpu: str, demand: Demand) -> list[str]:
-    dimensions, most = demand.dimensions, GPUS_PER_NODE // demand.pipeline_parallel
-    for tensor in divisors(dimensions.heads, most):
-        larger = tensor > demand.tensor_parallel and dimensions.inner_size % tensor == 0
+    most = GPUS_PER_NODE // demand.pipeline_parallel
+    for tensor in demand.blueprint.shape.tensor_parallel_sizes(most):
+        larger = tensor > demand.tensor_parallel
         if larger and _fits(engine, gpu, replace(demand, tensor_parallel=tensor)):
             return [f"gpu.tensorParallel {tensor}"]
     return []

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from ft_serving.core.families.base import Blueprint
 from stacks.engines import Demand
 from stacks.sections import (
-    Dimensions,
     GpuSettings,
     Mode,
     Model,
@@ -76,10 +76,10 @@ def scaling_of(replicas: Replicas, serving: Serving) -> Scaling:
     )
 
 
-def demand_of(dimensions: Dimensions, model: Model, gpu: GpuSettings, serving: Serving) -> Demand:
+def demand_of(blueprint: Blueprint, model: Model, gpu: GpuSettings, serving: Serving) -> Demand:
     """Return what a stack's server is to hold and to compute."""
     return Demand(
-        dimensions=dimensions,
+        blueprint=blueprint,
         dtype=model.dtype,
         compute_dtype=model.computed_in,
         tensor_parallel=gpu.tensor_parallel,

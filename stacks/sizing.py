@@ -7,11 +7,9 @@ is a fit to the memory that its `docs/gpt_guide.md` publishes for GPT 6.7B in fp
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.families.base import Split, TensorRule
-from ft_serving.core.families.gptj import GPTJ
+from ft_serving.core.families.base import Blueprint
 from ft_serving.server.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
 from stacks.quantities import GIB, MIB
 
@@ -26,17 +24,6 @@ _HOST_BASE, _HOST_PER_GPU = 3 * GIB, GIB
 
 _DOWNLOAD_BYTES_PER_S, _CONVERT_BYTES_PER_S = 10_000_000, 50_000_000
 """Speeds that a Job reaches on a slow network and a slow volume."""
-
-
-class Dimensions(Protocol):
-    """The numbers of a model that its memory depends on, as `model.dimensions` has them."""
-
-    hidden_size: int
-    layers: int
-    heads: int
-    vocabulary_size: int
-    inner_size: int
-    max_sequence_length: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,36 +66,36 @@ class Memory:
         return self.weights + self.cache + self.workspace
 
 
-def weight_count(dimensions: Dimensions) -> int:
+def weight_count(blueprint: Blueprint) -> int:
     """Return the number of weights in a whole model."""
-    return _weights(dimensions, dimensions.layers, 1)
+    return blueprint.weights()
 
 
-def release_bytes(dimensions: Dimensions, dtype: DType) -> int:
+def release_bytes(blueprint: Blueprint, dtype: DType) -> int:
     """Return the size of a release's weight files; parallelism does not change it."""
-    return weight_count(dimensions) * dtype.itemsize
+    return weight_count(blueprint) * dtype.itemsize
 
 
-def source_bytes(dimensions: Dimensions) -> int:
+def source_bytes(blueprint: Blueprint) -> int:
     """Return the most that a checkpoint takes: fp32, with the attention masks of old ones."""
-    masks = dimensions.layers * dimensions.max_sequence_length**2
-    return release_bytes(dimensions, DType.FP32) + masks
+    masks = blueprint.shape.layers * blueprint.shape.context**2
+    return release_bytes(blueprint, DType.FP32) + masks
 
 
-def storage_bytes(dimensions: Dimensions, dtype: DType, releases: int) -> int:
+def storage_bytes(blueprint: Blueprint, dtype: DType, releases: int) -> int:
     """Return the volume that a change of release needs.
 
     Args:
-        dimensions: The model's.
+        blueprint: The model's.
         dtype: The format of the stored weights.
         releases: How many are there at once, the new one included; beside them is the download.
     """
-    wanted = source_bytes(dimensions) + releases * release_bytes(dimensions, dtype)
+    wanted = source_bytes(blueprint) + releases * release_bytes(blueprint, dtype)
     return math.ceil(wanted * 1.02) + 64 * MIB
 
 
 def gpu_memory(
-    dimensions: Dimensions,
+    blueprint: Blueprint,
     dtype: DType,
     tensor_parallel: int,
     pipeline_parallel: int,
@@ -117,45 +104,36 @@ def gpu_memory(
     """Return what FasterTransformer needs on each GPU.
 
     Args:
-        dimensions: The model's.
+        blueprint: The model's.
         dtype: The format computed in: weights of another one are cast when they are loaded.
         tensor_parallel: GPUs that share each layer; must divide heads and inner size.
         pipeline_parallel: Groups of GPUs that share the layers; must divide them.
         load: What memory must suffice for.
     """
-    layers, hidden = dimensions.layers // pipeline_parallel, dimensions.hidden_size
+    shape = blueprint.shape
+    layers = shape.layers // pipeline_parallel
     prompts = load.batch * load.input_length
-    widest = max(hidden, dimensions.inner_size // 4)
+    widest = max(shape.hidden, shape.inner // 4)
+    keys_and_values = 2 * layers * load.batch * load.tokens * shape.hidden
     # GptContextAttentionLayer keeps the scores of all prompts twice, once in fp32.
-    scores = prompts * load.input_length * dimensions.heads // tensor_parallel
+    scores = prompts * load.input_length * shape.heads // tensor_parallel
     return Memory(
-        weights=_weights(dimensions, layers, tensor_parallel) * dtype.itemsize,
-        cache=_cache(dimensions, layers, load) // tensor_parallel * dtype.itemsize,
+        weights=blueprint.weights(layers, tensor_parallel) * dtype.itemsize,
+        cache=keys_and_values // tensor_parallel * dtype.itemsize,
         workspace=_GPU_BASE
-        + _padded_head(dimensions, dtype, tensor_parallel)
+        + _padded_head(blueprint, dtype, tensor_parallel)
         + _TOKEN_BUFFERS * widest * prompts * dtype.itemsize
         + scores * (dtype.itemsize + 4),
     )
 
 
-def cpu_memory(dimensions: Dimensions, load: PeakLoad) -> Memory:
+def cpu_memory(blueprint: Blueprint, load: PeakLoad) -> Memory:
     """Return what the CPU engine needs; it computes in fp32, and one prompt at a time."""
     return Memory(
-        weights=release_bytes(dimensions, DType.FP32),
-        cache=cache_bytes(
-            layers=dimensions.layers,
-            hidden=dimensions.hidden_size,
-            tokens=load.batch * load.tokens,
-        ),
+        weights=release_bytes(blueprint, DType.FP32),
+        cache=cache_bytes(blueprint.shape, load.batch * load.tokens),
         workspace=ENGINE_BASE_BYTES
-        + workspace_bytes(
-            hidden=dimensions.hidden_size,
-            inner=dimensions.inner_size,
-            heads=dimensions.heads,
-            vocabulary=dimensions.vocabulary_size,
-            rows=load.batch,
-            prompt=load.input_length,
-        ),
+        + workspace_bytes(blueprint, rows=load.batch, prompt=load.input_length),
     )
 
 
@@ -164,53 +142,31 @@ def shared_memory_bytes(gpus: int) -> int:
     return GIB if gpus > 1 else 256 * MIB
 
 
-def host_memory(dimensions: Dimensions, dtype: DType, gpus: int) -> int:
+def host_memory(blueprint: Blueprint, dtype: DType, gpus: int) -> int:
     """Return the main memory of a server with GPUs: each reads its own files, one at a time."""
-    largest = max(_elements(rule, dimensions) for rule in GPTJ.rules) * dtype.itemsize
+    largest = blueprint.largest_weights * dtype.itemsize
     return _HOST_BASE + gpus * (_HOST_PER_GPU + 2 * largest) + shared_memory_bytes(gpus)
 
 
-def job_memory(dimensions: Dimensions) -> int:
+def job_memory(blueprint: Blueprint) -> int:
     """Return the main memory of the Job: a few blocks, and pages on their way to the volume."""
-    return min(2 * GIB, max(512 * MIB, source_bytes(dimensions) // 8))
+    return min(2 * GIB, max(512 * MIB, source_bytes(blueprint) // 8))
 
 
-def job_deadline_s(dimensions: Dimensions, dtype: DType) -> int:
+def job_deadline_s(blueprint: Blueprint, dtype: DType) -> int:
     """Return the seconds after which a Job that is not done will not be."""
-    download = source_bytes(dimensions) / _DOWNLOAD_BYTES_PER_S
-    convert = release_bytes(dimensions, dtype) / _CONVERT_BYTES_PER_S
+    download = source_bytes(blueprint) / _DOWNLOAD_BYTES_PER_S
+    convert = release_bytes(blueprint, dtype) / _CONVERT_BYTES_PER_S
     return 600 + math.ceil(download + convert)
 
 
-def _weights(dimensions: Dimensions, layers: int, tensor_parallel: int) -> int:
-    """The weights of one rank: embedding and head are whole on each, on every stage."""
-    return sum(
-        _elements(rule, dimensions)
-        * (layers if rule.per_layer else 1)
-        // (1 if rule.split is Split.NONE else tensor_parallel)
-        for rule in GPTJ.rules
-    )
-
-
-def _elements(rule: TensorRule, dimensions: Dimensions) -> int:
-    numbers = {
-        "hidden": dimensions.hidden_size,
-        "inner": dimensions.inner_size,
-        "vocabulary": dimensions.vocabulary_size,
-    }
-    return len(rule.sources) * math.prod(numbers[name] for name in rule.shape)
-
-
-def _cache(dimensions: Dimensions, layers: int, load: PeakLoad) -> int:
-    return 2 * layers * load.batch * load.tokens * dimensions.hidden_size
-
-
-def _padded_head(dimensions: Dimensions, dtype: DType, tensor_parallel: int) -> int:
-    """The copy of the head that GptJ.cc makes where ranks do not share the vocabulary evenly."""
-    part = math.ceil(dimensions.vocabulary_size / tensor_parallel)
+def _padded_head(blueprint: Blueprint, dtype: DType, tensor_parallel: int) -> int:
+    """The copy of the head that `GptJ.cc` makes where ranks cannot share the vocabulary evenly."""
+    vocabulary = blueprint.shape.vocabulary
+    part = math.ceil(vocabulary / tensor_parallel)
     if dtype is DType.FP16:
         part = math.ceil(part / 8) * 8
     padded = part * tensor_parallel
-    if padded == dimensions.vocabulary_size:
+    if padded == vocabulary:
         return 0
-    return padded * (dimensions.hidden_size + 1) * dtype.itemsize
+    return padded * (blueprint.head_weights // vocabulary) * dtype.itemsize

@@ -6,17 +6,17 @@ from typing import Any, Self
 
 from ft_serving.client.errors import ClientError
 from ft_serving.client.parameters import DEFAULT_OUTPUT_LENGTH
+from ft_serving.core.families import family_by_triton_type
 from ft_serving.core.lengths import LengthLimits
-from ft_serving.core.protocol import END_PARAMETER, SOURCE_PARAMETER, VOCABULARY_PARAMETER
+from ft_serving.core.protocol import (
+    END_PARAMETER,
+    FAMILY_PARAMETER,
+    SOURCE_PARAMETER,
+    VOCABULARY_PARAMETER,
+)
 
 NEEDED_INPUTS = ("input_ids", "input_lengths", "request_output_len")
 NEEDED_OUTPUTS = ("output_ids", "sequence_length")
-
-CONTEXT_TOKENS = 2048
-"""Positions that the published GPT-J was trained on, for models whose configuration says nothing.
-
-FasterTransformer does not check it: what it generates beyond is noise.
-"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +122,9 @@ def _printable(text: str) -> str | None:
 
 def _limits(parameters: Mapping[str, str]) -> LengthLimits:
     limits = LengthLimits.from_parameters(parameters)
-    return replace(limits, context_length=limits.context_length or CONTEXT_TOKENS)
+    # FasterTransformer does not check it: what it generates beyond is noise.
+    family = family_by_triton_type(parameters.get(FAMILY_PARAMETER))
+    return replace(limits, context_length=limits.context_length or family.context)
 
 
 def _missing(kind: str, needed: Iterable[str], present: Iterable[str]) -> list[str]:

@@ -15,8 +15,8 @@ class LengthLimits:
     """The most tokens of a row of a request; each None where nothing is said.
 
     Attributes:
-        context_length: Prompt and answer together: the positions that the model was trained on
-            (`n_positions` of its config.json).
+        context_length: Prompt and answer together: the positions that the model was trained on,
+            by its config.json.
         input_length: The prompt: what the server's memory is sized for (`serving.inputLength`).
         output_length: The answer (`serving.outputLength`).
     """
@@ -49,6 +49,12 @@ class LengthLimits:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: str(value) for name, value in values.items() if value is not None}
 
+    @property
+    def fit_context(self) -> bool:
+        """Whether the longest prompt and the longest answer have room in the context together."""
+        # One token, where the other length is not limited.
+        return self._has_room(self.input_length or 1, self.output_length or 1)
+
     def prompt_problem(self, prompt: int) -> str | None:
         """Say by how much a prompt of so many tokens is too long for any answer, or None."""
         if self.input_length is not None and prompt > self.input_length:
@@ -56,10 +62,10 @@ class LengthLimits:
                 f"a prompt of {prompt} tokens is longer than the {self.input_length} that this "
                 "service takes (serving.inputLength)"
             )
-        if self.context_length is not None and prompt >= self.context_length:
+        if not self._has_room(prompt, 1):
             return (
                 f"a prompt of {prompt} tokens leaves no room for an answer in the "
-                f"{self.context_length} that the model can see (n_positions)"
+                f"{self.context_length} that the model can see (its context)"
             )
         return None
 
@@ -72,9 +78,12 @@ class LengthLimits:
                 f"an answer of {output} tokens is longer than the {self.output_length} that this "
                 "service gives (serving.outputLength)"
             )
-        if self.context_length is not None and prompt + output > self.context_length:
+        if not self._has_room(prompt, output):
             return (
                 f"a prompt of {prompt} tokens and an answer of {output} are longer than the "
-                f"{self.context_length} that the model can see (n_positions)"
+                f"{self.context_length} that the model can see (its context)"
             )
         return None
+
+    def _has_room(self, prompt: int, output: int) -> bool:
+        return self.context_length is None or prompt + output <= self.context_length

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import ReleaseError
 from ft_serving.core.families import FAMILIES
-from ft_serving.core.families.base import Architecture
+from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.files import absolute
 from ft_serving.core.protocol import MODEL_NAME, MODEL_VERSION
 from ft_serving.core.release import ReleaseFormat, ReleaseSpec
@@ -136,6 +136,7 @@ def _parse(document: Mapping[str, Any]) -> Manifest:
     spec = omitted | document["spec"]
     for key, kind in (("dtype", DType), ("compute_dtype", DType), ("format", ReleaseFormat)):
         spec[key] = kind(spec[key])
+    family = FAMILIES[document["family"]]
     files = tuple(_typed(ReleaseFile, file) for file in document["files"])
     for file in files:
         relative = PurePosixPath(file.path)
@@ -143,8 +144,8 @@ def _parse(document: Mapping[str, Any]) -> Manifest:
             raise ValueError(f"impossible file {file.path!r}")
     return Manifest(
         spec=_typed(ReleaseSpec, spec),
-        family=FAMILIES[document["family"]].model_type,
-        architecture=_typed(Architecture, document["architecture"]),
+        family=family.model_type,
+        architecture=_typed(family.architecture, document["architecture"]),
         source=tuple(_typed(SourceFile, file) for file in document["source"]),
         files=files,
         origin=_text(document, "origin"),

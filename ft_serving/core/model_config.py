@@ -115,7 +115,7 @@ def _parameters(config: ModelConfig) -> dict[str, str]:
         "pipeline_para_size": config.pipeline_parallel,
     }
     return {
-        "model_type": config.model_type,
+        protocol.FAMILY_PARAMETER: config.model_type,
         **{name: str(size) for name, size in sizes.items() if size is not None},
         "data_type": config.compute_dtype.value,
         _CHECKPOINT_PATH: config.checkpoint_path,

@@ -27,6 +27,7 @@ RUNNING_METRIC = "ft_requests_running"
 DURATION_METRIC = "ft_request_duration_us"
 """The CPU backend's counter of microseconds from requests to their last responses."""
 
+FAMILY_PARAMETER = "model_type"
 VOCABULARY_PARAMETER = "vocab_size"
 """The parameter of config.pbtxt that says how many tokens the model has."""
 

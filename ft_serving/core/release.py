@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from ft_serving.core.dtypes import DType
+from ft_serving.core.lengths import LengthLimits
 
 CONVERTER_VERSION = 2
 """Rises when the same source and settings come to give other bytes."""
@@ -78,6 +79,14 @@ class ReleaseSpec:
             self.format,
             self.tensor_parallel if self._is_divided else 1,
             self.converter,
+        )
+
+    def limits(self, context: int) -> LengthLimits:
+        """Return how long prompts and answers may be, given the model's context."""
+        return LengthLimits(
+            context_length=context,
+            input_length=self.input_length,
+            output_length=self.output_length,
         )
 
     def settings(self) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Amounts and durations in words."""
+"""Amounts, durations and choices in words."""
+
+from collections.abc import Sequence
 
 
 def format_bytes(count: float) -> str:
@@ -37,3 +39,9 @@ def facts(done: int, total: int, rate: float) -> str:
         if done < total:
             words += f"  {format_duration((total - done) / rate)} left"
     return words
+
+
+def any_of(choices: Sequence[object]) -> str:
+    """Alternatives as a sentence names them: `1, 2 or 4`."""
+    words = [str(choice) for choice in choices]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

@@ -3,6 +3,9 @@
 By it the engine refuses what does not fit, and a stack gives a server enough.
 """
 
+from ft_serving.core.families.architecture import Shape
+from ft_serving.core.families.base import Blueprint
+
 ENGINE_BASE_BYTES = 512 << 20
 """Triton, Python and numpy."""
 
@@ -12,26 +15,22 @@ QUERY_TOKENS = 256
 _FP32_BYTES = 4
 
 
-def cache_bytes(*, layers: int, hidden: int, tokens: int) -> int:
+def cache_bytes(shape: Shape, tokens: int) -> int:
     """Return the size of the keys and values of so many tokens, of all rows together."""
-    return 2 * layers * hidden * tokens * _FP32_BYTES
+    return 2 * shape.layers * shape.hidden * tokens * _FP32_BYTES
 
 
-def workspace_bytes(
-    *, hidden: int, inner: int, heads: int, vocabulary: int, rows: int, prompt: int
-) -> int:
+def workspace_bytes(blueprint: Blueprint, *, rows: int, prompt: int) -> int:
     """Return the size of everything else that is computed.
 
     A token of each row is computed at once, and in turns with it prompts, each by itself.
 
     Args:
-        hidden: Width of the residual stream.
-        inner: Width of the feed-forward layer.
-        heads: Attention heads.
-        vocabulary: Logits a row.
+        blueprint: The model's.
         rows: Rows, a beam counting as one; 0 for what a prompt needs.
         prompt: Tokens of the longest prompt; 0 for what rows need.
     """
-    activations = (rows + prompt) * (7 * hidden + 2 * inner)
-    scores = heads * min(QUERY_TOKENS, prompt) * prompt
-    return (activations + scores + rows * vocabulary) * _FP32_BYTES
+    family, shape = blueprint.family, blueprint.shape
+    token = family.hidden_buffers * shape.hidden + family.inner_buffers * shape.inner
+    scores = shape.heads * min(QUERY_TOKENS, prompt) * prompt
+    return ((rows + prompt) * token + scores + rows * shape.vocabulary) * _FP32_BYTES

@@ -1,7 +1,8 @@
 """Renders config.ini, from which FasterTransformer's backend reads the model's numbers."""
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.families.base import Architecture, Family
+from ft_serving.core.families.architecture import Architecture
+from ft_serving.core.families.base import Family
 
 
 def render_config_ini(
@@ -9,26 +10,15 @@ def render_config_ini(
 ) -> str:
     """Return the text of config.ini.
 
-    The keys are those that `GptJTritonModel.cc` of FasterTransformer reads; one that is missing
-    ends the whole server.
+    A key that FasterTransformer reads and does not find ends the whole server.
 
     Args:
-        family: Names the section.
+        family: Names the section and its keys.
         architecture: The model's numbers.
         dtype: Format of the stored weights.
         model_name: For people; nothing depends on it.
     """
-    values = {
-        "model_name": model_name,
-        "head_num": architecture.heads,
-        "size_per_head": architecture.head_size,
-        "inter_size": architecture.inner,
-        "num_layer": architecture.layers,
-        "vocab_size": architecture.vocabulary,
-        "rotary_embedding": architecture.rotary,
-        "start_id": architecture.start_id,
-        "end_id": architecture.end_id,
-        "weight_data_type": dtype.value,
-    }
+    numbers = {key: getattr(architecture, number) for number, key in family.config_ini.items()}
+    values = {"model_name": model_name, **numbers, "weight_data_type": dtype.value}
     lines = [f"[{family.section}]", *(f"{key} = {value}" for key, value in values.items())]
     return "\n".join(lines) + "\n"

@@ -5,7 +5,6 @@ from pathlib import Path
 from ft_serving.core.errors import ReleaseError
 from ft_serving.core.families import FAMILIES
 from ft_serving.core.files import absolute, same_place
-from ft_serving.core.lengths import LengthLimits
 from ft_serving.core.manifest import CONFIG_PBTXT_PATH, WEIGHTS_PATH, Manifest
 from ft_serving.core.model_config import ModelConfig, checkpoint_path, render
 from ft_serving.core.release import ReleaseFormat
@@ -31,11 +30,7 @@ def render_config_pbtxt(manifest: Manifest, folder: Path) -> str:
         vocabulary=manifest.architecture.vocabulary,
         end_id=manifest.architecture.end_id,
         source=f"{spec.repository}@{spec.revision}",
-        limits=LengthLimits(
-            context_length=manifest.architecture.context,
-            input_length=spec.input_length,
-            output_length=spec.output_length,
-        ),
+        limits=spec.limits(manifest.architecture.context),
     )
     return render(config)
 

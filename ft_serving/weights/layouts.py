@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.families.base import Architecture, Family
+from ft_serving.core.families.architecture import Architecture
+from ft_serving.core.families.base import Family
 from ft_serving.core.files import LFS_POINTER
 from ft_serving.core.manifest import CONFIG_INI_PATH
 from ft_serving.core.progress import Task

@@ -3,11 +3,12 @@
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
-from ft_serving.core.families.base import Architecture, Family
+from ft_serving.core.families.architecture import Architecture
+from ft_serving.core.families.base import Family
 from ft_serving.core.kinds import kind_of_tensors
 from ft_serving.weights.checkpoint import Checkpoint
 from ft_serving.weights.errors import WeightsError
-from ft_serving.weights.plan import TensorJob, layer_name, source_rules, source_shape
+from ft_serving.weights.plan import TensorJob, layer_name, source_rules
 
 _SHOWN = 8
 
@@ -57,7 +58,7 @@ def match_tensors(family: Family, architecture: Architecture, checkpoint: Checkp
     found = shapes.keys() | others.keys()
     prefixes = _prefixes(rules.keys(), found)
     prefix = prefixes[0] if len(prefixes) == 1 else ""
-    expected = {prefix + name: source_shape(rule, architecture) for name, rule in rules.items()}
+    expected = {prefix + name: rule.source_shape(architecture) for name, rule in rules.items()}
     buffers = {
         prefix + layer_name(buffer, layer)
         for buffer in family.ignored

@@ -5,11 +5,13 @@ little-endian arrays in C order, one file a tensor, and one a rank where tensor 
 it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.families.base import Architecture, Family, Split, TensorRule
+from ft_serving.core.families.architecture import Architecture
+from ft_serving.core.families.base import Family, Split, TensorRule
+from ft_serving.core.units import any_of
 from ft_serving.weights.errors import WeightsError
 
 
@@ -61,14 +63,24 @@ def file_jobs(
     Raises:
         WeightsError: The number of ranks does not divide the model.
     """
-    problems = architecture.parallelism_problems(tensor_parallel, pipeline_parallel=1)
-    if problems:
+    if problems := parallelism_problems(architecture, tensor_parallel):
         raise WeightsError("\n".join(problems))
     return tuple(
         job
         for rule, layer in _expand(family, architecture)
         for job in _rank_jobs(rule, layer, architecture, tensor_parallel)
     )
+
+
+def parallelism_problems(
+    architecture: Architecture, tensor_parallel: int, pipeline_parallel: int = 1
+) -> list[str]:
+    """Say which of the two sizes do not divide a model, and which do."""
+    return [
+        f"{misfit.number.replace('_', ' ')} size {misfit.rule}; got {misfit.got}; "
+        f"use {any_of(misfit.valid)}"
+        for misfit in architecture.parallelism_misfits(tensor_parallel, pipeline_parallel)
+    ]
 
 
 def total_bytes(jobs: tuple[TensorJob, ...], dtype: DType) -> int:
@@ -85,16 +97,6 @@ def source_rules(family: Family, architecture: Architecture) -> dict[str, Tensor
     }
 
 
-def source_shape(rule: TensorRule, architecture: Architecture) -> tuple[int, ...]:
-    """Return the shape of each source of a rule."""
-    numbers: Mapping[str, int] = {
-        "hidden": architecture.hidden,
-        "inner": architecture.inner,
-        "vocabulary": architecture.vocabulary,
-    }
-    return tuple(numbers[name] for name in rule.shape)
-
-
 def layer_name(pattern: str, layer: int) -> str:
     """Return a name in which `{layer}` stands for a layer's number."""
     return pattern.replace("{layer}", str(layer))
@@ -109,7 +111,7 @@ def _expand(family: Family, architecture: Architecture) -> Iterator[tuple[Tensor
 def _rank_jobs(
     rule: TensorRule, layer: int, architecture: Architecture, tensor_parallel: int
 ) -> Iterator[TensorJob]:
-    shape = source_shape(rule, architecture)
+    shape = rule.source_shape(architecture)
     matrix = shape if len(shape) > 1 else (1, *shape)
     rows, columns = matrix[::-1] if rule.transpose else matrix
     target = layer_name(rule.target, layer)

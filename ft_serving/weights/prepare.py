@@ -14,8 +14,9 @@ from pathlib import Path, PurePosixPath
 
 from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import ReleaseError
-from ft_serving.core.families import read_architecture
-from ft_serving.core.families.base import Architecture
+from ft_serving.core.families import FAMILIES, read_architecture
+from ft_serving.core.families.architecture import Architecture
+from ft_serving.core.families.base import Family
 from ft_serving.core.files import flush
 from ft_serving.core.manifest import (
     CONFIG_PBTXT_PATH,
@@ -36,6 +37,7 @@ from ft_serving.weights.config_pbtxt import check_place, render_config_pbtxt
 from ft_serving.weights.errors import MisplacedError, WeightsError
 from ft_serving.weights.layouts import LAYOUTS
 from ft_serving.weights.match import match_tensors
+from ft_serving.weights.plan import parallelism_problems
 from ft_serving.weights.source import Source
 
 # For config files, the manifest, and what a file system needs for itself.
@@ -216,7 +218,7 @@ def _link(
                 continue
             if other.spec.weights != spec.weights:
                 continue
-            _check_settings(other.architecture, spec)
+            _check_settings(FAMILIES[other.family], other.architecture, spec)
             progress.say(f"Release {name} has the same weights; checking and sharing them.")
             if problems := check_content(release, progress):
                 progress.say(f"They are damaged ({problems[0]}); converting instead.")
@@ -249,7 +251,7 @@ def _convert(
     spec: ReleaseSpec, staging: Path, source: Source, storage: Storage, progress: Progress
 ) -> Manifest:
     family, architecture = read_architecture(source.config_json())
-    _check_settings(architecture, spec)
+    _check_settings(family, architecture, spec)
     layout = LAYOUTS[spec.format](family, architecture, spec)
     weights = staging / WEIGHTS_PATH
     finished = layout.finished(weights)
@@ -282,9 +284,22 @@ def _convert(
     )
 
 
-def _check_settings(architecture: Architecture, spec: ReleaseSpec) -> None:
-    problems = architecture.parallelism_problems(spec.tensor_parallel, spec.pipeline_parallel)
-    problems += architecture.length_problems(spec.input_length, spec.output_length)
+def _check_settings(family: Family, architecture: Architecture, spec: ReleaseSpec) -> None:
+    problems = parallelism_problems(architecture, spec.tensor_parallel, spec.pipeline_parallel)
+    if not spec.limits(architecture.context).fit_context:
+        given = [
+            f"{name} {length}"
+            for name, length in (
+                ("input length", spec.input_length),
+                ("output length", spec.output_length),
+            )
+            if length is not None
+        ]
+        problems.append(
+            "prompts and answers together must fit the model's context of "
+            f"{architecture.context} tokens ({family.config_json['context']}); "
+            f"got {' and '.join(given)}"
+        )
     if problems:
         raise WeightsError("\n".join(problems))
 

@@ -14,14 +14,15 @@ from pathlib import Path
 from threading import Event
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.families.base import Architecture, Family
+from ft_serving.core.families.architecture import Architecture
+from ft_serving.core.families.base import Family
 from ft_serving.core.files import flush
 from ft_serving.core.progress import Task
 from ft_serving.core.verify import file_sha256
 from ft_serving.weights.checkpoint import Checkpoint
 from ft_serving.weights.checkpoint.tensor import FLOATS
 from ft_serving.weights.convert import WrittenFile, in_parallel, tensor_pieces, write_file
-from ft_serving.weights.plan import TensorJob, source_rules, source_shape, total_bytes
+from ft_serving.weights.plan import TensorJob, source_rules, total_bytes
 
 SHARD_BYTES = 1 << 30
 """Most bytes of tensors in a shard that holds more than one. A kill loses a shard a worker."""
@@ -65,7 +66,7 @@ def plan_shards(family: Family, architecture: Architecture, dtype: DType) -> tup
     groups: list[list[_Tensor]] = [[]]
     room = SHARD_BYTES
     for name, rule in source_rules(family, architecture).items():
-        shape = source_shape(rule, architecture)
+        shape = rule.source_shape(architecture)
         size = math.prod(shape) * dtype.itemsize
         if size > room and groups[-1]:
             groups.append([])

@@ -1,10 +1,12 @@
 """Between a model and GPUs: does it divide, does it fit, are there such nodes."""
 
+from pydantic.alias_generators import to_camel
+
 from stacks.engines import engine_for
 from stacks.errors import Problem, any_of, shown
 from stacks.gpus import GPUS, GPUS_PER_NODE, NODE_LABELS, NONE
-from stacks.models import dimensions_of
-from stacks.proposals import divisors, gpu_proposals
+from stacks.models import blueprint_of
+from stacks.proposals import gpu_proposals
 from stacks.quantities import in_gib
 from stacks.resolved import demand_of
 from stacks.rules.base import Problems, Rule
@@ -12,24 +14,15 @@ from stacks.sections import Cost, GpuSettings, Model, Scheduling, Serving, Toler
 
 
 def _parallelism(model: Model, gpu: GpuSettings) -> Problems:
-    dimensions = dimensions_of(model)
-    if dimensions is None:
+    blueprint = blueprint_of(model)
+    if blueprint is None:
         return
-    heads, inner, tensor = dimensions.heads, dimensions.inner_size, gpu.tensor_parallel
-    if heads % tensor or inner % tensor:
-        valid = [n for n in divisors(heads, GPUS_PER_NODE) if inner % n == 0]
+    for misfit in blueprint.shape.parallelism_misfits(gpu.tensor_parallel, gpu.pipeline_parallel):
         yield Problem(
-            path="gpu.tensorParallel",
-            rule=f"must divide the model's {heads} attention heads and its inner size {inner}",
-            got=str(tensor),
-            use=any_of(valid),
-        )
-    if dimensions.layers % gpu.pipeline_parallel:
-        yield Problem(
-            path="gpu.pipelineParallel",
-            rule=f"must divide the model's {dimensions.layers} layers",
-            got=str(gpu.pipeline_parallel),
-            use=any_of(divisors(dimensions.layers, GPUS_PER_NODE)),
+            path=f"gpu.{to_camel(misfit.number)}",
+            rule=misfit.rule,
+            got=str(misfit.got),
+            use=any_of([size for size in misfit.valid if size <= GPUS_PER_NODE]),
         )
 
 
@@ -45,12 +38,12 @@ def _one_node(gpu: GpuSettings) -> Problems:
 
 
 def _fits(model: Model, gpu: GpuSettings, serving: Serving) -> Problems:
-    dimensions, engine = dimensions_of(model), engine_for(serving.engine, gpu.model)
-    if dimensions is None or gpu.model is None or not engine.serves_on(gpu.model):
+    blueprint, engine = blueprint_of(model), engine_for(serving.engine, gpu.model)
+    if blueprint is None or gpu.model is None or not engine.serves_on(gpu.model):
         return
     if any(_parallelism(model, gpu)) or any(_one_node(gpu)):
         return
-    demand = demand_of(dimensions, model, gpu, serving)
+    demand = demand_of(blueprint, model, gpu, serving)
     memory, load = engine.gpu_memory(demand), demand.load
     if memory.total > gpu.model.memory_bytes:
         yield Problem(

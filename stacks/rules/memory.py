@@ -7,7 +7,7 @@ from stacks import sizing
 from stacks.engines import engine_for
 from stacks.errors import Problem
 from stacks.gpus import NODE_LABELS
-from stacks.models import dimensions_of
+from stacks.models import blueprint_of
 from stacks.proposals import smaller_batches
 from stacks.quantities import in_gib, parse_bytes, quantity
 from stacks.resolved import demand_of
@@ -61,19 +61,19 @@ def _volume_region(storage: StorageSettings, scheduling: Scheduling) -> Problems
 
 
 def _volume_size(model: Model, storage: StorageSettings) -> Problems:
-    dimensions = dimensions_of(model)
-    if dimensions is None:
+    blueprint = blueprint_of(model)
+    if blueprint is None:
         return
     # The new one is made before the oldest goes.
     releases = storage.keep_releases + 1
-    needed = sizing.storage_bytes(dimensions, model.dtype, releases)
+    needed = sizing.storage_bytes(blueprint, model.dtype, releases)
     if parse_bytes(storage.size) < needed:
         yield Problem(
             path="storage.size",
             rule="must hold the download "
-            f"({in_gib(sizing.source_bytes(dimensions))}) and, while one replaces another, "
+            f"({in_gib(sizing.source_bytes(blueprint))}) and, while one replaces another, "
             f"{releases} releases in {model.dtype} "
-            f"({in_gib(sizing.release_bytes(dimensions, model.dtype))} each)",
+            f"({in_gib(sizing.release_bytes(blueprint, model.dtype))} each)",
             got=storage.size,
             use=f"{quantity(needed)} or more",
         )
@@ -82,10 +82,10 @@ def _volume_size(model: Model, storage: StorageSettings) -> Problems:
 def _main_memory(
     model: Model, gpu: GpuSettings, serving: Serving, resources: Resources
 ) -> Problems:
-    dimensions, engine = dimensions_of(model), engine_for(serving.engine, gpu.model)
-    if dimensions is None or resources.memory is None or not engine.serves_on(gpu.model):
+    blueprint, engine = blueprint_of(model), engine_for(serving.engine, gpu.model)
+    if blueprint is None or resources.memory is None or not engine.serves_on(gpu.model):
         return
-    demand, given = demand_of(dimensions, model, gpu, serving), parse_bytes(resources.memory)
+    demand, given = demand_of(blueprint, model, gpu, serving), parse_bytes(resources.memory)
     needed = engine.main_memory(demand)
     if given < needed:
         smaller = (each for each in smaller_batches(demand) if engine.main_memory(each) <= given)

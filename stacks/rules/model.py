@@ -1,8 +1,9 @@
 """Between a model, its question and its load."""
 
-from ft_serving.core.families.base import SUPPORTED_HEAD_SIZES
+from ft_serving.core.families.architecture import hidden_misfit
+from ft_serving.core.lengths import LengthLimits
 from stacks.errors import Problem, any_of
-from stacks.models import dimensions_of, golden_of, known_model
+from stacks.models import blueprint_of, golden_of, known_model
 from stacks.rules.base import Problems, Rule
 from stacks.sections import Golden, Model, Serving
 
@@ -17,7 +18,7 @@ def _dimensions(model: Model) -> Problems:
             got="nothing",
             use="the numbers of its config.json",
         )
-    if known is not None and given not in (None, known.dimensions):
+    if known is not None and given is not None and given.shape != known.blueprint.shape:
         yield Problem(
             path="model.dimensions",
             rule=f"must be left out for {model.repository}, whose numbers are built in",
@@ -26,14 +27,12 @@ def _dimensions(model: Model) -> Problems:
         )
     if given is None:
         return
-    head_size, rest = divmod(given.hidden_size, given.heads)
-    if rest or head_size not in SUPPORTED_HEAD_SIZES:
-        sizes = [given.heads * size for size in SUPPORTED_HEAD_SIZES]
+    if misfit := hidden_misfit(given.hidden_size, given.heads):
         yield Problem(
             path="model.dimensions.hiddenSize",
-            rule=f"must be the {given.heads} heads times a head size that FasterTransformer has",
-            got=str(given.hidden_size),
-            use=any_of(sizes),
+            rule=misfit.rule,
+            got=str(misfit.got),
+            use=any_of(misfit.valid),
         )
 
 
@@ -69,22 +68,27 @@ def _golden(model: Model, golden: Golden | None, serving: Serving) -> Problems:
             got=str(serving.output_length),
             use=f"{found.output_length} or more, or a golden question with a smaller outputLength",
         )
-    dimensions = dimensions_of(model)
-    if ids is not None and dimensions is not None and max(ids) >= dimensions.vocabulary_size:
+    blueprint = blueprint_of(model)
+    if ids is not None and blueprint is not None and max(ids) >= blueprint.shape.vocabulary:
         yield Problem(
             path="golden.expectedTokenIds",
-            rule=f"must be below the vocabulary's size {dimensions.vocabulary_size}",
+            rule=f"must be below the vocabulary's size {blueprint.shape.vocabulary}",
             got=str(max(ids)),
-            use=f"ids up to {dimensions.vocabulary_size - 1}",
+            use=f"ids up to {blueprint.shape.vocabulary - 1}",
         )
 
 
 def _length(model: Model, serving: Serving) -> Problems:
-    dimensions = dimensions_of(model)
-    if dimensions is None:
+    blueprint = blueprint_of(model)
+    if blueprint is None:
         return
-    most = dimensions.max_sequence_length
-    if serving.input_length + serving.output_length > most:
+    most = blueprint.shape.context
+    limits = LengthLimits(
+        context_length=most,
+        input_length=serving.input_length,
+        output_length=serving.output_length,
+    )
+    if not limits.fit_context:
         yield Problem(
             path="serving",
             rule=f"inputLength plus outputLength must be at most the model's {most} tokens",

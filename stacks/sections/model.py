@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ft_serving.core.dtypes import DType
+from ft_serving.core.families import FAMILIES
+from ft_serving.core.families.architecture import Shape
 from stacks.sections.base import Section, one_of, setting, whole
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -27,19 +29,41 @@ TOKENS: dict[str, Any] = {
 }
 
 
-class Dimensions(Section):
-    """The numbers of a GPT-J, named as `ft_serving` names them."""
+def _number(description: str, number: str, least: int, most: int) -> Any:  # noqa: ANN401 - as setting
+    """Describe a number of a `Shape`, which each family's config.json has by its own name."""
+    names = dict.fromkeys(family.config_json[number] for family in FAMILIES.values())
+    return setting(f"{description} ({', '.join(names)}).", **whole(least, most))
 
-    hidden_size: int = setting("Width of the residual stream (n_embd).", **whole(32, 65_536))
-    layers: int = setting("Number of layers (n_layer).", **whole(1, 512))
-    heads: int = setting("Attention heads in a layer (n_head).", **whole(1, 512))
-    vocabulary_size: int = setting("Rows of the embedding (vocab_size).", **whole(1, 1 << 20))
-    inner_size: int = setting(
-        "Width of the feed-forward layer (n_inner, or 4 times n_embd).", **whole(1, 1 << 20)
+
+class Dimensions(Section):
+    """A model's numbers, from its config.json."""
+
+    hidden_size: int = _number("Width of the residual stream", "hidden", 32, 65_536)
+    layers: int = _number("Number of layers", "layers", 1, 512)
+    heads: int = _number("Attention heads in a layer", "heads", 1, 512)
+    vocabulary_size: int = _number("Rows of the embedding", "vocabulary", 1, 1 << 20)
+    inner_size: int = _number(
+        "Width of the feed-forward layer; 4 times hiddenSize where config.json says null",
+        "inner",
+        1,
+        1 << 20,
     )
-    max_sequence_length: int = setting(
-        "Tokens of prompt and answer together (n_positions).", **whole(1, 1 << 20)
+    max_sequence_length: int = _number(
+        "Tokens of prompt and answer together", "context", 1, 1 << 20
     )
+
+    @property
+    def shape(self) -> Shape:
+        """The same by the names that all of the project has."""
+        return Shape(
+            heads=self.heads,
+            # A hidden size that heads do not divide is refused by a rule.
+            head_size=max(self.hidden_size // self.heads, 1),
+            inner=self.inner_size,
+            layers=self.layers,
+            vocabulary=self.vocabulary_size,
+            context=self.max_sequence_length,
+        )
 
 
 class Model(Section):

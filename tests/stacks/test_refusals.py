@@ -192,14 +192,15 @@ def test_a_model_that_is_not_built_in_needs_its_numbers_and_a_question() -> None
             "golden": {"prompt": "a", "outputLength": 2, "expectedTokenIds": [1, 2]},
         },
     )
-    assert found.dimensions.hidden_size == 1024
+    assert found.blueprint.shape.hidden == 1024
     assert found.golden_question.expected_token_ids == (1, 2)
 
 
 def test_a_known_model_is_known_in_any_case_and_may_repeat_its_numbers() -> None:
-    numbers = config(GPU).dimensions.model_dump(by_alias=True)
+    numbers = {**OTHER_MODEL, "hiddenSize": 4096, "layers": 28}
+    numbers |= {"innerSize": 16_384, "vocabularySize": 50_400}
     found = config(GPU, {"model.repository": "EleutherAI/gpt-j-6B", "model.dimensions": numbers})
-    assert found.dimensions.layers == 28
+    assert found.blueprint.shape.layers == 28
     assert found.release.repository == "EleutherAI/gpt-j-6B"
 
 

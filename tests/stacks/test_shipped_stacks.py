@@ -1,12 +1,14 @@
 """The stacks that come with the project, and what a program gets from them."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER
 from ft_serving.core.families import read_architecture
+from ft_serving.core.families.architecture import Shape
 from ft_serving.core.hub.client import Hub
 from ft_serving.core.release import ReleaseSpec
 from local_platform import settings
@@ -138,14 +140,12 @@ def test_a_release_is_named_before_it_exists() -> None:
 
 def test_the_numbers_built_in_are_those_of_config_json() -> None:
     text = (MODEL / "config.json").read_bytes()
-    _, architecture = read_architecture(text)
-    dimensions = KNOWN_MODELS["tiny-gptj"].dimensions
-    assert dimensions.hidden_size == architecture.hidden
-    assert dimensions.layers == architecture.layers
-    assert dimensions.heads == architecture.heads
-    assert dimensions.vocabulary_size == architecture.vocabulary
-    assert dimensions.inner_size == architecture.inner
-    assert dimensions.max_sequence_length == architecture.context == 512
+    family, architecture = read_architecture(text)
+    built_in = KNOWN_MODELS["tiny-gptj"].blueprint
+    assert built_in.family is family
+    assert built_in.shape == Shape(
+        **{number.name: getattr(architecture, number.name) for number in fields(Shape)}
+    )
 
 
 def test_the_golden_answer_is_that_of_the_model() -> None:
@@ -164,8 +164,8 @@ def test_gpt_j_is_asked_what_random_weights_cannot_answer() -> None:
 
 def test_every_volume_has_room_for_another_release(stack: StackConfig) -> None:
     releases = stack.storage.keep_releases + 1
-    needed = storage_bytes(stack.dimensions, stack.model.dtype, releases)
-    another = release_bytes(stack.dimensions, stack.model.dtype)
+    needed = storage_bytes(stack.blueprint, stack.model.dtype, releases)
+    another = release_bytes(stack.blueprint, stack.model.dtype)
     assert parse_bytes(stack.storage.size) > needed + another
 
 

@@ -1,15 +1,16 @@
 """What is needed, against the plan of conversion and against published figures."""
 
 import itertools
+from dataclasses import asdict
 
 import pytest
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.families.base import Architecture
+from ft_serving.core.families.architecture import Architecture, Shape
+from ft_serving.core.families.base import Blueprint
 from ft_serving.core.families.gptj import GPTJ
 from ft_serving.weights.plan import TensorJob, file_jobs, total_bytes
 from stacks.models import KNOWN_MODELS
-from stacks.sections import Dimensions
 from stacks.sizing import (
     PeakLoad,
     cpu_memory,
@@ -22,35 +23,21 @@ from stacks.sizing import (
     weight_count,
 )
 
-GPT_J = KNOWN_MODELS["EleutherAI/gpt-j-6b"].dimensions
-TINY = KNOWN_MODELS["tiny-gptj"].dimensions
+GPT_J = KNOWN_MODELS["EleutherAI/gpt-j-6b"].blueprint
+TINY = KNOWN_MODELS["tiny-gptj"].blueprint
 SMALL_LOAD = PeakLoad(batch=1, input_length=128, output_length=8)
 
 
-def _architecture(dimensions: Dimensions) -> Architecture:
-    return Architecture(
-        heads=dimensions.heads,
-        head_size=dimensions.hidden_size // dimensions.heads,
-        inner=dimensions.inner_size,
-        layers=dimensions.layers,
-        vocabulary=dimensions.vocabulary_size,
-        rotary=16,
-        start_id=1,
-        end_id=1,
-        context=dimensions.max_sequence_length,
-    )
+def _jobs(blueprint: Blueprint, tensor_parallel: int) -> tuple[TensorJob, ...]:
+    numbers = asdict(blueprint.shape)
+    architecture = Architecture(**numbers, rotary=16, start_id=1, end_id=1)
+    return file_jobs(blueprint.family, architecture, tensor_parallel)
 
 
-def _jobs(dimensions: Dimensions, tensor_parallel: int) -> tuple[TensorJob, ...]:
-    return file_jobs(GPTJ, _architecture(dimensions), tensor_parallel)
-
-
-def _elements_of_rank(
-    dimensions: Dimensions, tensor_parallel: int, rank: int, layers: range
-) -> int:
+def _elements_of_rank(blueprint: Blueprint, tensor_parallel: int, rank: int, layers: range) -> int:
     """Weights in the files that one GPU reads, by the files' names."""
     total = 0
-    for job in _jobs(dimensions, tensor_parallel):
+    for job in _jobs(blueprint, tensor_parallel):
         parts = job.target.split(".")
         is_other_layer = parts[1] == "layers" and int(parts[2]) not in layers
         is_other_rank = parts[-2].isdecimal() and int(parts[-2]) != rank
@@ -59,14 +46,14 @@ def _elements_of_rank(
     return total
 
 
-@pytest.mark.parametrize("dimensions", [GPT_J, TINY], ids=["gpt-j-6b", "tiny-gptj"])
+@pytest.mark.parametrize("blueprint", [GPT_J, TINY], ids=["gpt-j-6b", "tiny-gptj"])
 @pytest.mark.parametrize("dtype", DType)
 @pytest.mark.parametrize("tensor_parallel", [1, 2, 4])
 def test_a_release_is_as_large_as_the_plan_makes_it(
-    dimensions: Dimensions, dtype: DType, tensor_parallel: int
+    blueprint: Blueprint, dtype: DType, tensor_parallel: int
 ) -> None:
-    planned = total_bytes(_jobs(dimensions, tensor_parallel), dtype)
-    assert release_bytes(dimensions, dtype) == planned
+    planned = total_bytes(_jobs(blueprint, tensor_parallel), dtype)
+    assert release_bytes(blueprint, dtype) == planned
 
 
 def test_the_size_of_gpt_j_is_the_published_one() -> None:
@@ -74,16 +61,16 @@ def test_the_size_of_gpt_j_is_the_published_one() -> None:
     assert weight_count(GPT_J) == 6_050_882_784
 
 
-@pytest.mark.parametrize("dimensions", [GPT_J, TINY], ids=["gpt-j-6b", "tiny-gptj"])
+@pytest.mark.parametrize("blueprint", [GPT_J, TINY], ids=["gpt-j-6b", "tiny-gptj"])
 @pytest.mark.parametrize(("tensor", "pipeline"), list(itertools.product([1, 2, 4], repeat=2)))
 def test_a_gpu_holds_the_files_of_its_rank_and_stage(
-    dimensions: Dimensions, tensor: int, pipeline: int
+    blueprint: Blueprint, tensor: int, pipeline: int
 ) -> None:
-    per_stage = dimensions.layers // pipeline
-    memory = gpu_memory(dimensions, DType.FP16, tensor, pipeline, SMALL_LOAD)
+    per_stage = blueprint.shape.layers // pipeline
+    memory = gpu_memory(blueprint, DType.FP16, tensor, pipeline, SMALL_LOAD)
     for rank, stage in itertools.product(range(tensor), range(pipeline)):
         layers = range(stage * per_stage, (stage + 1) * per_stage)
-        assert memory.weights == 2 * _elements_of_rank(dimensions, tensor, rank, layers)
+        assert memory.weights == 2 * _elements_of_rank(blueprint, tensor, rank, layers)
 
 
 # docs/gpt_guide.md of FasterTransformer: GPT 6.7B, fp16, one A100; gigabytes.
@@ -94,14 +81,8 @@ def test_a_gpu_holds_the_files_of_its_rank_and_stage(
 def test_the_sum_meets_the_memory_that_nvidia_publishes(
     batch: int, input_length: int, output_length: int, published: float
 ) -> None:
-    gpt = Dimensions(
-        hidden_size=4096,
-        layers=32,
-        heads=32,
-        vocabulary_size=51_200,
-        inner_size=16_384,
-        max_sequence_length=1024,
-    )
+    shape = Shape(heads=32, head_size=128, inner=16_384, layers=32, vocabulary=51_200, context=1024)
+    gpt = Blueprint(family=GPTJ, shape=shape)
     load = PeakLoad(batch=batch, input_length=input_length, output_length=output_length)
     needed = gpu_memory(gpt, DType.FP16, 1, 1, load).total / 1e9
     assert 0.99 * published <= needed <= 1.1 * published

@@ -7,7 +7,8 @@ import pytest
 
 from ft_serving.core.errors import ArchitectureError
 from ft_serving.core.families import read_architecture
-from ft_serving.core.families.base import Architecture
+from ft_serving.core.families.architecture import Architecture
+from ft_serving.weights.plan import parallelism_problems
 from tests.weights.models import CONFIG
 
 
@@ -68,7 +69,7 @@ def test_the_first_of_several_end_tokens_counts() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "llama"}, "model_type 'llama' cannot be converted; supported: gptj"),
+        ({"model_type": "llama"}, "model_type 'llama' cannot be converted; supported: "),
         ({"model_type": None}, "model_type None cannot be converted"),
         ({"model_type": ["gptj"]}, "model_type ['gptj'] cannot be converted"),
         ({"n_layer": 0}, "n_layer: must be an integer of at least 1; got 0"),
@@ -76,13 +77,17 @@ def test_the_first_of_several_end_tokens_counts() -> None:
         ({"n_layer": "28"}, "n_layer: must be an integer of at least 1; got '28'"),
         ({"n_layer": 10**9}, "n_layer: must be an integer of at most 1024; got 1000000000"),
         ({"vocab_size": 2**31}, "vocab_size: must be an integer of at most 2147483647; got 2147"),
-        ({"n_embd": 130}, "n_embd: must be a multiple of n_head 4; got 130"),
-        ({"n_embd": 64}, "supports head sizes 32, 48, 64,"),
+        (
+            {"n_embd": 130},
+            "n_embd: must be the 4 heads times a head size that FasterTransformer has (32, 48, ",
+        ),
+        ({"n_embd": 64}, "n_embd: must be the 4 heads times a head size"),
         ({"rotary_dim": 15}, "rotary_dim: must be even and at most the head size 32; got 15"),
         ({"rotary_dim": 64}, "rotary_dim: must be even and at most the head size 32; got 64"),
         ({"activation_function": "relu"}, "FasterTransformer computes gelu_new or"),
         ({"eos_token_id": 96}, "eos_token_id: must be a token id below the vocabulary's size 96"),
-        ({"eos_token_id": []}, "eos_token_id: must be a token id"),
+        ({"eos_token_id": []}, "eos_token_id: must be a token id, a whole number of at least 0"),
+        ({"eos_token_id": -1}, "eos_token_id: must be a token id, a whole number of at least 0"),
         ({"n_positions": 0}, "n_positions: must be an integer of at least 1; got 0"),
         ({"n_inner": -1}, "n_inner: must be an integer of at least 1; got -1"),
     ],
@@ -115,17 +120,31 @@ def test_json_that_is_no_object_is_refused() -> None:
         read_architecture(b"[]")
 
 
+def test_a_default_that_does_not_fit_is_told_as_one() -> None:
+    config = {
+        key: value for key, value in CONFIG.items() if key not in ("rotary_dim", "eos_token_id")
+    }
+    with pytest.raises(ArchitectureError) as caught:
+        read_architecture(json.dumps(config).encode())
+    message = str(caught.value)
+    assert "the head size 32; got nothing, whose default is 64" in message
+    assert "vocabulary's size 96; got nothing, whose default is 50256" in message
+
+
 def test_the_valid_parallel_sizes_are_proposed() -> None:
     architecture = read(n_inner=384)
-    assert architecture.parallelism_problems(4, 2) == []
-    tensor, pipeline = architecture.parallelism_problems(3, 3)
-    assert tensor.endswith("got 3; use 1, 2 or 4")
-    assert pipeline.endswith("got 3; use 1 or 2")
-    assert len(architecture.parallelism_problems(0, -1)) == 2
+    assert parallelism_problems(architecture, 4, 2) == []
+    tensor, pipeline = parallelism_problems(architecture, 3, 3)
+    assert tensor == (
+        "tensor parallel size must divide the model's 4 attention heads and its inner size 384; "
+        "got 3; use 1, 2 or 4"
+    )
+    assert pipeline == "pipeline parallel size must divide the model's 2 layers; got 3; use 1 or 2"
+    assert len(parallelism_problems(architecture, 0, -1)) == 2
 
 
 def test_a_size_that_divides_the_heads_but_not_the_inner_size_is_refused() -> None:
-    (problem,) = read(n_inner=130).parallelism_problems(4, 1)
+    (problem,) = parallelism_problems(read(n_inner=130), 4)
     assert "inner size 130" in problem
     assert problem.endswith("use 1 or 2")
 

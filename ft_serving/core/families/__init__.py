@@ -3,11 +3,20 @@
 import json
 
 from ft_serving.core.errors import ArchitectureError
-from ft_serving.core.families.base import Architecture, ConfigReader, Family
+from ft_serving.core.families.architecture import Architecture
+from ft_serving.core.families.base import ConfigReader, Family
 from ft_serving.core.families.gptj import GPTJ
 from ft_serving.core.kinds import kind_of_config
 
+DEFAULT_FAMILY = GPTJ
+"""That of models of which nothing says another."""
+
 FAMILIES = {family.model_type: family for family in (GPTJ,)}
+
+
+def family_by_triton_type(name: str | None) -> Family:
+    """Return the family that config.pbtxt names so, or the default one."""
+    return next((f for f in FAMILIES.values() if f.triton_model_type == name), DEFAULT_FAMILY)
 
 
 def read_architecture(config_json: bytes) -> tuple[Family, Architecture]:
@@ -37,6 +46,8 @@ def read_architecture(config_json: bytes) -> tuple[Family, Architecture]:
         )
     reader = ConfigReader(config)
     architecture = family.read_config(reader)
+    for misfit in architecture.misfits():
+        reader.refuse(family.config_json[misfit.number], misfit.rule)
     if problem := kind_of_config(config):
         reader.problems.append(problem)
     reader.raise_problems()

@@ -1,14 +1,19 @@
 """What a family of models is: how its config.json reads, and the table of its tensors."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
 from ft_serving.core.errors import ArchitectureError
-
-SUPPORTED_HEAD_SIZES = (32, 48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256)
-"""Sizes that FasterTransformer's decoder attention kernel is compiled for."""
+from ft_serving.core.families.architecture import (
+    SUPPORTED_HEAD_SIZES,
+    Architecture,
+    Shape,
+    hidden_misfit,
+)
+from ft_serving.core.units import any_of
 
 MOST_LAYERS = 1024
 """Several times those of the deepest models; each is planned for, tensor by tensor, before the
@@ -17,67 +22,17 @@ checkpoint tells how many there are."""
 LARGEST_INTEGER = 2**31 - 1
 """That of FasterTransformer's `int`, into which it reads config.ini's numbers."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Architecture:
-    """The numbers of one model.
-
-    Attributes:
-        heads: Attention heads in a layer.
-        head_size: Values a head.
-        inner: Width of the feed-forward layer.
-        layers: Number of layers.
-        vocabulary: Rows of the embedding; may exceed the tokenizer's.
-        rotary: Leading values of each head that get the rotary position embedding.
-        start_id: Token that begins a text.
-        end_id: Token that ends a text.
-        context: Tokens of prompt and answer together that it was trained on.
-    """
-
-    heads: int
-    head_size: int
-    inner: int
-    layers: int
-    vocabulary: int
-    rotary: int
-    start_id: int
-    end_id: int
-    context: int
-
-    @property
-    def hidden(self) -> int:
-        """Width of the residual stream."""
-        return self.heads * self.head_size
-
-    def parallelism_problems(self, tensor_parallel: int, pipeline_parallel: int) -> list[str]:
-        """Say what in this model the two sizes do not divide, and which sizes do."""
-        problems = []
-        if tensor_parallel < 1 or self.heads % tensor_parallel or self.inner % tensor_parallel:
-            valid = [n for n in _divisors(self.heads) if self.inner % n == 0]
-            problems.append(
-                f"tensor parallel size must divide the model's {self.heads} attention heads and "
-                f"its inner size {self.inner}; got {tensor_parallel}; use {_any_of(valid)}"
-            )
-        if pipeline_parallel < 1 or self.layers % pipeline_parallel:
-            problems.append(
-                f"pipeline parallel size must divide the model's {self.layers} layers; "
-                f"got {pipeline_parallel}; use {_any_of(_divisors(self.layers))}"
-            )
-        return problems
-
-    def length_problems(self, input_length: int | None, output_length: int | None) -> list[str]:
-        """Say whether the longest prompt and the longest answer exceed the model's context."""
-        # One token, where the other length is not limited.
-        longest = (input_length or 1) + (output_length or 1)
-        if longest <= self.context:
-            return []
-        given = [
-            f"{name} {length}"
-            for name, length in (("input length", input_length), ("output length", output_length))
-            if length is not None
-        ]
-        rule = f"must fit the model's context of {self.context} tokens (n_positions)"
-        return [f"prompts and answers together {rule}; got {' and '.join(given)}"]
+CONFIG_INI_KEYS: Mapping[str, str] = {
+    "heads": "head_num",
+    "head_size": "size_per_head",
+    "inner": "inter_size",
+    "layers": "num_layer",
+    "vocabulary": "vocab_size",
+    "rotary": "rotary_embedding",
+    "start_id": "start_id",
+    "end_id": "end_id",
+}
+"""What config.ini calls an `Architecture`'s numbers in every family, in the order of its lines."""
 
 
 class Split(Enum):
@@ -98,7 +53,7 @@ class TensorRule:
     Attributes:
         target: File name without rank and suffix; `{layer}` stands for the layer's number.
         sources: Names in the checkpoint, in the order in which they are stacked.
-        shape: Of each source, as names of the `Architecture`'s numbers.
+        shape: Of each source, as names of the numbers of a `Shape`.
         transpose: Whether sources are [out, in] and the target [in, out].
         split: How the target is divided among ranks.
     """
@@ -114,34 +69,94 @@ class TensorRule:
         """Whether every layer has a file of this rule."""
         return "{layer}" in self.target
 
+    def source_shape(self, shape: Shape) -> tuple[int, ...]:
+        """Return the shape of each source."""
+        return tuple(getattr(shape, number) for number in self.shape)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+    def elements(self, shape: Shape) -> int:
+        """Return the number of weights of a layer, or of the whole model, in files of this rule."""
+        return len(self.sources) * math.prod(self.source_shape(shape))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Family:
-    """Everything that tells one family of models from another.
+    """Everything that tells one family of models from another; each is equal to itself only.
+
+    How a CPU computes its models is in the table `ft_serving.server.engine.numpy_engine.LAYERS`.
 
     Attributes:
         model_type: The family's name in config.json.
         triton_model_type: Its name in config.pbtxt.
         section: Its section in config.ini.
-        read_config: Turns config.json's object into an `Architecture`.
+        architecture: The record of its numbers.
+        config_json: What config.json calls them, and the hidden size.
+        config_ini: What config.ini calls them, in the order of its lines.
+        read_config: Turns config.json's object into an `architecture`.
         hugging_face: Returns the values of config.json that Hugging Face's class needs so that it
             reads the model as `read_config` does, whatever the checkpoint says.
+        context: Tokens of prompt and answer together that its published model was trained on, for
+            models whose configuration says nothing.
         rules: The table of its tensors.
         head: What the names of the language-model head's tensors begin with.
         ignored: Buffers that old checkpoints carry and no file needs; `{layer}` as in rules.
         value_heads: What the names of heads begin with that training by reinforcement adds, and
             that take no part in the generation of text.
+        hidden_buffers: Vectors of the hidden size that the CPU engine holds for a token.
+        inner_buffers: Those of the feed-forward layer's width.
     """
 
     model_type: str
     triton_model_type: str
     section: str
+    architecture: type[Architecture]
+    config_json: Mapping[str, str]
+    config_ini: Mapping[str, str]
     read_config: Callable[["ConfigReader"], Architecture]
     hugging_face: Callable[[Architecture], Mapping[str, object]]
+    context: int
     rules: tuple[TensorRule, ...]
     head: str
     ignored: tuple[str, ...]
     value_heads: tuple[str, ...]
+    hidden_buffers: int
+    inner_buffers: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blueprint:
+    """What decides a model's size: the table of its family's tensors, and its own numbers."""
+
+    family: Family
+    shape: Shape
+
+    def weights(self, layers: int | None = None, tensor_parallel: int = 1) -> int:
+        """Return the number of weights that a GPU holds.
+
+        Args:
+            layers: Those of its stage; all by default. Embedding and head are whole on each.
+            tensor_parallel: GPUs that share each layer.
+        """
+        layers = self.shape.layers if layers is None else layers
+        return sum(
+            rule.elements(self.shape)
+            * (layers if rule.per_layer else 1)
+            // (1 if rule.split is Split.NONE else tensor_parallel)
+            for rule in self.family.rules
+        )
+
+    @property
+    def head_weights(self) -> int:
+        """The number of weights of the language-model head."""
+        return sum(
+            rule.elements(self.shape)
+            for rule in self.family.rules
+            if rule.sources[0].startswith(self.family.head)
+        )
+
+    @property
+    def largest_weights(self) -> int:
+        """The number of weights of the largest tensor that a file is made for."""
+        return max(rule.elements(self.shape) for rule in self.family.rules)
 
 
 class ConfigReader:
@@ -149,6 +164,8 @@ class ConfigReader:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = config
+        self._defaults: dict[str, int | str] = {}
+        self._refused: set[str] = set()
         self.problems: list[str] = []
 
     def integer(
@@ -160,14 +177,13 @@ class ConfigReader:
         maximum: int = LARGEST_INTEGER,
     ) -> int:
         """Return a required integer, or one that has a default where the key is absent."""
-        value = self._config.get(key, default)
+        value = self._value(key, default)
         bound = f"at least {minimum}"
         if type(value) is int and value >= minimum:
             if value <= maximum:
                 return value
             bound = f"at most {maximum}"
-        given = "it is missing" if key not in self._config else f"got {value!r}"
-        self.problems.append(f"{key}: must be an integer of {bound}; {given}")
+        self.refuse(key, f"must be an integer of {bound}")
         return minimum
 
     def optional_integer(self, key: str, *, absent: int | None, null: int) -> int:
@@ -176,37 +192,47 @@ class ConfigReader:
             return null
         return self.integer(key, default=absent)
 
-    def token(self, key: str, *, default: int, vocabulary: int) -> int:
+    def heads(self, *, hidden_key: str, heads_key: str) -> tuple[int, int]:
+        """Return how many attention heads there are, and the values of each."""
+        hidden, heads = self.integer(hidden_key), self.integer(heads_key)
+        misfit = hidden_misfit(hidden, heads)
+        if misfit and not {hidden_key, heads_key} & self._refused:
+            self.refuse(hidden_key, f"{misfit.rule} ({any_of(SUPPORTED_HEAD_SIZES)})")
+        return heads, max(hidden // heads, 1)
+
+    def token(self, key: str, *, default: int) -> int:
         """Return a token's id; where a list is given, as for several end tokens, its first."""
-        value = self._config.get(key, default)
+        value = self._value(key, default)
         if isinstance(value, list) and value:
             value = value[0]
-        if type(value) is int and 0 <= value < vocabulary:
+        if type(value) is int and value >= 0:
             return value
-        given = f"{value!r}" if key in self._config else f"nothing, whose default is {default}"
-        self.problems.append(
-            f"{key}: must be a token id below the vocabulary's size {vocabulary}; got {given}"
-        )
+        self.refuse(key, "must be a token id, a whole number of at least 0")
         return 0
 
     def one_of(self, key: str, allowed: tuple[str, ...], *, default: str) -> None:
         """Check a word that FasterTransformer's code fixes."""
-        value = self._config.get(key, default)
-        if value not in allowed:
-            self.problems.append(
-                f"{key}: FasterTransformer computes {_any_of(allowed)} only; got {value!r}"
-            )
+        if self._value(key, default) not in allowed:
+            self.refuse(key, f"FasterTransformer computes {any_of(allowed)} only")
+
+    def refuse(self, key: str, rule: str) -> None:
+        """Note that a key's value breaks a rule, unless it is known to break another."""
+        if key in self._refused:
+            return
+        self._refused.add(key)
+        given = "it is missing"
+        if key in self._config:
+            given = f"got {self._config[key]!r}"
+        elif key in self._defaults:
+            given = f"got nothing, whose default is {self._defaults[key]}"
+        self.problems.append(f"{key}: {rule}; {given}")
 
     def raise_problems(self) -> None:
         """Raise `ArchitectureError` with every problem found so far, if any."""
         if self.problems:
             raise ArchitectureError("config.json: " + "\n             ".join(self.problems))
 
-
-def _divisors(number: int) -> list[int]:
-    return [n for n in range(1, number + 1) if number % n == 0]
-
-
-def _any_of(choices: tuple[str, ...] | list[int]) -> str:
-    words = [str(choice) for choice in choices]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    def _value(self, key: str, default: int | str | None) -> Any:  # noqa: ANN401 - JSON's
+        if default is not None:
+            self._defaults[key] = default
+        return self._config.get(key, default)

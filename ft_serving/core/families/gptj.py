@@ -7,46 +7,33 @@ Face's `GPTJForCausalLM`.
 
 from collections.abc import Mapping
 
+from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.families.base import (
+    CONFIG_INI_KEYS,
     MOST_LAYERS,
-    SUPPORTED_HEAD_SIZES,
-    Architecture,
     ConfigReader,
     Family,
     Split,
     TensorRule,
 )
 
+_CONTEXT = 2048
+
 
 def _read_config(config: ConfigReader) -> Architecture:
-    hidden = config.integer("n_embd")
-    heads = config.integer("n_head")
-    vocabulary = config.integer("vocab_size")
-    head_size = max(hidden // heads, 1)
-    if hidden % heads:
-        config.problems.append(f"n_embd: must be a multiple of n_head {heads}; got {hidden}")
-    elif not config.problems and head_size not in SUPPORTED_HEAD_SIZES:
-        config.problems.append(
-            f"n_embd / n_head: FasterTransformer's attention supports head sizes "
-            f"{', '.join(map(str, SUPPORTED_HEAD_SIZES))}; got {head_size}"
-        )
+    heads, head_size = config.heads(hidden_key="n_embd", heads_key="n_head")
     # transformers' GPTJConfig supplies these defaults; a null rotary_dim rotates whole heads.
-    rotary = config.optional_integer("rotary_dim", absent=64, null=head_size)
-    if rotary > head_size or rotary % 2:
-        config.problems.append(
-            f"rotary_dim: must be even and at most the head size {head_size}; got {rotary}"
-        )
     config.one_of("activation_function", ("gelu_new", "gelu_pytorch_tanh"), default="gelu_new")
     return Architecture(
         heads=heads,
         head_size=head_size,
-        inner=config.optional_integer("n_inner", absent=None, null=4 * hidden),
+        inner=config.optional_integer("n_inner", absent=None, null=4 * heads * head_size),
         layers=config.integer("n_layer", maximum=MOST_LAYERS),
-        vocabulary=vocabulary,
-        rotary=rotary,
-        start_id=config.token("bos_token_id", default=50256, vocabulary=vocabulary),
-        end_id=config.token("eos_token_id", default=50256, vocabulary=vocabulary),
-        context=config.integer("n_positions", default=2048),
+        vocabulary=config.integer("vocab_size"),
+        rotary=config.optional_integer("rotary_dim", absent=64, null=head_size),
+        start_id=config.token("bos_token_id", default=50256),
+        end_id=config.token("eos_token_id", default=50256),
+        context=config.integer("n_positions", default=_CONTEXT),
     )
 
 
@@ -67,8 +54,22 @@ GPTJ = Family(
     model_type="gptj",
     triton_model_type="GPT-J",
     section="gptj",
+    architecture=Architecture,
+    config_json={
+        "hidden": "n_embd",
+        "heads": "n_head",
+        "inner": "n_inner",
+        "layers": "n_layer",
+        "vocabulary": "vocab_size",
+        "rotary": "rotary_dim",
+        "start_id": "bos_token_id",
+        "end_id": "eos_token_id",
+        "context": "n_positions",
+    },
+    config_ini=CONFIG_INI_KEYS,
     read_config=_read_config,
     hugging_face=_hugging_face,
+    context=_CONTEXT,
     rules=(
         TensorRule(
             target="model.wte",
@@ -154,4 +155,7 @@ GPTJ = Family(
     ignored=(f"{_SOURCE}.attn.bias", f"{_SOURCE}.attn.masked_bias"),
     # Of trl's and trlx's models for PPO. Not trlx's ilql_heads: they shift the logits.
     value_heads=("v_head.",),
+    # Residual stream, its norm, three of queries, keys and values, attention's, a branch's result.
+    hidden_buffers=7,
+    inner_buffers=2,
 )

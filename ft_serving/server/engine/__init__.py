@@ -1,4 +1,4 @@
-"""Generation over FasterTransformer's GPT-J weight files, with its semantics, in numpy."""
+"""Generation over FasterTransformer's weight files, with its semantics, in numpy."""
 
 from ft_serving.server.engine.errors import EngineError, ModelFilesError
 from ft_serving.server.engine.generate import Engine

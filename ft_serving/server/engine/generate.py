@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.lengths import LengthLimits
-from ft_serving.server.engine.config import GptJConfig
 from ft_serving.server.engine.model import Model
 from ft_serving.server.engine.schedule import Schedule, load_of
 from ft_serving.server.errors import MemoryLimitError
@@ -43,15 +43,15 @@ class Engine:
         self._model = model
         self._limits = limits
         self._vocabulary = Vocabulary(
-            size=model.config.vocab_size,
-            start_id=model.config.start_id,
-            end_id=model.config.end_id,
+            size=model.architecture.vocabulary,
+            start_id=model.architecture.start_id,
+            end_id=model.architecture.end_id,
         )
 
     @property
-    def config(self) -> GptJConfig:
+    def architecture(self) -> Architecture:
         """The model's numbers."""
-        return self._model.config
+        return self._model.architecture
 
     def plan(self, request: GenerationRequest) -> RequestPlan:
         """Check whether a request can be done on its own, and return what it asks for.

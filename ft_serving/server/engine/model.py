@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
+from ft_serving.core.families.architecture import Architecture
 from ft_serving.server.arrays import FloatArray, IndexArray, TokenArray
-from ft_serving.server.engine.config import GptJConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,10 +80,10 @@ class Batch(Protocol):
 
 
 class Model(Protocol[BlockT]):
-    """A GPT-J, ready to compute, with blocks of its own kind."""
+    """A model, ready to compute, with blocks of its own kind."""
 
     @property
-    def config(self) -> GptJConfig:
+    def architecture(self) -> Architecture:
         """The model's numbers."""
         ...
 

@@ -1,4 +1,4 @@
-"""One more token for all rows that a numpy GPT-J computes together.
+"""One more token for all rows that a numpy model computes together.
 
 A row gets the same bits whatever the batch: each of its products, sums and exponentials has a
 shape that depends on that row alone (see `linear.py`), and rows attend unpadded, together with
@@ -56,7 +56,7 @@ class NumpyBatch:
         self._layers = layers
         counts = [block.rows for block in blocks]
         edges = list(itertools.accumulate(counts, initial=0))
-        self._buffers = Activations(layers.config, edges[-1])
+        self._buffers = Activations(layers.architecture, edges[-1])
         self._positions = np.repeat([block.length for block in blocks], counts)
         self._groups = [
             _Group(self._buffers, block, slice(*edge))

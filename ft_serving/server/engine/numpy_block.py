@@ -1,4 +1,4 @@
-"""Rows of one length, as a numpy GPT-J keeps and starts them."""
+"""Rows of one length, as a numpy model keeps and starts them."""
 
 from collections.abc import Iterator
 
@@ -30,16 +30,16 @@ class NumpyBlock:
     """
 
     def __init__(self, layers: NumpyLayers, rows: int, capacity: int) -> None:
-        config = layers.config
+        architecture = layers.architecture
         self.rows = rows
         self.length = 0
         # Pages that texts never grow to are not written, and so cost no memory.
         self.cache = np.empty(
-            (config.num_layer, rows, 2, config.head_num, capacity, config.size_per_head),
+            (architecture.layers, rows, 2, architecture.heads, capacity, architecture.head_size),
             np.float32,
         )
         self._layers = layers
-        self._last = np.zeros((rows, config.hidden), np.float32)
+        self._last = np.zeros((rows, architecture.hidden), np.float32)
         self._rows_by_prompt: dict[bytes, int] = {}
 
     def prefill(self, row: int, prompt: TokenArray) -> Iterator[None]:
@@ -56,7 +56,7 @@ class NumpyBlock:
             self._last[row] = self._last[first]
             yield
             return
-        buffers = Activations(self._layers.config, len(prompt))
+        buffers = Activations(self._layers.architecture, len(prompt))
         buffers.residual[:] = self._layers.embedding[prompt]
 
         def attend(layer: int) -> Iterator[None]:

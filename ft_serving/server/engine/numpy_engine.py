@@ -1,13 +1,22 @@
 """The engine for CPUs."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+from ft_serving.core.families.gptj import GPTJ
 from ft_serving.core.lengths import LengthLimits
-from ft_serving.server.engine.config import read_config
+from ft_serving.server.engine.config import WeightsConfig, read_config
 from ft_serving.server.engine.generate import NO_LIMITS, Engine
+from ft_serving.server.engine.gptj import GptJLayers
+from ft_serving.server.engine.numpy_layers import NumpyLayers
 from ft_serving.server.engine.numpy_model import NumpyModel
-from ft_serving.server.engine.weights import open_weights
+
+OpenLayers = Callable[[Path, WeightsConfig, int], NumpyLayers]
+"""Opens a folder of weights, given what its config.ini says and the tensor parallel size."""
+
+LAYERS: Mapping[str, OpenLayers] = {GPTJ.model_type: GptJLayers.open}
+"""The layers of each family, by its name in config.json."""
 
 
 class NumpyEngine(Engine):
@@ -26,6 +35,6 @@ class NumpyEngine(Engine):
         Raises:
             ModelFilesError: Files are missing, damaged or of another model.
         """
-        config = read_config(folder)
-        model = NumpyModel(config, open_weights(folder, config, tensor_parallel))
-        return cls(model, limits)
+        config = read_config(folder, limits.context_length)
+        layers = LAYERS[config.family.model_type](folder, config, tensor_parallel)
+        return cls(NumpyModel(config.family, layers), limits)

@@ -1,4 +1,4 @@
-"""The element-wise parts of a GPT-J layer, without allocations."""
+"""The element-wise parts of a layer, without allocations."""
 
 import math
 

@@ -6,10 +6,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_serving.core.dtypes import DType
+from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.parameters import ROW_PARAMETERS, RowParameters
 from ft_serving.server.arrays import FloatArray, IndexArray, TokenArray
-from ft_serving.server.engine.config import GptJConfig
 from ft_serving.server.engine.model import Load
 from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.plan import RowPlan
@@ -68,17 +67,16 @@ class ScriptedModel:
         self.memory = memory
         self.script = script
         self.computed: list[list[tuple[int, ...]]] = []
-        self.config = GptJConfig(
-            model_name="scripted",
-            head_num=1,
-            size_per_head=2,
-            inter_size=1,
-            num_layer=1,
-            vocab_size=vocabulary,
-            rotary_embedding=2,
+        self.architecture = Architecture(
+            heads=1,
+            head_size=2,
+            inner=1,
+            layers=1,
+            vocabulary=vocabulary,
+            rotary=2,
             start_id=0,
             end_id=min(END, vocabulary - 1),
-            weight_data_type=DType.FP32,
+            context=2048,
         )
 
     def free_bytes(self) -> int:

@@ -1,10 +1,17 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from ft_serving.core.dtypes import DType
+from ft_serving.core.families import FAMILIES, read_architecture
+from ft_serving.core.families.architecture import Architecture
+from ft_serving.core.families.gptj import GPTJ
 from ft_serving.server.engine import ModelFilesError
-from ft_serving.server.engine.config import GptJConfig, read_config
+from ft_serving.server.engine.config import WeightsConfig, read_config
+from ft_serving.server.engine.numpy_engine import LAYERS
+from ft_serving.weights.config_ini import render_config_ini
+from tests.weights.models import CONFIG
 
 GPT_J_6B = """
 [gptj]
@@ -21,24 +28,45 @@ weight_data_type = fp32
 """
 
 
-def read(folder: Path, text: str) -> GptJConfig:
+def read(folder: Path, text: str) -> WeightsConfig:
     (folder / "config.ini").write_text(text)
     return read_config(folder)
 
 
 def test_the_published_models_numbers_are_read(tmp_path: Path) -> None:
-    assert read(tmp_path, GPT_J_6B) == GptJConfig(
-        model_name="gptj-6B",
-        head_num=16,
-        size_per_head=256,
-        inter_size=16384,
-        num_layer=28,
-        vocab_size=50400,
-        rotary_embedding=64,
-        start_id=50256,
-        end_id=50256,
-        weight_data_type=DType.FP32,
+    assert read(tmp_path, GPT_J_6B) == WeightsConfig(
+        family=GPTJ,
+        architecture=Architecture(
+            heads=16,
+            head_size=256,
+            inner=16384,
+            layers=28,
+            vocabulary=50400,
+            rotary=64,
+            start_id=50256,
+            end_id=50256,
+            context=2048,
+        ),
+        dtype=DType.FP32,
     )
+
+
+def test_the_context_is_the_one_that_config_pbtxt_says(tmp_path: Path) -> None:
+    (tmp_path / "config.ini").write_text(GPT_J_6B)
+    assert read_config(tmp_path, 512).architecture.context == 512
+
+
+def test_what_the_conversion_writes_is_read_as_the_same_numbers(tmp_path: Path) -> None:
+    family, architecture = read_architecture(json.dumps(CONFIG).encode())
+    text = render_config_ini(family, architecture, DType.BF16, "a model")
+    (tmp_path / "config.ini").write_text(text)
+    assert read_config(tmp_path, architecture.context) == WeightsConfig(
+        family=family, architecture=architecture, dtype=DType.BF16
+    )
+
+
+def test_every_family_that_can_be_converted_is_computed() -> None:
+    assert LAYERS.keys() == FAMILIES.keys()
 
 
 def test_the_syntax_is_that_of_fastertransformers_parser(tmp_path: Path) -> None:
@@ -47,8 +75,8 @@ def test_the_syntax_is_that_of_fastertransformers_parser(tmp_path: Path) -> None
     )
     text = text.replace("fp32", "fp16  ; storage")
     config = read(tmp_path, text)
-    assert config.head_num == 16
-    assert config.weight_data_type is DType.FP16
+    assert config.architecture.heads == 16
+    assert config.dtype is DType.FP16
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -56,9 +84,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_config(tmp_path)
 
 
-def test_another_familys_section_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelFilesError, match=r"section \[gptj\]; found \[gptneox\]"):
-        read(tmp_path, GPT_J_6B.replace("[gptj]", "[gptneox]"))
+def test_a_section_of_no_known_family_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelFilesError, match=r"must have a section .*\[gptj\].*; found \[bert\]"):
+        read(tmp_path, GPT_J_6B.replace("[gptj]", "[bert]"))
 
 
 def test_every_missing_key_is_named_at_once(tmp_path: Path) -> None:
@@ -68,6 +96,7 @@ def test_every_missing_key_is_named_at_once(tmp_path: Path) -> None:
     for key in ("inter_size", "num_layer", "vocab_size", "rotary_embedding", "start_id", "end_id"):
         assert f"{key}: is required and missing" in message
     assert "weight_data_type: is required and missing" in message, "FasterTransformer exits for it"
+    assert message.count(";") == 6, "what is missing breaks no other rule"
 
 
 @pytest.mark.parametrize(
@@ -76,10 +105,14 @@ def test_every_missing_key_is_named_at_once(tmp_path: Path) -> None:
         ("head_num = 16", "head_num = many", "head_num: must be a whole number; got 'many'"),
         ("head_num = 16", "head_num = 0", "head_num: must be at least 1; got 0"),
         ("num_layer = 28", "num_layer = -1", "num_layer: must be at least 1; got -1"),
-        ("= 64", "= 63", "rotary_embedding: must be even; got 63"),
-        ("= 64", "= 512", "rotary_embedding: must be from 2 to 256; got 512"),
+        ("= 64", "= 63", "rotary_embedding: must be even and at most the head size 256; got 63"),
+        ("= 64", "= 512", "rotary_embedding: must be even and at most the head size 256; got 512"),
         ("= 64", "= None", "rotary_embedding: must be a whole number; got 'None'"),
-        ("end_id = 50256", "end_id = 50400", "end_id: must be from 0 to 50399; got 50400"),
+        (
+            "end_id = 50256",
+            "end_id = 50400",
+            "end_id: must be a token id below the vocabulary's size 50400",
+        ),
         ("fp32", "float32", "weight_data_type: must be fp32, fp16, bf16; got 'float32'"),
         ("fp32", "fp32\nnum_tasks = 2", "num_tasks: must be 0"),
     ],

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ft_serving.core.families import architecture
+from ft_serving.core.families.base import Blueprint
+from ft_serving.core.families.gptj import GPTJ
 from ft_serving.server.engine import NumpyEngine, memory, numpy_model
 from ft_serving.server.engine.config import read_config
+from ft_serving.server.engine.gptj import GptJLayers
 from ft_serving.server.engine.numpy_model import NumpyModel
-from ft_serving.server.engine.weights import open_weights
 from ft_serving.server.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
 from ft_serving.server.errors import MemoryLimitError
-from stacks.sections import Dimensions
 from stacks.sizing import PeakLoad, cpu_memory
 from tests.server.engine.blocks import prefilled
 from tests.server.engine.ft_files import Shape, random_weights, write_folder
@@ -37,12 +39,23 @@ def test_the_containers_limit_counts_where_it_is_smaller(
 
 
 SHAPE = Shape()
+BLUEPRINT = Blueprint(
+    family=GPTJ,
+    shape=architecture.Shape(
+        heads=SHAPE.heads,
+        head_size=SHAPE.head_size,
+        inner=SHAPE.inner,
+        layers=SHAPE.layers,
+        vocabulary=SHAPE.vocabulary,
+        context=512,
+    ),
+)
 
 
 @pytest.fixture(scope="module")
 def model(folder: Path) -> NumpyModel:
     config = read_config(folder)
-    return NumpyModel(config, open_weights(folder, config, 1))
+    return NumpyModel(config.family, GptJLayers.open(folder, config, 1))
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_a_stack_gives_its_server_suffices_for_its_load_and_for_no_more(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dimensions = Dimensions(
-        hidden_size=SHAPE.hidden,
-        layers=SHAPE.layers,
-        heads=SHAPE.heads,
-        vocabulary_size=SHAPE.vocabulary,
-        inner_size=SHAPE.inner,
-        max_sequence_length=512,
-    )
-    given = cpu_memory(dimensions, PeakLoad(batch=8, input_length=256, output_length=64)).total
+    given = cpu_memory(BLUEPRINT, PeakLoad(batch=8, input_length=256, output_length=64)).total
     monkeypatch.setattr(numpy_model, "memory_limit", lambda: given)
     engine = NumpyEngine.open(folder, 1)
     engine.plan(request([[1] * 256] * 8, 64))
@@ -84,15 +89,8 @@ def test_the_logits_of_many_beams_count(folder: Path, monkeypatch: pytest.Monkey
 def test_no_more_is_taken_than_what_is_reckoned_with(
     model: NumpyModel, rows: int, prompt: int
 ) -> None:
-    needed = cache_bytes(
-        layers=SHAPE.layers, hidden=SHAPE.hidden, tokens=rows * (prompt + 1)
-    ) + workspace_bytes(
-        hidden=SHAPE.hidden,
-        inner=SHAPE.inner,
-        heads=SHAPE.heads,
-        vocabulary=SHAPE.vocabulary,
-        rows=rows,
-        prompt=prompt,
+    needed = cache_bytes(BLUEPRINT.shape, rows * (prompt + 1)) + workspace_bytes(
+        BLUEPRINT, rows=rows, prompt=prompt
     )
     prompts = np.random.default_rng(0).integers(3, 211, (rows, prompt)).astype(np.uint32)
     tracemalloc.start()

@@ -6,8 +6,8 @@ import pytest
 from ft_serving.core.dtypes import DType
 from ft_serving.server.arrays import FloatArray, TokenArray
 from ft_serving.server.engine.config import read_config
+from ft_serving.server.engine.gptj import GptJLayers, open_weights
 from ft_serving.server.engine.numpy_model import NumpyModel
-from ft_serving.server.engine.weights import open_weights
 from tests.oracles import gptj
 from tests.server.engine.blocks import prefilled
 from tests.server.engine.ft_files import Shape, random_weights, rounded, write_folder
@@ -23,7 +23,8 @@ def tokens(length: int, seed: int = 0) -> TokenArray:
 
 def open_model(folder: Path, tensor_parallel: int = 1, **options: float) -> NumpyModel:
     config = read_config(folder)
-    return NumpyModel(config, open_weights(folder, config, tensor_parallel), **options)
+    weights = open_weights(folder, config, tensor_parallel)
+    return NumpyModel(config.family, GptJLayers(config.architecture, weights, **options))
 
 
 def logits_of(model: NumpyModel, text: TokenArray, prompt: int) -> FloatArray:

@@ -156,7 +156,7 @@ LIMITED = Engine(
         (request([[1]], 7), "request_output_len: an answer of 7 tokens is longer than the 6 that"),
         (
             request([[1] * 7, [2]], [6, 1]),
-            "an answer of 6 are longer than the 12 that the model can see (n_positions) (row 0)",
+            "an answer of 6 are longer than the 12 that the model can see (its context) (row 0)",
         ),
         (
             GenerationRequest(

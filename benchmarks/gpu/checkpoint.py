@@ -1,0 +1,26 @@
+"""A checkpoint with a published model's shapes and random fp16 values, made on the GPU."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from benchmarks.synthetic import tensor_shapes
+
+
+def write_random_checkpoint(folder: Path, config: dict[str, Any]) -> None:
+    """Write config.json and model.safetensors."""
+    folder.mkdir(parents=True)
+    text = json.dumps({**config, "tie_word_embeddings": False})
+    (folder / "config.json").write_text(text)
+    torch.manual_seed(0)
+    tensors = {}
+    for name, shape in tensor_shapes(text.encode()).items():
+        values = torch.randn(shape, dtype=torch.float16, device="cuda") * 0.02
+        # A norm that multiplies by next to nothing would leave no signal.
+        if ".ln_" in name and name.endswith("weight"):
+            values += 1
+        tensors[name] = values.cpu()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

@@ -1,0 +1,123 @@
+"""A model's numbers, and the rules that they must keep, for all who read, convert or size it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+SUPPORTED_HEAD_SIZES = (32, 48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256)
+"""Sizes that FasterTransformer's decoder attention kernel is compiled for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Misfit:
+    """A number that breaks a rule; each place tells it by the name that its readers know.
+
+    Attributes:
+        number: Its name here.
+        rule: What must hold, behind its name.
+        got: Its value.
+        valid: Values that would do; empty where they are too many to name.
+    """
+
+    number: str
+    rule: str
+    got: int
+    valid: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shape:
+    """The numbers that a model's memory depends on; a stack's configuration says no others.
+
+    Attributes:
+        heads: Attention heads in a layer.
+        head_size: Values a head.
+        inner: Width of the feed-forward layer.
+        layers: Number of layers.
+        vocabulary: Rows of the embedding; may exceed the tokenizer's.
+        context: Tokens of prompt and answer together that it was trained on.
+    """
+
+    heads: int
+    head_size: int
+    inner: int
+    layers: int
+    vocabulary: int
+    context: int
+
+    @property
+    def hidden(self) -> int:
+        """Width of the residual stream."""
+        return self.heads * self.head_size
+
+    def tensor_parallel_sizes(self, most: int | None = None) -> list[int]:
+        """Return the numbers of GPUs, up to a limit, that can share each layer."""
+        return [n for n in _divisors(self.heads, most) if self.inner % n == 0]
+
+    def parallelism_misfits(
+        self, tensor_parallel: int, pipeline_parallel: int = 1
+    ) -> Iterator[Misfit]:
+        """Say which of the two sizes do not divide this model."""
+        if tensor_parallel < 1 or self.heads % tensor_parallel or self.inner % tensor_parallel:
+            yield Misfit(
+                number="tensor_parallel",
+                rule=f"must divide the model's {self.heads} attention heads and its inner size "
+                f"{self.inner}",
+                got=tensor_parallel,
+                valid=tuple(self.tensor_parallel_sizes()),
+            )
+        if pipeline_parallel < 1 or self.layers % pipeline_parallel:
+            yield Misfit(
+                number="pipeline_parallel",
+                rule=f"must divide the model's {self.layers} layers",
+                got=pipeline_parallel,
+                valid=tuple(_divisors(self.layers)),
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Architecture(Shape):
+    """All numbers of a model: what a checkpoint's config.json says, and a release's manifest.
+
+    Attributes:
+        rotary: Leading values of each head that get the rotary position embedding.
+        start_id: Token that begins a text.
+        end_id: Token that ends a text.
+    """
+
+    rotary: int
+    start_id: int
+    end_id: int
+
+    def misfits(self) -> Iterator[Misfit]:
+        """Say which numbers do not go with the others."""
+        if self.rotary < 2 or self.rotary > self.head_size or self.rotary % 2:
+            yield Misfit(
+                number="rotary",
+                rule=f"must be even and at most the head size {self.head_size}",
+                got=self.rotary,
+            )
+        for number, token in (("start_id", self.start_id), ("end_id", self.end_id)):
+            if not 0 <= token < self.vocabulary:
+                yield Misfit(
+                    number=number,
+                    rule=f"must be a token id below the vocabulary's size {self.vocabulary}",
+                    got=token,
+                )
+
+
+def hidden_misfit(hidden: int, heads: int) -> Misfit | None:
+    """Say whether FasterTransformer's attention has no heads of a residual stream's part."""
+    size, rest = divmod(hidden, heads)
+    if not rest and size in SUPPORTED_HEAD_SIZES:
+        return None
+    return Misfit(
+        number="hidden",
+        rule=f"must be the {heads} heads times a head size that FasterTransformer has",
+        got=hidden,
+        valid=tuple(heads * size for size in SUPPORTED_HEAD_SIZES),
+    )
+
+
+def _divisors(number: int, most: int | None = None) -> list[int]:
+    largest = number if most is None else min(number, most)
+    return [n for n in range(1, largest + 1) if number % n == 0]
