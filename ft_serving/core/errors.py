@@ -11,10 +11,6 @@ class FtServingError(Exception):
     """
 
 
-class ArchitectureError(FtServingError):
-    """config.json is broken, of another architecture, or asks for what FasterTransformer lacks."""
-
-
 class ReleaseError(FtServingError):
     """A release is missing, damaged, in use, or written by another version."""
 

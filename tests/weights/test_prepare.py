@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.errors import ArchitectureError, FtServingError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.manifest import read_manifest
 from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage
@@ -177,7 +177,7 @@ def test_a_pipeline_size_is_checked_for_shared_weights_too(world: World) -> None
 
 def test_a_broken_config_is_refused(world: World) -> None:
     (world.checkpoint / "config.json").write_text("{")
-    assert "not valid JSON" in world.refused(ArchitectureError)
+    assert "not valid JSON" in world.refused(FtServingError)
 
 
 def test_a_folder_without_config_is_refused(world: World) -> None:

@@ -49,9 +49,8 @@ def open_engine(
 
     Raises:
         ReleaseError: They are not those of a valid release.
-        ServerError: They were converted for another tensor parallel size, or what the engine needs
-            is not there, such as a GPU.
-        ModelFilesError: The engine cannot compute them.
+        ServerError: They were converted for another tensor parallel size, the engine cannot compute
+            them, or what it needs is not there, such as a GPU.
     """
     folder = config.checkpoint.parents[1]
     if read_manifest(folder).spec.format is ReleaseFormat.HUGGINGFACE:

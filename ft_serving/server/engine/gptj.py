@@ -87,7 +87,7 @@ def open_weights(folder: Path, config: WeightsConfig, tensor_parallel: int) -> G
         tensor_parallel: Parts that each split matrix was cut into when it was converted.
 
     Raises:
-        ModelFilesError: `tensor_parallel` does not divide the model, or files are missing or
+        ServerError: `tensor_parallel` does not divide the model, or files are missing or
             have another size than the model's numbers ask for; all of them are named.
     """
     files = WeightFiles(folder, config, tensor_parallel)

@@ -33,7 +33,7 @@ class NumpyEngine(Engine):
             limits: How long prompts and answers may be.
 
         Raises:
-            ModelFilesError: Files are missing, damaged or of another model.
+            ServerError: Files are missing, damaged or of another model.
         """
         config = read_config(folder, limits.context_length)
         layers = LAYERS[config.family.model_type](folder, config, tensor_parallel)

@@ -43,7 +43,7 @@ def open_vllm_engine(
 
     Raises:
         ServerError: There is no GPU, or no vLLM; or settings make no sense.
-        ArchitectureError: config.json is not one of a model that is known here.
+        FtServingError: config.json is not one of a model that is known here.
         ReleaseError: `check` says so.
     """
     settings = EngineSettings.from_environment(os.environ)
