@@ -48,7 +48,7 @@ _NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
+class PrepareSettings:
     """How a release is to be stored and served; each field as in `ReleaseSpec`."""
 
     dtype: DType
@@ -84,7 +84,9 @@ class Prepared:
     outcome: Outcome
 
 
-def prepare(source: Source, settings: Settings, storage: Storage, progress: Progress) -> Prepared:
+def prepare(
+    source: Source, settings: PrepareSettings, storage: Storage, progress: Progress
+) -> Prepared:
     """Make sure that a valid release of a checkpoint exists.
 
     A release is built aside and appears whole, by one rename; a valid one is never touched. One

@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 
-from ft_serving.client import GenerationClient, Protocol
+from ft_serving.client import GenerationClient, InferenceProtocol
 from ft_serving.client.errors import (
     ClientError,
     InvalidRequestError,
@@ -256,7 +256,7 @@ def test_a_name_without_an_address_is_not_waited_for() -> None:
 def test_an_http_port_is_suspected() -> None:
     with (
         FakeTriton() as http,
-        GenerationClient(http.url, protocol=Protocol.GRPC, wait_s=0) as asked,
+        GenerationClient(http.url, protocol=InferenceProtocol.GRPC, wait_s=0) as asked,
         pytest.raises(ClientError, match=r"is it an HTTP port\? Triton's for gRPC is 8001"),
     ):
         asked.model()

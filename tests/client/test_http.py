@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ft_serving.client import Finish, GenerationClient, Protocol
+from ft_serving.client import Finish, GenerationClient, InferenceProtocol
 from ft_serving.client.errors import (
     ClientError,
     InvalidRequestError,
@@ -363,5 +363,5 @@ def test_a_server_without_tls_is_told_as_such(triton: FakeTriton) -> None:
 
 
 def test_the_protocol_may_be_named_beside_the_address(triton: FakeTriton) -> None:
-    with GenerationClient(f"127.0.0.1:{triton.port}", protocol=Protocol.HTTP) as asked:
+    with GenerationClient(f"127.0.0.1:{triton.port}", protocol=InferenceProtocol.HTTP) as asked:
         assert asked.model().max_batch_size == 4

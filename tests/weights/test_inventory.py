@@ -18,7 +18,7 @@ from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage, source_name
 from ft_serving.weights import inventory
 from ft_serving.weights.inventory import Entry, list_releases, prune
-from ft_serving.weights.prepare import Outcome, Prepared, Settings, prepare
+from ft_serving.weights.prepare import Outcome, Prepared, PrepareSettings, prepare
 from ft_serving.weights.source import LocalSource
 from tests.weights.models import random_checkpoint
 
@@ -26,7 +26,7 @@ from tests.weights.models import random_checkpoint
 def prepared(storage: Storage, ranks: int) -> Prepared:
     progress = Progress(io.StringIO())
     source = LocalSource(random_checkpoint(storage.root.with_name("model")), (), progress)
-    settings = Settings(
+    settings = PrepareSettings(
         dtype=DType.FP16,
         compute_dtype=DType.FP16,
         tensor_parallel=ranks,

@@ -12,14 +12,14 @@ from urllib.parse import quote
 from urllib3.exceptions import HTTPError
 
 from ft_serving.core.errors import FtServingError
-from ft_serving.core.hub.refusal import Question, refusal
+from ft_serving.core.hub.refusal import HubQuestion, refusal
 from ft_serving.core.hub.retry import TRIES, Backoff, TransientError
-from ft_serving.core.hub.stream import Source, Stream
+from ft_serving.core.hub.stream import RangeSource, Stream
 from ft_serving.core.hub.transport import (
     OTHER_ENDPOINT,
     READ_TIMEOUT_S,
+    HubTransport,
     StatusError,
-    Transport,
     host_of,
     reason,
     web_address,
@@ -120,7 +120,7 @@ class Hub:
         self.endpoint = endpoint.rstrip("/")
         self._token = token
         self._say = say
-        self._transport = Transport(self.endpoint, token)
+        self._transport = HubTransport(self.endpoint, token)
 
     @classmethod
     def from_environment(
@@ -169,14 +169,14 @@ class Hub:
         """The address of a file's content."""
         return f"{self.endpoint}/{repository}/resolve/{commit}/{quote(name)}"
 
-    def source(self, snapshot: Snapshot, name: str) -> Source:
+    def source(self, snapshot: Snapshot, name: str) -> RangeSource:
         """Where ranges of a file come from.
 
         Raises:
             FtServingError: The snapshot has no such file.
         """
         file = snapshot.file(name)
-        return Source(
+        return RangeSource(
             self._transport,
             self.url(snapshot.repository, snapshot.revision, name),
             file.size,
@@ -212,8 +212,8 @@ class Hub:
             )
         return content
 
-    def _question(self, repository: str, revision: str, name: str | None = None) -> Question:
-        return Question(
+    def _question(self, repository: str, revision: str, name: str | None = None) -> HubQuestion:
+        return HubQuestion(
             endpoint=self.endpoint,
             with_token=self._token is not None,
             repository=repository,

@@ -17,7 +17,7 @@ from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.client import Hub, Snapshot
 from ft_serving.core.hub.parts import PartialFile
 from ft_serving.core.hub.retry import Backoff
-from ft_serving.core.hub.stream import AbortedError, Source, Stream
+from ft_serving.core.hub.stream import AbortedError, RangeSource, Stream
 from ft_serving.core.progress import Progress, Task
 from ft_serving.core.units import format_bytes
 
@@ -113,7 +113,7 @@ def _storage_errors(snapshot: Snapshot, names: Sequence[str], folder: Path) -> I
 class _Item:
     """A file to bring: what is here of it, where the rest comes from, who is told."""
 
-    def __init__(self, partial: PartialFile, source: Source, task: Task) -> None:
+    def __init__(self, partial: PartialFile, source: RangeSource, task: Task) -> None:
         self.partial = partial
         self.source = source
         self.task = task

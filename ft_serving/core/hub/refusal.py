@@ -7,7 +7,7 @@ from ft_serving.core.hub.transport import OTHER_ENDPOINT, StatusError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class HubQuestion:
     """What was asked of which hub: a file's content, or without a name the metadata."""
 
     endpoint: str
@@ -17,7 +17,7 @@ class Question:
     name: str | None
 
 
-def refusal(error: StatusError, asked: Question) -> FtServingError:
+def refusal(error: StatusError, asked: HubQuestion) -> FtServingError:
     """What was wrong and what to do, by the status and the code that the hub adds to it.
 
     The codes are those that huggingface_hub's `hf_raise_for_status` tells apart.

@@ -57,7 +57,7 @@ def web_address(text: str) -> Url | None:
     return parts if parts.scheme in ("http", "https") and parts.host else None
 
 
-class Transport:
+class HubTransport:
     """Connections to one hub and to whatever hosts it redirects to; safe between threads."""
 
     def __init__(self, endpoint: str, token: str | None) -> None:

@@ -21,7 +21,7 @@ _NO_CANDIDATE = float(np.finfo(np.float32).min)
 
 
 class BeamRow:
-    """Implements `Row` for one row of a beam search (`online_softmax_beamsearch_kernels.cu`).
+    """Implements `ScheduledRow` for a row of a beam search (`online_softmax_beamsearch_kernels.cu`).
 
     Each beam offers its 2K best continuations, a finished one only itself; the K best of all go
     on, best first. A finished beam stays as long as it is among them, and the search ends when
@@ -58,7 +58,7 @@ class BeamRow:
         self._generated = 0
 
     def advance(self, logits: FloatArray) -> None:
-        """Choose the beams that go on; see `Row.advance`."""
+        """Choose the beams that go on; see `ScheduledRow.advance`."""
         width = len(self._text)
         behind_prompt = len(logits) == 1
         if behind_prompt:

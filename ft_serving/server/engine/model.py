@@ -79,7 +79,7 @@ class Batch(Protocol):
         ...
 
 
-class Model(Protocol[BlockT]):
+class LogitsModel(Protocol[BlockT]):
     """A model, ready to compute, with blocks of its own kind."""
 
     @property

@@ -7,7 +7,7 @@ from typing import Self
 from ft_serving.core.families.gptj import GPTJ
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.server.engine.config import WeightsConfig, read_config
-from ft_serving.server.engine.generate import NO_LIMITS, Engine
+from ft_serving.server.engine.generate import NO_LIMITS, TextGenerator
 from ft_serving.server.engine.gptj import GptJLayers
 from ft_serving.server.engine.numpy_layers import NumpyLayers
 from ft_serving.server.engine.numpy_model import NumpyModel
@@ -19,7 +19,7 @@ LAYERS: Mapping[str, OpenLayers] = {GPTJ.model_type: GptJLayers.open}
 """The layers of each family, by its name in config.json."""
 
 
-class NumpyEngine(Engine):
+class NumpyEngine(TextGenerator):
     """Generates text on a CPU, from FasterTransformer's files."""
 
     @classmethod

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from ft_serving.core.lengths import LengthLimits
-from ft_serving.server.requests.job import Job
+from ft_serving.server.requests.job import GenerationJob
 from ft_serving.server.requests.plan import RequestPlan, Vocabulary, plan_request
 from ft_serving.server.requests.request import GenerationRequest
 from ft_serving.server.vllm.library import LogProbs, TextSource
@@ -38,7 +38,7 @@ class _Text:
         task: What reads its tokens; None before it has begun.
     """
 
-    job: Job
+    job: GenerationJob
     row: VllmRow
     task: "asyncio.Task[None] | None" = None
 
@@ -61,7 +61,7 @@ class _Ended:
 class _Request:
     """A job that is under way, and its rows' texts."""
 
-    job: Job
+    job: GenerationJob
     texts: list[_Text] = field(default_factory=list)
 
 
@@ -94,10 +94,10 @@ class VllmEngine:
         self._on_death = on_death
         self._names = map(str, itertools.count())
         # None ends the thread.
-        self._events: queue.SimpleQueue[Sequence[Job] | _Tokens | _Ended | None] = (
+        self._events: queue.SimpleQueue[Sequence[GenerationJob] | _Tokens | _Ended | None] = (
             queue.SimpleQueue()
         )
-        self._requests: dict[Job, _Request] = {}
+        self._requests: dict[GenerationJob, _Request] = {}
         self._loop = asyncio.new_event_loop()
         self._loop_thread = threading.Thread(
             target=self._loop.run_forever, name="vllm-loop", daemon=True
@@ -119,7 +119,7 @@ class VllmEngine:
         refuse_unsupported(plan)
         return plan
 
-    def submit(self, jobs: Sequence[Job]) -> None:
+    def submit(self, jobs: Sequence[GenerationJob]) -> None:
         """Compute jobs; see `ServingEngine.submit`."""
         self._events.put(jobs)
 
@@ -151,7 +151,7 @@ class VllmEngine:
 
     def _take(self) -> bool:
         """Take all that has come, or wait a moment; return whether to go on."""
-        told: dict[Job, None] = {}
+        told: dict[GenerationJob, None] = {}
         try:
             event = self._events.get(timeout=SWEEP_SECONDS)
             while True:
@@ -174,13 +174,13 @@ class VllmEngine:
                     self._end(job)
         return True
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: GenerationJob) -> None:
         request = self._requests[job] = _Request(job)
         request.texts = [_Text(job, row) for row in job.begin(VllmRow)]
         for text in request.texts:
             self._loop.call_soon_threadsafe(self._start, text)
 
-    def _extend(self, event: _Tokens, told: dict[Job, None]) -> None:
+    def _extend(self, event: _Tokens, told: dict[GenerationJob, None]) -> None:
         text = event.text
         if text.job not in self._requests or text.row.finished:
             return
@@ -199,7 +199,7 @@ class VllmEngine:
         for job in [job for job in self._requests if not job.is_wanted()]:
             self._end(job)
 
-    def _end(self, job: Job) -> None:
+    def _end(self, job: GenerationJob) -> None:
         request = self._requests.pop(job)
         for text in request.texts:
             self._stop(text)
