@@ -1,17 +1,19 @@
-"""A tritonserver that serves one release."""
+"""A tritonserver that serves one release, and the ports that it listens on."""
 
 import http.client
 import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,7 +22,9 @@ from ft_serving.core.protocol import RUNNING_METRIC
 from ft_serving.server.errors import ServerError
 from ft_serving.server.installation import Installation, lay_out_backends
 from ft_serving.server.output import ServerOutput
-from ft_serving.server.ports import ADDRESS, Ports
+
+ADDRESS = "127.0.0.1"
+"""Nobody but this machine is served: Triton asks nobody who they are."""
 
 EXIT_TIMEOUT_SECONDS = 60
 """How long requests under way may take once the server was told to stop."""
@@ -32,6 +36,37 @@ _IDLE_SECONDS = 1.0
 
 # Metrics: requests that wait for the backend, and that it computes.
 _UNDER_WAY = ("nv_inference_pending_request_count", RUNNING_METRIC)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ports:
+    """A port for each of Triton's services."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+    def check(self) -> None:
+        """Look whether all of them are free.
+
+        Raises:
+            ServerError: They are not; each that is not is named.
+        """
+        problems = []
+        with ExitStack() as held:
+            for field in fields(self):
+                port = getattr(self, field.name)
+                listener = held.enter_context(socket.socket())
+                # As Triton does it: a port that has just been closed may be listened on again.
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    listener.bind((ADDRESS, port))
+                    listener.listen()
+                except OSError as exc:
+                    option = f"--{field.name}-port"
+                    problems.append(f"{port}: {exc.strerror}; name another with {option}")
+        if problems:
+            raise ServerError("\n  ".join(["cannot listen on a port:", *problems]))
 
 
 class TritonProcess:

@@ -12,8 +12,7 @@ from ft_serving.core.storage import Storage
 from ft_serving.core.verify import check_sizes, refuse_damage
 from ft_serving.server.errors import ServerError
 from ft_serving.server.installation import find_installation
-from ft_serving.server.ports import ADDRESS, Ports
-from ft_serving.server.process import TritonProcess
+from ft_serving.server.process import ADDRESS, Ports, TritonProcess
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

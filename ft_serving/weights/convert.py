@@ -16,9 +16,9 @@ from typing import NoReturn
 
 import numpy as np
 
+from ft_serving.core.arrays import AnyArray, cast, is_finite
 from ft_serving.core.dtypes import DType
 from ft_serving.core.files import flush
-from ft_serving.core.numpy_dtypes import AnyArray, cast, is_finite
 from ft_serving.core.progress import Task
 from ft_serving.weights.checkpoint import Checkpoint
 from ft_serving.weights.errors import WeightsError

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from ft_serving.server.errors import ServerError
-from ft_serving.server.ports import Ports
+from ft_serving.server.process import Ports
 from tests.serving import free_ports
 
 

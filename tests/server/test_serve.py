@@ -24,8 +24,7 @@ from ft_serving.core.manifest import CONFIG_PBTXT_PATH, WEIGHTS_PATH
 from ft_serving.core.storage import Storage
 from ft_serving.server.errors import ServerError
 from ft_serving.server.installation import find_installation
-from ft_serving.server.ports import Ports
-from ft_serving.server.process import TritonProcess
+from ft_serving.server.process import Ports, TritonProcess
 from ft_serving.server.serve import choose_release
 from tests.server.backend.asking import (
     MODEL,

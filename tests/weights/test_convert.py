@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.dtypes import DType
 from ft_serving.core.families import read_architecture
-from ft_serving.core.numpy_dtypes import AnyArray
 from ft_serving.weights import convert as convert_module
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.convert import convert

@@ -9,11 +9,11 @@ import pytest
 from safetensors import deserialize
 from safetensors.numpy import load_file
 
+from ft_serving.core.arrays import AnyArray, cast
 from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.families import read_architecture
 from ft_serving.core.manifest import read_manifest
-from ft_serving.core.numpy_dtypes import AnyArray, cast
 from ft_serving.core.progress import Progress
 from ft_serving.core.release import ReleaseFormat
 from ft_serving.core.verify import check_content, check_sizes

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.families import read_architecture
 from ft_serving.core.manifest import ReleaseFile
-from ft_serving.core.numpy_dtypes import AnyArray
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.errors import WeightsError
 from ft_serving.weights.match import Match, match_tensors

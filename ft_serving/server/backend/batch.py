@@ -8,12 +8,12 @@ from enum import StrEnum
 from functools import partial
 from typing import Protocol
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.protocol import TensorType
-from ft_serving.server.arrays import AnyArray
-from ft_serving.server.backend.tensors import to_tensors
 from ft_serving.server.errors import DeliveryError, MemoryLimitError, RequestError
 from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.job import GenerationJob, ServingEngine
+from ft_serving.server.requests.request import to_tensors
 
 # To ask Triton takes some 30 microseconds a request, a tenth of a small model's token, and on busy
 # cores a thousand times as long: it may take this share of the time for all requests together.

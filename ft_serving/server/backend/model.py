@@ -16,9 +16,9 @@ import numpy as np
 # Exists only inside of Triton's Python stub, and has no types.
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.protocol import DURATION_METRIC, RUNNING_METRIC
-from ft_serving.server.arrays import AnyArray
 from ft_serving.server.backend.batch import RefusalCode, Runner
 from ft_serving.server.backend.config import read_config
 from ft_serving.server.backend.release import open_engine

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ft_serving.server.arrays import FloatArray, IndexArray, TokenArray
+from ft_serving.core.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.server.engine.rules import LogitsRules
 from ft_serving.server.engine.sampling import largest, log_sum_exp
 from ft_serving.server.requests.plan import RowPlan

@@ -14,8 +14,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from ft_serving.core.arrays import FloatArray, IndexArray
 from ft_serving.core.families.architecture import Architecture
-from ft_serving.server.arrays import FloatArray, IndexArray
 from ft_serving.server.engine.config import WeightsConfig
 from ft_serving.server.engine.linear import Linear
 from ft_serving.server.engine.numpy_layers import Activations

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from ft_serving.server.arrays import FloatArray, TokenArray
+from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.server.engine.rules import LogitsRules
 from ft_serving.server.engine.sampling import Sampler
 from ft_serving.server.requests.job import Row

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ft_serving.server.arrays import FloatArray, TokenArray
+from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.server.engine.beam import BeamRow
 from ft_serving.server.engine.model import Batch, Block, Load, LogitsModel
 from ft_serving.server.engine.rows import SampledRow, ScheduledRow

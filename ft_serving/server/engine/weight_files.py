@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ft_serving.core.arrays import FloatArray, cast
 from ft_serving.core.dtypes import DType
-from ft_serving.core.numpy_dtypes import cast
-from ft_serving.server.arrays import FloatArray
 from ft_serving.server.engine.config import WeightsConfig
 from ft_serving.server.errors import ServerError
 

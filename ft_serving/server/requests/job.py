@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from ft_serving.server.arrays import FloatArray, TokenArray
+from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.server.requests.plan import RequestPlan, RowPlan
 from ft_serving.server.requests.request import GenerationRequest, GenerationResult
 

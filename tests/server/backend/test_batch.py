@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.protocol import TensorType
-from ft_serving.server.arrays import AnyArray
 from ft_serving.server.backend import batch
 from ft_serving.server.backend.batch import RefusalCode, Runner
 from ft_serving.server.engine import TextGenerator

@@ -10,7 +10,7 @@ from ft_serving.core.families.gptj import GPTJ
 from ft_serving.server.engine.config import WeightsConfig, read_config
 from ft_serving.server.engine.numpy_engine import LAYERS
 from ft_serving.server.errors import ServerError
-from ft_serving.weights.config_ini import render_config_ini
+from ft_serving.weights.layouts import render_config_ini
 from tests.weights.models import CONFIG
 
 GPT_J_6B = """

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ft_serving.server.arrays import FloatArray
+from ft_serving.core.arrays import FloatArray
 from ft_serving.server.engine import TextGenerator
 from ft_serving.server.engine.rules import LogitsRules
 from ft_serving.server.requests.words import Word

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ft_serving.server.arrays import FloatArray, TokenArray
+from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.server.engine import TextGenerator
 from ft_serving.server.engine.schedule import PROMPT_SHARE, Schedule
 from ft_serving.server.requests import GenerationRequest

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from ft_serving.server.arrays import AnyArray
+from ft_serving.core.arrays import AnyArray
 from ft_serving.server.backend.batch import RefusalCode, Runner
 from tests.server.backend.test_batch import TYPES, RecordedCall, RecordedMeter
 from tests.server.vllm.scripted_source import ScriptedSource, engine_of
