@@ -81,13 +81,15 @@ def serve_command(storage: Path, release: str, ports: Sequence[int]) -> list[str
 
 
 @contextmanager
-def served(storage: Path, release: str, wrapper: Sequence[str] = ()) -> Iterator[Served]:
+def served(
+    storage: Path, release: str, wrapper: Sequence[str] = (), options: Sequence[str] = ()
+) -> Iterator[Served]:
     """Serve a release until the end of the context; `wrapper` is a command that runs another."""
     http, grpc, metrics = ports = free_ports(3)
     errors = storage / f"serve-{http}.err"
     with errors.open("w") as stderr:
         process = psutil.Popen(
-            [*wrapper, *serve_command(storage, release, ports)],
+            [*wrapper, *serve_command(storage, release, ports), *options],
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,

@@ -12,16 +12,11 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.gpu.load import Results
-from benchmarks.synthetic import GPT_J_6B
-from ft_serving.server.vllm.settings import EngineSettings, Precision
-
-STEPS = ("prepare", "transformers", "vllm", "triton", "fp8", "fp8-1024")
+from benchmarks.gpu.steps import STEPS, run_step
 
 
 def main() -> None:
@@ -38,80 +33,13 @@ def main() -> None:
     for step in given.steps:
         begun = time.monotonic()
         process = multiprocessing.get_context("spawn").Process(
-            target=_step, args=(step, given.work, given.results)
+            target=run_step, args=(step, given.work, given.results)
         )
         process.start()
         process.join()
         if process.exitcode:
             sys.exit(f"Error: the step {step} failed with exit code {process.exitcode}")
         results.add("run", f"{step}_s", round(time.monotonic() - begun, 1))
-
-
-def _step(step: str, work: Path, path: Path) -> None:
-    results = Results(path)
-    steps: dict[str, Callable[[], None]] = {
-        "prepare": lambda: _prepare(work, results),
-        "transformers": lambda: _transformers(work, results),
-        "vllm": lambda: _vllm(work, results, "vllm fp16", (1, 8, 64)),
-        "fp8": lambda: _vllm(work, results, "vllm fp8", (1, 8, 64), Precision.FP8),
-        "fp8-1024": lambda: _vllm(work, results, "vllm fp8 1024", (1024,), Precision.FP8, 1024),
-        "triton": lambda: _triton(work, results),
-    }
-    steps[step]()
-
-
-def _prepare(work: Path, results: Results) -> None:
-    """Make a checkpoint with random values, and a release of it."""
-    from benchmarks.gpu.checkpoint import write_random_checkpoint
-
-    work.mkdir(parents=True, exist_ok=True)
-    begun = time.monotonic()
-    write_random_checkpoint(work / "checkpoint", {**GPT_J_6B, "n_positions": 2048})
-    results.add("prepare", "checkpoint_s", round(time.monotonic() - begun, 1))
-    begun = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", "from ft_serving.cli import main; main()", "weights", "prepare",
-         "--repository", str(work / "checkpoint"), "--storage", str(work / "storage"),
-         "--format", "huggingface", "--dtype", "fp16", "--streaming"],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )  # fmt: skip
-    results.add("prepare", "release_s", round(time.monotonic() - begun, 1))
-    (work / "release").write_text(Path(done.stdout.strip()).name)
-
-
-def _folder(work: Path) -> Path:
-    release = (work / "release").read_text()
-    return work / "storage" / "triton-model-store" / release / "fastertransformer" / "1"
-
-
-def _transformers(work: Path, results: Results) -> None:
-    from benchmarks.gpu import reference
-
-    reference.run(work / "checkpoint", results)
-
-
-def _vllm(
-    work: Path,
-    results: Results,
-    part: str,
-    batches: tuple[int, ...],
-    precision: Precision = Precision.FP16,
-    batch: int = 64,
-) -> None:
-    from benchmarks.gpu import engine
-
-    settings = EngineSettings.from_environment(os.environ)
-    settings = replace(settings, precision=precision, batch=batch)
-    engine.run(part, _folder(work), settings, batches, results)
-
-
-def _triton(work: Path, results: Results) -> None:
-    from benchmarks.gpu import server
-
-    release = (work / "release").read_text()
-    server.run("triton fp16", work / "storage", release, results)
 
 
 def _gpus() -> list[str]:

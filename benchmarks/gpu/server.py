@@ -1,6 +1,7 @@
 """tritonserver with vLLM, asked by clients in processes of their own."""
 
 import multiprocessing
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -25,12 +26,21 @@ ROUNDS = 3
 def run(part: str, storage: Path, release: str, results: Results) -> None:
     """Time the start with warm caches, and clients over HTTP and gRPC."""
     begun = time.monotonic()
-    with served(storage, release) as server:
+    with served(storage, release, options=["--verbose"]) as server:
         results.add(part, "ready_s", round(time.monotonic() - begun, 1))
         for url in (f"http://{server.http}", f"grpc://{server.grpc}"):
             _measure(part, url, results)
-        results.add(part, "log", server.errors.read_text().splitlines()[-3:])
+        results.add(part, "start", _starting(server.errors.read_text()))
         _keep_metrics(part, server, results)
+
+
+def _starting(log: str) -> list[str]:
+    """The lines of a server's log that tell how long the parts of a start took."""
+    return [
+        line
+        for line in log.splitlines()
+        if re.search(r"imported in|took [\d.]+|[Ll]oading weights|started in", line)
+    ]
 
 
 def _measure(part: str, url: str, results: Results) -> None:

@@ -106,7 +106,7 @@ class Architecture(Shape):
 
 
 def hidden_misfit(hidden: int, heads: int) -> Misfit | None:
-    """Say whether FasterTransformer's attention has no heads of a residual stream's part."""
+    """Say if FasterTransformer's attention cannot take a residual stream in so many heads."""
     size, rest = divmod(hidden, heads)
     if not rest and size in SUPPORTED_HEAD_SIZES:
         return None

@@ -9,10 +9,11 @@ import asyncio
 import itertools
 import logging
 import queue
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.server.requests.job import GenerationJob
@@ -24,6 +25,10 @@ from ft_serving.server.vllm.sampling import refuse_unsupported, sampling_of
 
 SWEEP_SECONDS = 0.05
 """How often cancelled requests and a dead engine are looked for."""
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter from the others: three of them pass each request on,
+and 64 requests that come together would wait many times Python's 5 ms."""
 
 _logger = logging.getLogger(__name__)
 
@@ -62,7 +67,7 @@ class _Request:
     """A job that is under way, and its rows' texts."""
 
     job: GenerationJob
-    texts: list[_Text] = field(default_factory=list)
+    texts: list[_Text]
 
 
 class VllmEngine:
@@ -94,10 +99,9 @@ class VllmEngine:
         self._on_death = on_death
         self._names = map(str, itertools.count())
         # None ends the thread.
-        self._events: queue.SimpleQueue[Sequence[GenerationJob] | _Tokens | _Ended | None] = (
-            queue.SimpleQueue()
-        )
+        self._events: queue.SimpleQueue[_Request | _Tokens | _Ended | None] = queue.SimpleQueue()
         self._requests: dict[GenerationJob, _Request] = {}
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._loop = asyncio.new_event_loop()
         self._loop_thread = threading.Thread(
             target=self._loop.run_forever, name="vllm-loop", daemon=True
@@ -121,7 +125,12 @@ class VllmEngine:
 
     def submit(self, jobs: Sequence[GenerationJob]) -> None:
         """Compute jobs; see `ServingEngine.submit`."""
-        self._events.put(jobs)
+        for job in jobs:
+            texts = [_Text(job, row) for row in job.begin(VllmRow)]
+            # Before its first token.
+            self._events.put(_Request(job, texts))
+            for text in texts:
+                self._loop.call_soon_threadsafe(self._start, text)
 
     def close(self) -> None:
         """Stop both threads, and vLLM's processes."""
@@ -162,8 +171,7 @@ class VllmEngine:
                 elif isinstance(event, _Ended):
                     self._check_end(event.text)
                 else:
-                    for job in event:
-                        self._begin(job)
+                    self._requests[event.job] = event
                 event = self._events.get_nowait()
         except queue.Empty:
             pass
@@ -173,12 +181,6 @@ class VllmEngine:
                 if job.is_finished:
                     self._end(job)
         return True
-
-    def _begin(self, job: GenerationJob) -> None:
-        request = self._requests[job] = _Request(job)
-        request.texts = [_Text(job, row) for row in job.begin(VllmRow)]
-        for text in request.texts:
-            self._loop.call_soon_threadsafe(self._start, text)
 
     def _extend(self, event: _Tokens, told: dict[GenerationJob, None]) -> None:
         text = event.text

@@ -1,6 +1,5 @@
 """Opens a release in Hugging Face's layout with vLLM."""
 
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from ft_serving.core.families import read_architecture
 from ft_serving.core.lengths import LengthLimits
+from ft_serving.core.progress import Progress
 from ft_serving.core.units import format_duration
 from ft_serving.server.requests.plan import Vocabulary
 from ft_serving.server.vllm.engine import VllmEngine
@@ -17,8 +17,6 @@ from ft_serving.server.vllm.gpu import require_gpus
 from ft_serving.server.vllm.library import import_vllm, open_vllm
 from ft_serving.server.vllm.settings import EngineSettings
 from ft_serving.server.vllm.statistics import Statistics
-
-_logger = logging.getLogger(__name__)
 
 _LAST_ANSWERS_SECONDS = 1.0
 """How long errors take to get from this process through Triton to clients."""
@@ -38,7 +36,7 @@ def open_vllm_engine(
         checkpoint: Directly contains config.json and the safetensors files.
         limits: How long prompts and answers may be.
         streaming: Whether answers are sent token by token.
-        check: Raises where the release is damaged; runs beside the import, which takes longer.
+        check: Raises where the release is damaged; runs beside the start.
         on_statistics: Is told of each step.
 
     Raises:
@@ -49,31 +47,37 @@ def open_vllm_engine(
     settings = EngineSettings.from_environment(os.environ)
     require_gpus(settings.tensor_parallel)
     _, architecture = read_architecture((checkpoint / "config.json").read_bytes())
+    longest = architecture.context
+    if limits.input_length is not None and limits.output_length is not None:
+        longest = min(longest, limits.input_length + limits.output_length)
     begun = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
         checked = pool.submit(check)
         import_vllm()
         imported = time.monotonic()
-        checked.result()
-    longest = architecture.context
-    if limits.input_length is not None and limits.output_length is not None:
-        longest = min(longest, limits.input_length + limits.output_length)
-    engine = VllmEngine(
-        partial(open_vllm, checkpoint, settings, longest, on_statistics),
-        vocabulary=Vocabulary(
-            size=architecture.vocabulary,
-            start_id=architecture.start_id,
-            end_id=architecture.end_id,
-        ),
-        limits=limits,
-        streaming=streaming,
-        on_death=_leave,
-    )
-    _logger.info(
-        "vLLM: imported in %s, engine ready in %s",
-        format_duration(imported - begun),
-        format_duration(time.monotonic() - imported),
-    )
+        engine = VllmEngine(
+            partial(open_vllm, checkpoint, settings, longest, on_statistics),
+            vocabulary=Vocabulary(
+                size=architecture.vocabulary,
+                start_id=architecture.start_id,
+                end_id=architecture.end_id,
+            ),
+            limits=limits,
+            streaming=streaming,
+            on_death=_leave,
+        )
+        opened = time.monotonic()
+        try:
+            checked.result()
+        except BaseException:
+            engine.close()
+            raise
+    with Progress() as progress:
+        progress.say(
+            f"vLLM: imported in {format_duration(imported - begun)}, started in "
+            f"{format_duration(opened - imported)}, waited "
+            f"{format_duration(time.monotonic() - opened)} for the weights' hashes"
+        )
     return engine
 
 
