@@ -56,7 +56,7 @@ class ScriptedBatch:
 
 
 class ScriptedModel:
-    """Implements `ft_serving.server.engine.model.Model` by a function.
+    """Implements `ft_serving.server.engine.model.LogitsModel` by a function.
 
     Attributes:
         computed: The texts of all rows, for each step.
