@@ -83,7 +83,10 @@ def wake_up(api: DynamicClient, deployment: Deployment) -> Round:
         # The pod's last news are on their way.
         time.sleep(1)
         stages = observer.stages(asked, routed, answered)
-    print("  ".join(f"{name} {seconds:.2f}" for name, seconds in stages.items()), flush=True)
+        parts = observer.parts_of_model()
+    for told in (stages, parts):
+        if told:
+            print("  ".join(f"{name} {seconds:.2f}" for name, seconds in told.items()), flush=True)
     return stages
 
 

@@ -17,6 +17,7 @@ from kubernetes import client, watch
 from kubernetes.dynamic import DynamicClient
 from urllib3.exceptions import HTTPError
 
+from benchmarks.vllm_start import parts_of_start
 from ft_serving.cluster.documents import Document, condition
 from tests.platform.cluster import Namespace
 
@@ -101,6 +102,11 @@ class Observer:
         stages["image"] -= waited
         stages["container"] += waited
         return stages
+
+    def parts_of_model(self) -> dict[str, float]:
+        """Seconds of the parts of the stage `model`, of an engine that tells them in its log."""
+        (pod, *_) = self.pods()
+        return parts_of_start(self._namespace.log(pod, container=CONTAINER))
 
     def _start(self, listing: Callable[..., Any], note: Callable[[Any, float], None]) -> None:
         version = listing(self._namespace.name).metadata.resource_version

@@ -1,7 +1,6 @@
 """tritonserver with vLLM, asked by clients in processes of their own."""
 
 import multiprocessing
-import re
 import threading
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from benchmarks.gpu.load import (
     figures,
     mixed_questions,
 )
+from benchmarks.vllm_start import parts_of_start
 from ft_serving.client.client import GenerationClient
 from tests.serving import Served, served
 
@@ -30,17 +30,8 @@ def run(part: str, storage: Path, release: str, results: Results) -> None:
         results.add(part, "ready_s", round(time.monotonic() - begun, 1))
         for url in (f"http://{server.http}", f"grpc://{server.grpc}"):
             _measure(part, url, results)
-        results.add(part, "start", _starting(server.errors.read_text()))
+        results.add(part, "start", parts_of_start(server.errors.read_text()))
         _keep_metrics(part, server, results)
-
-
-def _starting(log: str) -> list[str]:
-    """The lines of a server's log that tell how long the parts of a start took."""
-    return [
-        line
-        for line in log.splitlines()
-        if re.search(r"imported in|took [\d.]+|[Ll]oading weights|started in", line)
-    ]
 
 
 def _measure(part: str, url: str, results: Results) -> None:

@@ -177,7 +177,9 @@ def _columns(reader: "_Reader", vocabulary: Vocabulary, padded: int) -> dict[str
     columns: dict[str, list[Any]] = {}
     for name, parameter in ROW_PARAMETERS.items():
         tensor, default = parameter.tensor.name, own.get(name, parameter.default)
-        limits = replace(parameter.limits, most=most.get(name, parameter.limits.most))
+        limits = parameter.limits
+        if name in most:
+            limits = replace(limits, most=most[name])
         if parameter.is_words:
             columns[name] = reader.words(tensor, vocabulary.size)
         elif parameter.is_flag:

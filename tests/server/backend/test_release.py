@@ -106,3 +106,13 @@ def test_the_backend_imports_nothing_that_its_image_lacks() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_release_for_vllm_is_refused_without_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ft_serving.server.vllm.gpu._gpus", lambda: 1)
+    monkeypatch.setenv("FT_SERVING_TENSOR_PARALLEL", "2")
+    release = Storage(tmp_path).release(prepare(tmp_path, "--format", "huggingface"))
+    with pytest.raises(ServerError, match="needs 2 GPUs, and the machine shows 1: give the"):
+        open_engine(backend_config(release), print)
