@@ -39,11 +39,11 @@ from ft_serving.core.storage import Storage
 from ft_serving.core.terminal import standard_output
 from ft_serving.core.units import format_bytes
 from ft_serving.core.verify import file_sha256
-from ft_serving.weights.prepare import Outcome, Settings, prepare
+from ft_serving.weights.prepare import Outcome, PrepareSettings, prepare
 from ft_serving.weights.source import LocalSource
 from local_platform.hub.server import HubServer
 
-SETTINGS = Settings(
+SETTINGS = PrepareSettings(
     dtype=DType.FP32,
     compute_dtype=DType.FP32,
     tensor_parallel=1,

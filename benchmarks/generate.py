@@ -38,7 +38,7 @@ from ft_serving.core.storage import Storage  # noqa: E402
 from ft_serving.core.terminal import standard_output  # noqa: E402
 from ft_serving.server.engine import NumpyEngine  # noqa: E402
 from ft_serving.server.requests import GenerationRequest  # noqa: E402
-from ft_serving.weights.prepare import Prepared, Settings, prepare  # noqa: E402
+from ft_serving.weights.prepare import Prepared, PrepareSettings, prepare  # noqa: E402
 from ft_serving.weights.source import LocalSource  # noqa: E402
 from tests.serving import NEVER_GENERATED, TINY_GPTJ, served  # noqa: E402
 
@@ -208,7 +208,7 @@ def client_of(address: str) -> GenerationClient:
 
 def convert(folder: Path, storage: Storage) -> Prepared:
     """Prepare a checkpoint in fp32."""
-    settings = Settings(
+    settings = PrepareSettings(
         dtype=DType.FP32,
         compute_dtype=DType.FP32,
         tensor_parallel=1,

@@ -14,11 +14,12 @@ import pulumi
 
 from components.jobs import USER
 from components.storage import MOUNT, RELEASES
+from ft_serving.core.protocol import InferenceProtocol
 from stacks.config import StackConfig
 from stacks.gpus import NodeRequirement
 from stacks.quantities import whole_cores
 from stacks.resolved import ContainerResources, Scaling
-from stacks.sections import Mode, Protocol, Serving
+from stacks.sections import Mode, Serving
 from stacks.timeouts import (
     LIVENESS_FAILURES,
     LIVENESS_PERIOD_S,
@@ -184,9 +185,9 @@ def _environment(predictor: Predictor) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in variables.items()]
 
 
-def _port(protocol: Protocol) -> dict[str, Any]:
+def _port(protocol: InferenceProtocol) -> dict[str, Any]:
     # Knative tells the protocol by the port's name, and takes one port alone.
-    if protocol is Protocol.GRPC:
+    if protocol is InferenceProtocol.GRPC:
         return {"name": "h2c", "containerPort": GRPC_PORT, "protocol": "TCP"}
     return {"name": "http1", "containerPort": HTTP_PORT, "protocol": "TCP"}
 
@@ -212,7 +213,7 @@ def _probes(predictor: Predictor) -> dict[str, Any]:
     ready, live, timeouts = _health("ready"), _health("live"), predictor.config.timeouts
     serverless = predictor.config.serving.mode is Mode.SERVERLESS
     readiness, liveness = ready, live
-    if predictor.config.serving.protocol is Protocol.GRPC:
+    if predictor.config.serving.protocol is InferenceProtocol.GRPC:
         # Triton opens this port once the model is loaded.
         readiness = {"tcpSocket": {"port": GRPC_PORT}}
         # Knative sends every probe to the service's port, whatever port it names

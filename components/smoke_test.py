@@ -19,8 +19,9 @@ from components.jobs import (
 )
 from components.kserve_object import InferenceServiceObject
 from ft_serving.cluster.job_labels import SERVICE, JobRole
+from ft_serving.core.protocol import InferenceProtocol
 from stacks.config import StackConfig
-from stacks.sections import Golden, Protocol
+from stacks.sections import Golden
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +146,7 @@ def command(url: str, config: StackConfig) -> str:
     words = ["ft-serving", "generate", "--url", address(url, config)]
     if _ingress(config) is not None:
         words += ["--host-header", host(url)]
-    if config.serving.protocol is Protocol.GRPC:
+    if config.serving.protocol is InferenceProtocol.GRPC:
         words += ["--protocol", "grpc"]
     words += ["--wait", str(config.timeouts.client)]
     words += ["--tokenizer", config.tokenizer_source, "--prompt", config.golden_question.prompt]

@@ -10,10 +10,10 @@ from ft_serving.client import GenerationClient
 from ft_serving.client.errors import InvalidRequestError
 from ft_serving.cluster.api import Api
 from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
-from ft_serving.core.errors import FtServingError
+from ft_serving.core.errors import FtServingError, ProxyError
 from ft_serving.core.hub import retry
 from ft_serving.core.hub.client import Hub
-from ft_serving.core.proxies import ProxyError, proxy_for
+from ft_serving.core.proxies import proxy_for
 from local_platform.api import local_client
 from operations.preflight.registry import ask_registry
 from tests.client.fake_grpc import FakeGrpc

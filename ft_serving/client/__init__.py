@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ft_serving.client.answer import Completion, Finish
     from ft_serving.client.client import GenerationClient
-    from ft_serving.client.endpoint import Protocol
     from ft_serving.client.generation import Chunk, Generation
     from ft_serving.core.parameters import Parameters
+    from ft_serving.core.protocol import InferenceProtocol
 
 __all__ = [
     "Chunk",
@@ -21,8 +21,8 @@ __all__ = [
     "Finish",
     "Generation",
     "GenerationClient",
+    "InferenceProtocol",
     "Parameters",
-    "Protocol",
 ]
 
 _MODULES = {
@@ -32,7 +32,7 @@ _MODULES = {
     "Generation": "generation",
     "GenerationClient": "client",
     "Parameters": "parameters",
-    "Protocol": "endpoint",
+    "InferenceProtocol": "endpoint",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ft_serving.client.errors import ServerError
+from ft_serving.client.errors import ClientError
 
 
 class Finish(StrEnum):
@@ -86,7 +86,7 @@ class Answer:
         """Take a response's tensors by their names.
 
         Raises:
-            ServerError: Some are missing, or their shapes do not fit together.
+            ClientError: Some are missing, or their shapes do not fit together.
         """
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         ids = shapes.get("output_ids", ())
@@ -97,7 +97,7 @@ class Answer:
             or shapes.get("cum_log_probs", beams) != beams
             or shapes.get("output_log_probs", ids)[:2] != beams
         ):
-            raise ServerError(
+            raise ClientError(
                 f"The server's answer is not FasterTransformer's: it has the tensors {shapes}"
             )
         return cls(
@@ -112,7 +112,7 @@ class Answer:
         """Take one prompt's tensors flattened, as Triton's generate endpoints write them.
 
         Raises:
-            ServerError: As above.
+            ClientError: As above.
         """
         try:
             lengths = np.array(values["sequence_length"], np.int64).reshape(1, -1)
@@ -128,7 +128,7 @@ class Answer:
                 if name in values:
                     tensors[name] = np.array(values[name], np.float32).reshape(shape)
         except (KeyError, ValueError, TypeError) as exc:
-            raise ServerError(
+            raise ClientError(
                 f"The server's answer is not FasterTransformer's: it has {sorted(values)} ({exc!r})"
             ) from exc
         return cls.from_tensors(tensors)
@@ -163,13 +163,13 @@ def completions(
     """Cut what was generated out of an answer: for each prompt its beams, best first.
 
     Raises:
-        ServerError: The answer is for other prompts, or contradicts itself.
+        ClientError: The answer is for other prompts, or contradicts itself.
     """
     rows, beams, width = answer.output_ids.shape
     padded = max(prompt_lengths)
     counts = answer.sequence_length.astype(np.int64) - padded
     if rows != len(prompt_lengths) or counts.min() < 0 or counts.max() > width - padded:
-        raise ServerError(
+        raise ClientError(
             f"The server's answer has {rows} prompts, {width} tokens each, and lengths "
             f"{answer.sequence_length.tolist()}; asked were {len(prompt_lengths)} prompts of at "
             f"most {padded} tokens"

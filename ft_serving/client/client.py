@@ -10,7 +10,7 @@ from typing import Self, SupportsIndex, Unpack
 from tokenizers import Tokenizer
 
 from ft_serving.client.answer import Completion
-from ft_serving.client.endpoint import Endpoint, Protocol, token_from_environment
+from ft_serving.client.endpoint import Endpoint, token_from_environment
 from ft_serving.client.errors import InvalidRequestError, TokenizerError
 from ft_serving.client.fit import check_tokenizer
 from ft_serving.client.generation import Chunk, Generation
@@ -22,7 +22,7 @@ from ft_serving.client.text import TextStream, decode, encode_word, end_of_text
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
 from ft_serving.client.transport import Transport
 from ft_serving.core.parameters import Parameters
-from ft_serving.core.protocol import MODEL_NAME
+from ft_serving.core.protocol import MODEL_NAME, InferenceProtocol
 
 COLD_START_S = 600.0
 """How long to wait for a model that is not ready: the ten minutes that a cold start may take."""
@@ -44,7 +44,7 @@ class GenerationClient:
         self,
         url: str,
         *,
-        protocol: Protocol | None = None,
+        protocol: InferenceProtocol | None = None,
         model: str = MODEL_NAME,
         tokenizer: Tokenizer | str | Path = DEFAULT_TOKENIZER,
         host_header: str | None = None,
@@ -255,7 +255,7 @@ class GenerationClient:
 
 def _connect(endpoint: Endpoint, model: str, timeout_s: float) -> Transport:
     # Imported here: grpcio takes a third of a second, which those who use HTTP need not wait.
-    if endpoint.protocol is Protocol.GRPC:
+    if endpoint.protocol is InferenceProtocol.GRPC:
         from ft_serving.client.grpc_transport import GrpcTransport
 
         return GrpcTransport(endpoint, model, timeout_s)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -11,18 +10,12 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from ft_serving.client.errors import InvalidRequestError
+from ft_serving.core.protocol import InferenceProtocol
 
 TOKEN_VARIABLE = "FT_SERVING_TOKEN"  # noqa: S105 (the variable's name, not its value)
 """Environment variable that holds the bearer token."""
 
 EXAMPLES = "http://HOST:8000, https://HOST, HOST:8000 or grpc://HOST:8001"
-
-
-class Protocol(StrEnum):
-    """The two ways of Triton's inference protocol."""
-
-    HTTP = "http"
-    GRPC = "grpc"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +34,7 @@ class Endpoint:
         names_port: Whether the address named a port; else it is that of the web.
     """
 
-    protocol: Protocol
+    protocol: InferenceProtocol
     tls: bool
     host: str
     port: int
@@ -56,7 +49,7 @@ class Endpoint:
         cls,
         url: str,
         *,
-        protocol: Protocol | None = None,
+        protocol: InferenceProtocol | None = None,
         host_header: str | None = None,
         ca_file: Path | None = None,
         token: str | None = None,
@@ -85,18 +78,18 @@ class Endpoint:
             parts = parse_url(url if "://" in url else f"//{url}")
         except LocationParseError as exc:
             raise InvalidRequestError(f"The address must be like {EXAMPLES}; got {url!r}") from exc
-        scheme, host = parts.scheme or (protocol or Protocol.HTTP), parts.host
+        scheme, host = parts.scheme or (protocol or InferenceProtocol.HTTP), parts.host
         if scheme not in ("http", "https", "grpc", "grpcs") or not host:
             raise InvalidRequestError(f"The address must be like {EXAMPLES}; got {url!r}")
-        if scheme.startswith("grpc") and protocol is Protocol.HTTP:
+        if scheme.startswith("grpc") and protocol is InferenceProtocol.HTTP:
             raise InvalidRequestError(
                 f"The protocol is http, but the address is {url}; leave one out"
             )
         if scheme.startswith("grpc"):
-            protocol = Protocol.GRPC
-        protocol = protocol or Protocol.HTTP
+            protocol = InferenceProtocol.GRPC
+        protocol = protocol or InferenceProtocol.HTTP
         path = (parts.path or "").rstrip("/")
-        if path and protocol is Protocol.GRPC:
+        if path and protocol is InferenceProtocol.GRPC:
             raise InvalidRequestError(f"A gRPC address has no path; got {url!r}")
         tls = scheme.endswith("s")
         if ca_file is not None:
@@ -126,7 +119,7 @@ class Endpoint:
         """
         if self.names_port or self.tls:
             return ""
-        own = 8001 if self.protocol is Protocol.GRPC else 8000
+        own = 8001 if self.protocol is InferenceProtocol.GRPC else 8000
         return f" (no port was given, so {self.port} is asked; Triton's own is {own})"
 
     @property

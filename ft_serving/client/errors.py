@@ -1,10 +1,10 @@
-"""What can go wrong between a prompt and its text."""
+"""The base of the errors of this room, and those that somebody catches: here, or who uses it."""
 
 from ft_serving.core.errors import FtServingError
 
 
 class ClientError(FtServingError):
-    """Base of every error of this package."""
+    """A prompt has no text: the message says why."""
 
 
 class InvalidRequestError(ClientError):
@@ -31,13 +31,5 @@ class OverloadError(ClientError):
     """The server's queue is full."""
 
 
-class AccessError(ClientError):
-    """The server wants another token, or TLS cannot be established with it."""
-
-
 class UnknownModelError(ClientError):
     """The server, or the ingress in front of it, does not have what was asked for."""
-
-
-class ServerError(ClientError):
-    """The server refused the request, failed at it, or is not the kind of server expected."""

@@ -16,7 +16,7 @@ from ft_serving import __version__
 from ft_serving.client import refusal
 from ft_serving.client.answer import Answer
 from ft_serving.client.endpoint import Endpoint
-from ft_serving.client.errors import ClientError, InvalidRequestError, ServerError
+from ft_serving.client.errors import ClientError, InvalidRequestError
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.refusal import Refusal
 from ft_serving.client.tensors import DTYPES, datatype
@@ -138,7 +138,7 @@ class GrpcTransport:
                 )
             }
         except (KeyError, ValueError) as exc:
-            raise ServerError(
+            raise ClientError(
                 f"{self._endpoint}: the answer is not one of the inference protocol ({exc!r})"
             ) from exc
         return Answer.from_tensors(tensors)

@@ -30,7 +30,7 @@ from ft_serving import __version__
 from ft_serving.client import refusal
 from ft_serving.client.answer import Answer
 from ft_serving.client.endpoint import Endpoint
-from ft_serving.client.errors import ClientError, InvalidRequestError, ServerError, SlowError
+from ft_serving.client.errors import ClientError, InvalidRequestError, SlowError
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.refusal import Refusal
 from ft_serving.client.tensors import DTYPES, datatype
@@ -116,7 +116,7 @@ class HttpTransport:
                 for tensor in answer["outputs"]
             }
         except (KeyError, TypeError, ValueError) as exc:
-            raise ServerError(
+            raise ClientError(
                 f"{self._endpoint}: the answer is not one of the inference protocol ({exc!r})"
             ) from exc
         return Answer.from_tensors(tensors)
@@ -172,7 +172,7 @@ class HttpTransport:
             # A dict of anything but an object is an error, too.
             return dict(json.loads(content))
         except (ValueError, TypeError) as exc:
-            error = ServerError(
+            error = ClientError(
                 f"{self._endpoint} answered with something else than JSON; is that the address of "
                 f"a Triton server{self._endpoint.port_hint}?"
             )
@@ -226,7 +226,7 @@ class HttpTransport:
             return noted(not_trusted(self._endpoint, why or reason), self._proxy)
         # A closed connection is a bad status line, too, and may be open the next time.
         if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, OSError):
-            error = ServerError(
+            error = ClientError(
                 f"{self._endpoint} does not speak HTTP. Is it the port for gRPC? Triton's for "
                 "HTTP is 8000 by default"
             )

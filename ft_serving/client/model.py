@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from ft_serving.client.errors import ServerError
+from ft_serving.client.errors import ClientError
 from ft_serving.client.parameters import DEFAULT_OUTPUT_LENGTH
 from ft_serving.core.families import family_by_triton_type
 from ft_serving.core.lengths import LengthLimits
@@ -68,7 +68,7 @@ class ModelDescription:
         """Read Triton's `ModelConfig` message in its JSON form.
 
         Raises:
-            ServerError: It is not one, or the model is none that FasterTransformer's tensors fit.
+            ClientError: It is not one, or the model is none that FasterTransformer's tensors fit.
         """
         try:
             said = {
@@ -93,7 +93,7 @@ class ModelDescription:
             )
             outputs = {tensor["name"] for tensor in config.get("output", ())}
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
-            raise ServerError(
+            raise ClientError(
                 f"The server's answer is no configuration of a model ({exc!r}); is the address "
                 "that of a Triton server?"
             ) from exc
@@ -104,7 +104,7 @@ class ModelDescription:
         if description.max_batch_size < 1:
             lacks.append("a batch dimension (max_batch_size)")
         if lacks:
-            raise ServerError(
+            raise ClientError(
                 f"Model {description.name!r} is not one that FasterTransformer's tensors fit: it "
                 f"lacks {', '.join(lacks)}; name another model"
             )

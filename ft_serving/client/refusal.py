@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 from ft_serving.client.endpoint import TOKEN_VARIABLE, Endpoint
 from ft_serving.client.errors import (
-    AccessError,
     ClientError,
     GatewayTimeoutError,
     OverloadError,
-    ServerError,
     UnavailableError,
     UnknownModelError,
 )
@@ -78,22 +76,22 @@ def _error(refusal: Refusal, endpoint: Endpoint, model: str) -> ClientError:
     if status == 404:
         return _nowhere(refusal, endpoint, answered)
     if refusal.location:
-        return ServerError(f"{endpoint} redirects to {refusal.location}; use that address")
+        return ClientError(f"{endpoint} redirects to {refusal.location}; use that address")
     if any(phrase in words for phrase in _MISMATCH):
-        return ServerError(
+        return ClientError(
             f"{answered}. The request was made after the server's own configuration of "
             f"{model!r}; has it changed since?"
         )
     if "decoupled" in words:
-        return ServerError(
+        return ClientError(
             f"{answered}. The model has come to answer token by token since this client asked: "
             "connect again"
         )
     if not refusal.from_triton:
-        return ServerError(
+        return ClientError(
             f"{answered}. Is that the address of a Triton server{endpoint.port_hint}?"
         )
-    return ServerError(f"{answered}. The server's log may say more" if status >= 500 else answered)
+    return ClientError(f"{answered}. The server's log may say more" if status >= 500 else answered)
 
 
 def _unavailable(status: int, words: str, answered: str, model: str) -> UnavailableError | None:
@@ -106,13 +104,13 @@ def _unavailable(status: int, words: str, answered: str, model: str) -> Unavaila
     return None
 
 
-def _denied(status: int, endpoint: Endpoint, answered: str) -> AccessError:
+def _denied(status: int, endpoint: Endpoint, answered: str) -> ClientError:
     if status == 403:
         remedy = f"The token in {TOKEN_VARIABLE} may not use it" if endpoint.token else ""
-        return AccessError(f"{answered}. {remedy or f'Set {TOKEN_VARIABLE} to a token that may'}")
+        return ClientError(f"{answered}. {remedy or f'Set {TOKEN_VARIABLE} to a token that may'}")
     if endpoint.token:
-        return AccessError(f"{answered}. It rejected the token in {TOKEN_VARIABLE}; get another")
-    return AccessError(f"{answered}. Set {TOKEN_VARIABLE} to a bearer token")
+        return ClientError(f"{answered}. It rejected the token in {TOKEN_VARIABLE}; get another")
+    return ClientError(f"{answered}. Set {TOKEN_VARIABLE} to a bearer token")
 
 
 def _nowhere(refusal: Refusal, endpoint: Endpoint, answered: str) -> UnknownModelError:

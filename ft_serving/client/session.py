@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from ft_serving.client.answer import Answer, Completion, Ending, completions
 from ft_serving.client.errors import (
+    ClientError,
     GatewayTimeoutError,
     InvalidRequestError,
-    ServerError,
     SlowError,
     UnavailableError,
 )
@@ -141,7 +141,7 @@ class Session:
             first, rest = self._persistently(partial(self._begin, request, given))
             with closing(rest):
                 if first is None:
-                    raise ServerError(_NO_ANSWER if given is None else _CUT_SHORT)
+                    raise ClientError(_NO_ANSWER if given is None else _CUT_SHORT)
                 given = first
                 yield given
                 try:
@@ -155,7 +155,7 @@ class Session:
             if given.ended:
                 return
             if not self._wait_s:
-                raise ServerError(_CUT_SHORT)
+                raise ClientError(_CUT_SHORT)
 
     def _request(
         self, prompts: Sequence[Tokens], parameters: Parameters, lexicon: Lexicon
@@ -204,10 +204,10 @@ class Session:
             for answer in answers:
                 last = answer
         if last is None:
-            raise ServerError(_NO_ANSWER)
+            raise ClientError(_NO_ANSWER)
         rows = request.completions(last)
         if not all(beam.ended for row in rows for beam in row):
-            raise ServerError(_CUT_SHORT)
+            raise ClientError(_CUT_SHORT)
         return rows
 
     def _persistently(self, ask: Callable[[], T]) -> T:
@@ -229,7 +229,7 @@ class Session:
             except UnavailableError as exc:
                 if times < MOST_TIMES:
                     raise
-                raise ServerError(
+                raise ClientError(
                     f"{exc}. The request was sent {times} times, and the server was there before "
                     "each and gone behind it; is it the request that ends it? Its log may tell"
                 ) from exc
@@ -252,12 +252,12 @@ def _goes_on(grown: Completion, given: tuple[int, ...]) -> bool:
     """Whether a stream has come behind the tokens that are given, if any.
 
     Raises:
-        ServerError: It is another text.
+        ClientError: It is another text.
     """
     if len(grown.output_ids) <= len(given):
         return False
     if grown.output_ids[: len(given)] != given:
-        raise ServerError(
+        raise ClientError(
             "The stream broke off, and the server now answers with another text; ask again"
         )
     return True

@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from ft_serving.client.errors import InvalidRequestError, ServerError
+from ft_serving.client.errors import ClientError, InvalidRequestError
 from ft_serving.client.model import ModelDescription
 from ft_serving.core.parameters import PARAMETERS, Parameters
 
@@ -88,7 +88,7 @@ def encode(
     Raises:
         InvalidRequestError: There are too many prompts, they or the answers are longer than the
             server's model allows, or the server lacks an input that is asked for.
-        ServerError: The model requires an input that is not known here.
+        ClientError: The model requires an input that is not known here.
     """
     problems = []
     if len(prompts) > model.max_batch_size:
@@ -130,7 +130,7 @@ def encode(
         inputs[tensor] = np.broadcast_to(one, (rows, *one.shape))
     missing = [n for n, i in model.inputs.items() if not i.optional and n not in inputs]
     if missing:
-        raise ServerError(
+        raise ClientError(
             f"Model {model.name!r} requires inputs that this client does not send: "
             f"{', '.join(missing)}; declare them optional in its config.pbtxt"
         )
@@ -179,7 +179,7 @@ def _padded(prompts: Sequence[Tokens], dtype: np.dtype[Any]) -> Array:
 def _dtype(model: ModelDescription, tensor: str) -> np.dtype[Any]:
     declared = model.inputs[tensor].dtype
     if declared not in DTYPES:
-        raise ServerError(
+        raise ClientError(
             f"Model {model.name!r} declares {tensor} as {declared}; known are {', '.join(DTYPES)}"
         )
     return DTYPES[declared]

@@ -8,14 +8,14 @@ import numpy.typing as npt
 from ft_serving.client.answer import Answer
 from ft_serving.client.endpoint import Endpoint
 from ft_serving.client.errors import (
-    AccessError,
     ClientError,
     InvalidRequestError,
     SlowError,
     UnavailableError,
 )
 from ft_serving.client.model import ModelDescription
-from ft_serving.core.proxies import Proxy, ProxyError, proxy_for
+from ft_serving.core.errors import ProxyError
+from ft_serving.core.proxies import Proxy, proxy_for
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -82,13 +82,13 @@ def unreachable(endpoint: Endpoint, reason: str, proxy: Proxy | None) -> Unavail
 def not_through(endpoint: Endpoint, proxy: Proxy, status: int) -> ClientError:
     """The error for a proxy that does not open a connection, as its answer's status says."""
     # It cannot reach the server, which may be starting.
-    kind = UnavailableError if status >= 500 else AccessError
+    kind = UnavailableError if status >= 500 else ClientError
     return kind(f"cannot reach {endpoint}: {proxy.refusal(status)}")
 
 
-def not_trusted(endpoint: Endpoint, reason: str) -> AccessError:
+def not_trusted(endpoint: Endpoint, reason: str) -> ClientError:
     """The error for a TLS handshake that failed."""
-    return AccessError(
+    return ClientError(
         f"{endpoint}: no secure connection ({reason}). If its certificate is signed by an "
         "authority of your own, give that one's certificate (--ca-file); if the address is an "
         "ingress's own, the certificate's name (--host-header); if it has no TLS, an address "

@@ -20,7 +20,8 @@ from yaml import YAMLError
 
 from ft_serving.cluster.documents import Document
 from ft_serving.cluster.errors import ClusterRefusalError, ClusterUnavailableError
-from ft_serving.core.proxies import ProxyError, blamed, proxy_for
+from ft_serving.core.errors import ProxyError
+from ft_serving.core.proxies import blamed, proxy_for
 
 _LOAD_ERRORS: Final = (
     ConfigException,

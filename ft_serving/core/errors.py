@@ -1,4 +1,7 @@
-"""The errors that this package raises on purpose; those of one room only are in that room."""
+"""The base of all errors that are raised on purpose, and core's errors that somebody catches.
+
+Each other room has a base of its own under `FtServingError`, in its errors.py.
+"""
 
 
 class FtServingError(Exception):
@@ -8,17 +11,12 @@ class FtServingError(Exception):
     """
 
 
-class IntegrityError(FtServingError):
-    """A file is not the one that it should be: another hash, or changed while it was read."""
-
-
-class StorageError(FtServingError):
-    """A volume has no room, or cannot be written."""
-
-
-class ArchitectureError(FtServingError):
-    """config.json is broken, of another architecture, or asks for what FasterTransformer lacks."""
-
-
 class ReleaseError(FtServingError):
     """A release is missing, damaged, in use, or written by another version."""
+
+
+class ProxyError(FtServingError):
+    """The environment names a proxy that cannot be used, for an address that would be asked by it.
+
+    The message does not show the proxy's address, which may hold a password.
+    """

@@ -9,6 +9,14 @@ them. The inputs are in `ft_serving.core.parameters`.
 from dataclasses import dataclass
 from enum import StrEnum
 
+
+class InferenceProtocol(StrEnum):
+    """The two ways of Triton's inference protocol."""
+
+    HTTP = "http"
+    GRPC = "grpc"
+
+
 MODEL_NAME = "fastertransformer"
 """The model's name in Triton, and the folder that it lies in."""
 

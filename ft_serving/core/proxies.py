@@ -16,16 +16,9 @@ import urllib3
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from ft_serving.core.errors import FtServingError
+from ft_serving.core.errors import ProxyError
 
 _PORTS = {"http": 80, "https": 443}
-
-
-class ProxyError(FtServingError):
-    """The environment names a proxy that cannot be used, for an address that would be asked by it.
-
-    The message does not show the proxy's address, which may hold a password.
-    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

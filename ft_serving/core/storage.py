@@ -25,7 +25,7 @@ from secrets import token_hex
 
 from filelock import SoftFileLease, Timeout
 
-from ft_serving.core.errors import StorageError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.files import absolute, same_place
 from ft_serving.core.ownership import (
     STAGED_FILES,
@@ -109,13 +109,13 @@ class Storage:
         """Create the storage's folders.
 
         Raises:
-            StorageError: The folder cannot be created or written.
+            FtServingError: The folder cannot be created or written.
         """
         try:
             for folder in (self.releases, self.root / ".locks", self.root / ".leases"):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
-            raise StorageError(
+            raise FtServingError(
                 f"{self.root}: cannot be written: {exc.strerror}. Name a folder on a writable "
                 "volume."
             ) from exc
@@ -125,18 +125,18 @@ class Storage:
         """Turn what the operating system says of the storage into what a user can act on.
 
         Raises:
-            StorageError: For an OSError.
+            FtServingError: For an OSError.
         """
         try:
             yield
         except OSError as exc:
             if exc.errno in _FULL:
-                raise StorageError(
+                raise FtServingError(
                     f"{self.root}: is full, {format_bytes(self.free_bytes())} are left. What was "
                     "downloaded is kept. Grow the volume or prune old releases, then run this "
                     "again."
                 ) from exc
-            raise StorageError(
+            raise FtServingError(
                 f"{exc.filename or self.root}: {exc.strerror or exc}. Check the volume and its "
                 "permissions, then run this again."
             ) from exc
@@ -183,7 +183,7 @@ class Storage:
         """Declare that a release is in use, so that it is neither pruned nor replaced.
 
         Raises:
-            StorageError: The volume is full, or cannot be written.
+            FtServingError: The volume is full, or cannot be written.
         """
         folder = self._leases(name)
         lease = _lease(folder / f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}")
@@ -256,13 +256,13 @@ class Storage:
             The folder.
 
         Raises:
-            StorageError: What is there is not, or not only, a download of this program's.
+            FtServingError: What is there is not, or not only, a download of this program's.
             OSError: The folder cannot be created.
         """
         folder, purpose = self.source(repository, revision), source_name(repository, revision)
         folder.mkdir(parents=True, exist_ok=True)
         if reason := objection(folder, purpose):
-            raise StorageError(
+            raise FtServingError(
                 f"{folder}: {reason}, so nothing is downloaded into it. Move it away, or convert "
                 f"what it holds by --repository {folder}."
             )

@@ -37,7 +37,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve a release with Triton on this machine's CPU, for this machine, until Ctrl-C."""
-    from ft_serving.server.ports import Ports
+    from ft_serving.server.process import Ports
     from ft_serving.server.serve import serve as run
 
     ports = Ports(http=http_port, grpc=grpc_port, metrics=metrics_port)

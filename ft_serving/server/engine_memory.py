@@ -1,7 +1,10 @@
-"""What the CPU engine needs beside its weights, in bytes.
+"""What the CPU engine needs beside its weights, and how much memory there is, in bytes.
 
 By it the engine refuses what does not fit, and a stack gives a server enough.
 """
+
+import os
+from pathlib import Path
 
 from ft_serving.core.families.architecture import Shape
 from ft_serving.core.families.base import Blueprint
@@ -13,6 +16,7 @@ QUERY_TOKENS = 256
 """Tokens of a prompt that attend at once, which bounds the scores to [heads, 256, prompt]."""
 
 _FP32_BYTES = 4
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def cache_bytes(shape: Shape, tokens: int) -> int:
@@ -34,3 +38,13 @@ def workspace_bytes(blueprint: Blueprint, *, rows: int, prompt: int) -> int:
     token = family.hidden_buffers * shape.hidden + family.inner_buffers * shape.inner
     scores = shape.heads * min(QUERY_TOKENS, prompt) * prompt
     return ((rows + prompt) * token + scores + rows * shape.vocabulary) * _FP32_BYTES
+
+
+def memory_limit() -> int:
+    """Return the machine's memory or, if smaller, the container's limit (cgroup v2), in bytes."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        limit = _CGROUP_LIMIT.read_text(encoding="ascii").strip()
+    except OSError:
+        return machine
+    return machine if limit == "max" else min(machine, int(limit))

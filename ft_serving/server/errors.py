@@ -1,26 +1,10 @@
-"""What can go wrong between a storage and a server that answers, and with a request."""
+"""The base of the errors of this room, and those that somebody catches."""
 
 from ft_serving.core.errors import FtServingError
 
 
 class ServerError(FtServingError):
-    """Base of every error of this package."""
-
-
-class InstallationError(ServerError):
-    """Triton, or something that it needs, is not installed."""
-
-
-class ReleaseChoiceError(ServerError):
-    """It is not clear which release to serve."""
-
-
-class PortError(ServerError):
-    """A port cannot be listened on."""
-
-
-class TritonError(ServerError):
-    """Triton did not start, or ended by itself; the message has its reason."""
+    """A release cannot be served, or a request not be answered: its message says why."""
 
 
 class RequestError(ServerError):
@@ -29,3 +13,7 @@ class RequestError(ServerError):
 
 class MemoryLimitError(ServerError):
     """A batch needs more memory than there is."""
+
+
+class DeliveryError(ServerError):
+    """Triton did not take a response."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ft_serving.core.protocol import BACKEND_NAME
-from ft_serving.server.errors import InstallationError
+from ft_serving.server.errors import ServerError
 
 _STUB = "triton_python_backend_stub"
 
@@ -35,12 +35,12 @@ def find_installation() -> Installation:
     """Find Triton in this Python environment.
 
     Raises:
-        InstallationError: It is not there, or not for this version of Python.
+        ServerError: It is not there, or not for this version of Python.
     """
     # Found, not imported: the wheel's own Python package needs an older numpy.
     spec = importlib.util.find_spec("pytriton")
     if spec is None or not spec.submodule_search_locations:
-        raise InstallationError(
+        raise ServerError(
             "Triton is not installed in this environment: "
             "`pip install --no-deps nvidia-pytriton` adds it"
         )
@@ -51,7 +51,7 @@ def find_installation() -> Installation:
     stub = stubs / version / _STUB
     if not stub.is_file():
         known = ", ".join(sorted(path.name for path in stubs.glob("*"))) or "none"
-        raise InstallationError(
+        raise ServerError(
             f"{package} has no part of Triton for Python {version}; it has them for: {known}"
         )
     return Installation(
@@ -86,7 +86,7 @@ def _python_library(version: str) -> tuple[Path, ...]:
         return (folder,)
     if find_library(f"python{version}"):
         return ()
-    raise InstallationError(
+    raise ServerError(
         f"{name}, which Triton runs the model with, is neither in {folder} nor known to the "
         f"system: install the package libpython{version}, or a Python with a shared library"
     )

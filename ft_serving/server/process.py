@@ -1,26 +1,30 @@
-"""A tritonserver that serves one release."""
+"""A tritonserver that serves one release, and the ports that it listens on."""
 
 import http.client
 import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ft_serving.core.protocol import RUNNING_METRIC
-from ft_serving.server.errors import InstallationError, TritonError
+from ft_serving.server.errors import ServerError
 from ft_serving.server.installation import Installation, lay_out_backends
 from ft_serving.server.output import ServerOutput
-from ft_serving.server.ports import ADDRESS, Ports
+
+ADDRESS = "127.0.0.1"
+"""Nobody but this machine is served: Triton asks nobody who they are."""
 
 EXIT_TIMEOUT_SECONDS = 60
 """How long requests under way may take once the server was told to stop."""
@@ -34,6 +38,37 @@ _IDLE_SECONDS = 1.0
 _UNDER_WAY = ("nv_inference_pending_request_count", RUNNING_METRIC)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ports:
+    """A port for each of Triton's services."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+    def check(self) -> None:
+        """Look whether all of them are free.
+
+        Raises:
+            ServerError: They are not; each that is not is named.
+        """
+        problems = []
+        with ExitStack() as held:
+            for field in fields(self):
+                port = getattr(self, field.name)
+                listener = held.enter_context(socket.socket())
+                # As Triton does it: a port that has just been closed may be listened on again.
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    listener.bind((ADDRESS, port))
+                    listener.listen()
+                except OSError as exc:
+                    option = f"--{field.name}-port"
+                    problems.append(f"{port}: {exc.strerror}; name another with {option}")
+        if problems:
+            raise ServerError("\n  ".join(["cannot listen on a port:", *problems]))
+
+
 class TritonProcess:
     """Runs Triton; to be used as a context, at whose end it runs no more.
 
@@ -44,7 +79,7 @@ class TritonProcess:
         verbose: Whether to pass on all that Triton writes.
 
     Raises:
-        InstallationError: It cannot be started.
+        ServerError: It cannot be started.
     """
 
     def __init__(
@@ -69,7 +104,7 @@ class TritonProcess:
             )
         except OSError as exc:
             self._backends.cleanup()
-            raise InstallationError(f"tritonserver cannot be started: {exc}") from exc
+            raise ServerError(f"tritonserver cannot be started: {exc}") from exc
         finally:
             os.close(writer)
 
@@ -91,7 +126,7 @@ class TritonProcess:
         """Wait until the model is loaded; return whether it is, or `stop` came first.
 
         Raises:
-            TritonError: It ended instead.
+            ServerError: It ended instead.
         """
         while self._process.poll() is None:
             if self._is_ready():
@@ -106,7 +141,7 @@ class TritonProcess:
         """Wait until it has ended because of `stop`.
 
         Raises:
-            TritonError: It ended by itself, or with requests unanswered.
+            ServerError: It ended by itself, or with requests unanswered.
         """
         self._reap()
         self._judge_end()
@@ -152,9 +187,9 @@ class TritonProcess:
         if self._is_stopping and (self._was_idle or code in (0, -signal.SIGTERM)):
             return
         if self._is_stopping and code == -signal.SIGKILL:
-            raise TritonError("Triton was killed; requests under way have no answer")
+            raise ServerError("Triton was killed; requests under way have no answer")
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        raise TritonError(f"Triton ended {how}: {self._output.failure()}")
+        raise ServerError(f"Triton ended {how}: {self._output.failure()}")
 
     def _is_ready(self) -> bool:
         return _answer(self._ports.http, "/v2/health/ready") is not None

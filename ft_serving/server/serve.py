@@ -10,10 +10,9 @@ from ft_serving.core.manifest import read_manifest
 from ft_serving.core.protocol import MODEL_NAME
 from ft_serving.core.storage import Storage
 from ft_serving.core.verify import check_sizes, refuse_damage
-from ft_serving.server.errors import ReleaseChoiceError
+from ft_serving.server.errors import ServerError
 from ft_serving.server.installation import find_installation
-from ft_serving.server.ports import ADDRESS, Ports
-from ft_serving.server.process import TritonProcess
+from ft_serving.server.process import ADDRESS, Ports, TritonProcess
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -36,11 +35,9 @@ def serve(
         say: Is told what to do next, once the server is ready.
 
     Raises:
-        ReleaseChoiceError: No such release, none, or several to choose from.
+        ServerError: There is no such release, none, or several to choose from; a port is taken; or
+            Triton is not there, did not start, or ended by itself.
         ReleaseError: The release is damaged.
-        PortError: A port is taken.
-        InstallationError: Triton is not there.
-        TritonError: Triton did not start, or ended by itself.
     """
     storage = Storage(root)
     name = choose_release(storage, release)
@@ -65,21 +62,17 @@ def choose_release(storage: Storage, release: str | None) -> str:
     """Return the name of the release to serve, which may be given by its path.
 
     Raises:
-        ReleaseChoiceError: It is not in the storage, or none is named and there is not just one.
+        ServerError: It is not in the storage, or none is named and there is not just one.
     """
     names = storage.release_names()
     if not names:
-        raise ReleaseChoiceError(
-            f"{storage.root}: has no release; `ft-serving weights prepare` makes one"
-        )
+        raise ServerError(f"{storage.root}: has no release; `ft-serving weights prepare` makes one")
     listed = "\n  ".join(["", *names])
     if release is None and len(names) > 1:
-        raise ReleaseChoiceError(
-            f"{storage.root}: has several releases; name one with --release:{listed}"
-        )
+        raise ServerError(f"{storage.root}: has several releases; name one with --release:{listed}")
     name = names[0] if release is None else storage.find(release)
     if name is None:
-        raise ReleaseChoiceError(f"{storage.root}: has no release {release}, only:{listed}")
+        raise ServerError(f"{storage.root}: has no release {release}, only:{listed}")
     return name
 
 

@@ -95,7 +95,7 @@ def prepare(
     from ft_serving.core.storage import Storage
     from ft_serving.core.units import format_bytes
     from ft_serving.weights.layouts import LAYOUTS
-    from ft_serving.weights.prepare import Settings
+    from ft_serving.weights.prepare import PrepareSettings
     from ft_serving.weights.prepare import prepare as run
     from ft_serving.weights.source import HubSource
 
@@ -109,7 +109,7 @@ def prepare(
     with Progress() as progress:
         companions = LAYOUTS[format_].companions
         source = _open_source(repository, revision, drop_source, volume, progress, companions)
-        settings = Settings(
+        settings = PrepareSettings(
             format=format_,
             dtype=dtype,
             compute_dtype=compute_dtype or dtype,

@@ -16,12 +16,12 @@ from typing import NoReturn
 
 import numpy as np
 
+from ft_serving.core.arrays import AnyArray, cast, is_finite
 from ft_serving.core.dtypes import DType
 from ft_serving.core.files import flush
-from ft_serving.core.numpy_dtypes import AnyArray, cast, is_finite
 from ft_serving.core.progress import Task
 from ft_serving.weights.checkpoint import Checkpoint
-from ft_serving.weights.errors import ConversionError
+from ft_serving.weights.errors import WeightsError
 from ft_serving.weights.plan import TensorJob
 
 WORKERS = 3
@@ -64,7 +64,7 @@ def convert(
         task: Is advanced by the bytes written.
 
     Raises:
-        ConversionError: A value does not fit `dtype`, or is none; names the tensor.
+        WeightsError: A value does not fit `dtype`, or is none; names the tensor.
         OSError: Writing failed, as when the disk is full.
     """
     # The largest first, so that no worker is left alone with one at the end; files of one size in
@@ -133,7 +133,7 @@ def tensor_pieces(checkpoint: Checkpoint, job: TensorJob, dtype: DType) -> Itera
     """Yield a target's consecutive bytes; a piece is overwritten when the next one is asked for.
 
     Raises:
-        ConversionError: A value does not fit `dtype`, or is none; names the tensor.
+        WeightsError: A value does not fit `dtype`, or is none; names the tensor.
     """
     for name in job.sources:
         checkpoint.will_need(name)
@@ -213,7 +213,7 @@ def _explain(
     for name, view, source_dtype in zip(job.sources, views, dtypes, strict=True):
         source = np.ascontiguousarray(view[rows])
         if not is_finite(source, source_dtype):
-            raise ConversionError(
+            raise WeightsError(
                 f"Tensor {name} holds infinite values or NaN: the checkpoint is damaged. "
                 "Compare it with the publisher's file, or choose another revision."
             )
@@ -223,7 +223,7 @@ def _explain(
         cast(wide, DType.FP32, narrow, dtype)
         if not is_finite(narrow, dtype):
             largest = wide.flat[int(np.abs(wide).argmax())]
-            raise ConversionError(
+            raise WeightsError(
                 f"Tensor {name} holds {largest:g}, which does not fit {dtype}. "
                 f"Store the weights as {_WIDER[dtype]}."
             )

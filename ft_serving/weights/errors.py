@@ -1,23 +1,36 @@
-"""What can go wrong between a model hub and a valid release."""
+"""The base of the errors of this room, those that somebody catches, and how a file is refused."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 from ft_serving.core.errors import FtServingError, ReleaseError
 
+DOWNLOAD_AGAIN = "Download it again; if it stays so, the published file is damaged."
+
+_SHOWN = 8
+_LONGEST = 300  # a hostile file's names can have megabytes
+
 
 class WeightsError(FtServingError):
-    """Base of every error of this package."""
+    """A checkpoint does not become a release: its message says why."""
 
 
 class CheckpointError(WeightsError):
     """A checkpoint's file is damaged, hostile, or in a format that is not read here."""
 
 
-class PlanError(WeightsError):
-    """The checkpoint's tensors are not those of the model that config.json describes."""
-
-
-class ConversionError(WeightsError):
-    """A tensor's values cannot be stored as asked."""
-
-
 class MisplacedError(ReleaseError):
     """A release is whole, but lies elsewhere than its config.pbtxt says."""
+
+
+def refusal(file: Path | str, problems: Sequence[str], remedy: str) -> CheckpointError:
+    """Return the error that refuses a file, with as many problems as a reader will look at.
+
+    Args:
+        file: Its path, or its name in a repository.
+        problems: What is wrong, one sentence's part each; at least one.
+        remedy: What to do, a sentence.
+    """
+    shown = "; ".join(problem[:_LONGEST] for problem in problems[:_SHOWN])
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    return CheckpointError(f"{file}: {shown}{more}. {remedy}")

@@ -52,7 +52,7 @@ def list_releases(storage: Storage) -> list[Entry]:
     Nothing is written to the storage.
 
     Raises:
-        StorageError: The storage cannot be read, or its leases not be looked into.
+        FtServingError: The storage cannot be read, or its leases not be looked into.
     """
     with storage.explained():
         entries = [_entry(storage, name) for name in storage.release_names()]
@@ -75,7 +75,7 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
 
     Raises:
         ReleaseError: What to keep is not in the storage; nothing has been deleted.
-        StorageError: Something cannot be deleted; what was yielded has been carried out.
+        FtServingError: Something cannot be deleted; what was yielded has been carried out.
     """
     entries = list_releases(storage)
     found = {each: storage.find(each) for each in keep}

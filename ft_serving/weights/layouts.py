@@ -15,10 +15,9 @@ from ft_serving.core.manifest import CONFIG_INI_PATH
 from ft_serving.core.progress import Task
 from ft_serving.core.release import ReleaseFormat, ReleaseSpec
 from ft_serving.weights.checkpoint import Checkpoint
-from ft_serving.weights.checkpoint.refusal import DOWNLOAD_AGAIN, refusal
 from ft_serving.weights.checkpoint.strict_json import MAX_BYTES
-from ft_serving.weights.config_ini import render_config_ini
 from ft_serving.weights.convert import WrittenFile, convert
+from ft_serving.weights.errors import DOWNLOAD_AGAIN, refusal
 from ft_serving.weights.folders import CONFIG_JSON
 from ft_serving.weights.match import Match
 from ft_serving.weights.plan import file_jobs, total_bytes
@@ -80,7 +79,7 @@ class Layout(ABC):
             check_source: Raises where the source is not what it was when it was opened.
 
         Raises:
-            ConversionError: A value does not fit the release's format; names the tensor.
+            WeightsError: A value does not fit the release's format; names the tensor.
         """
 
     @abstractmethod
@@ -196,6 +195,25 @@ def _companion(path: Path) -> bytes:
     if not isinstance(value, dict):
         raise refusal(path, ["it is not a JSON object"], DOWNLOAD_AGAIN)
     return content
+
+
+def render_config_ini(
+    family: Family, architecture: Architecture, dtype: DType, model_name: str
+) -> str:
+    """Return the text of config.ini.
+
+    A key that FasterTransformer reads and does not find ends the whole server.
+
+    Args:
+        family: Names the section and its keys.
+        architecture: The model's numbers.
+        dtype: Format of the stored weights.
+        model_name: For people; nothing depends on it.
+    """
+    numbers = {key: getattr(architecture, number) for number, key in family.config_ini.items()}
+    values = {"model_name": model_name, **numbers, "weight_data_type": dtype.value}
+    lines = [f"[{family.section}]", *(f"{key} = {value}" for key, value in values.items())]
+    return "\n".join(lines) + "\n"
 
 
 LAYOUTS: Mapping[ReleaseFormat, type[Layout]] = {

@@ -7,7 +7,7 @@ from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.families.base import Family
 from ft_serving.core.kinds import kind_of_tensors
 from ft_serving.weights.checkpoint import Checkpoint
-from ft_serving.weights.errors import PlanError
+from ft_serving.weights.errors import WeightsError
 from ft_serving.weights.plan import TensorJob, layer_name, source_rules
 
 _SHOWN = 8
@@ -49,7 +49,7 @@ def match_tensors(family: Family, architecture: Architecture, checkpoint: Checkp
     head is allowed, as reinforcement learning adds it.
 
     Raises:
-        PlanError: Tensors are missing, unknown, of another shape, or not floating-point; all
+        WeightsError: Tensors are missing, unknown, of another shape, or not floating-point; all
             at once, by name, with the kind of checkpoint that this is and what to do.
     """
     rules = source_rules(family, architecture)
@@ -88,7 +88,7 @@ def match_tensors(family: Family, architecture: Architecture, checkpoint: Checkp
             shapes=shapes,
             others=others,
         )
-        raise PlanError(
+        raise WeightsError(
             f"The checkpoint does not match config.json (model_type {family.model_type}). {kind}\n"
             + "\n".join(problems)
         )

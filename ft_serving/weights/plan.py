@@ -12,7 +12,7 @@ from ft_serving.core.dtypes import DType
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.families.base import Family, Split, TensorRule
 from ft_serving.core.units import any_of
-from ft_serving.weights.errors import PlanError
+from ft_serving.weights.errors import WeightsError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,10 +61,10 @@ def file_jobs(
         tensor_parallel: Number of ranks.
 
     Raises:
-        PlanError: The number of ranks does not divide the model.
+        WeightsError: The number of ranks does not divide the model.
     """
     if problems := parallelism_problems(architecture, tensor_parallel):
-        raise PlanError("\n".join(problems))
+        raise WeightsError("\n".join(problems))
     return tuple(
         job
         for rule, layer in _expand(family, architecture)

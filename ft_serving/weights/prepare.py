@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.errors import ReleaseError, StorageError
+from ft_serving.core.errors import ReleaseError
 from ft_serving.core.families import FAMILIES, read_architecture
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.families.base import Family
@@ -34,7 +34,7 @@ from ft_serving.core.units import format_bytes
 from ft_serving.core.verify import check_content
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.config_pbtxt import check_place, render_config_pbtxt
-from ft_serving.weights.errors import MisplacedError, PlanError
+from ft_serving.weights.errors import MisplacedError, WeightsError
 from ft_serving.weights.layouts import LAYOUTS
 from ft_serving.weights.match import match_tensors
 from ft_serving.weights.plan import parallelism_problems
@@ -48,7 +48,7 @@ _NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
+class PrepareSettings:
     """How a release is to be stored and served; each field as in `ReleaseSpec`."""
 
     dtype: DType
@@ -84,7 +84,9 @@ class Prepared:
     outcome: Outcome
 
 
-def prepare(source: Source, settings: Settings, storage: Storage, progress: Progress) -> Prepared:
+def prepare(
+    source: Source, settings: PrepareSettings, storage: Storage, progress: Progress
+) -> Prepared:
     """Make sure that a valid release of a checkpoint exists.
 
     A release is built aside and appears whole, by one rename; a valid one is never touched. One
@@ -301,14 +303,14 @@ def _check_settings(family: Family, architecture: Architecture, spec: ReleaseSpe
             f"got {' and '.join(given)}"
         )
     if problems:
-        raise PlanError("\n".join(problems))
+        raise WeightsError("\n".join(problems))
 
 
 def _check_room(download: int, converted: int, storage: Storage) -> None:
     needed = download + converted + _RESERVE_BYTES
     free = storage.free_bytes()
     if free < needed:
-        raise StorageError(
+        raise WeightsError(
             f"{storage.root}: has {format_bytes(free)} free, but {format_bytes(needed)} are "
             f"needed ({format_bytes(download)} to download, {format_bytes(converted)} of converted "
             "weights). Grow the volume, prune old releases, or store the weights in fewer bytes "

@@ -119,7 +119,7 @@ def write_shards(
             a shard counts as finished.
 
     Raises:
-        ConversionError: A value does not fit `dtype`, or is none; names the tensor.
+        WeightsError: A value does not fit `dtype`, or is none; names the tensor.
         OSError: Writing failed, as when the disk is full.
     """
 

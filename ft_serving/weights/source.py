@@ -8,11 +8,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
-from ft_serving.core.errors import IntegrityError
 from ft_serving.core.files import absolute, flush
 from ft_serving.core.hub.client import Hub, Snapshot
 from ft_serving.core.hub.download import download, missing_bytes
-from ft_serving.core.hub.errors import HubError
 from ft_serving.core.kinds import ADAPTER_CONFIG, kind_of_files
 from ft_serving.core.manifest import SourceFile
 from ft_serving.core.progress import Progress
@@ -20,7 +18,7 @@ from ft_serving.core.release import is_commit
 from ft_serving.core.storage import Storage, source_name
 from ft_serving.core.verify import file_sha256
 from ft_serving.weights.checkpoint import select_files
-from ft_serving.weights.errors import CheckpointError
+from ft_serving.weights.errors import CheckpointError, WeightsError
 from ft_serving.weights.folders import (
     CONFIG_JSON,
     dangling_links,
@@ -63,7 +61,7 @@ class Source(ABC):
         """Return the files that were fetched, once it is sure that they were read as they are.
 
         Raises:
-            IntegrityError: One has changed since.
+            WeightsError: One has changed since.
             OSError: One cannot be kept by the disk.
         """
 
@@ -119,7 +117,7 @@ class LocalSource(Source):
         for file in self._files:
             stat = (self._folder / file.name).stat()
             if (stat.st_size, stat.st_mtime_ns) != (file.size, file.mtime_ns):
-                raise IntegrityError(
+                raise WeightsError(
                     f"{self._folder / file.name}: changed while it was read. Let the program that "
                     "writes it finish, then prepare again."
                 )
@@ -144,10 +142,11 @@ class HubSource(Source):
         companions are files that belong to the checkpoint, too, where the repository has them.
 
         Raises:
-            HubError: The hub refused, or could not be reached.
+            WeightsError: The name is not a repository's.
+            FtServingError: The hub refused, or could not be reached.
         """
         if not _REPOSITORY.fullmatch(repository):
-            raise HubError(
+            raise WeightsError(
                 f"{repository!r} is neither a folder here nor a repository's name, such as "
                 "EleutherAI/gpt-j-6b."
             )
@@ -203,7 +202,7 @@ class HubSource(Source):
         """Delete what was downloaded; what someone else put there is kept, and told.
 
         Raises:
-            StorageError: It cannot be deleted.
+            FtServingError: It cannot be deleted.
         """
         with self._storage.explained(), self._locked():
             if reason := self._storage.delete_source(self.repository, self.revision):

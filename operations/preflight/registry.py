@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import urllib3
 from urllib3.util import Timeout, make_headers
 
-from ft_serving.core.proxies import ProxyError, blamed, open_pool, proxy_for
+from ft_serving.core.errors import ProxyError
+from ft_serving.core.proxies import blamed, open_pool, proxy_for
 from operations.preflight.checks.images import is_local
 from operations.preflight.facts import RegistryAnswer
 from operations.preflight.needs import Needs

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from ft_serving.core.protocol import InferenceProtocol
 from stacks.engines import ENGINES
 from stacks.gpus import GPUS, NONE, Gpu
 from stacks.quantities import CPU_PATTERN
@@ -70,13 +71,6 @@ class Replicas(Section):
     )
 
 
-class Protocol(StrEnum):
-    """What the service's port speaks."""
-
-    HTTP = "http"
-    GRPC = "grpc"
-
-
 class Mode(StrEnum):
     """How KServe runs it: by Knative, or as a Deployment."""
 
@@ -107,8 +101,10 @@ class Serving(Section):
         **whole(1, 1 << 20),
     )
     streaming: bool = setting("Send a response a token.", default=False, **FLAG)
-    protocol: Protocol = setting(
-        "Protocol of the service: of its one port.", default=Protocol.HTTP, **one_of(Protocol)
+    protocol: InferenceProtocol = setting(
+        "Protocol of the service: of its one port.",
+        default=InferenceProtocol.HTTP,
+        **one_of(InferenceProtocol),
     )
     public: bool = setting(
         "Have the cluster's ingress lead to it; otherwise it is reached from within the cluster "

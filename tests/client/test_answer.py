@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ft_serving.client.answer import Answer, Ending, Finish, completions
-from ft_serving.client.errors import ServerError
+from ft_serving.client.errors import ClientError
 
 END = 1
 
@@ -143,7 +143,7 @@ def test_log_probabilities_are_cut_with_their_tokens() -> None:
 def test_an_answer_that_contradicts_itself_or_the_question_is_refused(
     rows: list[list[list[int]]], lengths: list[list[int]], prompts: list[int]
 ) -> None:
-    with pytest.raises(ServerError, match="server's answer has"):
+    with pytest.raises(ClientError, match="server's answer has"):
         completions(answer(rows, lengths), prompts, ending())
 
 
@@ -160,7 +160,7 @@ def test_an_answer_that_contradicts_itself_or_the_question_is_refused(
     ],
 )
 def test_tensors_that_do_not_fit_together_are_refused(shapes: dict[str, tuple[int, ...]]) -> None:
-    with pytest.raises(ServerError, match="not FasterTransformer's"):
+    with pytest.raises(ClientError, match="not FasterTransformer's"):
         Answer.from_tensors({name: np.zeros(shape) for name, shape in shapes.items()})
 
 
@@ -190,5 +190,5 @@ def test_flat_values_get_their_dimensions_back() -> None:
     ],
 )
 def test_flat_values_of_another_kind_are_refused(values: dict[str, object]) -> None:
-    with pytest.raises(ServerError, match="not FasterTransformer's"):
+    with pytest.raises(ClientError, match="not FasterTransformer's"):
         Answer.from_flat(values)

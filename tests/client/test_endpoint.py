@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from ft_serving.client import refusal
-from ft_serving.client.endpoint import Endpoint, Protocol, token_from_environment
+from ft_serving.client.endpoint import Endpoint, token_from_environment
 from ft_serving.client.errors import InvalidRequestError
 from ft_serving.client.refusal import Refusal
 from ft_serving.client.transport import unreachable
+from ft_serving.core.protocol import InferenceProtocol
 
 
 @pytest.mark.parametrize(
@@ -23,13 +24,13 @@ from ft_serving.client.transport import unreachable
         ("[::1]:8000", None, "http://[::1]:8000"),
         ("grpc://ft:8001", None, "grpc://ft:8001"),
         ("grpcs://ft", None, "grpcs://ft:443"),
-        ("ft:8001", Protocol.GRPC, "grpc://ft:8001"),
-        ("http://ft:8001", Protocol.GRPC, "grpc://ft:8001"),
-        ("https://ft", Protocol.GRPC, "grpcs://ft:443"),
+        ("ft:8001", InferenceProtocol.GRPC, "grpc://ft:8001"),
+        ("http://ft:8001", InferenceProtocol.GRPC, "grpc://ft:8001"),
+        ("https://ft", InferenceProtocol.GRPC, "grpcs://ft:443"),
     ],
 )
 def test_an_address_says_protocol_encryption_host_and_port(
-    url: str, protocol: Protocol | None, said: str
+    url: str, protocol: InferenceProtocol | None, said: str
 ) -> None:
     assert str(Endpoint.parse(url, protocol=protocol)) == said
 
@@ -70,7 +71,7 @@ def test_an_address_with_a_secret_is_refused_without_repeating_it(url: str) -> N
 
 def test_an_address_and_a_protocol_that_disagree_are_refused() -> None:
     with pytest.raises(InvalidRequestError, match="protocol is http, but the address is grpc://ft"):
-        Endpoint.parse("grpc://ft", protocol=Protocol.HTTP)
+        Endpoint.parse("grpc://ft", protocol=InferenceProtocol.HTTP)
 
 
 def test_a_path_is_refused_for_grpc() -> None:

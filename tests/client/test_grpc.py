@@ -11,13 +11,11 @@ import grpc
 import numpy as np
 import pytest
 
-from ft_serving.client import GenerationClient, Protocol
+from ft_serving.client import GenerationClient, InferenceProtocol
 from ft_serving.client.errors import (
-    AccessError,
     ClientError,
     InvalidRequestError,
     OverloadError,
-    ServerError,
     SlowError,
     UnavailableError,
     UnknownModelError,
@@ -86,7 +84,7 @@ def test_a_mistake_in_the_middle_of_a_stream_is_told() -> None:
     with FakeGrpc(config(decoupled=True)) as triton, client(triton) as asked:
         stream = asked.stream_ids([5], output_length=len(TEXT) + 1)
         assert [next(stream) for _ in TEXT] == [(token,) for token in TEXT]
-        with pytest.raises(ServerError, match="CUDA out of memory"):
+        with pytest.raises(ClientError, match="CUDA out of memory"):
             next(stream)
 
 
@@ -171,25 +169,25 @@ def test_a_server_that_does_not_listen_is_told(triton: FakeGrpc) -> None:
         ),
         (
             (Code.INVALID_ARGUMENT, "inference input 'input_ids' data-type is 'INT32', but"),
-            ServerError,
+            ClientError,
             "has it changed since",
         ),
         (
             (Code.UNIMPLEMENTED, "ModelInfer RPC doesn't support models with decoupled policy"),
-            ServerError,
+            ClientError,
             "has come to answer token by token",
         ),
         ((Code.UNAVAILABLE, "Exceeds maximum queue size"), OverloadError, "queue is full"),
         ((Code.RESOURCE_EXHAUSTED, "too many"), OverloadError, "queue is full"),
-        ((Code.UNAUTHENTICATED, "Jwt is expired"), AccessError, "rejected the token"),
-        ((Code.PERMISSION_DENIED, "RBAC"), AccessError, "may not use it"),
+        ((Code.UNAUTHENTICATED, "Jwt is expired"), ClientError, "rejected the token"),
+        ((Code.PERMISSION_DENIED, "RBAC"), ClientError, "may not use it"),
         (
             (Code.UNAVAILABLE, "Received http2 header with status: 503"),
             UnavailableError,
             "is not ready",
         ),
-        ((Code.INTERNAL, "CUDA out of memory"), ServerError, "server's log may say more"),
-        ((Code.UNKNOWN, ""), ServerError, "answered 500"),
+        ((Code.INTERNAL, "CUDA out of memory"), ClientError, "server's log may say more"),
+        ((Code.UNKNOWN, ""), ClientError, "answered 500"),
     ],
 )
 @pytest.mark.parametrize("moment", ["first", "later"])
@@ -258,7 +256,7 @@ def test_a_name_without_an_address_is_not_waited_for() -> None:
 def test_an_http_port_is_suspected() -> None:
     with (
         FakeTriton() as http,
-        GenerationClient(http.url, protocol=Protocol.GRPC, wait_s=0) as asked,
+        GenerationClient(http.url, protocol=InferenceProtocol.GRPC, wait_s=0) as asked,
         pytest.raises(ClientError, match=r"is it an HTTP port\? Triton's for gRPC is 8001"),
     ):
         asked.model()
@@ -305,7 +303,7 @@ def test_a_certificate_is_checked_for_the_name_that_an_ingress_routes_by(certifi
         for host, trusted in ((CERTIFIED, None), (None, certificate)):
             with (
                 GenerationClient(triton.url, host_header=host, ca_file=trusted, wait_s=0) as asked,
-                pytest.raises(AccessError, match=r"no secure connection \(.*--ca-file"),
+                pytest.raises(ClientError, match=r"no secure connection \(.*--ca-file"),
             ):
                 asked.model()
 
@@ -313,6 +311,6 @@ def test_a_certificate_is_checked_for_the_name_that_an_ingress_routes_by(certifi
 def test_a_server_without_tls_is_told_as_such(triton: FakeGrpc) -> None:
     with (
         GenerationClient(triton.url.replace("grpc", "grpcs")) as asked,
-        pytest.raises(AccessError, match="if it has no TLS, an address that starts with grpc://"),
+        pytest.raises(ClientError, match="if it has no TLS, an address that starts with grpc://"),
     ):
         asked.model()

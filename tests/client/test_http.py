@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ft_serving.client import Finish, GenerationClient, Protocol
+from ft_serving.client import Finish, GenerationClient, InferenceProtocol
 from ft_serving.client.errors import (
-    AccessError,
+    ClientError,
     InvalidRequestError,
-    ServerError,
     UnavailableError,
 )
 from ft_serving.client.session import MOST_TIMES
@@ -207,7 +206,7 @@ def test_a_request_that_always_ends_the_server_is_given_up(triton: FakeTriton) -
     with client(triton, wait_s=60) as asked:
         asked.model()
         triton.faults.extend([Fault(status=503), configured] * MOST_TIMES)
-        with pytest.raises(ServerError, match=r"sent 6 times, .* is it the request that ends it\?"):
+        with pytest.raises(ClientError, match=r"sent 6 times, .* is it the request that ends it\?"):
             asked.generate_ids([[5]], output_length=1)
     assert triton.paths.count("infer") == MOST_TIMES
 
@@ -244,7 +243,7 @@ def test_a_stream_that_ends_before_its_text_goes_on_behind_what_it_gave() -> Non
         pieces = list(asked.stream_ids([5], output_length=4))
         assert pieces == [tuple(TEXT[:2]), (TEXT[2],), (TEXT[3],)]
         triton.faults.extend([short, short])
-        with pytest.raises(ServerError, match="before its text had ended"):
+        with pytest.raises(ClientError, match="before its text had ended"):
             list(asked.stream_ids([5], output_length=4))
 
 
@@ -275,7 +274,7 @@ def test_a_stream_that_broke_off_does_not_go_on_with_another_text() -> None:
         triton.faults.append(stream_that_breaks_off(TEXT[0], TEXT[0] + 1))
         pieces = asked.stream_ids([5], output_length=4)
         assert next(pieces) == (TEXT[0], TEXT[0] + 1)
-        with pytest.raises(ServerError, match="answers with another text; ask again"):
+        with pytest.raises(ClientError, match="answers with another text; ask again"):
             next(pieces)
 
 
@@ -318,7 +317,7 @@ def test_without_a_token_none_is_shown(triton: FakeTriton, monkeypatch: pytest.M
     triton.faults.append(Fault(status=401))
     with (
         GenerationClient(triton.url, wait_s=0) as asked,
-        pytest.raises(AccessError, match="Set FT_SERVING_TOKEN to a bearer token"),
+        pytest.raises(ClientError, match="Set FT_SERVING_TOKEN to a bearer token"),
     ):
         asked.model()
     assert "authorization" not in triton.requests[0].headers
@@ -327,7 +326,7 @@ def test_without_a_token_none_is_shown(triton: FakeTriton, monkeypatch: pytest.M
 def test_a_redirect_does_not_get_the_token(triton: FakeTriton) -> None:
     with FakeTriton() as elsewhere:
         triton.faults.append(Fault(status=307, headers={"Location": f"{elsewhere.url}/v2"}))
-        with client(triton) as asked, pytest.raises(ServerError, match="redirects"):
+        with client(triton) as asked, pytest.raises(ClientError, match="redirects"):
             asked.model()
         assert not elsewhere.requests
 
@@ -350,7 +349,7 @@ def test_a_certificate_is_checked_for_the_name_that_an_ingress_routes_by(certifi
         ):
             with (
                 GenerationClient(triton.url, host_header=host, ca_file=trusted) as asked,
-                pytest.raises(AccessError, match=rf"no secure connection \(.*{reason}.*--ca-file"),
+                pytest.raises(ClientError, match=rf"no secure connection \(.*{reason}.*--ca-file"),
             ):
                 asked.model()
 
@@ -358,11 +357,11 @@ def test_a_certificate_is_checked_for_the_name_that_an_ingress_routes_by(certifi
 def test_a_server_without_tls_is_told_as_such(triton: FakeTriton) -> None:
     with (
         GenerationClient(triton.url.replace("http", "https")) as asked,
-        pytest.raises(AccessError, match="if it has no TLS, an address that starts with http://"),
+        pytest.raises(ClientError, match="if it has no TLS, an address that starts with http://"),
     ):
         asked.model()
 
 
 def test_the_protocol_may_be_named_beside_the_address(triton: FakeTriton) -> None:
-    with GenerationClient(f"127.0.0.1:{triton.port}", protocol=Protocol.HTTP) as asked:
+    with GenerationClient(f"127.0.0.1:{triton.port}", protocol=InferenceProtocol.HTTP) as asked:
         assert asked.model().max_batch_size == 4

@@ -8,11 +8,9 @@ import pytest
 
 from ft_serving.client import GenerationClient
 from ft_serving.client.errors import (
-    AccessError,
     ClientError,
     InvalidRequestError,
     OverloadError,
-    ServerError,
     SlowError,
     UnknownModelError,
 )
@@ -38,12 +36,12 @@ from tests.client.fake_triton import TEXT, FakeTriton, Fault, config, streamed
             error(
                 400, "inference input 'input_ids' data-type is 'UINT32', but model expects 'INT32'"
             ),
-            ServerError,
+            ClientError,
             "configuration of 'fastertransformer'; has it changed since",
         ),
         (
             error(501, "HTTP end point doesn't support models with decoupled transaction policy"),
-            ServerError,
+            ClientError,
             "has come to answer token by token",
         ),
         (
@@ -59,29 +57,29 @@ from tests.client.fake_triton import TEXT, FakeTriton, Fault, config, streamed
         (Fault(status=429), OverloadError, "queue is full"),
         (
             Fault(status=401, body=b"Jwt is expired"),
-            AccessError,
+            ClientError,
             "expired.*rejected the token in FT",
         ),
         (
             Fault(status=403, body=b"RBAC: access denied"),
-            AccessError,
+            ClientError,
             "token in FT_SERVING_TOKEN may",
         ),
         (
             Fault(status=301, headers={"Location": "https://ft.example.com/v2"}),
-            ServerError,
+            ClientError,
             "redirects to https://ft.example.com/v2; use that address",
         ),
         (
             error(500, "FasterTransformer execute failure: CUDA out of memory"),
-            ServerError,
+            ClientError,
             "CUDA out of memory. The server's log may say more",
         ),
-        (error(400, "a\nb\x1b[31m"), ServerError, r"answered 400: a b \[31m$"),
-        (Fault(status=400, body=b"Bad Request"), ServerError, "address of a Triton server?"),
-        (Fault(body=b"<html>Hello</html>"), ServerError, "something else than JSON"),
-        (Fault(body=b"[1, 2]"), ServerError, "something else than JSON"),
-        (Fault(body=b"{}"), ServerError, r"(no configuration|not one of the inference protocol)"),
+        (error(400, "a\nb\x1b[31m"), ClientError, r"answered 400: a b \[31m$"),
+        (Fault(status=400, body=b"Bad Request"), ClientError, "address of a Triton server?"),
+        (Fault(body=b"<html>Hello</html>"), ClientError, "something else than JSON"),
+        (Fault(body=b"[1, 2]"), ClientError, "something else than JSON"),
+        (Fault(body=b"{}"), ClientError, r"(no configuration|not one of the inference protocol)"),
     ],
 )
 @pytest.mark.parametrize("moment", ["first", "later"])
@@ -121,7 +119,7 @@ def test_a_mistake_in_the_middle_of_a_stream_is_told() -> None:
         triton.faults.append(Fault(body=broken))
         stream = asked.stream_ids([5], output_length=4)
         assert next(stream) == (TEXT[0],)
-        with pytest.raises(ServerError, match="CUDA out of memory"):
+        with pytest.raises(ClientError, match="CUDA out of memory"):
             next(stream)
 
 
@@ -129,7 +127,7 @@ def test_a_refused_stream_is_told_as_such() -> None:
     with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
         asked.model()
         triton.faults.append(Fault(status=400, body=b'data: {"error": "bad input"}\n\n'))
-        with pytest.raises(ServerError, match="answered 400: bad input"):
+        with pytest.raises(ClientError, match="answered 400: bad input"):
             next(asked.stream_ids([5]))
 
 
@@ -137,10 +135,10 @@ def test_a_stream_without_an_answer_is_told() -> None:
     with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
         asked.model()
         triton.faults.append(Fault(body=b"\n"))
-        with pytest.raises(ServerError, match="without an answer"):
+        with pytest.raises(ClientError, match="without an answer"):
             asked.generate_ids([[5]])
         triton.faults.append(Fault(body=b"\n"))
-        with pytest.raises(ServerError, match="without an answer"):
+        with pytest.raises(ClientError, match="without an answer"):
             list(asked.stream_ids([5]))
 
 
@@ -149,11 +147,11 @@ def test_a_stream_that_ends_before_its_text_is_told() -> None:
     with FakeTriton(config(decoupled=True)) as triton, client(triton) as asked:
         asked.model()
         triton.faults.extend([short, short])
-        with pytest.raises(ServerError, match="before its text had ended; ask again"):
+        with pytest.raises(ClientError, match="before its text had ended; ask again"):
             asked.generate_ids([[5]], output_length=4)
         pieces = asked.stream_ids([5], output_length=4)
         assert next(pieces) == tuple(TEXT[:2])
-        with pytest.raises(ServerError, match="before its text had ended; ask again"):
+        with pytest.raises(ClientError, match="before its text had ended; ask again"):
             next(pieces)
 
 
@@ -222,6 +220,6 @@ def test_what_does_not_speak_http_is_told(triton: FakeTriton) -> None:
     triton.faults.append(Fault(raw=b"\x00\x00\x18\x04\x00\x00\x00\x00\x00\r\n"))
     with (
         client(triton, wait_s=600) as asked,
-        pytest.raises(ServerError, match=r"does not speak HTTP\. Is it the port for gRPC"),
+        pytest.raises(ClientError, match=r"does not speak HTTP\. Is it the port for gRPC"),
     ):
         asked.model()

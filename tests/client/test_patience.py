@@ -2,7 +2,7 @@
 
 import pytest
 
-from ft_serving.client.errors import AccessError, UnavailableError
+from ft_serving.client.errors import ClientError, UnavailableError
 from ft_serving.client.patience import wait_until_ready
 
 
@@ -96,8 +96,8 @@ def test_what_waiting_does_not_mend_is_told_at_once() -> None:
     time = Time()
 
     def probe(_: float) -> str:
-        raise AccessError("wants a token")
+        raise ClientError("wants a token")
 
-    with pytest.raises(AccessError, match="wants a token"):
+    with pytest.raises(ClientError, match="wants a token"):
         wait_until_ready(probe, 600, ignore, clock=time.clock, pause=time.pause)
     assert not time.pauses

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ft_serving.client.errors import InvalidRequestError, ServerError
+from ft_serving.client.errors import ClientError, InvalidRequestError
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.tensors import check_prompts, encode, encode_words
 from ft_serving.core.lengths import LengthLimits
@@ -177,19 +177,19 @@ def test_an_input_that_the_server_requires_and_nobody_sends_is_named() -> None:
     strict = config()
     for tensor in strict["input"]:
         tensor["optional"] = tensor["optional"] and tensor["name"] != "start_id"
-    with pytest.raises(ServerError, match="requires inputs that this client does not send: start"):
+    with pytest.raises(ClientError, match="requires inputs that this client does not send: start"):
         encode(ModelDescription.from_config(strict), [[5]], {}, NO_WORDS)
 
 
 def test_a_data_type_that_is_not_known_is_named() -> None:
     odd = config("FP16")
-    with pytest.raises(ServerError, match=r"declares [a-z_]+ as FP16; known are BOOL"):
+    with pytest.raises(ClientError, match=r"declares [a-z_]+ as FP16; known are BOOL"):
         encode(ModelDescription.from_config(odd), [[5]], {}, NO_WORDS)
 
 
 def test_a_model_of_another_kind_is_refused_with_what_it_lacks() -> None:
     other = config(without="input_lengths") | {"max_batch_size": 0, "output": [{"name": "logits"}]}
-    with pytest.raises(ServerError) as refused:
+    with pytest.raises(ClientError) as refused:
         ModelDescription.from_config(other)
     assert str(refused.value) == (
         "Model 'fastertransformer' is not one that FasterTransformer's tensors fit: it lacks input "
@@ -200,5 +200,5 @@ def test_a_model_of_another_kind_is_refused_with_what_it_lacks() -> None:
 
 @pytest.mark.parametrize("answer", [{}, {"name": "x", "input": 3}, {"name": "x", "input": [{}]}])
 def test_an_answer_that_is_no_configuration_is_refused(answer: dict[str, object]) -> None:
-    with pytest.raises(ServerError, match="no configuration of a model"):
+    with pytest.raises(ClientError, match="no configuration of a model"):
         ModelDescription.from_config(answer)

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ft_serving.client import Generation, GenerationClient, Protocol
+from ft_serving.client import Generation, GenerationClient, InferenceProtocol
 from tests.pulumi_cli import PulumiCli, Report, platform_variables, resource
 from tests.stacks.documents import PROJECT, ROOT, Document, changed, shipped
 
@@ -106,7 +106,7 @@ class Deployment:
         outputs = self.outputs()
         return GenerationClient(
             str(outputs["url"]),
-            protocol=Protocol(self.settings["serving"].get("protocol", "http")),
+            protocol=InferenceProtocol(self.settings["serving"].get("protocol", "http")),
             host_header=str(outputs["host"]),
             tokenizer=str(ROOT / "models/tiny-gptj/tokenizer.json"),
         )

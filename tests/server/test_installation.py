@@ -11,7 +11,7 @@ import pytest
 
 from ft_serving.server import installation
 from ft_serving.server.backend import batch
-from ft_serving.server.errors import InstallationError
+from ft_serving.server.errors import ServerError
 from ft_serving.server.installation import find_installation, lay_out_backends
 
 
@@ -36,7 +36,7 @@ def test_backends_are_laid_out_for_triton(tmp_path: Path) -> None:
 
 def test_a_missing_triton_is_named_with_what_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InstallationError, match="pip install --no-deps nvidia-pytriton"):
+    with pytest.raises(ServerError, match="pip install --no-deps nvidia-pytriton"):
         find_installation()
 
 
@@ -51,14 +51,14 @@ def test_another_version_of_python_is_refused(
     monkeypatch.setattr(
         installation, "sys", SimpleNamespace(version_info=SimpleNamespace(major=3, minor=99))
     )
-    with pytest.raises(InstallationError, match=r"for Python 3\.99; it has them for: 3\.11, 3\.8"):
+    with pytest.raises(ServerError, match=r"for Python 3\.99; it has them for: 3\.11, 3\.8"):
         find_installation()
 
 
 def test_a_python_without_a_shared_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sysconfig, "get_config_var", lambda name: "/nowhere")
     monkeypatch.setattr(installation, "find_library", lambda name: None)
-    with pytest.raises(InstallationError) as caught:
+    with pytest.raises(ServerError) as caught:
         find_installation()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert f"libpython{version}.so.1.0" in str(caught.value)

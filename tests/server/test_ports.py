@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from ft_serving.server.errors import PortError
-from ft_serving.server.ports import Ports
+from ft_serving.server.errors import ServerError
+from ft_serving.server.process import Ports
 from tests.serving import free_ports
 
 
@@ -20,7 +20,7 @@ def test_taken_ports_are_all_named_with_their_options() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         (free,) = free_ports(1)
-        with pytest.raises(PortError) as caught:
+        with pytest.raises(ServerError) as caught:
             Ports(http=port, grpc=free, metrics=port).check()
     assert str(caught.value) == (
         "cannot listen on a port:\n"
@@ -31,5 +31,5 @@ def test_taken_ports_are_all_named_with_their_options() -> None:
 
 def test_one_port_cannot_serve_twice() -> None:
     (port,) = free_ports(1)
-    with pytest.raises(PortError, match=f"{port}: Address already in use.*--grpc-port"):
+    with pytest.raises(ServerError, match=f"{port}: Address already in use.*--grpc-port"):
         Ports(http=port, grpc=port, metrics=free_ports(1)[0]).check()

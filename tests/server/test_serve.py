@@ -22,10 +22,9 @@ from tritonclient.utils import InferenceServerException
 
 from ft_serving.core.manifest import CONFIG_PBTXT_PATH, WEIGHTS_PATH
 from ft_serving.core.storage import Storage
-from ft_serving.server.errors import ReleaseChoiceError, TritonError
+from ft_serving.server.errors import ServerError
 from ft_serving.server.installation import find_installation
-from ft_serving.server.ports import Ports
-from ft_serving.server.process import TritonProcess
+from ft_serving.server.process import Ports, TritonProcess
 from ft_serving.server.serve import choose_release
 from tests.server.backend.asking import (
     MODEL,
@@ -245,7 +244,7 @@ def test_damaged_weights_are_not_loaded_by_triton_either(storage: Path) -> None:
     os.truncate(folder / WEIGHTS_PATH / "model.wte.bin", 524_284)
     with (
         start(folder, free_ports(3)) as triton,
-        pytest.raises(TritonError) as caught,
+        pytest.raises(ServerError) as caught,
     ):
         triton.wait_until_ready()
     assert str(caught.value) == (
@@ -313,12 +312,12 @@ def test_several_releases_are_listed(tmp_path: Path) -> None:
         storage.staging(name).rename(storage.release(name))
     storage.release("my-bert").mkdir()
     assert choose_release(storage, "b-1") == "b-1"
-    with pytest.raises(ReleaseChoiceError) as caught:
+    with pytest.raises(ServerError) as caught:
         choose_release(storage, None)
     assert str(caught.value) == (
         f"{tmp_path}: has several releases; name one with --release:\n  a-2\n  b-1"
     )
-    with pytest.raises(ReleaseChoiceError, match=r"has no release c-3, only:\n  a-2\n  b-1"):
+    with pytest.raises(ServerError, match=r"has no release c-3, only:\n  a-2\n  b-1"):
         choose_release(storage, "c-3")
 
 

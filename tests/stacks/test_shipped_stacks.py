@@ -10,6 +10,7 @@ from ft_serving.client.tokenizer import DEFAULT_TOKENIZER
 from ft_serving.core.families import read_architecture
 from ft_serving.core.families.architecture import Shape
 from ft_serving.core.hub.client import Hub
+from ft_serving.core.protocol import InferenceProtocol
 from ft_serving.core.release import ReleaseSpec
 from local_platform import settings
 from local_platform.hub.repository import Catalogue
@@ -18,7 +19,7 @@ from stacks.gpus import NodeRequirement
 from stacks.models import KNOWN_MODELS
 from stacks.quantities import parse_bytes
 from stacks.resolved import ContainerResources, Scaling
-from stacks.sections import Mode, Protocol, ScaleMetric
+from stacks.sections import Mode, ScaleMetric
 from stacks.sizing import release_bytes, storage_bytes
 from stacks.timeouts import Timeouts
 from tests.stacks.documents import ROOT, SHIPPED, config, shipped
@@ -83,7 +84,7 @@ def test_prod_is_four_gpus_a_replica_and_streams() -> None:
         min=1, max=8, metric=ScaleMetric.CONCURRENCY, target=12, container_concurrency=16
     )
     assert prod.serving.streaming
-    assert prod.serving.protocol is Protocol.GRPC
+    assert prod.serving.protocol is InferenceProtocol.GRPC
     assert prod.serving.mode is Mode.SERVERLESS
     assert prod.release.streaming
     assert prod.server_resources.shared_memory == "1Gi", "NCCL fails in a container's 64 MB"

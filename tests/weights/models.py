@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from ft_serving.core.numpy_dtypes import AnyArray
+from ft_serving.core.arrays import AnyArray
 
 CONFIG: dict[str, Any] = {
     "architectures": ["GPTJForCausalLM"],

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.dtypes import DType
 from ft_serving.core.families import read_architecture
-from ft_serving.core.numpy_dtypes import AnyArray
 from ft_serving.weights import convert as convert_module
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.convert import convert
-from ft_serving.weights.errors import ConversionError
+from ft_serving.weights.errors import WeightsError
 from ft_serving.weights.plan import TensorJob, file_jobs
 from tests.weights.models import CONFIG, random_values, state_dict, write_checkpoint
 
@@ -191,7 +191,7 @@ def test_a_value_beyond_fp16_is_an_error_that_names_the_tensor(
 ) -> None:
     source = state_dict(random_values())
     source["transformer.h.1.attn.k_proj.weight"][77, 5] = value
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(WeightsError) as caught:
         convert_model(tmp_path, source, DType.FP16, 2)
     message = str(caught.value)
     assert "transformer.h.1.attn.k_proj.weight" in message
@@ -206,7 +206,7 @@ def test_nan_in_a_checkpoint_is_an_error_in_every_format(
 ) -> None:
     source = state_dict(random_values())
     source[name][3, 3] = np.nan
-    with pytest.raises(ConversionError, match=f"{name} holds infinite values or NaN"):
+    with pytest.raises(WeightsError, match=f"{name} holds infinite values or NaN"):
         convert_model(tmp_path, source, dtype)
 
 
@@ -217,7 +217,7 @@ def test_a_failure_stops_the_other_files_and_is_the_one_that_is_told(
     # Of the largest tensor, which comes first.
     source["transformer.h.0.mlp.fc_in.weight"][0, 0] = np.inf
     monkeypatch.setattr(convert_module, "WORKERS", 1)
-    with pytest.raises(ConversionError, match=r"h\.0\.mlp\.fc_in\.weight"):
+    with pytest.raises(WeightsError, match=r"h\.0\.mlp\.fc_in\.weight"):
         convert_model(tmp_path, source)
     (begun,) = (tmp_path / "fp32-1").iterdir()
     assert begun.name.startswith("model.layers.0.mlp.dense_h_to_4h.weight"), (

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from ft_serving.core.arrays import cast, is_finite
 from ft_serving.core.dtypes import DType
-from ft_serving.core.numpy_dtypes import cast, is_finite
 
 
 def bf16(*values: float) -> list[str]:

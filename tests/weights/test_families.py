@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ft_serving.core.errors import ArchitectureError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.families import read_architecture
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.weights.plan import parallelism_problems
@@ -18,7 +18,7 @@ def read(**changes: Any) -> Architecture:
 
 
 def refusal(**changes: Any) -> str:
-    with pytest.raises(ArchitectureError) as caught:
+    with pytest.raises(FtServingError) as caught:
         read(**changes)
     return str(caught.value)
 
@@ -103,7 +103,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 def test_a_missing_key_is_named_as_missing() -> None:
     config = {key: value for key, value in CONFIG.items() if key != "n_layer"}
-    with pytest.raises(ArchitectureError, match=r"n_layer: .*; it is missing"):
+    with pytest.raises(FtServingError, match=r"n_layer: .*; it is missing"):
         read_architecture(json.dumps(config).encode())
 
 
@@ -111,12 +111,12 @@ def test_a_missing_key_is_named_as_missing() -> None:
     "content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"model_type": "gptj"'], ids=repr
 )
 def test_what_is_not_json_is_refused(content: bytes) -> None:
-    with pytest.raises(ArchitectureError, match="not valid JSON"):
+    with pytest.raises(FtServingError, match="not valid JSON"):
         read_architecture(content)
 
 
 def test_json_that_is_no_object_is_refused() -> None:
-    with pytest.raises(ArchitectureError, match="must hold a JSON object; got list"):
+    with pytest.raises(FtServingError, match="must hold a JSON object; got list"):
         read_architecture(b"[]")
 
 
@@ -124,7 +124,7 @@ def test_a_default_that_does_not_fit_is_told_as_one() -> None:
     config = {
         key: value for key, value in CONFIG.items() if key not in ("rotary_dim", "eos_token_id")
     }
-    with pytest.raises(ArchitectureError) as caught:
+    with pytest.raises(FtServingError) as caught:
         read_architecture(json.dumps(config).encode())
     message = str(caught.value)
     assert "the head size 32; got nothing, whose default is 64" in message

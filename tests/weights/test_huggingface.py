@@ -9,17 +9,17 @@ import pytest
 from safetensors import deserialize
 from safetensors.numpy import load_file
 
+from ft_serving.core.arrays import AnyArray, cast
 from ft_serving.core.dtypes import DType
-from ft_serving.core.errors import FtServingError, IntegrityError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.families import read_architecture
 from ft_serving.core.manifest import read_manifest
-from ft_serving.core.numpy_dtypes import AnyArray, cast
 from ft_serving.core.progress import Progress
 from ft_serving.core.release import ReleaseFormat
 from ft_serving.core.verify import check_content, check_sizes
 from ft_serving.weights import shards as shards_module
 from ft_serving.weights.checkpoint import open_checkpoint
-from ft_serving.weights.errors import CheckpointError, ConversionError
+from ft_serving.weights.errors import CheckpointError, WeightsError
 from ft_serving.weights.layouts import HuggingFaceLayout
 from ft_serving.weights.prepare import Outcome, Prepared
 from ft_serving.weights.shards import plan_shards, write_shards
@@ -246,7 +246,7 @@ def test_a_value_that_cannot_be_stored_leaves_nothing_behind(
     source = state_dict(random_values())
     source["transformer.h.1.mlp.fc_out.weight"][0, 0] = value
     write(world.checkpoint, source)
-    message = world.refused(ConversionError, **HUGGING_FACE)
+    message = world.refused(WeightsError, **HUGGING_FACE)
     assert "transformer.h.1.mlp.fc_out.weight holds" in message
     assert said in message
 
@@ -296,7 +296,7 @@ def test_a_source_that_changes_meanwhile_finishes_no_shard(tmp_path: Path) -> No
     planned = plan_shards(*read_architecture((checkpoint / "config.json").read_bytes()), DType.FP16)
 
     def changed() -> None:
-        raise IntegrityError("changed while it was read")
+        raise WeightsError("changed while it was read")
 
     with open_checkpoint(checkpoint) as source, pytest.raises(FtServingError, match="changed"):
         write_shards(source, planned, DType.FP16, target, CountingTask(), changed)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.manifest import read_manifest
-from ft_serving.core.numpy_dtypes import AnyArray
 from local_platform.hub.server import HubServer
 from tests.weights.models import random_checkpoint
 from tests.weights.test_commands import LARGER, ft_serving, releases

@@ -12,13 +12,13 @@ import pytest
 from filelock import SoftFileLease
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.errors import ReleaseError, StorageError
+from ft_serving.core.errors import FtServingError, ReleaseError
 from ft_serving.core.manifest import MANIFEST_PATH, read_manifest
 from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage, source_name
 from ft_serving.weights import inventory
 from ft_serving.weights.inventory import Entry, list_releases, prune
-from ft_serving.weights.prepare import Outcome, Prepared, Settings, prepare
+from ft_serving.weights.prepare import Outcome, Prepared, PrepareSettings, prepare
 from ft_serving.weights.source import LocalSource
 from tests.weights.models import random_checkpoint
 
@@ -26,7 +26,7 @@ from tests.weights.models import random_checkpoint
 def prepared(storage: Storage, ranks: int) -> Prepared:
     progress = Progress(io.StringIO())
     source = LocalSource(random_checkpoint(storage.root.with_name("model")), (), progress)
-    settings = Settings(
+    settings = PrepareSettings(
         dtype=DType.FP16,
         compute_dtype=DType.FP16,
         tensor_parallel=ranks,
@@ -233,6 +233,6 @@ def test_locks_that_may_not_be_written_are_told_with_their_path(
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), lock.lock_file)
 
     monkeypatch.setattr(SoftFileLease, "acquire", forbidden)
-    with pytest.raises(StorageError, match=r"\.locks/.*: Permission denied\. Check the volume"):
+    with pytest.raises(FtServingError, match=r"\.locks/.*: Permission denied\. Check the volume"):
         run(storage)
     assert ranks_left(storage) == [1, 2, 4]

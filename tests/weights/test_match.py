@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.families import read_architecture
 from ft_serving.core.manifest import ReleaseFile
-from ft_serving.core.numpy_dtypes import AnyArray
 from ft_serving.weights.checkpoint import open_checkpoint
-from ft_serving.weights.errors import PlanError
+from ft_serving.weights.errors import WeightsError
 from ft_serving.weights.match import Match, match_tensors
 from tests.weights.models import CONFIG, random_values, state_dict, write_checkpoint
 from tests.weights.world import World
@@ -43,7 +43,7 @@ def test_missing_unknown_and_misshapen_tensors_are_told_at_once_by_name(tmp_path
     tensors["lm_head.weight"] = np.zeros((95, 128), np.float32)
     tensors["transformer.ln_f.bias"] = np.zeros(128, np.int32)
     folder = write_checkpoint(tmp_path, tensors)
-    with pytest.raises(PlanError) as caught:
+    with pytest.raises(WeightsError) as caught:
         match(folder)
     message = str(caught.value)
     assert "missing from the checkpoint (1):\n    transformer.h.1.mlp.fc_in.bias" in message
@@ -56,7 +56,7 @@ def test_a_transposed_tensor_is_refused_though_its_size_is_right(tmp_path: Path)
     tensors = state_dict(random_values())
     name = "transformer.h.0.mlp.fc_in.weight"
     tensors[name] = np.ascontiguousarray(tensors[name].T)
-    with pytest.raises(PlanError, match=r"fc_in.weight is \[128, 512\], must be \[512, 128\]"):
+    with pytest.raises(WeightsError, match=r"fc_in.weight is \[128, 512\], must be \[512, 128\]"):
         match(write_checkpoint(tmp_path, tensors))
 
 
@@ -69,7 +69,9 @@ def test_old_checkpoints_attention_buffers_are_ignored(tmp_path: Path) -> None:
 
 def test_a_long_list_of_names_is_cut_and_counted(tmp_path: Path) -> None:
     tensors = {"lm_head.bias": np.zeros(96, np.float32)}
-    with pytest.raises(PlanError, match=r"missing from the checkpoint \(24\):(.|\n)*and 16 more"):
+    with pytest.raises(
+        WeightsError, match=r"missing from the checkpoint \(24\):(.|\n)*and 16 more"
+    ):
         match(write_checkpoint(tmp_path, tensors))
 
 
@@ -103,7 +105,7 @@ def weights(files: tuple[ReleaseFile, ...]) -> dict[str, str]:
 def test_a_tensor_that_shifts_the_answers_is_no_value_head(tmp_path: Path) -> None:
     tensors = state_dict(random_values())
     tensors["ilql_heads.q_heads.0.0.weight"] = np.ones((4, 128), np.float32)
-    with pytest.raises(PlanError, match="unknown"):
+    with pytest.raises(WeightsError, match="unknown"):
         match(write_checkpoint(tmp_path, tensors))
 
 
@@ -170,6 +172,6 @@ def integers(*shape: int) -> AnyArray:
 def test_tensors_of_another_kind_are_told_with_what_makes_a_usable_checkpoint(
     tmp_path: Path, tensors: dict[str, AnyArray], remedy: str
 ) -> None:
-    with pytest.raises(PlanError) as caught:
+    with pytest.raises(WeightsError) as caught:
         match(write_checkpoint(tmp_path, tensors))
     assert remedy in str(caught.value)

@@ -7,7 +7,7 @@ import pytest
 
 from ft_serving.core.dtypes import DType
 from ft_serving.core.families import read_architecture
-from ft_serving.weights.errors import PlanError
+from ft_serving.weights.errors import WeightsError
 from ft_serving.weights.plan import file_jobs, total_bytes
 from tests.weights.models import CONFIG
 
@@ -50,5 +50,5 @@ def test_the_number_of_ranks_does_not_change_the_bytes() -> None:
 
 
 def test_a_tensor_parallel_size_that_does_not_divide_is_refused() -> None:
-    with pytest.raises(PlanError, match=r"16 attention heads .* got 3; use 1, 2, 4, 8 or 16"):
+    with pytest.raises(WeightsError, match=r"16 attention heads .* got 3; use 1, 2, 4, 8 or 16"):
         sizes(GPT_J_6B, 3)

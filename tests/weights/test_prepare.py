@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.errors import ArchitectureError, IntegrityError, StorageError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.manifest import read_manifest
 from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage
 from ft_serving.core.verify import check_content, check_sizes
 from ft_serving.weights.convert import convert
-from ft_serving.weights.errors import CheckpointError, ConversionError, PlanError
+from ft_serving.weights.errors import CheckpointError, WeightsError
 from ft_serving.weights.prepare import Outcome
 from ft_serving.weights.source import LocalSource
 from tests.weights.models import CONFIG, random_checkpoint, random_values, state_dict
@@ -146,7 +146,7 @@ def test_a_volume_without_hard_links_gets_converted_weights(
 
 
 def test_both_parallel_sizes_are_checked_before_anything_is_written(world: World) -> None:
-    message = world.refused(PlanError, tensor_parallel=3, pipeline_parallel=5)
+    message = world.refused(WeightsError, tensor_parallel=3, pipeline_parallel=5)
     assert "use 1, 2 or 4" in message
     assert "use 1 or 2" in message
 
@@ -162,7 +162,7 @@ def test_both_parallel_sizes_are_checked_before_anything_is_written(world: World
 def test_lengths_must_fit_the_models_context(
     world: World, lengths: dict[str, int], given: str
 ) -> None:
-    message = world.refused(PlanError, **lengths)
+    message = world.refused(WeightsError, **lengths)
     assert message == (
         "prompts and answers together must fit the model's context of 2048 tokens (n_positions); "
         f"got {given}"
@@ -172,12 +172,12 @@ def test_lengths_must_fit_the_models_context(
 
 def test_a_pipeline_size_is_checked_for_shared_weights_too(world: World) -> None:
     world.prepare()
-    assert "2 layers" in world.refused(PlanError, pipeline_parallel=5)
+    assert "2 layers" in world.refused(WeightsError, pipeline_parallel=5)
 
 
 def test_a_broken_config_is_refused(world: World) -> None:
     (world.checkpoint / "config.json").write_text("{")
-    assert "not valid JSON" in world.refused(ArchitectureError)
+    assert "not valid JSON" in world.refused(FtServingError)
 
 
 def test_a_folder_without_config_is_refused(world: World) -> None:
@@ -205,7 +205,7 @@ def test_a_valid_release_whose_time_may_not_be_set_is_told_with_its_path(
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr("ft_serving.weights.prepare.os.utime", forbidden)
-    assert f"{folder}: Operation not permitted. Check the volume" in world.refused(StorageError)
+    assert f"{folder}: Operation not permitted. Check the volume" in world.refused(FtServingError)
 
 
 def test_a_folder_without_weights_is_refused(world: World) -> None:
@@ -223,7 +223,7 @@ def test_another_models_tensors_are_refused(world: World) -> None:
     tensors = state_dict(random_values())
     tensors["gpt_neox.embed_in.weight"] = tensors.pop("transformer.wte.weight")
     write(world.checkpoint, tensors)
-    message = world.refused(PlanError)
+    message = world.refused(WeightsError)
     assert "gpt_neox.embed_in.weight" in message
     assert "transformer.wte.weight" in message
 
@@ -232,7 +232,7 @@ def test_a_value_beyond_fp16_leaves_nothing_behind(world: World) -> None:
     tensors = state_dict(random_values())
     tensors["transformer.h.1.mlp.fc_out.weight"][0, 0] = 1e9
     write(world.checkpoint, tensors)
-    assert "fc_out.weight holds 1e+09" in world.refused(ConversionError)
+    assert "fc_out.weight holds 1e+09" in world.refused(WeightsError)
     assert world.prepare(dtype=DType.BF16).outcome is Outcome.CONVERTED
 
 
@@ -244,14 +244,14 @@ def test_a_checkpoint_that_changes_meanwhile_is_refused(
         return convert(*args)
 
     monkeypatch.setattr("ft_serving.weights.layouts.convert", convert_and_touch)
-    assert "changed while it was read" in world.refused(IntegrityError)
+    assert "changed while it was read" in world.refused(WeightsError)
 
 
 def test_too_small_a_volume_is_refused_before_the_first_byte(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Storage, "free_bytes", lambda _: 1000)
-    message = world.refused(StorageError)
+    message = world.refused(FtServingError)
     assert "has 1000 B free" in message
     assert "MiB are needed" in message
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ft_serving.core.errors import ReleaseError, StorageError
+from ft_serving.core.errors import FtServingError, ReleaseError
 from ft_serving.core.manifest import Manifest, read_manifest
 from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage
@@ -193,7 +193,7 @@ def test_a_mending_that_fails_leaves_the_moved_release_as_it_was(
 
     with monkeypatch.context() as patch:
         patch.setattr("ft_serving.weights.prepare.flush", full)
-        assert "is full" in world.refused(StorageError)
+        assert "is full" in world.refused(FtServingError)
     folder = world.storage.release(first.folder.name)
     assert check_content(folder, Progress(world.said)) == []
     assert world.prepare().outcome is Outcome.LINKED

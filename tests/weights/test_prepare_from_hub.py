@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ft_serving.core.errors import StorageError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.client import Hub, RemoteFile, Snapshot
 from ft_serving.core.manifest import MANIFEST_PATH, read_manifest
 from ft_serving.core.progress import Progress
@@ -99,7 +99,7 @@ def test_a_download_that_cannot_be_dropped_is_told_with_its_path(
     storage.create()
     progress = Progress(io.StringIO())
     weights = HubSource(Hub(hub, None), "tiny-gptj", "main", storage, progress)
-    with pytest.raises(StorageError, match=r"models/tiny-gptj/\w+: Permission denied\. Check"):
+    with pytest.raises(FtServingError, match=r"models/tiny-gptj/\w+: Permission denied\. Check"):
         weights.drop()
 
 
@@ -152,7 +152,7 @@ def test_a_release_is_made_only_of_what_the_disk_has_kept(
     storage.create()
     progress = Progress(io.StringIO())
     weights = HubSource(Hub(hub, None), "tiny-gptj", "main", storage, progress)
-    with pytest.raises(StorageError, match="Input/output error"):
+    with pytest.raises(FtServingError, match="Input/output error"):
         prepare_release(weights, SETTINGS, storage, progress)
     assert list(releases(volume)) == []
 

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from ft_serving.core.dtypes import DType
 from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage
-from ft_serving.weights.prepare import Settings, prepare
+from ft_serving.weights.prepare import PrepareSettings, prepare
 from ft_serving.weights.source import LocalSource
 from tests.oracles.fastertransformer import Array, read_back
 from tests.oracles.gptj import greedy_choices, logits
@@ -26,7 +26,7 @@ def converted(tmp_path: Path, ranks: int) -> dict[str, Array]:
     storage = Storage(tmp_path)
     storage.create()
     progress = Progress(io.StringIO())
-    settings = Settings(
+    settings = PrepareSettings(
         dtype=DType.FP32,
         compute_dtype=DType.FP32,
         tensor_parallel=ranks,

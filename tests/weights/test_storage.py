@@ -13,7 +13,7 @@ import pytest
 from filelock import SoftFileLease
 
 from ft_serving.core import storage as storage_module
-from ft_serving.core.errors import StorageError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage
 
@@ -62,7 +62,7 @@ def test_a_path_of_a_storage_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_a_storage_that_cannot_be_created_is_told_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="file/volume: cannot be written"):
+    with pytest.raises(FtServingError, match="file/volume: cannot be written"):
         Storage(tmp_path / "file" / "volume").create()
 
 
@@ -76,7 +76,7 @@ def test_a_lease_names_its_holder_until_it_ends(storage: Storage) -> None:
 
 def test_a_lease_that_cannot_be_written_is_told_with_its_path(storage: Storage) -> None:
     (storage.root / ".leases" / "a").write_text("")
-    with pytest.raises(StorageError, match=r"\.leases/a: File exists\. "), storage.lease("a"):
+    with pytest.raises(FtServingError, match=r"\.leases/a: File exists\. "), storage.lease("a"):
         pass
 
 

@@ -12,11 +12,11 @@ from ft_serving.core.errors import FtServingError
 from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage
 from ft_serving.weights.layouts import LAYOUTS
-from ft_serving.weights.prepare import Prepared, Settings, prepare
+from ft_serving.weights.prepare import Prepared, PrepareSettings, prepare
 from ft_serving.weights.source import LocalSource
 from tests.weights.models import random_checkpoint
 
-SETTINGS = Settings(
+SETTINGS = PrepareSettings(
     dtype=DType.FP16,
     compute_dtype=DType.FP16,
     tensor_parallel=2,
@@ -34,7 +34,7 @@ class World:
         self.storage.create()
         self.said = io.StringIO()
 
-    def prepare(self, settings: Settings = SETTINGS, **changes: Any) -> Prepared:
+    def prepare(self, settings: PrepareSettings = SETTINGS, **changes: Any) -> Prepared:
         progress = Progress(self.said)
         settings = replace(settings, **changes)
         companions = LAYOUTS[settings.format].companions

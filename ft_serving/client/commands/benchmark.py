@@ -65,7 +65,7 @@ def benchmark(
     for file in (json_file, plot):
         if file is not None and not file.absolute().parent.is_dir():
             raise typer.BadParameter(f"{file}: there is no folder {file.absolute().parent}")
-    from ft_serving.client.errors import ServerError
+    from ft_serving.client.errors import ClientError
     from ft_serving.client.measure import measure
     from ft_serving.client.parameters import checked
     from ft_serving.core.parameters import Parameters
@@ -118,7 +118,7 @@ def benchmark(
     if plot is not None:
         plots.draw(measured, plot)
     if not any(level.good for level in measured):
-        raise ServerError(f"No request was answered: {next(iter(measured[0].errors))}")
+        raise ClientError(f"No request was answered: {next(iter(measured[0].errors))}")
 
 
 def _concurrencies(text: str) -> list[int]:

@@ -76,13 +76,13 @@ class Connection:
         """The client, with its own defaults for what is None."""
         # grpcio's core writes what goes wrong to stderr by itself; here it becomes a message.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        from ft_serving.client import GenerationClient, Protocol
+        from ft_serving.client import GenerationClient, InferenceProtocol
         from ft_serving.client.client import COLD_START_S, TIMEOUT_S
         from ft_serving.client.tokenizer import DEFAULT_TOKENIZER
 
         return GenerationClient(
             self.url,
-            protocol=Protocol(self.protocol) if self.protocol else None,
+            protocol=InferenceProtocol(self.protocol) if self.protocol else None,
             model=self.model or MODEL_NAME,
             tokenizer=self.tokenizer or DEFAULT_TOKENIZER,
             host_header=self.host_header,

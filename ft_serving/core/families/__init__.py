@@ -2,7 +2,7 @@
 
 import json
 
-from ft_serving.core.errors import ArchitectureError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.families.base import ConfigReader, Family
 from ft_serving.core.families.gptj import GPTJ
@@ -26,22 +26,20 @@ def read_architecture(config_json: bytes) -> tuple[Family, Architecture]:
         config_json: The file's content.
 
     Raises:
-        ArchitectureError: It is not JSON, of a family not known here, its numbers are not
+        FtServingError: It is not JSON, of a family not known here, its numbers are not
             possible, or it says that the weights are quantized; every problem at once.
     """
     try:
         config = json.loads(config_json)
     except (ValueError, RecursionError) as exc:
-        raise ArchitectureError(f"config.json: is not valid JSON: {exc}") from exc
+        raise FtServingError(f"config.json: is not valid JSON: {exc}") from exc
     if not isinstance(config, dict):
-        raise ArchitectureError(
-            f"config.json: must hold a JSON object; got {type(config).__name__}"
-        )
+        raise FtServingError(f"config.json: must hold a JSON object; got {type(config).__name__}")
     model_type = config.get("model_type")
     family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
     if family is None:
         known = ", ".join(sorted(FAMILIES))
-        raise ArchitectureError(
+        raise FtServingError(
             f"config.json: model_type {model_type!r} cannot be converted; supported: {known}"
         )
     reader = ConfigReader(config)

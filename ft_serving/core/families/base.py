@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from ft_serving.core.errors import ArchitectureError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.families.architecture import (
     SUPPORTED_HEAD_SIZES,
     Architecture,
@@ -228,9 +228,9 @@ class ConfigReader:
         self.problems.append(f"{key}: {rule}; {given}")
 
     def raise_problems(self) -> None:
-        """Raise `ArchitectureError` with every problem found so far, if any."""
+        """Raise `FtServingError` with every problem found so far, if any."""
         if self.problems:
-            raise ArchitectureError("config.json: " + "\n             ".join(self.problems))
+            raise FtServingError("config.json: " + "\n             ".join(self.problems))
 
     def _value(self, key: str, default: int | str | None) -> Any:  # noqa: ANN401 - JSON's
         if default is not None:

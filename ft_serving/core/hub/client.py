@@ -11,16 +11,15 @@ from urllib.parse import quote
 
 from urllib3.exceptions import HTTPError
 
-from ft_serving.core.errors import IntegrityError
-from ft_serving.core.hub.errors import HubError
-from ft_serving.core.hub.refusal import Question, refusal
+from ft_serving.core.errors import FtServingError
+from ft_serving.core.hub.refusal import HubQuestion, refusal
 from ft_serving.core.hub.retry import TRIES, Backoff, TransientError
-from ft_serving.core.hub.stream import Source, Stream
+from ft_serving.core.hub.stream import RangeSource, Stream
 from ft_serving.core.hub.transport import (
     OTHER_ENDPOINT,
     READ_TIMEOUT_S,
+    HubTransport,
     StatusError,
-    Transport,
     host_of,
     reason,
     web_address,
@@ -76,12 +75,12 @@ class Snapshot:
         """The file of that name.
 
         Raises:
-            HubError: There is none.
+            FtServingError: There is none.
         """
         for file in self.files:
             if file.name == name:
                 return file
-        raise HubError(
+        raise FtServingError(
             f"{self.repository}: no file {name!r} in revision {self.revision}; "
             f"it has {', '.join(sorted(file.name for file in self.files)) or 'none at all'}"
         )
@@ -101,25 +100,27 @@ class Hub:
         """Connect to nothing yet; `say` is told about failures that are tried again.
 
         Raises:
-            HubError: The endpoint is no http(s) address, or the token cannot be one.
+            FtServingError: The endpoint is no http(s) address, or the token cannot be one.
         """
         if "@" in endpoint:
             # Not shown, as it may hold a password.
-            raise HubError("HF_ENDPOINT: must not hold a user or password; set HF_TOKEN instead")
+            raise FtServingError(
+                "HF_ENDPOINT: must not hold a user or password; set HF_TOKEN instead"
+            )
         parts = web_address(endpoint)
         if parts is None or parts.query:
-            raise HubError(
+            raise FtServingError(
                 f"HF_ENDPOINT: must be an address such as {DEFAULT_ENDPOINT}; got {endpoint!r}"
             )
         if token is not None and not re.fullmatch(r"[!-~]+", token):
-            raise HubError(
+            raise FtServingError(
                 "HF_TOKEN: must be printable ASCII without spaces, as shown once on the hub's page "
                 "of access tokens; what was given is not"
             )
         self.endpoint = endpoint.rstrip("/")
         self._token = token
         self._say = say
-        self._transport = Transport(self.endpoint, token)
+        self._transport = HubTransport(self.endpoint, token)
 
     @classmethod
     def from_environment(
@@ -128,7 +129,7 @@ class Hub:
         """The hub at HF_ENDPOINT (default: the public one), with the token in HF_TOKEN if set.
 
         Raises:
-            HubError: As for the constructor.
+            FtServingError: As for the constructor.
         """
         endpoint = environment.get("HF_ENDPOINT", "").strip()
         # Tokens from mounted files end in a newline.
@@ -152,7 +153,8 @@ class Hub:
             timeout_s: Seconds that the hub may be silent in each.
 
         Raises:
-            HubError: The hub refused or was not reached, or its metadata are incomplete or unsafe.
+            FtServingError: The hub refused or was not reached, or its metadata are incomplete or
+                unsafe.
         """
         backoff = Backoff(repository, self._say, tries=tries)
         while True:
@@ -167,14 +169,14 @@ class Hub:
         """The address of a file's content."""
         return f"{self.endpoint}/{repository}/resolve/{commit}/{quote(name)}"
 
-    def source(self, snapshot: Snapshot, name: str) -> Source:
+    def source(self, snapshot: Snapshot, name: str) -> RangeSource:
         """Where ranges of a file come from.
 
         Raises:
-            HubError: The snapshot has no such file.
+            FtServingError: The snapshot has no such file.
         """
         file = snapshot.file(name)
-        return Source(
+        return RangeSource(
             self._transport,
             self.url(snapshot.repository, snapshot.revision, name),
             file.size,
@@ -185,12 +187,12 @@ class Hub:
         """A small file's content, verified.
 
         Raises:
-            HubError: The hub refused or was not reached, or the file is larger than 32 MiB.
-            IntegrityError: The content is not that of the hub's metadata.
+            FtServingError: The hub refused or was not reached, the file is larger than 32 MiB, or
+                its content is not that of the hub's metadata.
         """
         file = snapshot.file(name)
         if file.size > LONGEST_READ_BYTES:
-            raise HubError(
+            raise FtServingError(
                 f"{snapshot.repository}: {name} has {file.size} bytes; at most "
                 f"{LONGEST_READ_BYTES} are read of a file of its kind: check the repository"
             )
@@ -203,15 +205,15 @@ class Hub:
         hasher = file.hasher()
         hasher.update(content)
         if hasher.hexdigest() != file.digest:
-            raise IntegrityError(
+            raise FtServingError(
                 f"{name}: the content sent by {self.endpoint} has the hash {hasher.hexdigest()}; "
                 f"its metadata say {file.digest}: try again later, or set HF_ENDPOINT to another "
                 "hub or mirror"
             )
         return content
 
-    def _question(self, repository: str, revision: str, name: str | None = None) -> Question:
-        return Question(
+    def _question(self, repository: str, revision: str, name: str | None = None) -> HubQuestion:
+        return HubQuestion(
             endpoint=self.endpoint,
             with_token=self._token is not None,
             repository=repository,
@@ -226,14 +228,14 @@ class Hub:
         from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
         if constants.is_offline_mode():
-            raise HubError(
+            raise FtServingError(
                 f"{repository}: cannot ask {self.endpoint}, because offline mode is enabled; to "
                 "end it, unset HF_HUB_OFFLINE"
             )
         try:
             validate_repo_id(repository)
         except HFValidationError as exc:
-            raise HubError(f"{repository!r} is not the name of a model: {exc}") from exc
+            raise FtServingError(f"{repository!r} is not the name of a model: {exc}") from exc
         # Not by HfApi: it reads the environment's proxies by rules of its own.
         url = (
             f"{self.endpoint}/api/models/{repository}/revision/{quote(revision, safe='')}"
@@ -251,7 +253,7 @@ class Hub:
         try:
             return ModelInfo(**json.loads(content))  # type: ignore[no-untyped-call]
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            raise HubError(
+            raise FtServingError(
                 f"{repository}: {self.endpoint} answered with something else than a model's "
                 f"metadata ({exc!r}); is HF_ENDPOINT a hub?"
             ) from exc
@@ -269,7 +271,7 @@ def _snapshot(repository: str, revision: str, info: "ModelInfo", endpoint: str) 
         problems.append("it lists no files")
     files = [_remote_file(sibling, problems) for sibling in info.siblings or ()]
     if problems:
-        raise HubError(
+        raise FtServingError(
             f"{repository}: the metadata from {endpoint} are incomplete or unsafe: "
             f"{'; '.join(problems)}; set HF_ENDPOINT to another hub or mirror"
         )

@@ -13,12 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ft_serving.core.errors import IntegrityError, StorageError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.client import Hub, Snapshot
-from ft_serving.core.hub.errors import HubError
 from ft_serving.core.hub.parts import PartialFile
 from ft_serving.core.hub.retry import Backoff
-from ft_serving.core.hub.stream import AbortedError, Source, Stream
+from ft_serving.core.hub.stream import AbortedError, RangeSource, Stream
 from ft_serving.core.progress import Progress, Task
 from ft_serving.core.units import format_bytes
 
@@ -49,9 +48,9 @@ def download(
         connections: Number of parts in flight.
 
     Raises:
-        HubError: There is no such file, or the hub refused or could not be reached.
-        IntegrityError: The hub sent a file twice with another content than the snapshot says.
-        StorageError: The folder cannot be written, or has no room.
+        FtServingError: There is no such file, the hub refused or could not be reached, it sent a
+            file twice with another content than the snapshot says, or the folder cannot be written
+            or has no room.
     """
     with _storage_errors(snapshot, names, folder):
         partials = _partials(snapshot, names, folder)
@@ -78,19 +77,18 @@ def missing_bytes(snapshot: Snapshot, names: Sequence[str], folder: Path) -> int
     """Bytes that `download` would still fetch, judged by sizes and journals, not by hashes.
 
     Raises:
-        HubError: There is no such file.
-        StorageError: The folder cannot be read.
+        FtServingError: There is no such file, or the folder cannot be read.
     """
     try:
         return sum(partial.missing_bytes for partial in _partials(snapshot, names, folder))
     except OSError as exc:
-        raise StorageError(f"cannot read {exc.filename or folder}: {exc.strerror}") from exc
+        raise FtServingError(f"cannot read {exc.filename or folder}: {exc.strerror}") from exc
 
 
 def _partials(snapshot: Snapshot, names: Sequence[str], folder: Path) -> list[PartialFile]:
     reserved = [name for name in names if name.endswith((".part", ".part.journal"))]
     if reserved:
-        raise HubError(
+        raise FtServingError(
             f"{snapshot.repository}: {', '.join(reserved)}: names that end so are kept for "
             "unfinished downloads; leave these files out"
         )
@@ -103,8 +101,8 @@ def _storage_errors(snapshot: Snapshot, names: Sequence[str], folder: Path) -> I
         yield
     except OSError as exc:
         if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"cannot write {exc.filename or folder}: {exc.strerror}") from exc
-        raise StorageError(
+            raise FtServingError(f"cannot write {exc.filename or folder}: {exc.strerror}") from exc
+        raise FtServingError(
             f"{folder}: no room: {format_bytes(shutil.disk_usage(folder).free)} are free, "
             f"{format_bytes(missing_bytes(snapshot, names, folder))} still to be fetched; enlarge "
             "the volume or its quota, or free room on it, and run this again: what was fetched is "
@@ -115,7 +113,7 @@ def _storage_errors(snapshot: Snapshot, names: Sequence[str], folder: Path) -> I
 class _Item:
     """A file to bring: what is here of it, where the rest comes from, who is told."""
 
-    def __init__(self, partial: PartialFile, source: Source, task: Task) -> None:
+    def __init__(self, partial: PartialFile, source: RangeSource, task: Task) -> None:
         self.partial = partial
         self.source = source
         self.task = task
@@ -134,7 +132,7 @@ def _verify(
         if not item.kept:
             wrong_from_hub += 1
         if wrong_from_hub == 2:
-            raise IntegrityError(
+            raise FtServingError(
                 f"{file.name}: {endpoint} sent it twice with the hash {found}; its metadata say "
                 f"{file.digest}: try again later, or set HF_ENDPOINT to another hub or mirror"
             )

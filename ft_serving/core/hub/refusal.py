@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from ft_serving.core.hub.errors import HubError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.transport import OTHER_ENDPOINT, StatusError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class HubQuestion:
     """What was asked of which hub: a file's content, or without a name the metadata."""
 
     endpoint: str
@@ -17,7 +17,7 @@ class Question:
     name: str | None
 
 
-def refusal(error: StatusError, asked: Question) -> HubError:
+def refusal(error: StatusError, asked: HubQuestion) -> FtServingError:
     """What was wrong and what to do, by the status and the code that the hub adds to it.
 
     The codes are those that huggingface_hub's `hf_raise_for_status` tells apart.
@@ -62,4 +62,4 @@ def refusal(error: StatusError, asked: Question) -> HubError:
     # What has the hub's own code does not come from a proxy.
     if error.proxy and error.status != 407 and not code:
         problem = f"{problem}. {error.proxy.note}"
-    return HubError(f"{asked.repository}: {problem}")
+    return FtServingError(f"{asked.repository}: {problem}")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
-from ft_serving.core.hub.errors import HubError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.units import format_duration
 
 TRIES = 7
@@ -63,15 +63,15 @@ class Backoff:
         """Wait before the next try: as long as the server asked, else doubling, with jitter.
 
         Raises:
-            HubError: The last try failed, or the server asks for more patience than there is.
+            FtServingError: The last try failed, or the server asks for more patience than there is.
         """
         self._failures += 1
         if self._failures >= self._tries:
-            raise HubError(
+            raise FtServingError(
                 f"{self._what}: {error} (the last of {self._tries} tries); {error.remedy}"
             ) from error
         if error.wait_s is not None and error.wait_s > LONGEST_ASKED_WAIT_S:
-            raise HubError(
+            raise FtServingError(
                 f"{self._what}: {error} and asks to wait {format_duration(error.wait_s)}; "
                 f"{error.remedy}"
             ) from error

@@ -7,9 +7,9 @@ from types import TracebackType
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from ft_serving.core.hub.errors import HubError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.retry import Backoff, TransientError
-from ft_serving.core.hub.transport import OTHER_ENDPOINT, StatusError, Transport, host_of, reason
+from ft_serving.core.hub.transport import OTHER_ENDPOINT, HubTransport, StatusError, host_of, reason
 
 # Larger reads fall out of the processor's cache before they are written, smaller ones cost calls.
 READ_BYTES = 512 << 10
@@ -17,7 +17,7 @@ READ_BYTES = 512 << 10
 _FOREIGN = "the hub or a proxy before it is broken: set HF_ENDPOINT to another hub or mirror"
 
 
-class Source:
+class RangeSource:
     """Where ranges of one file come from; shared by the threads that fetch it.
 
     A hub redirects large files to signed addresses elsewhere. The address found last serves the
@@ -27,10 +27,10 @@ class Source:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: HubTransport,
         url: str,
         size: int,
-        refusal: Callable[[StatusError], HubError],
+        refusal: Callable[[StatusError], FtServingError],
     ) -> None:
         """Begin at `url`; `refusal` words the hub's final answers for the user."""
         self._transport = transport
@@ -44,7 +44,7 @@ class Source:
 
         Raises:
             TransientError: Another try may succeed.
-            HubError: The hub refuses.
+            FtServingError: The hub refuses.
         """
         location = self._location
         try:
@@ -150,7 +150,7 @@ class Stream:
             on is then cheaper than asking anew.
     """
 
-    def __init__(self, source: Source, backoff: Backoff) -> None:
+    def __init__(self, source: RangeSource, backoff: Backoff) -> None:
         self.position = 0
         self.ranged = True
         self._source = source
@@ -181,7 +181,7 @@ class Stream:
         """The next bytes before the stop, at least one and at most `READ_BYTES`.
 
         Raises:
-            HubError: Refused, or no try got any further.
+            FtServingError: Refused, or no try got any further.
             AbortedError: `abort` was called.
         """
         while not self._aborted:

@@ -8,9 +8,9 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Timeout, Url, parse_url
 
 from ft_serving import __version__
-from ft_serving.core.hub.errors import HubError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.retry import TransientError, asked_wait_s
-from ft_serving.core.proxies import Proxy, ProxyError, open_pool, proxy_for, tunnel_status
+from ft_serving.core.proxies import Proxy, open_pool, proxy_for, tunnel_status
 
 CONNECT_TIMEOUT_S = 10.0
 # A connection that brings nothing for so long is given up and replaced.
@@ -57,19 +57,19 @@ def web_address(text: str) -> Url | None:
     return parts if parts.scheme in ("http", "https") and parts.host else None
 
 
-class Transport:
+class HubTransport:
     """Connections to one hub and to whatever hosts it redirects to; safe between threads."""
 
     def __init__(self, endpoint: str, token: str | None) -> None:
         """Send `token`, if any, to the scheme, host and port of `endpoint` and nowhere else.
 
         Raises:
-            HubError: The environment names a proxy that cannot be one.
+            ProxyError: The environment names a proxy that cannot be one.
         """
         self._origin = _origin(endpoint)
         self._token = token
         self._pools: dict[str | None, urllib3.PoolManager] = {}
-        _proxy(endpoint)
+        proxy_for(endpoint)
 
     def get(
         self, url: str, headers: Mapping[str, str], *, timeout_s: float = READ_TIMEOUT_S
@@ -90,7 +90,7 @@ class Transport:
             StatusError: Any other status.
         """
         for _ in range(REDIRECTS):
-            proxy = _proxy(url)
+            proxy = proxy_for(url)
             response = self._request(url, headers, proxy, timeout_s)
             location = response.get_redirect_location()
             if not location:
@@ -134,13 +134,6 @@ class Transport:
         return pool or self._pools.setdefault(address, open_pool(proxy, maxsize=CONNECTIONS_KEPT))
 
 
-def _proxy(url: str) -> Proxy | None:
-    try:
-        return proxy_for(url)
-    except ProxyError as exc:
-        raise HubError(str(exc)) from exc
-
-
 def _transient(error: StatusError) -> TransientError | None:
     """The error for a status after which another try makes sense; None for any other."""
     if error.status not in (408, 429) and error.status < 500:
@@ -151,7 +144,9 @@ def _transient(error: StatusError) -> TransientError | None:
     return TransientError(str(error), remedy, asked_wait_s(error.headers))
 
 
-def _unreachable(host: str, cause: Exception, proxy: Proxy | None) -> TransientError | HubError:
+def _unreachable(
+    host: str, cause: Exception, proxy: Proxy | None
+) -> TransientError | FtServingError:
     """The error for a connection that could not be made, or failed before any answer."""
     if proxy is None:
         return TransientError(f"cannot reach {host} ({reason(cause)})", OTHER_ENDPOINT)
@@ -160,7 +155,7 @@ def _unreachable(host: str, cause: Exception, proxy: Proxy | None) -> TransientE
         said = f"cannot reach {host} through {proxy} ({reason(cause)})"
         return TransientError(said, f"check the proxy, or, {proxy.remedy}")
     said = f"cannot reach {host}: {proxy.refusal(status)}"
-    return HubError(said) if status < 500 else TransientError(said, OTHER_ENDPOINT)
+    return FtServingError(said) if status < 500 else TransientError(said, OTHER_ENDPOINT)
 
 
 def _redirected(url: str, location: str) -> str:

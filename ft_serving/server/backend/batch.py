@@ -8,13 +8,12 @@ from enum import StrEnum
 from functools import partial
 from typing import Protocol
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.protocol import TensorType
-from ft_serving.server.arrays import AnyArray
-from ft_serving.server.backend.errors import DeliveryError
-from ft_serving.server.backend.tensors import to_tensors
-from ft_serving.server.errors import MemoryLimitError, RequestError
+from ft_serving.server.errors import DeliveryError, MemoryLimitError, RequestError
 from ft_serving.server.requests import GenerationRequest
-from ft_serving.server.requests.job import Job, ServingEngine
+from ft_serving.server.requests.job import GenerationJob, ServingEngine
+from ft_serving.server.requests.request import to_tensors
 
 # To ask Triton takes some 30 microseconds a request, a tenth of a small model's token, and on busy
 # cores a thousand times as long: it may take this share of the time for all requests together.
@@ -26,7 +25,7 @@ _FAULT = "internal error; the server's log has the cause"
 _logger = logging.getLogger(__name__)
 
 
-class Refusal(StrEnum):
+class RefusalCode(StrEnum):
     """Why a request gets an error; the value is Triton's name of the code."""
 
     INVALID = "INVALID_ARG"
@@ -53,7 +52,7 @@ class Call(Protocol):
         """
         ...
 
-    def refuse(self, refusal: Refusal, message: str) -> None:
+    def refuse(self, refusal: RefusalCode, message: str) -> None:
         """Send an error, the last response.
 
         Raises:
@@ -116,7 +115,7 @@ class _Task:
         else:
             self.is_answered = is_last
 
-    def refuse(self, refusal: Refusal, message: str) -> None:
+    def refuse(self, refusal: RefusalCode, message: str) -> None:
         try:
             self._call.refuse(refusal, message)
         except DeliveryError:
@@ -128,11 +127,11 @@ class _Task:
         if self.is_answered:
             return
         if self._failure:
-            self.refuse(Refusal.INTERNAL, str(self._failure))
+            self.refuse(RefusalCode.INTERNAL, str(self._failure))
         elif self._is_cancelled:
-            self.refuse(Refusal.CANCELLED, "cancelled")
+            self.refuse(RefusalCode.CANCELLED, "cancelled")
         else:
-            self.refuse(Refusal.INTERNAL, _FAULT)
+            self.refuse(RefusalCode.INTERNAL, _FAULT)
 
 
 class Runner:
@@ -178,20 +177,20 @@ class Runner:
         """Stop the engine; Triton waits for answers before."""
         self._engine.close()
 
-    def _job(self, task: _Task) -> Job | None:
+    def _job(self, task: _Task) -> GenerationJob | None:
         """Return what the engine is to compute for a call; None for one that got an error."""
         self._tasks.add(task)
         try:
             plan = self._engine.plan(GenerationRequest(**task.tensors()))
             self._check_room(plan.result_bytes)
         except (RequestError, MemoryLimitError, MemoryError) as exc:
-            task.refuse(Refusal.INVALID, str(exc) or "there is no memory to read it")
+            task.refuse(RefusalCode.INVALID, str(exc) or "there is no memory to read it")
         except Exception:
             _logger.exception("A request cannot be read")
-            task.refuse(Refusal.INTERNAL, _FAULT)
+            task.refuse(RefusalCode.INTERNAL, _FAULT)
         else:
             respond, end = partial(self._respond, task), partial(self._end, task)
-            return Job(plan, respond, task.is_given_up, end)
+            return GenerationJob(plan, respond, task.is_given_up, end)
         self._end(task)
         return None
 
@@ -202,7 +201,7 @@ class Runner:
                 "one in shared memory; ask for fewer rows"
             )
 
-    def _respond(self, task: _Task, job: Job) -> None:
+    def _respond(self, task: _Task, job: GenerationJob) -> None:
         if self._streaming or job.is_finished:
             tensors = to_tensors(job.result(), self._output_types)
             task.respond(tensors, is_last=job.is_finished)

@@ -10,7 +10,7 @@ from ft_serving.core import protocol
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.core.parameters import INPUTS
 from ft_serving.core.protocol import TensorSpec, TensorType
-from ft_serving.server.backend.errors import ModelConfigError
+from ft_serving.server.errors import ServerError
 
 # A configuration made for another version of fastertransformer_backend has the other of the two.
 _INTERCHANGEABLE = frozenset({TensorType.INT32, TensorType.UINT32})
@@ -47,8 +47,7 @@ def read_config(args: Mapping[str, str]) -> BackendConfig:
             `model_version` the version's name.
 
     Raises:
-        ModelConfigError: Tensors or parameters are not those of this backend; all that is wrong
-            is named.
+        ServerError: Tensors or parameters are not those of this backend; all of them are named.
     """
     config = json.loads(args["model_config"])
     problems = [*_tensor_problems(config["input"], INPUTS, "input")]
@@ -65,7 +64,7 @@ def read_config(args: Mapping[str, str]) -> BackendConfig:
     except ValueError as exc:
         problems.append(str(exc))
     if problems:
-        raise ModelConfigError("config.pbtxt: " + "; ".join(problems))
+        raise ServerError("config.pbtxt: " + "; ".join(problems))
     checkpoint = Path(parameters.get("model_checkpoint_path", ""))
     if not checkpoint.is_absolute() or not checkpoint.is_dir():
         checkpoint = Path(args["model_repository"], args["model_version"])

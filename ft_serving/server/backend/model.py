@@ -16,14 +16,14 @@ import numpy as np
 # Exists only inside of Triton's Python stub, and has no types.
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.protocol import DURATION_METRIC, RUNNING_METRIC
-from ft_serving.server.arrays import AnyArray
-from ft_serving.server.backend.batch import Refusal, Runner
+from ft_serving.server.backend.batch import RefusalCode, Runner
 from ft_serving.server.backend.config import read_config
-from ft_serving.server.backend.errors import DeliveryError
 from ft_serving.server.backend.release import open_engine
 from ft_serving.server.backend.watchdog import Watchdog
+from ft_serving.server.errors import DeliveryError
 from ft_serving.server.vllm.statistics import COUNTER_ENDS, ENGINE_METRICS, Statistics
 
 _set_capsule_name = ctypes.pythonapi.PyCapsule_SetName
@@ -156,7 +156,7 @@ class _TritonCall:
         outputs = [_to_triton(name, array) for name, array in tensors.items()]
         self._send(pb_utils.InferenceResponse(outputs), is_last=is_last)
 
-    def refuse(self, refusal: Refusal, message: str) -> None:
+    def refuse(self, refusal: RefusalCode, message: str) -> None:
         """Send an error."""
         error = pb_utils.TritonError(message, getattr(pb_utils.TritonError, refusal.value))
         self._send(pb_utils.InferenceResponse([], error), is_last=True)

@@ -9,9 +9,9 @@ from ft_serving.core.progress import Progress
 from ft_serving.core.release import ReleaseFormat
 from ft_serving.core.verify import check_content, refuse_damage
 from ft_serving.server.backend.config import BackendConfig
-from ft_serving.server.backend.errors import ModelConfigError
 from ft_serving.server.engine import NumpyEngine
 from ft_serving.server.engine.thread import EngineThread
+from ft_serving.server.errors import ServerError
 from ft_serving.server.requests.job import ServingEngine
 from ft_serving.server.vllm.opening import open_vllm_engine
 from ft_serving.server.vllm.statistics import Statistics
@@ -49,9 +49,8 @@ def open_engine(
 
     Raises:
         ReleaseError: They are not those of a valid release.
-        ModelConfigError: They were converted for another tensor parallel size.
-        ModelFilesError: The engine cannot compute them.
-        InstallationError: What the engine needs is not there, such as a GPU.
+        ServerError: They were converted for another tensor parallel size, the engine cannot compute
+            them, or what it needs is not there, such as a GPU.
     """
     folder = config.checkpoint.parents[1]
     if read_manifest(folder).spec.format is ReleaseFormat.HUGGINGFACE:
@@ -65,7 +64,7 @@ def open_engine(
     manifest = check_release(folder)
     converted = manifest.spec.tensor_parallel
     if config.tensor_parallel != converted:
-        raise ModelConfigError(
+        raise ServerError(
             f"config.pbtxt: parameter tensor_para_size: must be {converted}, the size that release "
             f"{manifest.spec.name} was converted for; got {config.tensor_parallel or 'none'}"
         )

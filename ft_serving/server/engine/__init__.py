@@ -1,7 +1,6 @@
 """Generation over FasterTransformer's weight files, with its semantics, in numpy."""
 
-from ft_serving.server.engine.errors import EngineError, ModelFilesError
-from ft_serving.server.engine.generate import Engine
+from ft_serving.server.engine.generate import TextGenerator
 from ft_serving.server.engine.numpy_engine import NumpyEngine
 
-__all__ = ["Engine", "EngineError", "ModelFilesError", "NumpyEngine"]
+__all__ = ["NumpyEngine", "TextGenerator"]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ft_serving.server.arrays import FloatArray, IndexArray, TokenArray
+from ft_serving.core.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.server.engine.rules import LogitsRules
 from ft_serving.server.engine.sampling import largest, log_sum_exp
 from ft_serving.server.requests.plan import RowPlan
@@ -21,11 +21,12 @@ _NO_CANDIDATE = float(np.finfo(np.float32).min)
 
 
 class BeamRow:
-    """Implements `Row` for one row of a beam search (`online_softmax_beamsearch_kernels.cu`).
+    """Implements `ScheduledRow` for one row of a beam search.
 
-    Each beam offers its 2K best continuations, a finished one only itself; the K best of all go
-    on, best first. A finished beam stays as long as it is among them, and the search ends when
-    all K have finished: there is no early stop by score.
+    As in FasterTransformer's `online_softmax_beamsearch_kernels.cu`: each beam offers its 2K best
+    continuations, a finished one only itself; the K best of all go on, best first. A finished beam
+    stays as long as it is among them, and the search ends when all K have finished: there is no
+    early stop by score.
 
     `len_penalty` divides the scores of all candidates by the same length, the first beam's with
     the padded prompt: so says the kernel, which therefore changes no order by it unless there is
@@ -58,7 +59,7 @@ class BeamRow:
         self._generated = 0
 
     def advance(self, logits: FloatArray) -> None:
-        """Choose the beams that go on; see `Row.advance`."""
+        """Choose the beams that go on; see `ScheduledRow.advance`."""
         width = len(self._text)
         behind_prompt = len(logits) == 1
         if behind_prompt:

@@ -9,7 +9,7 @@ from ft_serving.core.families import FAMILIES
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.families.base import LARGEST_INTEGER, Family
 from ft_serving.core.units import any_of
-from ft_serving.server.engine.errors import ModelFilesError
+from ft_serving.server.errors import ServerError
 
 FILE_NAME = "config.ini"
 
@@ -44,7 +44,7 @@ def read_config(folder: Path, context: int | None = None) -> WeightsConfig:
             those of the family's published model.
 
     Raises:
-        ModelFilesError: The file is missing or unreadable, or keys are missing or out of range;
+        ServerError: The file is missing or unreadable, or keys are missing or out of range;
             all of them are named.
     """
     path = folder / FILE_NAME
@@ -71,12 +71,12 @@ def _parse(path: Path) -> configparser.ConfigParser:
     try:
         parser.read_string(path.read_text(encoding="utf-8"))
     except FileNotFoundError as exc:
-        raise ModelFilesError(
+        raise ServerError(
             f"{path}: no such file; name the folder that directly contains config.ini "
             f"and the *.bin files"
         ) from exc
     except (OSError, UnicodeDecodeError, configparser.Error) as exc:
-        raise ModelFilesError(f"{path}: cannot be read: {exc}") from exc
+        raise ServerError(f"{path}: cannot be read: {exc}") from exc
     return parser
 
 
@@ -89,7 +89,7 @@ def _find_section(
             return families[name.lower()], parser[name]
     known = any_of([f"[{name}]" for name in families])
     found = ", ".join(f"[{name}]" for name in parser.sections()) or "none"
-    raise ModelFilesError(f"{path}: must have a section {known}; found {found}")
+    raise ServerError(f"{path}: must have a section {known}; found {found}")
 
 
 class _SectionReader:
@@ -138,4 +138,4 @@ class _SectionReader:
 
     def raise_problems(self) -> None:
         if self._problems:
-            raise ModelFilesError(f"{self._path}: " + "; ".join(self._problems.values()))
+            raise ServerError(f"{self._path}: " + "; ".join(self._problems.values()))

@@ -6,10 +6,10 @@ from typing import Any
 
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.lengths import LengthLimits
-from ft_serving.server.engine.model import Model
+from ft_serving.server.engine.model import LogitsModel
 from ft_serving.server.engine.schedule import Schedule, load_of
 from ft_serving.server.errors import MemoryLimitError
-from ft_serving.server.requests.job import Job
+from ft_serving.server.requests.job import GenerationJob
 from ft_serving.server.requests.plan import RequestPlan, Vocabulary, plan_request
 from ft_serving.server.requests.request import GenerationRequest, GenerationResult
 
@@ -22,7 +22,7 @@ IsCancelled = Callable[[int], bool]
 """Tells whether the request of this index is no longer wanted."""
 
 
-class Engine:
+class TextGenerator:
     """Generates text with a model.
 
     A request's text does not depend on the requests that it is computed with. Where
@@ -39,7 +39,7 @@ class Engine:
         limits: How long prompts and answers may be.
     """
 
-    def __init__(self, model: Model[Any], limits: LengthLimits = NO_LIMITS) -> None:
+    def __init__(self, model: LogitsModel[Any], limits: LengthLimits = NO_LIMITS) -> None:
         self._model = model
         self._limits = limits
         self._vocabulary = Vocabulary(
@@ -100,12 +100,12 @@ class Engine:
             MemoryLimitError: A request needs more memory than there is.
         """
 
-        def tell(index: int, job: Job) -> None:
+        def tell(index: int, job: GenerationJob) -> None:
             if on_step is not None:
                 on_step(index, job.result())
 
         jobs = [
-            Job(self.plan(request), partial(tell, index), partial(cancelled, index))
+            GenerationJob(self.plan(request), partial(tell, index), partial(cancelled, index))
             for index, request in enumerate(requests)
         ]
         schedule = self.schedule()

@@ -14,8 +14,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from ft_serving.core.arrays import FloatArray, IndexArray
 from ft_serving.core.families.architecture import Architecture
-from ft_serving.server.arrays import FloatArray, IndexArray
 from ft_serving.server.engine.config import WeightsConfig
 from ft_serving.server.engine.linear import Linear
 from ft_serving.server.engine.numpy_layers import Activations
@@ -87,7 +87,7 @@ def open_weights(folder: Path, config: WeightsConfig, tensor_parallel: int) -> G
         tensor_parallel: Parts that each split matrix was cut into when it was converted.
 
     Raises:
-        ModelFilesError: `tensor_parallel` does not divide the model, or files are missing or
+        ServerError: `tensor_parallel` does not divide the model, or files are missing or
             have another size than the model's numbers ask for; all of them are named.
     """
     files = WeightFiles(folder, config, tensor_parallel)

@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 
-from ft_serving.server.arrays import FloatArray
+from ft_serving.core.arrays import FloatArray
 
 # OpenBLAS runs a matrix-vector product of fewer elements (460 800) on one thread. Blocks of
 # hardly more than that (1.9 MB) keep the threads busy and mostly stay in a core's cache while row

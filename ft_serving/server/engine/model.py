@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
+from ft_serving.core.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.core.families.architecture import Architecture
-from ft_serving.server.arrays import FloatArray, IndexArray, TokenArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +79,7 @@ class Batch(Protocol):
         ...
 
 
-class Model(Protocol[BlockT]):
+class LogitsModel(Protocol[BlockT]):
     """A model, ready to compute, with blocks of its own kind."""
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ft_serving.server.arrays import FloatArray, TokenArray
+from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.server.engine.linear import Linear
 from ft_serving.server.engine.numpy_block import NumpyBlock
 from ft_serving.server.engine.numpy_layers import Activations, NumpyLayers

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ft_serving.server.arrays import FloatArray, IndexArray, TokenArray
+from ft_serving.core.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.server.engine.linear import Linear
 from ft_serving.server.engine.numpy_layers import Activations, NumpyLayers
 from ft_serving.server.engine.numpy_ops import softmax

@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+from ft_serving.core.arrays import FloatArray, IndexArray
 from ft_serving.core.families.architecture import Architecture
-from ft_serving.server.arrays import FloatArray, IndexArray
 from ft_serving.server.engine.linear import Linear
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ft_serving.server.arrays import FloatArray
+from ft_serving.core.arrays import FloatArray
 
 _GELU_LINEAR = np.float32(-2 * math.sqrt(2 / math.pi))
 _GELU_CUBIC = np.float32(-2 * math.sqrt(2 / math.pi) * 0.044715)

@@ -2,9 +2,10 @@
 
 from typing import Protocol
 
-from ft_serving.server.arrays import FloatArray, TokenArray
+from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.server.engine.rules import LogitsRules
 from ft_serving.server.engine.sampling import Sampler
+from ft_serving.server.requests.job import Row
 from ft_serving.server.requests.plan import RowPlan
 from ft_serving.server.requests.words import StopWords
 
@@ -13,24 +14,18 @@ from ft_serving.server.requests.words import StopWords
 _PENALTY_FROM = 2
 
 
-class Row(Protocol):
-    """What the generation loop needs of a row.
+class ScheduledRow(Row, Protocol):
+    """What the schedule needs of a row, beside what its request does.
 
     Attributes:
         prompt: Tokens to start from.
         tokens: The newest token of each of the row's beams.
         parents: The beam that each of them continues.
-        lengths: Generated tokens of each beam.
-        log_probs: Sum of log probabilities of each beam, if wanted.
-        finished: Whether the row is done.
     """
 
     prompt: TokenArray
     tokens: list[int]
     parents: list[int]
-    lengths: list[int]
-    log_probs: list[float]
-    finished: bool
 
     def advance(self, logits: FloatArray) -> None:
         """Choose the next token of each beam.
@@ -42,7 +37,7 @@ class Row(Protocol):
 
 
 class SampledRow:
-    """Implements `Row` for one text that is drawn or chosen greedily.
+    """Implements `ScheduledRow` for one text that is drawn or chosen greedily.
 
     Args:
         plan: The row's parameters.
@@ -65,7 +60,7 @@ class SampledRow:
         self._sampler = Sampler(plan.parameters, wants_log_probs=token_log_probs is not None)
 
     def advance(self, logits: FloatArray) -> None:
-        """Choose the next token; see `Row.advance`."""
+        """Choose the next token; see `ScheduledRow.advance`."""
         plan = self._plan
         generated = self.lengths[0]
         length = len(plan.prompt) + generated

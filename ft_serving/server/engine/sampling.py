@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
+from ft_serving.core.arrays import FloatArray, IndexArray
 from ft_serving.core.parameters import RowParameters
-from ft_serving.server.arrays import FloatArray, IndexArray
 
 MOST_TOP_K = 1024
 """FasterTransformer's kernels consider no more; a larger k is taken for this one."""

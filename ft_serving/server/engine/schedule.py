@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ft_serving.server.arrays import FloatArray, TokenArray
+from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.server.engine.beam import BeamRow
-from ft_serving.server.engine.model import Batch, Block, Load, Model
-from ft_serving.server.engine.rows import Row, SampledRow
-from ft_serving.server.requests.job import Job
+from ft_serving.server.engine.model import Batch, Block, Load, LogitsModel
+from ft_serving.server.engine.rows import SampledRow, ScheduledRow
+from ft_serving.server.requests.job import GenerationJob
 from ft_serving.server.requests.plan import RequestPlan, RowPlan
 
 PROMPT_SHARE = 4
@@ -71,7 +71,7 @@ class _Section:
     A beam search has one row of the block behind its prompt, and then one a beam.
     """
 
-    def __init__(self, block: Block, rows: list[tuple[Row, Job]]) -> None:
+    def __init__(self, block: Block, rows: list[tuple[ScheduledRow, GenerationJob]]) -> None:
         self.block = block
         self.rows = rows
         self._starts: list[int] = []
@@ -112,7 +112,7 @@ class _Section:
         self._starts = list(itertools.accumulate(widths, initial=0))
         return moved
 
-    def _select(self, places: list[int], rows: list[tuple[Row, Job]]) -> bool:
+    def _select(self, places: list[int], rows: list[tuple[ScheduledRow, GenerationJob]]) -> bool:
         self.rows = rows
         if places == list(range(self.block.rows)):
             return False
@@ -137,7 +137,7 @@ class _Party:
         spent: Seconds of the prompts' computing.
     """
 
-    def __init__(self, jobs: Sequence[Job], model: Model[Any]) -> None:
+    def __init__(self, jobs: Sequence[GenerationJob], model: LogitsModel[Any]) -> None:
         self.jobs = list(jobs)
         self.spent = 0.0
         plans = [job.plan for job in jobs]
@@ -155,7 +155,7 @@ class _Party:
         self.pieces = itertools.chain.from_iterable(section.prefill() for section in self.sections)
 
 
-def _new_row(plan: RowPlan, texts: TokenArray, log_probs: FloatArray | None) -> Row:
+def _new_row(plan: RowPlan, texts: TokenArray, log_probs: FloatArray | None) -> ScheduledRow:
     return (BeamRow if len(texts) > 1 else SampledRow)(plan, texts, log_probs)
 
 
@@ -167,10 +167,12 @@ class Schedule:
         clock: Tells seconds.
     """
 
-    def __init__(self, model: Model[Any], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, model: LogitsModel[Any], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._model = model
         self._clock = clock
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[GenerationJob] = deque()
         self._starting: list[_Party] = []
         self._running: list[_Party] = []
         self._batch: Batch | None = None
@@ -180,11 +182,11 @@ class Schedule:
         """Whether there is nothing to compute."""
         return not (self._waiting or self._starting or self._running)
 
-    def add(self, jobs: Sequence[Job]) -> None:
+    def add(self, jobs: Sequence[GenerationJob]) -> None:
         """Compute requests, too, as soon as there is memory for them; each must fit alone."""
         self._waiting.extend(jobs)
 
-    def turn(self) -> list[Job]:
+    def turn(self) -> list[GenerationJob]:
         """Compute a token of all running rows, and some of the prompts.
 
         Returns:
@@ -202,7 +204,7 @@ class Schedule:
                 break
         return ended
 
-    def _admit(self) -> list[Job]:
+    def _admit(self) -> list[GenerationJob]:
         """Start requests that wait, in their order, as many as there is memory for."""
         if not self._waiting:
             return []
@@ -229,7 +231,7 @@ class Schedule:
         load += Load(prompts=tuple(party.prompt for party in self._starting))
         return self._model.needed_bytes(load) <= self._model.free_bytes()
 
-    def _step(self) -> list[Job]:
+    def _step(self) -> list[GenerationJob]:
         """Append a token to all running rows; return the requests that end without or with it."""
         ended = self._retire()
         if not self._running:
@@ -246,7 +248,7 @@ class Schedule:
             ended += _tell(party)
         return ended
 
-    def _retire(self) -> list[Job]:
+    def _retire(self) -> list[GenerationJob]:
         """Drop what is not to be computed any further; return the requests that are cancelled."""
         ended = []
         for party in self._running:
@@ -259,7 +261,7 @@ class Schedule:
         self._running = [party for party in self._running if party.sections]
         return ended
 
-    def _compute_prompts(self, now: float) -> list[Job]:
+    def _compute_prompts(self, now: float) -> list[GenerationJob]:
         """Compute a piece of the prompts that had the least time so far."""
         party = min(self._starting, key=lambda party: party.spent)
         if next(party.pieces, _DONE) is not _DONE:
@@ -277,7 +279,7 @@ class Schedule:
         return ended
 
 
-def _tell(party: _Party) -> list[Job]:
+def _tell(party: _Party) -> list[GenerationJob]:
     """Tell of the requests' new tokens; return those that are done."""
     for job in party.jobs:
         job.tell()

@@ -5,8 +5,8 @@ import queue
 import threading
 from collections.abc import Sequence
 
-from ft_serving.server.engine.generate import Engine
-from ft_serving.server.requests.job import Job
+from ft_serving.server.engine.generate import TextGenerator
+from ft_serving.server.requests.job import GenerationJob
 from ft_serving.server.requests.plan import RequestPlan
 from ft_serving.server.requests.request import GenerationRequest
 
@@ -16,12 +16,12 @@ _logger = logging.getLogger(__name__)
 class EngineThread:
     """Implements `ft_serving.server.requests.job.ServingEngine` with the CPU's engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: TextGenerator) -> None:
         self._engine = engine
         # None ends the thread.
-        self._inbox: queue.SimpleQueue[Sequence[Job] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Sequence[GenerationJob] | None] = queue.SimpleQueue()
         self._schedule = engine.schedule()
-        self._jobs: set[Job] = set()
+        self._jobs: set[GenerationJob] = set()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -29,7 +29,7 @@ class EngineThread:
         """Check a request; see `ServingEngine.plan`."""
         return self._engine.plan(request)
 
-    def submit(self, jobs: Sequence[Job]) -> None:
+    def submit(self, jobs: Sequence[GenerationJob]) -> None:
         """Compute jobs; see `ServingEngine.submit`."""
         self._inbox.put(jobs)
 

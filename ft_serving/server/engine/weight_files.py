@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ft_serving.core.arrays import FloatArray, cast
 from ft_serving.core.dtypes import DType
-from ft_serving.core.numpy_dtypes import cast
-from ft_serving.server.arrays import FloatArray
 from ft_serving.server.engine.config import WeightsConfig
-from ft_serving.server.engine.errors import ModelFilesError
+from ft_serving.server.errors import ServerError
 
 
 class WeightFiles:
@@ -28,12 +27,12 @@ class WeightFiles:
         tensor_parallel: Parts that each split matrix was cut into when it was converted.
 
     Raises:
-        ModelFilesError: `tensor_parallel` does not divide the model.
+        ServerError: `tensor_parallel` does not divide the model.
     """
 
     def __init__(self, folder: Path, config: WeightsConfig, tensor_parallel: int) -> None:
         for misfit in config.architecture.parallelism_misfits(tensor_parallel):
-            raise ModelFilesError(
+            raise ServerError(
                 f"tensor parallel size: {misfit.rule}; got {misfit.got}; "
                 f"give the size that the weights were converted for"
             )
@@ -51,13 +50,13 @@ class WeightFiles:
         return self._joined([f"{name}.{rank}.bin" for rank in range(self._ranks)], shape, axis=axis)
 
     def raise_problems(self) -> None:
-        """Raise `ModelFilesError` if files are missing or have another size; all are named."""
+        """Raise `ServerError` if files are missing or have another size; all are named."""
         if not self._problems:
             return
         shown = self._problems[:8]
         if len(self._problems) > len(shown):
             shown.append(f"and {len(self._problems) - len(shown)} more files")
-        raise ModelFilesError(
+        raise ServerError(
             f"{self._folder}: the weight files are not those of config.ini with "
             f"tensor parallel size {self._ranks}: " + "; ".join(shown)
         )

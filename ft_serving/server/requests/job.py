@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from ft_serving.server.arrays import FloatArray, TokenArray
+from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.server.requests.plan import RequestPlan, RowPlan
 from ft_serving.server.requests.request import GenerationRequest, GenerationResult
 
@@ -27,7 +27,7 @@ class Row(Protocol):
 RowT = TypeVar("RowT", bound=Row)
 
 
-class Job:
+class GenerationJob:
     """A request, its rows and the tensors that they fill.
 
     Args:
@@ -46,7 +46,7 @@ class Job:
     def __init__(
         self,
         plan: RequestPlan,
-        on_step: Callable[["Job"], None],
+        on_step: Callable[["GenerationJob"], None],
         cancelled: Callable[[], bool],
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
@@ -143,7 +143,7 @@ class ServingEngine(Protocol):
         """
         ...
 
-    def submit(self, jobs: Sequence[Job]) -> None:
+    def submit(self, jobs: Sequence[GenerationJob]) -> None:
         """Compute jobs beside those that are under way, and return at once.
 
         A job is told of each step and then ended, by a thread of the engine's. A job that is ended

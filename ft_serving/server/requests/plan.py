@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from ft_serving.core.arrays import TokenArray
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.core.parameters import (
     ROW_PARAMETERS,
@@ -15,7 +16,6 @@ from ft_serving.core.parameters import (
     Reach,
     RowParameters,
 )
-from ft_serving.server.arrays import TokenArray
 from ft_serving.server.errors import RequestError
 from ft_serving.server.requests.request import GenerationRequest
 from ft_serving.server.requests.words import Word, decode_words

@@ -10,7 +10,7 @@ behind each word's last token. Words [5, 6] and [7] are [[5, 6, 7], [2, 3, -1]];
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ft_serving.server.arrays import TokenArray
+from ft_serving.core.arrays import TokenArray
 
 Word = tuple[int, ...]
 

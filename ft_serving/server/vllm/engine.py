@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from ft_serving.core.lengths import LengthLimits
-from ft_serving.server.requests.job import Job
+from ft_serving.server.requests.job import GenerationJob
 from ft_serving.server.requests.plan import RequestPlan, Vocabulary, plan_request
 from ft_serving.server.requests.request import GenerationRequest
 from ft_serving.server.vllm.library import LogProbs, TextSource
@@ -43,7 +43,7 @@ class _Text:
         task: What reads its tokens; None before it has begun.
     """
 
-    job: Job
+    job: GenerationJob
     row: VllmRow
     task: "asyncio.Task[None] | None" = None
 
@@ -66,7 +66,7 @@ class _Ended:
 class _Request:
     """A job that is under way, and its rows' texts."""
 
-    job: Job
+    job: GenerationJob
     texts: list[_Text]
 
 
@@ -100,7 +100,7 @@ class VllmEngine:
         self._names = map(str, itertools.count())
         # None ends the thread.
         self._events: queue.SimpleQueue[_Request | _Tokens | _Ended | None] = queue.SimpleQueue()
-        self._requests: dict[Job, _Request] = {}
+        self._requests: dict[GenerationJob, _Request] = {}
         sys.setswitchinterval(SWITCH_SECONDS)
         self._loop = asyncio.new_event_loop()
         self._loop_thread = threading.Thread(
@@ -123,7 +123,7 @@ class VllmEngine:
         refuse_unsupported(plan)
         return plan
 
-    def submit(self, jobs: Sequence[Job]) -> None:
+    def submit(self, jobs: Sequence[GenerationJob]) -> None:
         """Compute jobs; see `ServingEngine.submit`."""
         for job in jobs:
             texts = [_Text(job, row) for row in job.begin(VllmRow)]
@@ -160,7 +160,7 @@ class VllmEngine:
 
     def _take(self) -> bool:
         """Take all that has come, or wait a moment; return whether to go on."""
-        told: dict[Job, None] = {}
+        told: dict[GenerationJob, None] = {}
         try:
             event = self._events.get(timeout=SWEEP_SECONDS)
             while True:
@@ -182,7 +182,7 @@ class VllmEngine:
                     self._end(job)
         return True
 
-    def _extend(self, event: _Tokens, told: dict[Job, None]) -> None:
+    def _extend(self, event: _Tokens, told: dict[GenerationJob, None]) -> None:
         text = event.text
         if text.job not in self._requests or text.row.finished:
             return
@@ -201,7 +201,7 @@ class VllmEngine:
         for job in [job for job in self._requests if not job.is_wanted()]:
             self._end(job)
 
-    def _end(self, job: Job) -> None:
+    def _end(self, job: GenerationJob) -> None:
         request = self._requests.pop(job)
         for text in request.texts:
             self._stop(text)

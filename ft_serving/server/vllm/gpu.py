@@ -2,7 +2,7 @@
 
 import ctypes
 
-from ft_serving.server.errors import InstallationError
+from ft_serving.server.errors import ServerError
 
 _NVML = "libnvidia-ml.so.1"
 
@@ -11,11 +11,11 @@ def require_gpus(count: int) -> None:
     """Check that NVIDIA's driver shows enough GPUs.
 
     Raises:
-        InstallationError: There are fewer.
+        ServerError: There are fewer.
     """
     found = _gpus()
     if found < count:
-        raise InstallationError(
+        raise ServerError(
             f"this engine needs {count} GPU{'s' if count > 1 else ''}, and the machine shows "
             f"{found or 'none'}: give the container nvidia.com/gpu: {count} on a node that has "
             "NVIDIA's driver, or set serving.engine to cpu"

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ft_serving.server.errors import InstallationError
+from ft_serving.server.errors import ServerError
 from ft_serving.server.vllm.sampling import MOST_TOP_K, Sampling
 from ft_serving.server.vllm.settings import EngineSettings, Precision
 from ft_serving.server.vllm.statistics import Statistics
@@ -72,7 +72,7 @@ def import_vllm() -> Any:  # noqa: ANN401 - a module without types
     """Import vLLM and return it.
 
     Raises:
-        InstallationError: It is not installed, or a version that is not known here.
+        ServerError: It is not installed, or a version that is not known here.
     """
     # Triton's stub would open files as ASCII; vLLM's compiled graphs then fail to load, and are
     # compiled anew at each start.
@@ -85,12 +85,12 @@ def import_vllm() -> Any:  # noqa: ANN401 - a module without types
         import vllm
         import vllm.v1.engine.async_llm
     except ImportError as exc:
-        raise InstallationError(f"vLLM cannot be imported: {exc}") from exc
+        raise ServerError(f"vLLM cannot be imported: {exc}") from exc
     finally:
         gc.enable()
         gc.freeze()
     if vllm.__version__ not in KNOWN_VERSIONS:
-        raise InstallationError(
+        raise ServerError(
             f"vLLM {vllm.__version__} is installed; this server knows {', '.join(KNOWN_VERSIONS)}"
         )
     return vllm

@@ -40,8 +40,8 @@ def open_vllm_engine(
         on_statistics: Is told of each step.
 
     Raises:
-        InstallationError: There is no GPU, or no vLLM; or settings make no sense.
-        ArchitectureError: config.json is not one of a model that is known here.
+        ServerError: There is no GPU, or no vLLM; or settings make no sense.
+        FtServingError: config.json is not one of a model that is known here.
         ReleaseError: `check` says so.
     """
     settings = EngineSettings.from_environment(os.environ)

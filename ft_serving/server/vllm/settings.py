@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ft_serving.server.errors import InstallationError
+from ft_serving.server.errors import ServerError
 
 PREFIX = "FT_SERVING_"
 
@@ -70,7 +70,7 @@ class EngineSettings:
         """Read the settings; what is not set has its default.
 
         Raises:
-            InstallationError: Values make no sense; all of them are named.
+            ServerError: Values make no sense; all of them are named.
         """
         problems: list[str] = []
 
@@ -93,7 +93,7 @@ class EngineSettings:
         batch = whole("BATCH", defaults.batch)
         cache_bytes = whole("CACHE_BYTES", None)
         if problems:
-            raise InstallationError("; ".join(problems))
+            raise ServerError("; ".join(problems))
         return cls(
             tensor_parallel=tensor_parallel or 1,
             batch=batch or defaults.batch,

@@ -9,15 +9,14 @@ from typing import Self
 
 import numpy as np
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.files import LFS_POINTER
-from ft_serving.core.numpy_dtypes import AnyArray
-from ft_serving.weights.checkpoint.refusal import refusal
 from ft_serving.weights.checkpoint.safetensors_file import read_safetensors
 from ft_serving.weights.checkpoint.selection import check_index, select
 from ft_serving.weights.checkpoint.strict_json import MAX_BYTES
 from ft_serving.weights.checkpoint.tensor import FileContents, Tensor
 from ft_serving.weights.checkpoint.torch_zip import read_torch_zip
-from ft_serving.weights.errors import CheckpointError
+from ft_serving.weights.errors import CheckpointError, refusal
 
 
 class Checkpoint(Mapping[str, Tensor]):

@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from ft_serving.weights.checkpoint.refusal import DOWNLOAD_AGAIN, refusal
 from ft_serving.weights.checkpoint.strict_json import MAX_BYTES, load_object
 from ft_serving.weights.checkpoint.tensor import (
     DTYPE_BITS,
@@ -19,6 +18,7 @@ from ft_serving.weights.checkpoint.tensor import (
     Tensor,
     check_shape,
 )
+from ft_serving.weights.errors import DOWNLOAD_AGAIN, refusal
 
 _PREFIX = 8
 

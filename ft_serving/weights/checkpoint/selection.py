@@ -8,10 +8,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from ft_serving.core.kinds import kind_of_files
-from ft_serving.weights.checkpoint.refusal import DOWNLOAD_AGAIN, refusal
 from ft_serving.weights.checkpoint.strict_json import load_object
 from ft_serving.weights.checkpoint.tensor import FileContents
-from ft_serving.weights.errors import CheckpointError
+from ft_serving.weights.errors import DOWNLOAD_AGAIN, CheckpointError, refusal
 
 _INDEX_SUFFIX = ".index.json"
 _CHOICES = (

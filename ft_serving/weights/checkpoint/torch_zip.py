@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ft_serving.weights.checkpoint.refusal import DOWNLOAD_AGAIN, refusal
 from ft_serving.weights.checkpoint.state_dict_pickle import (
     PickledTensor,
     key_of_state_dict,
@@ -26,6 +25,7 @@ from ft_serving.weights.checkpoint.tensor import (
     Tensor,
     check_shape,
 )
+from ft_serving.weights.errors import DOWNLOAD_AGAIN, refusal
 
 MAX_PICKLE_BYTES = 4 << 20
 """Limit of data.pkl: a state dict takes about 100 bytes a tensor."""

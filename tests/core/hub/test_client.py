@@ -2,8 +2,8 @@
 
 import pytest
 
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.client import Hub, RemoteFile
-from ft_serving.core.hub.errors import HubError
 from tests.core.hub.faulty_hub import COMMIT, FILES, REPOSITORY, TOKEN, Fault, FaultyHub
 
 
@@ -79,19 +79,21 @@ def test_no_token_is_sent_that_was_not_given(
     ["huggingface.co", "ftp://hub.test", "https://", "https://hub.test?x=1", "http://h:x"],
 )
 def test_an_endpoint_that_is_no_address_is_refused(endpoint: str) -> None:
-    with pytest.raises(HubError, match=r"HF_ENDPOINT: must be an address such as https://hugg"):
+    with pytest.raises(
+        FtServingError, match=r"HF_ENDPOINT: must be an address such as https://hugg"
+    ):
         Hub(endpoint, None)
 
 
 @pytest.mark.parametrize("host", ["hub.test", "[", ""])
 def test_a_password_in_the_endpoint_is_refused_and_not_repeated(host: str) -> None:
-    with pytest.raises(HubError, match="HF_ENDPOINT") as caught:
+    with pytest.raises(FtServingError, match="HF_ENDPOINT") as caught:
         Hub(f"https://me:hunter2@{host}", None)
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_token_that_cannot_be_one_is_refused_and_not_repeated() -> None:
-    with pytest.raises(HubError, match="HF_TOKEN") as caught:
+    with pytest.raises(FtServingError, match="HF_TOKEN") as caught:
         Hub("https://hub.test", "hf_a\nhf_b")
     assert "hf_a" not in str(caught.value)
 
@@ -125,7 +127,7 @@ def test_what_the_hub_refuses_is_said_once_with_what_to_do(
     faulty: FaultyHub, status: int, headers: dict[str, str], token: str | None, expected: str
 ) -> None:
     faulty.metadata_faults.append(Fault(status=status, headers=headers))
-    with pytest.raises(HubError, match=expected) as caught:
+    with pytest.raises(FtServingError, match=expected) as caught:
         Hub(faulty.endpoint, token).snapshot(REPOSITORY, "v9")
     assert str(caught.value).startswith("some/model: ")
     assert TOKEN not in str(caught.value)
@@ -139,13 +141,15 @@ def test_a_file_that_only_the_metadata_know_is_named(
     hub = Hub(faulty.endpoint, None)
     snapshot = hub.snapshot(REPOSITORY, "main")
     faulty.content_faults.append(Fault(status=404, headers=headers))
-    with pytest.raises(HubError, match=f"has no file 'config.json' in revision {COMMIT}"):
+    with pytest.raises(FtServingError, match=f"has no file 'config.json' in revision {COMMIT}"):
         hub.read(snapshot, "config.json")
 
 
 def test_a_file_that_the_snapshot_lacks_is_named_with_those_that_it_has(faulty: FaultyHub) -> None:
     hub = Hub(faulty.endpoint, None)
-    with pytest.raises(HubError, match=r"no file 'x\.bin' .* it has config\.json, model\.bin, sub"):
+    with pytest.raises(
+        FtServingError, match=r"no file 'x\.bin' .* it has config\.json, model\.bin, sub"
+    ):
         hub.read(hub.snapshot(REPOSITORY, "main"), "x.bin")
 
 
@@ -153,14 +157,14 @@ def test_a_file_that_the_snapshot_lacks_is_named_with_those_that_it_has(faulty: 
 def test_a_name_that_no_model_can_have_is_refused_without_asking(
     faulty: FaultyHub, repository: str
 ) -> None:
-    with pytest.raises(HubError, match="is not the name of a model"):
+    with pytest.raises(FtServingError, match="is not the name of a model"):
         Hub(faulty.endpoint, None).snapshot(repository, "main")
     assert faulty.requests == []
 
 
 def test_an_endpoint_that_nobody_serves_is_named_after_all_tries() -> None:
     said: list[str] = []
-    with pytest.raises(HubError) as caught:
+    with pytest.raises(FtServingError) as caught:
         Hub("http://127.0.0.1:1", None, said.append).snapshot(REPOSITORY, "main")
     message = str(caught.value)
     assert "some/model: cannot reach http://127.0.0.1:1 ([Errno 111] Connection refused)" in message

@@ -7,10 +7,9 @@ import time
 
 import pytest
 
-from ft_serving.core.errors import IntegrityError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub import retry, transport
 from ft_serving.core.hub.client import Hub
-from ft_serving.core.hub.errors import HubError
 from tests.core.hub.faulty_hub import COMMIT, FILES, REPOSITORY, TOKEN, Fault, FaultyHub
 
 
@@ -32,7 +31,9 @@ def test_a_hub_that_stays_overloaded_is_given_up(faulty: FaultyHub) -> None:
     hub = Hub(faulty.endpoint, None)
     snapshot = hub.snapshot(REPOSITORY, "main")
     faulty.always = Fault(status=503)
-    with pytest.raises(HubError, match=r"answered 503 \(the last of 7 tries\).*try again later"):
+    with pytest.raises(
+        FtServingError, match=r"answered 503 \(the last of 7 tries\).*try again later"
+    ):
         hub.read(snapshot, "config.json")
     assert len(faulty.content_requests) == 7
 
@@ -76,7 +77,7 @@ def test_waits_double_with_jitter_up_to_a_limit(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_hub_that_asks_for_an_hour_is_not_waited_for(faulty: FaultyHub) -> None:
     faulty.metadata_faults.append(Fault(status=429, headers={"Retry-After": "3600"}))
-    with pytest.raises(HubError, match="answered 429 and asks to wait 1 h 00 min"):
+    with pytest.raises(FtServingError, match="answered 429 and asks to wait 1 h 00 min"):
         Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
 
 
@@ -110,13 +111,13 @@ def test_incomplete_metadata_are_refused(
     faulty: FaultyHub, change: dict[str, object], expected: str
 ) -> None:
     faulty.metadata |= change
-    with pytest.raises(HubError, match=expected):
+    with pytest.raises(FtServingError, match=expected):
         Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
 
 
 def test_another_commit_than_the_one_asked_for_is_refused(faulty: FaultyHub) -> None:
     asked = "a" * 40
-    with pytest.raises(HubError, match=f"its commit is {COMMIT}, asked for was {asked}"):
+    with pytest.raises(FtServingError, match=f"its commit is {COMMIT}, asked for was {asked}"):
         Hub(faulty.endpoint, None).snapshot(REPOSITORY, asked)
     assert Hub(faulty.endpoint, None).snapshot(REPOSITORY, COMMIT).revision == COMMIT
 
@@ -126,7 +127,7 @@ def test_names_that_leave_the_folder_are_all_refused_at_once(faulty: FaultyHub) 
     faulty.metadata["siblings"] = [
         {"rfilename": name, "size": 1, "blobId": "0" * 40} for name in names
     ]
-    with pytest.raises(HubError, match="incomplete or unsafe") as caught:
+    with pytest.raises(FtServingError, match="incomplete or unsafe") as caught:
         Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
     for name in names:
         assert f"the name {name!r} is not" in str(caught.value)
@@ -135,14 +136,16 @@ def test_names_that_leave_the_folder_are_all_refused_at_once(faulty: FaultyHub) 
 @pytest.mark.parametrize("body", [b"<html>Please log in</html>", b"[]", b"\xff"])
 def test_a_page_that_is_no_metadata_is_refused(faulty: FaultyHub, body: bytes) -> None:
     faulty.metadata_faults.append(Fault(status=200, body=body))
-    with pytest.raises(HubError, match=r"something else than a model's metadata.*is HF_ENDPOINT"):
+    with pytest.raises(
+        FtServingError, match=r"something else than a model's metadata.*is HF_ENDPOINT"
+    ):
         Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
 
 
 def test_a_file_too_large_to_be_a_small_one_is_not_read(faulty: FaultyHub) -> None:
     faulty.metadata["siblings"][0]["size"] = (32 << 20) + 1
     hub = Hub(faulty.endpoint, None)
-    with pytest.raises(HubError, match=r"config\.json has 33554433 bytes; at most 33554432"):
+    with pytest.raises(FtServingError, match=r"config\.json has 33554433 bytes; at most 33554432"):
         hub.read(hub.snapshot(REPOSITORY, "main"), "config.json")
     assert faulty.content_requests == []
 
@@ -152,7 +155,7 @@ def test_wrong_bytes_are_never_returned(faulty: FaultyHub, name: str) -> None:
     hub = Hub(faulty.endpoint, None)
     snapshot = hub.snapshot(REPOSITORY, "main")
     faulty.content_faults.append(Fault(flip_a_byte=True))
-    with pytest.raises(IntegrityError, match=rf"{name}: .* {snapshot.file(name).digest}"):
+    with pytest.raises(FtServingError, match=rf"{name}: .* {snapshot.file(name).digest}"):
         hub.read(snapshot, name)
 
 
@@ -246,7 +249,7 @@ def test_a_storage_that_refuses_is_not_taken_for_the_hub_and_its_signature_not_s
         storage.always = Fault(status=403)
         hub = Hub(faulty.endpoint, None)
         snapshot = hub.snapshot(REPOSITORY, "main")
-        with pytest.raises(HubError, match=f"{storage.endpoint} answered 403") as caught:
+        with pytest.raises(FtServingError, match=f"{storage.endpoint} answered 403") as caught:
             hub.read(snapshot, "model.bin")
     assert "secret" not in str(caught.value)
 
@@ -256,7 +259,7 @@ def test_a_redirect_to_no_web_address_is_an_error(faulty: FaultyHub, location: s
     hub = Hub(faulty.endpoint, None)
     snapshot = hub.snapshot(REPOSITORY, "main")
     faulty.always = Fault(status=302, headers={"Location": location})
-    with pytest.raises(HubError, match=r"^model\.bin: "):
+    with pytest.raises(FtServingError, match=r"^model\.bin: "):
         hub.read(snapshot, "model.bin")
 
 
@@ -264,7 +267,7 @@ def test_redirects_in_a_circle_end(faulty: FaultyHub) -> None:
     hub = Hub(faulty.endpoint, None)
     snapshot = hub.snapshot(REPOSITORY, "main")
     faulty.redirect_to = faulty
-    with pytest.raises(HubError, match="redirected more than 5 times"):
+    with pytest.raises(FtServingError, match="redirected more than 5 times"):
         hub.read(snapshot, "model.bin")
 
 
@@ -307,7 +310,7 @@ def test_offline_mode_is_an_error_that_says_how_to_end_it(
     faulty: FaultyHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(HubError, match=r"offline mode is enabled.*HF_HUB_OFFLINE"):
+    with pytest.raises(FtServingError, match=r"offline mode is enabled.*HF_HUB_OFFLINE"):
         Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.client import Hub
 from ft_serving.core.hub.download import download, missing_bytes
-from ft_serving.core.hub.errors import HubError
 from ft_serving.core.progress import Progress
 from local_platform.hub.server import HubServer
 
@@ -55,5 +55,5 @@ def test_a_model_comes_from_the_mirror_as_it_is_there(root: Path, tmp_path: Path
 def test_what_the_mirror_refuses_is_understood(
     root: Path, repository: str, revision: str, token: str | None, expected: str
 ) -> None:
-    with HubServer(root, token=TOKEN) as mirror, pytest.raises(HubError, match=expected):
+    with HubServer(root, token=TOKEN) as mirror, pytest.raises(FtServingError, match=expected):
         Hub(mirror.url, token).snapshot(repository, revision)

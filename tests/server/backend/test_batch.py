@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.protocol import TensorType
-from ft_serving.server.arrays import AnyArray
 from ft_serving.server.backend import batch
-from ft_serving.server.backend.batch import Refusal, Runner
-from ft_serving.server.backend.errors import DeliveryError
-from ft_serving.server.engine import Engine
+from ft_serving.server.backend.batch import RefusalCode, Runner
+from ft_serving.server.engine import TextGenerator
 from ft_serving.server.engine.thread import EngineThread
+from ft_serving.server.errors import DeliveryError
 from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.plan import RequestPlan
 from tests.server.engine.scripted import ScriptedModel, always, count_up, peak
@@ -39,7 +39,7 @@ class RecordedCall:
     losing_response: int | None = None
     accepts_errors: bool = True
     responses: list[tuple[dict[str, Any], bool]] = field(default_factory=list)
-    errors: list[tuple[Refusal, str]] = field(default_factory=list)
+    errors: list[tuple[RefusalCode, str]] = field(default_factory=list)
 
     def tensors(self) -> Mapping[str, AnyArray]:
         return {
@@ -59,7 +59,7 @@ class RecordedCall:
         values = {name: tensor.tolist() for name, tensor in tensors.items()}
         self.responses.append((values, is_last))
 
-    def refuse(self, refusal: Refusal, message: str) -> None:
+    def refuse(self, refusal: RefusalCode, message: str) -> None:
         self._check_order()
         if not self.accepts_errors:
             raise DeliveryError("no room in shared memory")
@@ -118,7 +118,7 @@ def run(
 def runner_of(
     model: ScriptedModel, meter: RecordedMeter, *, streaming: bool, room: int = 10_000
 ) -> Runner:
-    engine = EngineThread(Engine(model))
+    engine = EngineThread(TextGenerator(model))
     return Runner(engine, streaming=streaming, output_types=TYPES, meter=meter, room=room)
 
 
@@ -180,7 +180,7 @@ def test_calls_that_come_later_are_computed_beside_those_under_way() -> None:
     meter.wait()
     runner.close()
     assert short.texts[-1] == [1, 0, 0]
-    assert long.errors == [(Refusal.CANCELLED, "cancelled")]
+    assert long.errors == [(RefusalCode.CANCELLED, "cancelled")]
 
 
 def test_a_short_text_is_answered_while_a_longer_one_goes_on() -> None:
@@ -202,9 +202,9 @@ def test_an_invalid_call_gets_an_error_and_the_others_their_answers(streaming: b
     run(wrong, good, missing, streaming=streaming)
     assert good.texts == [[1, 2]]
     ((refusal, message),) = wrong.errors
-    assert refusal is Refusal.INVALID
+    assert refusal is RefusalCode.INVALID
     assert message.startswith("input_ids: must be from 0 to 9, the vocabulary; got 99")
-    assert missing.errors == [(Refusal.INVALID, "unheard_of: is unknown here")]
+    assert missing.errors == [(RefusalCode.INVALID, "unheard_of: is unknown here")]
     assert wrong.responses == missing.responses == []
 
 
@@ -213,7 +213,9 @@ def test_a_cancelled_call_is_computed_no_further() -> None:
     cancelled, other = RecordedCall([1], 6, cancelled_after=2), RecordedCall([2], 3)
     run(cancelled, other, streaming=True, model=model)
     assert len(cancelled.responses) == 2
-    assert cancelled.errors == [(Refusal.CANCELLED, "cancelled")], "else Triton keeps the request"
+    assert cancelled.errors == [(RefusalCode.CANCELLED, "cancelled")], (
+        "else Triton keeps the request"
+    )
     assert other.texts[-1] == [2, 3, 4, 5]
     assert [len(texts) for texts in model.computed] == [2, 2, 1]
 
@@ -244,7 +246,7 @@ def test_a_call_that_does_not_fit_alone_is_refused() -> None:
     hungry, modest = RecordedCall([1], 1000), RecordedCall([1], 1)
     run(hungry, modest, model=ScriptedModel(count_up, memory=20))
     ((refusal, message),) = hungry.errors
-    assert refusal is Refusal.INVALID
+    assert refusal is RefusalCode.INVALID
     assert message.startswith("1 rows of 1001 tokens need")
     assert modest.texts == [[1, 2]]
 
@@ -253,7 +255,7 @@ def test_a_call_whose_answer_shared_memory_has_no_room_for_is_refused() -> None:
     large, small = RecordedCall([1], 300), RecordedCall([1], 1)
     run(large, small, room=1024)
     ((refusal, message),) = large.errors
-    assert refusal is Refusal.INVALID
+    assert refusal is RefusalCode.INVALID
     assert message.startswith("the answer takes 0.0 MiB, there are 0.0 for one in shared memory")
     assert small.texts == [[1, 2]]
 
@@ -261,16 +263,16 @@ def test_a_call_whose_answer_shared_memory_has_no_room_for_is_refused() -> None:
 def test_memory_that_the_system_denies_is_an_error_of_that_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def plan(self: Engine, asked: GenerationRequest) -> RequestPlan:
+    def plan(self: TextGenerator, asked: GenerationRequest) -> RequestPlan:
         if asked.tensors["request_output_len"][0, 0] == 9:
             raise MemoryError("Unable to allocate 9 EiB")
         return original(self, asked)
 
-    original = Engine.plan
-    monkeypatch.setattr(Engine, "plan", plan)
+    original = TextGenerator.plan
+    monkeypatch.setattr(TextGenerator, "plan", plan)
     hungry, modest = RecordedCall([1], 9), RecordedCall([1], 1)
     run(hungry, modest)
-    assert hungry.errors == [(Refusal.INVALID, "Unable to allocate 9 EiB")]
+    assert hungry.errors == [(RefusalCode.INVALID, "Unable to allocate 9 EiB")]
     assert modest.texts == [[1, 2]]
 
 
@@ -291,7 +293,7 @@ def test_an_unforeseen_failure_is_logged_and_ends_the_calls_it_concerns(
     assert done.texts == [[1, 2]], "it had its answer before"
     assert done.errors == []
     assert hit.errors == [
-        (Refusal.INTERNAL, "internal error; the server's log has the cause"),
+        (RefusalCode.INTERNAL, "internal error; the server's log has the cause"),
     ], "a defect's text is for the log, not for clients"
     assert "ZeroDivisionError: a defect" in caplog.text
 
@@ -314,7 +316,7 @@ def test_a_response_that_triton_does_not_take_becomes_an_error_of_that_call_alon
     lost, other = RecordedCall([1], 5, losing_response=2), RecordedCall([1], 3)
     run(lost, other, streaming=True, model=model)
     assert len(lost.responses) == 1
-    assert lost.errors == [(Refusal.INTERNAL, "no room in shared memory")]
+    assert lost.errors == [(RefusalCode.INTERNAL, "no room in shared memory")]
     assert other.texts[-1] == [1, 2, 3, 4]
     assert [len(texts) for texts in model.computed] == [2, 2, 1], "nothing more is computed for it"
 

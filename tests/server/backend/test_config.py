@@ -14,7 +14,7 @@ from ft_serving.core.lengths import LengthLimits
 from ft_serving.core.model_config import ModelConfig, render
 from ft_serving.core.protocol import TensorType
 from ft_serving.server.backend.config import read_config
-from ft_serving.server.backend.errors import ModelConfigError
+from ft_serving.server.errors import ServerError
 
 LIMITS = LengthLimits(context_length=2048, input_length=1024)
 
@@ -97,7 +97,7 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
     wrong["input"].append({"name": "memory_len", "data_type": "TYPE_UINT32"})
     wrong["output"].pop()
     wrong["output"][0]["data_type"] = "TYPE_FP32"
-    with pytest.raises(ModelConfigError) as caught:
+    with pytest.raises(ServerError) as caught:
         read_config(arguments(wrong))
     assert str(caught.value).split("; ") == [
         # FasterTransformer would read eight bytes from each seed of four.
@@ -114,7 +114,5 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
 def test_a_size_that_is_no_number_is_refused() -> None:
     wrong = config()
     wrong["parameters"]["tensor_para_size"] = {"string_value": "two"}
-    with pytest.raises(
-        ModelConfigError, match="tensor_para_size: must be a whole number, got 'two'"
-    ):
+    with pytest.raises(ServerError, match="tensor_para_size: must be a whole number, got 'two'"):
         read_config(arguments(wrong))

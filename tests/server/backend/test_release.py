@@ -13,9 +13,8 @@ from ft_serving.core.manifest import MANIFEST_PATH
 from ft_serving.core.protocol import TensorType
 from ft_serving.core.storage import Storage
 from ft_serving.server.backend.config import BackendConfig
-from ft_serving.server.backend.errors import ModelConfigError
 from ft_serving.server.backend.release import check_release, open_engine
-from ft_serving.server.errors import InstallationError, RequestError
+from ft_serving.server.errors import RequestError, ServerError
 from tests.server.engine.scripted import request
 from tests.serving import prepare
 
@@ -87,7 +86,7 @@ def test_an_altered_configuration_is_refused(release: Path) -> None:
 
 
 def test_the_tensor_parallel_size_must_be_the_releases(release: Path) -> None:
-    with pytest.raises(ModelConfigError) as caught:
+    with pytest.raises(ServerError) as caught:
         open_engine(backend_config(release, tensor_parallel=1), print)
     assert "tensor_para_size: must be 2, the size that release" in str(caught.value), (
         "FasterTransformer would start with weights that it never read"
@@ -115,5 +114,5 @@ def test_a_release_for_vllm_is_refused_without_a_gpu(
     monkeypatch.setattr("ft_serving.server.vllm.gpu._gpus", lambda: 1)
     monkeypatch.setenv("FT_SERVING_TENSOR_PARALLEL", "2")
     release = Storage(tmp_path).release(prepare(tmp_path, "--format", "huggingface"))
-    with pytest.raises(InstallationError, match="needs 2 GPUs, and the machine shows 1: give the"):
+    with pytest.raises(ServerError, match="needs 2 GPUs, and the machine shows 1: give the"):
         open_engine(backend_config(release), print)

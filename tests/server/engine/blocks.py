@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from ft_serving.server.arrays import TokenArray
+from ft_serving.core.arrays import TokenArray
 from ft_serving.server.engine.numpy_block import NumpyBlock
-from ft_serving.server.engine.numpy_model import NumpyModel
+from ft_serving.server.engine.numpy_engine import NumpyModel
 
 
 def prefilled(

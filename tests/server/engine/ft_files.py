@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ft_serving.core.arrays import cast
 from ft_serving.core.dtypes import DType
-from ft_serving.core.numpy_dtypes import cast
 
 Weights = dict[str, NDArray[np.float32]]
 

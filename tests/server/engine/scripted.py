@@ -6,9 +6,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ft_serving.core.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.parameters import ROW_PARAMETERS, RowParameters
-from ft_serving.server.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.server.engine.model import Load
 from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.plan import RowPlan
@@ -56,7 +56,7 @@ class ScriptedBatch:
 
 
 class ScriptedModel:
-    """Implements `ft_serving.server.engine.model.Model` by a function.
+    """Implements `ft_serving.server.engine.model.LogitsModel` by a function.
 
     Attributes:
         computed: The texts of all rows, for each step.

@@ -7,7 +7,7 @@ import pytest
 
 from ft_serving.server.engine import NumpyEngine
 from ft_serving.server.requests import GenerationRequest, GenerationResult
-from ft_serving.server.requests.job import Job
+from ft_serving.server.requests.job import GenerationJob
 from tests.server.engine.ft_files import Shape, random_weights, write_folder
 from tests.server.engine.scripted import request
 
@@ -75,7 +75,7 @@ def test_requests_get_the_same_bits_in_any_order(engine: NumpyEngine) -> None:
 
 def test_requests_get_the_same_bits_when_they_join_others_under_way(engine: NumpyEngine) -> None:
     asked = requests()
-    jobs = [Job(engine.plan(one), lambda _: None, lambda: False) for one in asked]
+    jobs = [GenerationJob(engine.plan(one), lambda _: None, lambda: False) for one in asked]
     schedule = engine.schedule()
     for job in jobs:
         schedule.add([job])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ft_serving.server.engine import Engine
+from ft_serving.server.engine import TextGenerator
 from ft_serving.server.requests import GenerationResult
 from tests.server.engine.scripted import Script, ScriptedModel, always, request
 
@@ -38,7 +38,7 @@ def search(
     vocabulary: int = TINY,
     **parameters: object,
 ) -> GenerationResult:
-    engine = Engine(ScriptedModel(script, vocabulary))
+    engine = TextGenerator(ScriptedModel(script, vocabulary))
     asked = request([[1]], output_len, beam_width=width, is_return_log_probs=True, **parameters)
     return engine.generate([asked])[0]
 
@@ -136,7 +136,7 @@ def test_beams_are_penalised_from_the_first_token_on() -> None:
 
 def test_the_search_ends_when_all_beams_have() -> None:
     model = ScriptedModel(always([-99, 1.0, -99, 2.0]), TINY)
-    result = Engine(model).generate([request([[1]], 9, beam_width=2)])[0]
+    result = TextGenerator(model).generate([request([[1]], 9, beam_width=2)])[0]
     assert result.output_ids[0].tolist() == [[1, *[3] * 9], [1, 1, *[3] * 8]]
     assert len(model.computed) == 2, "both have ended after two tokens"
 
@@ -167,7 +167,7 @@ def test_the_length_penalty_weighs_scores_against_diversity() -> None:
     assert search(
         always(logits), 2, 1, 10, beam_search_diversity_rate=0.1, len_penalty=2.0
     ).output_ids[0, :, 1].tolist() == [1, 2]
-    engine = Engine(ScriptedModel(always(logits)))
+    engine = TextGenerator(ScriptedModel(always(logits)))
     longer = request(
         [[5, 6, 7, 8]], 1, beam_width=2, beam_search_diversity_rate=0.1, len_penalty=2.0
     )
@@ -185,7 +185,7 @@ def test_the_length_penalty_counts_one_less_once_the_first_beam_has_ended() -> N
 
 def test_all_rows_of_a_beam_search_use_the_first_rows_parameters() -> None:
     script = random_script(2, 12)
-    engine = Engine(ScriptedModel(script, 12))
+    engine = TextGenerator(ScriptedModel(script, 12))
     both = request([[1], [1]], 5, beam_width=3, temperature=[0.5, 3.0])
     result = engine.generate([both])[0]
     np.testing.assert_array_equal(result.output_ids[0], result.output_ids[1])
@@ -203,7 +203,7 @@ def test_a_beam_wider_than_the_vocabulary_does_not_fail() -> None:
 def test_beams_are_told_of_after_every_step() -> None:
     told: list[list[list[int]]] = []
     script = random_script(0, 12)
-    engine = Engine(ScriptedModel(script, 12))
+    engine = TextGenerator(ScriptedModel(script, 12))
     asked = request([[1]], 3, beam_width=2)
     result = engine.generate([asked], lambda _, part: told.append(part.output_ids[0].tolist()))[0]
     for step, beams in enumerate(told, start=1):

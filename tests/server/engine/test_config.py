@@ -7,10 +7,10 @@ from ft_serving.core.dtypes import DType
 from ft_serving.core.families import FAMILIES, read_architecture
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.families.gptj import GPTJ
-from ft_serving.server.engine import ModelFilesError
 from ft_serving.server.engine.config import WeightsConfig, read_config
 from ft_serving.server.engine.numpy_engine import LAYERS
-from ft_serving.weights.config_ini import render_config_ini
+from ft_serving.server.errors import ServerError
+from ft_serving.weights.layouts import render_config_ini
 from tests.weights.models import CONFIG
 
 GPT_J_6B = """
@@ -80,17 +80,17 @@ def test_the_syntax_is_that_of_fastertransformers_parser(tmp_path: Path) -> None
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelFilesError, match=r"config\.ini: no such file; name the folder"):
+    with pytest.raises(ServerError, match=r"config\.ini: no such file; name the folder"):
         read_config(tmp_path)
 
 
 def test_a_section_of_no_known_family_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelFilesError, match=r"must have a section .*\[gptj\].*; found \[bert\]"):
+    with pytest.raises(ServerError, match=r"must have a section .*\[gptj\].*; found \[bert\]"):
         read(tmp_path, GPT_J_6B.replace("[gptj]", "[bert]"))
 
 
 def test_every_missing_key_is_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(ModelFilesError) as caught:
+    with pytest.raises(ServerError) as caught:
         read(tmp_path, "[gptj]\nmodel_name = x\nhead_num = 16\nsize_per_head = 256\n")
     message = str(caught.value)
     for key in ("inter_size", "num_layer", "vocab_size", "rotary_embedding", "start_id", "end_id"):
@@ -118,7 +118,7 @@ def test_every_missing_key_is_named_at_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_value_is_refused_by_key(tmp_path: Path, old: str, new: str, message: str) -> None:
-    with pytest.raises(ModelFilesError) as caught:
+    with pytest.raises(ServerError) as caught:
         read(tmp_path, GPT_J_6B.replace(old, new))
     assert message in str(caught.value)
     assert str(tmp_path / "config.ini") in str(caught.value)
@@ -127,5 +127,5 @@ def test_a_wrong_value_is_refused_by_key(tmp_path: Path, old: str, new: str, mes
 @pytest.mark.parametrize("damage", [b"\xff\xfe", b"[gptj]\nhead_num = 1\nhead_num = 2\n", b"loose"])
 def test_a_damaged_file_is_refused(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "config.ini").write_bytes(damage)
-    with pytest.raises(ModelFilesError, match="cannot be read"):
+    with pytest.raises(ServerError, match="cannot be read"):
         read_config(tmp_path)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ft_serving.server.engine import Engine
+from ft_serving.server.engine import TextGenerator
 from ft_serving.server.requests import GenerationRequest, GenerationResult
 from tests.server.engine.scripted import ScriptedModel, always, count_up, peak, request
 
@@ -11,7 +11,7 @@ NO_WORDS = np.array([[[0], [-1]]], np.int32)
 
 
 def generate(*requests: GenerationRequest) -> list[GenerationResult]:
-    return Engine(ScriptedModel(count_up)).generate(requests)
+    return TextGenerator(ScriptedModel(count_up)).generate(requests)
 
 
 def test_the_output_is_the_prompt_and_behind_it_the_generated_tokens() -> None:
@@ -127,13 +127,13 @@ def test_a_bad_word_is_replaced_by_the_next_best_token() -> None:
         return [a + b / 2 for a, b in zip(count_up(text), peak(5), strict=True)]
 
     words = np.array([[[2, 3, 4], [2, 3, -1]]], np.int32)
-    engine = Engine(ScriptedModel(next_or_five))
+    engine = TextGenerator(ScriptedModel(next_or_five))
     result = engine.generate([request([[1]], 4, bad_words_list=words)])[0]
     assert result.output_ids.tolist() == [[[1, 2, 5, 6, 7]]], "3 is forbidden behind 2"
 
 
 def test_the_same_seed_gives_all_rows_the_same_draws() -> None:
-    engine = Engine(ScriptedModel(always([0.0] * 9 + [-99.0])))
+    engine = TextGenerator(ScriptedModel(always([0.0] * 9 + [-99.0])))
 
     def texts(**parameters: object) -> list[list[list[int]]]:
         sampled = request([[1], [1], [1]], 12, runtime_top_k=9, **parameters)
@@ -151,7 +151,7 @@ def test_the_same_seed_gives_all_rows_the_same_draws() -> None:
 
 def test_a_sampled_texts_log_probs_add_up() -> None:
     logits = [0.5, 1.0, 0.0, 2.0, -1.0, 0.3, 0.1, 0.2, -0.4, -99.0]
-    engine = Engine(ScriptedModel(always(logits)))
+    engine = TextGenerator(ScriptedModel(always(logits)))
     asked = request([[1]], 20, runtime_top_p=1.0, is_return_log_probs=True, random_seed=3)
     result = engine.generate([asked])[0]
     log_probs = np.array(logits) - np.log(np.exp(logits).sum())
@@ -184,7 +184,7 @@ def test_every_step_is_told_with_all_tensors_and_the_last_one_is_final() -> None
             )
         )
 
-    results = Engine(ScriptedModel(count_up)).generate([request([[1, 2]], 3)], on_step)
+    results = TextGenerator(ScriptedModel(count_up)).generate([request([[1, 2]], 3)], on_step)
     assert told == [
         (0, [1, 2, 3, 9, 9], 3, False),
         (0, [1, 2, 3, 4, 9], 4, False),
@@ -201,14 +201,16 @@ def test_a_request_is_told_of_until_its_longest_row_ends() -> None:
         assert partial.is_final == (counts[index] == {0: 4, 1: 2, 2: 3}[index])
 
     asked = [request([[1], [5, 6]], [2, 4], end_id=0), request([[3]], 2), request([[6]], 9)]
-    Engine(ScriptedModel(count_up)).generate(asked, on_step)
+    TextGenerator(ScriptedModel(count_up)).generate(asked, on_step)
     assert counts == {0: 4, 1: 2, 2: 3}
 
 
 def test_partial_results_do_not_change_later() -> None:
     told: list[GenerationResult] = []
     asked = request([[1]], 3, is_return_log_probs=True, runtime_top_k=3)
-    Engine(ScriptedModel(count_up)).generate([asked], lambda _, partial: told.append(partial))
+    TextGenerator(ScriptedModel(count_up)).generate(
+        [asked], lambda _, partial: told.append(partial)
+    )
     assert told[0].sequence_length.tolist() == [[2]]
     assert told[0].output_log_probs is not None
     assert np.count_nonzero(told[0].output_log_probs) == 1
@@ -217,21 +219,21 @@ def test_partial_results_do_not_change_later() -> None:
 
 def test_finished_rows_are_not_computed_any_further() -> None:
     model = ScriptedModel(count_up)
-    Engine(model).generate([request([[1], [1], [1]], [1, 3, 2])])
+    TextGenerator(model).generate([request([[1], [1], [1]], [1, 3, 2])])
     assert [len(step) for step in model.computed] == [3, 2, 1]
 
 
 def test_requests_whose_prompts_have_one_length_begin_together() -> None:
     model = ScriptedModel(count_up)
     asked = [request([[1]], 2), request([[4, 5, 6], [7, 8]], 2), request([[3], [2]], 2)]
-    results = Engine(model).generate(asked)
+    results = TextGenerator(model).generate(asked)
     assert [(1,), (3,), (2,)] in model.computed, "they attend in one operation"
     assert results[1].output_ids.tolist() == [[[4, 5, 6, 7, 8]], [[7, 8, 9, 9, 9]]]
 
 
 def test_the_rows_of_a_request_begin_together_whatever_their_lengths() -> None:
     told: list[list[int]] = []
-    Engine(ScriptedModel(count_up)).generate(
+    TextGenerator(ScriptedModel(count_up)).generate(
         [request([[1], [1, 2, 3]], 3)],
         lambda _, partial: told.append(partial.sequence_length[:, 0].tolist()),
     )
@@ -246,7 +248,7 @@ def test_a_cancelled_request_leaves_the_batch_and_the_others_go_on() -> None:
         nonlocal steps
         steps += index == 1
 
-    results = Engine(model).generate(
+    results = TextGenerator(model).generate(
         [request([[1]], 5), request([[2]], 7)],
         on_step,
         cancelled=lambda index: index == 1 and steps == 2,
@@ -268,7 +270,7 @@ def test_a_request_cancelled_while_prompts_are_computed_leaves_before_its_first_
         return index == 0 and asked[0] > 1
 
     steps: list[int] = []
-    results = Engine(model).generate(
+    results = TextGenerator(model).generate(
         [request([[1], [1, 2, 3]], 5), request([[2, 3]], 2)],
         lambda index, _: steps.append(index),
         cancelled,
@@ -282,7 +284,7 @@ def test_a_request_cancelled_while_prompts_are_computed_leaves_before_its_first_
 
 def test_a_request_cancelled_before_the_start_is_not_computed_at_all() -> None:
     model = ScriptedModel(count_up)
-    result = Engine(model).generate([request([[1]], 5)], cancelled=lambda _: True)[0]
+    result = TextGenerator(model).generate([request([[1]], 5)], cancelled=lambda _: True)[0]
     assert model.computed == []
     assert not result.is_final
     assert result.sequence_length.tolist() == [[1]]

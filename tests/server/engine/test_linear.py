@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ft_serving.server.arrays import FloatArray
+from ft_serving.core.arrays import FloatArray
 from ft_serving.server.engine.linear import Linear
 
 # Small enough for the cache; one block; several blocks, even or not.

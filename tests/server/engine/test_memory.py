@@ -10,10 +10,11 @@ import pytest
 from ft_serving.core.families import architecture
 from ft_serving.core.families.base import Blueprint
 from ft_serving.core.families.gptj import GPTJ
-from ft_serving.server.engine import NumpyEngine, memory, numpy_model
+from ft_serving.server import engine_memory
+from ft_serving.server.engine import NumpyEngine, numpy_engine
 from ft_serving.server.engine.config import read_config
 from ft_serving.server.engine.gptj import GptJLayers
-from ft_serving.server.engine.numpy_model import NumpyModel
+from ft_serving.server.engine.numpy_engine import NumpyModel
 from ft_serving.server.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
 from ft_serving.server.errors import MemoryLimitError
 from stacks.sizing import PeakLoad, cpu_memory
@@ -34,8 +35,8 @@ def test_the_containers_limit_counts_where_it_is_smaller(
     file = tmp_path / "memory.max"
     if content is not None:
         file.write_text(content)
-    monkeypatch.setattr(memory, "_CGROUP_LIMIT", file)
-    assert memory.memory_limit() == expected
+    monkeypatch.setattr(engine_memory, "_CGROUP_LIMIT", file)
+    assert engine_memory.memory_limit() == expected
 
 
 SHAPE = Shape()
@@ -67,7 +68,7 @@ def test_what_a_stack_gives_its_server_suffices_for_its_load_and_for_no_more(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = cpu_memory(BLUEPRINT, PeakLoad(batch=8, input_length=256, output_length=64)).total
-    monkeypatch.setattr(numpy_model, "memory_limit", lambda: given)
+    monkeypatch.setattr(numpy_engine, "memory_limit", lambda: given)
     engine = NumpyEngine.open(folder, 1)
     engine.plan(request([[1] * 256] * 8, 64))
     for rows, prompt, output in ((9, 256, 64), (8, 256, 65), (8, 257, 63)):
@@ -79,7 +80,7 @@ def test_what_a_stack_gives_its_server_suffices_for_its_load_and_for_no_more(
 
 def test_the_logits_of_many_beams_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = NumpyEngine.open(folder, 1)
-    monkeypatch.setattr(numpy_model, "memory_limit", lambda: ENGINE_BASE_BYTES + (64 << 20))
+    monkeypatch.setattr(numpy_engine, "memory_limit", lambda: ENGINE_BASE_BYTES + (64 << 20))
     engine.plan(request([[1]] * 1024, 1))
     with pytest.raises(MemoryLimitError, match="65536 rows of 2 tokens"):
         engine.plan(request([[1]] * 1024, 1, beam_width=64))

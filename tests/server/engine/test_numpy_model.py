@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.core.dtypes import DType
-from ft_serving.server.arrays import FloatArray, TokenArray
 from ft_serving.server.engine.config import read_config
 from ft_serving.server.engine.gptj import GptJLayers, open_weights
-from ft_serving.server.engine.numpy_model import NumpyModel
+from ft_serving.server.engine.numpy_engine import NumpyModel
 from tests.oracles import gptj
 from tests.server.engine.blocks import prefilled
 from tests.server.engine.ft_files import Shape, random_weights, rounded, write_folder

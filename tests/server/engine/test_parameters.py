@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from ft_serving.server.arrays import FloatArray
-from ft_serving.server.engine import Engine
+from ft_serving.core.arrays import FloatArray
+from ft_serving.server.engine import TextGenerator
 from ft_serving.server.engine.rules import LogitsRules
 from ft_serving.server.requests.words import Word
 from tests.server.engine.scripted import END, ScriptedModel, always, request, row_plan
@@ -79,7 +79,7 @@ def test_bad_words_stay_forbidden_at_any_temperature() -> None:
 
 def test_a_text_is_at_least_as_long_as_the_minimum() -> None:
     ends = [0.0, 1.0, *[0.0] * 7, 9.0]
-    engine = Engine(ScriptedModel(always(ends)))
+    engine = TextGenerator(ScriptedModel(always(ends)))
     result = engine.generate([request([[5], [5], [5]], 6, min_length=[0, 1, 3])])[0]
     assert result.output_ids.tolist() == [
         [[5, 9, 9, 9, 9, 9, 9]],
@@ -89,19 +89,19 @@ def test_a_text_is_at_least_as_long_as_the_minimum() -> None:
 
 
 def test_a_repetition_penalty_makes_a_greedy_text_move_on() -> None:
-    engine = Engine(ScriptedModel(always([0.0, 3.0, 2.0, 1.6, *[0.0] * 6])))
+    engine = TextGenerator(ScriptedModel(always([0.0, 3.0, 2.0, 1.6, *[0.0] * 6])))
     result = engine.generate([request([[1, 5], [1, 5]], 3, repetition_penalty=[1.0, 2.0])])[0]
     assert result.output_ids.tolist() == [[[1, 5, 1, 1, 1]], [[1, 5, 2, 3, 1]]]
 
 
 def test_padding_is_not_penalised() -> None:
-    engine = Engine(ScriptedModel(always([3.0, 2.0, *[0.0] * 8])))
+    engine = TextGenerator(ScriptedModel(always([3.0, 2.0, *[0.0] * 8])))
     result = engine.generate([request([[5, 6, 7], [5]], 1, repetition_penalty=2.0)])[0]
     assert result.output_ids[:, 0].tolist() == [[5, 6, 7, 0], [5, 0, 9, 9]]
 
 
 def test_parameters_hold_for_their_own_row() -> None:
-    engine = Engine(ScriptedModel(always([0.0, 1.0, 0.5, *[-9.0] * 7])))
+    engine = TextGenerator(ScriptedModel(always([0.0, 1.0, 0.5, *[-9.0] * 7])))
     asked = request(
         [[1]] * 4,
         30,

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from ft_serving.core.lengths import LengthLimits
-from ft_serving.server.engine import Engine, NumpyEngine
+from ft_serving.server.engine import NumpyEngine, TextGenerator
 from ft_serving.server.errors import MemoryLimitError, RequestError
 from ft_serving.server.requests import GenerationRequest
 from tests.server.engine.ft_files import Shape, random_weights, write_folder
 from tests.server.engine.scripted import ScriptedModel, count_up, request
 
-ENGINE = Engine(ScriptedModel(count_up))
+ENGINE = TextGenerator(ScriptedModel(count_up))
 
 FLOATS = (
     "runtime_top_p",
@@ -143,7 +143,7 @@ def test_a_text_too_long_for_the_memory_is_refused_before_it_starts(
         engine.plan(wide)
 
 
-LIMITED = Engine(
+LIMITED = TextGenerator(
     ScriptedModel(count_up),
     LengthLimits(context_length=12, input_length=8, output_length=6),
 )
@@ -183,7 +183,7 @@ def test_lengths_may_be_reached() -> None:
 
 
 def test_a_prompt_that_leaves_no_room_for_an_answer_is_refused() -> None:
-    engine = Engine(ScriptedModel(count_up), LengthLimits(context_length=12))
+    engine = TextGenerator(ScriptedModel(count_up), LengthLimits(context_length=12))
     engine.plan(request([[1] * 11], 1))
     with pytest.raises(RequestError, match="leaves no room for an answer in the 12"):
         engine.plan(request([[1] * 12], 1))

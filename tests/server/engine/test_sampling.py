@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from ft_serving.server.arrays import FloatArray
+from ft_serving.core.arrays import FloatArray
 from ft_serving.server.engine.sampling import Sampler, largest
 from tests.server.engine.scripted import row_plan
 

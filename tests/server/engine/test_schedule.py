@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from ft_serving.server.arrays import FloatArray, TokenArray
-from ft_serving.server.engine import Engine
+from ft_serving.core.arrays import FloatArray, TokenArray
+from ft_serving.server.engine import TextGenerator
 from ft_serving.server.engine.schedule import PROMPT_SHARE, Schedule
 from ft_serving.server.requests import GenerationRequest
-from ft_serving.server.requests.job import Job
+from ft_serving.server.requests.job import GenerationJob
 from tests.server.engine.scripted import (
     ScriptedBatch,
     ScriptedBlock,
@@ -50,12 +50,15 @@ class World:
 
     def __init__(self, memory: int = 1_000_000) -> None:
         self.model = TimedModel(NEVER_ENDS, memory=memory)
-        self._engine = Engine(self.model)
+        self._engine = TextGenerator(self.model)
         self._schedule = Schedule(self.model, lambda: self.model.now)
-        self.ended: list[Job] = []
+        self.ended: list[GenerationJob] = []
 
-    def add(self, *requests: GenerationRequest, cancelled: bool = False) -> list[Job]:
-        jobs = [Job(self._engine.plan(one), lambda _: None, lambda: cancelled) for one in requests]
+    def add(self, *requests: GenerationRequest, cancelled: bool = False) -> list[GenerationJob]:
+        jobs = [
+            GenerationJob(self._engine.plan(one), lambda _: None, lambda: cancelled)
+            for one in requests
+        ]
         self._schedule.add(jobs)
         return jobs
 
@@ -67,7 +70,7 @@ class World:
             self.turn()
 
 
-def generated(job: Job) -> int:
+def generated(job: GenerationJob) -> int:
     return int(job.result().sequence_length[0, 0]) - job.plan.prompt_length
 
 

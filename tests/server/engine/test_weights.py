@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from ft_serving.core.dtypes import DType
-from ft_serving.server.engine import ModelFilesError
 from ft_serving.server.engine.config import read_config
 from ft_serving.server.engine.gptj import GptJWeights, open_weights
+from ft_serving.server.errors import ServerError
 from tests.server.engine.ft_files import Shape, random_weights, rounded, write_folder
 
 SHAPE = Shape()
@@ -64,7 +64,7 @@ def test_all_missing_and_truncated_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "model.lm_head.bias.bin").unlink()
     cut = tmp_path / "model.layers.1.attention.dense.weight.0.bin"
     cut.write_bytes(cut.read_bytes()[:-4])
-    with pytest.raises(ModelFilesError) as caught:
+    with pytest.raises(ServerError) as caught:
         open_folder(tmp_path, 1)
     message = str(caught.value)
     assert "model.lm_head.bias.bin: No such file or directory" in message
@@ -75,7 +75,7 @@ def test_a_file_that_is_too_long_is_refused(tmp_path: Path) -> None:
     write_folder(tmp_path, SHAPE, WEIGHTS)
     with (tmp_path / "model.wte.bin").open("ab") as file:
         file.write(b"\0" * 4)
-    with pytest.raises(ModelFilesError, match=r"model\.wte\.bin: must have 81024 bytes"):
+    with pytest.raises(ServerError, match=r"model\.wte\.bin: must have 81024 bytes"):
         open_folder(tmp_path, 1)
 
 
@@ -83,14 +83,14 @@ def test_weights_of_another_format_than_config_ini_says_are_refused(tmp_path: Pa
     write_folder(tmp_path, SHAPE, WEIGHTS, dtype=DType.FP16)
     config = tmp_path / "config.ini"
     config.write_text(config.read_text().replace("fp16", "fp32"))
-    with pytest.raises(ModelFilesError, match=r"must have 384 bytes \(96 fp32\); found 192"):
+    with pytest.raises(ServerError, match=r"must have 384 bytes \(96 fp32\); found 192"):
         open_folder(tmp_path, 1)
 
 
 @pytest.mark.parametrize(("written", "opened"), [(1, 2), (2, 1), (2, 4)])
 def test_another_tensor_parallel_size_is_refused(tmp_path: Path, written: int, opened: int) -> None:
     write_folder(tmp_path, SHAPE, WEIGHTS, tensor_parallel=written)
-    with pytest.raises(ModelFilesError, match=f"with tensor parallel size {opened}") as caught:
+    with pytest.raises(ServerError, match=f"with tensor parallel size {opened}") as caught:
         open_folder(tmp_path, opened)
     assert "query_key_value.weight.0.bin" in str(caught.value)
 
@@ -99,7 +99,7 @@ def test_another_tensor_parallel_size_is_refused(tmp_path: Path, written: int, o
 def test_a_tensor_parallel_size_must_divide_the_model(tmp_path: Path, tensor_parallel: int) -> None:
     write_folder(tmp_path, SHAPE, WEIGHTS)
     with pytest.raises(
-        ModelFilesError,
+        ServerError,
         match="must divide the model's 4 attention heads",
     ):
         open_folder(tmp_path, tensor_parallel)
@@ -109,5 +109,5 @@ def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
     write_folder(tmp_path, SHAPE, WEIGHTS)
     for file in tmp_path.glob("*.bin"):
         file.unlink()
-    with pytest.raises(ModelFilesError, match="and 13 more files"):
+    with pytest.raises(ServerError, match="and 13 more files"):
         open_folder(tmp_path, 1)

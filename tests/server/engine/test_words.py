@@ -1,7 +1,7 @@
 import numpy as np
 
-from ft_serving.server.arrays import TokenArray
-from ft_serving.server.engine.words import BadWords
+from ft_serving.core.arrays import TokenArray
+from ft_serving.server.engine.rules import BadWords
 from ft_serving.server.requests.words import StopWords, Word
 
 

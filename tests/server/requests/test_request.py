@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.parameters import INPUTS
-from ft_serving.server.arrays import AnyArray
 from ft_serving.server.errors import RequestError
 from ft_serving.server.requests import GenerationRequest
 

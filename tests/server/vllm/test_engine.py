@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from ft_serving.server.arrays import AnyArray
-from ft_serving.server.backend.batch import Refusal, Runner
+from ft_serving.core.arrays import AnyArray
+from ft_serving.server.backend.batch import RefusalCode, Runner
 from tests.server.backend.test_batch import TYPES, RecordedCall, RecordedMeter
 from tests.server.vllm.scripted_source import ScriptedSource, engine_of
 
@@ -112,7 +112,7 @@ def test_a_cancelled_call_frees_its_place_and_the_others_go_on() -> None:
     cancelled = RecordedCall([1], 10_000, endless, cancelled_after=2)
     other = RecordedCall([2], 3)
     source = run(cancelled, other, source=ScriptedSource(step_s=0.002))
-    assert cancelled.errors == [(Refusal.CANCELLED, "cancelled")]
+    assert cancelled.errors == [(RefusalCode.CANCELLED, "cancelled")]
     assert other.texts[-1] == [2, 3, 4, 5]
     assert len(source.cancelled) == 1
 
@@ -120,7 +120,7 @@ def test_a_cancelled_call_frees_its_place_and_the_others_go_on() -> None:
 def test_a_call_that_is_cancelled_while_it_waits_is_ended() -> None:
     waiting = RecordedCall([1], 5, cancelled_after=0)
     source = run(waiting, source=ScriptedSource(step_s=3600))
-    assert waiting.errors == [(Refusal.CANCELLED, "cancelled")]
+    assert waiting.errors == [(RefusalCode.CANCELLED, "cancelled")]
     assert source.cancelled
 
 
@@ -136,7 +136,7 @@ def test_a_refused_call_names_its_parameters_and_the_others_are_answered() -> No
     good = RecordedCall([1], 1)
     run(wrong, good)
     ((refusal, message),) = wrong.errors
-    assert refusal is Refusal.INVALID
+    assert refusal is RefusalCode.INVALID
     assert message.startswith("beam_width: this engine samples only (1); got 4; presence_penalty:")
     assert good.texts == [[1, 2]]
 
@@ -146,7 +146,7 @@ def test_a_text_that_fails_ends_its_own_call_only(caplog: pytest.LogCaptureFixtu
     source.failing_prompt = 3
     hit, other = RecordedCall([3], 4), RecordedCall([1], 2)
     run(hit, other, source=source)
-    assert hit.errors == [(Refusal.INTERNAL, "internal error; the server's log has the cause")]
+    assert hit.errors == [(RefusalCode.INTERNAL, "internal error; the server's log has the cause")]
     assert other.texts[-1] == [1, 2, 3]
     assert "vLLM failed to compute a text" in caplog.text
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ft_serving.core.lengths import LengthLimits
-from ft_serving.server.errors import InstallationError, RequestError
+from ft_serving.server.errors import RequestError, ServerError
 from ft_serving.server.requests import GenerationRequest, Vocabulary, plan_request
 from ft_serving.server.vllm.row import VllmRow
 from ft_serving.server.vllm.sampling import Sampling, refuse_unsupported, sampling_of
@@ -116,7 +116,7 @@ def test_settings_travel_in_the_environment_and_come_back() -> None:
 
 def test_settings_that_make_no_sense_are_refused_together() -> None:
     wrong = {"FT_SERVING_BATCH": "0", "FT_SERVING_PRECISION": "int4"}
-    with pytest.raises(InstallationError) as caught:
+    with pytest.raises(ServerError) as caught:
         EngineSettings.from_environment(wrong)
     assert "FT_SERVING_BATCH: must be a whole number above 0; got '0'" in str(caught.value)
     assert "FT_SERVING_PRECISION: must be one of fp32, fp16, bf16, fp8" in str(caught.value)

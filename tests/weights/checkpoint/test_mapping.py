@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ft_serving.core.numpy_dtypes import AnyArray
+from ft_serving.core.arrays import AnyArray
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.errors import CheckpointError
 from tests.weights.checkpoint import torch_archive as torch

@@ -7,8 +7,8 @@ import pytest
 from safetensors import TensorSpec, serialize_file
 from safetensors.numpy import save_file
 
+from ft_serving.core.arrays import AnyArray
 from ft_serving.core.dtypes import DType
-from ft_serving.core.numpy_dtypes import AnyArray
 from ft_serving.weights.checkpoint import Checkpoint, Tensor, open_checkpoint
 from ft_serving.weights.errors import CheckpointError
 

@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ft_serving.core.errors import IntegrityError
+from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub import parts, transport
-from ft_serving.core.hub.errors import HubError
 from tests.core.hub.download.case import FILES, LARGE, PART, Case, tree
 from tests.core.hub.faulty_hub import Fault, FaultyHub
 
@@ -38,13 +37,13 @@ def test_only_the_files_asked_for_are_fetched(case: Case) -> None:
 def test_a_file_that_the_snapshot_lacks_is_refused_before_anything_is_fetched(
     case: Case, faulty: FaultyHub
 ) -> None:
-    with pytest.raises(HubError, match=r"no file 'other\.bin'"):
+    with pytest.raises(FtServingError, match=r"no file 'other\.bin'"):
         case.run("config.json", "other.bin")
     assert faulty.content_requests == []
 
 
 def test_names_of_unfinished_files_are_refused(case: Case) -> None:
-    with pytest.raises(HubError, match=r"a\.part, b\.part\.journal: names that end so"):
+    with pytest.raises(FtServingError, match=r"a\.part, b\.part\.journal: names that end so"):
         case.run("a.part", "model.bin", "b.part.journal")
 
 
@@ -122,7 +121,7 @@ def test_tries_are_counted_anew_where_a_connection_moves_on(
 
 def test_a_server_that_never_gets_further_is_given_up(case: Case, faulty: FaultyHub) -> None:
     faulty.always = Fault(drop_after=0)
-    with pytest.raises(HubError, match=r"model\.bin: lost the connection .*last of 7 tries"):
+    with pytest.raises(FtServingError, match=r"model\.bin: lost the connection .*last of 7 tries"):
         case.run()
 
 
@@ -161,7 +160,7 @@ def test_bytes_that_stay_wrong_are_an_error_and_not_kept(
 ) -> None:
     faulty.always = Fault(flip_a_byte=True)
     expected = case.snapshot.file(name).digest
-    with pytest.raises(IntegrityError, match=rf"{name}: {faulty.endpoint} .*twice.*{expected}"):
+    with pytest.raises(FtServingError, match=rf"{name}: {faulty.endpoint} .*twice.*{expected}"):
         case.run(name)
     assert tree(case.folder) == {}
     faulty.always = None
@@ -173,7 +172,7 @@ def test_a_file_has_its_name_only_when_it_was_verified(case: Case, faulty: Fault
     faulty.always = Fault(flip_a_byte=True)
     seen: list[bool] = []
     faulty.on_content = lambda _: seen.append((case.folder / "shards/two.bin").exists())
-    with pytest.raises(IntegrityError):
+    with pytest.raises(FtServingError):
         case.run("shards/two.bin")
     assert len(seen) == 6
     assert not any(seen)
@@ -182,7 +181,7 @@ def test_a_file_has_its_name_only_when_it_was_verified(case: Case, faulty: Fault
 def test_an_end_by_refusal_stops_all_and_keeps_the_parts(case: Case, faulty: FaultyHub) -> None:
     faulty.content_faults.extend([Fault()] * 10 + [Fault(status=404)])
     began = time.monotonic()
-    with pytest.raises(HubError, match=r"has no file 'model\.bin'"):
+    with pytest.raises(FtServingError, match=r"has no file 'model\.bin'"):
         case.run()
     assert time.monotonic() - began < 8
     assert len(faulty.content_requests) < 33
@@ -197,7 +196,7 @@ def test_an_end_by_refusal_stops_all_and_keeps_the_parts(case: Case, faulty: Fau
 def test_a_failure_does_not_wait_for_a_stalled_connection(case: Case, faulty: FaultyHub) -> None:
     faulty.content_faults.extend([Fault(stall_after=10)] * 3 + [Fault(status=404)])
     began = time.monotonic()
-    with pytest.raises(HubError, match="has no file"):
+    with pytest.raises(FtServingError, match="has no file"):
         case.run()
     assert time.monotonic() - began < 8, "the read time-out is 30 s; the stalled reads are woken"
     assert "trying again" not in case.log.getvalue()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ft_serving.core.hub.errors import HubError
+from ft_serving.core.errors import FtServingError
 from tests.core.hub.download.case import LARGE, PART, Case, tree
 from tests.core.hub.faulty_hub import REPOSITORY, Fault, FaultyHub, metadata
 
@@ -65,7 +65,7 @@ def test_a_line_written_after_a_torn_one_does_not_run_into_it(
 ) -> None:
     begin(case, LARGE[:1000] + bytes(31_007), journal(case, b"0\n", b"1"))
     faulty.content_faults.extend([Fault(), Fault(status=404)])
-    with pytest.raises(HubError):
+    with pytest.raises(FtServingError):
         case.run(connections=1)
     text = (case.folder / "model.bin.part.journal").read_bytes()
     assert text == journal(case, b"0\n", b"1\n")
@@ -92,7 +92,7 @@ def test_parts_of_another_content_are_not_used(
 
 def test_a_file_that_changed_upstream_starts_anew(case: Case, faulty: FaultyHub) -> None:
     faulty.content_faults.extend([Fault()] * 9 + [Fault(status=404)])
-    with pytest.raises(HubError):
+    with pytest.raises(FtServingError):
         case.run()
     changed = LARGE[::-1]
     faulty.files["model.bin"] = changed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ft_serving.core.errors import StorageError
+from ft_serving.core.errors import FtServingError
 from tests.core.hub.download.case import CHILD, LARGE, PART, Case, tree
 from tests.core.hub.faulty_hub import FaultyHub
 
@@ -28,7 +28,7 @@ def test_a_full_disk_says_how_much_is_free_and_missing_and_keeps_the_parts(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", pwrite)
-        with pytest.raises(StorageError) as caught:
+        with pytest.raises(FtServingError) as caught:
             case.run(connections=1)
     message = str(caught.value)
     assert message.startswith(f"{case.folder}: no room: ")
@@ -52,7 +52,7 @@ def test_a_really_full_disk_is_reported_too(case: Case, tmp_path: Path) -> None:
     case.folder.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", case.folder], check=True)
     try:
-        with pytest.raises(StorageError, match="no room: 0 B are free"):
+        with pytest.raises(FtServingError, match="no room: 0 B are free"):
             case.run()
         subprocess.run(["mount", "-o", "remount,size=1m", str(case.folder)], check=True)
         case.run()
@@ -63,14 +63,14 @@ def test_a_really_full_disk_is_reported_too(case: Case, tmp_path: Path) -> None:
 
 def test_a_folder_in_the_place_of_a_file_is_an_error_with_its_path(case: Case) -> None:
     (case.folder / "model.bin").mkdir(parents=True)
-    with pytest.raises(StorageError, match=rf"cannot write {case.folder}/model\.bin: "):
+    with pytest.raises(FtServingError, match=rf"cannot write {case.folder}/model\.bin: "):
         case.run()
 
 
 def test_a_file_in_the_place_of_the_folder_is_an_error_with_its_path(case: Case) -> None:
     case.folder.parent.mkdir()
     case.folder.write_bytes(b"")
-    with pytest.raises(StorageError, match=f"cannot write {case.folder}: "):
+    with pytest.raises(FtServingError, match=f"cannot write {case.folder}: "):
         case.run()
 
 

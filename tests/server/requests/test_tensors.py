@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ft_serving.core.protocol import TensorType
-from ft_serving.server.backend.tensors import to_tensors
 from ft_serving.server.requests import GenerationResult
+from ft_serving.server.requests.request import to_tensors
 
 UINT32 = {
     "output_ids": TensorType.UINT32,

@@ -1,13 +1,16 @@
-"""Casts between the number formats of weights."""
+"""Names for the arrays that modules hand each other, and casts between the formats of weights."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ft_serving.core.dtypes import DType as DType
+from ft_serving.core.dtypes import DType
 
 AnyArray = npt.NDArray[Any]
+FloatArray = npt.NDArray[np.float32]
+TokenArray = npt.NDArray[np.uint32]
+IndexArray = npt.NDArray[np.intp]
 
 
 def cast(source: AnyArray, source_dtype: DType, target: AnyArray, target_dtype: DType) -> None:
