@@ -1,0 +1,1 @@
+"""One Kubernetes API client, diagnosis and gate."""
