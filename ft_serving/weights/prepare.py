@@ -250,7 +250,7 @@ def _link(
 def _convert(
     spec: ReleaseSpec, staging: Path, source: Source, storage: Storage, progress: Progress
 ) -> Manifest:
-    family, architecture = read_architecture(source.config_json())
+    family, architecture = read_architecture(source.config_json(), spec.format)
     _check_settings(family, architecture, spec)
     layout = LAYOUTS[spec.format](family, architecture, spec)
     weights = staging / WEIGHTS_PATH

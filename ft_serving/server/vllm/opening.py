@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ft_serving.core.families import read_architecture
 from ft_serving.core.lengths import LengthLimits
+from ft_serving.core.release import ReleaseFormat
 from ft_serving.core.units import format_duration
 from ft_serving.server.requests.plan import Vocabulary
 from ft_serving.server.vllm.engine import VllmEngine
@@ -48,7 +49,8 @@ def open_vllm_engine(
     """
     settings = EngineSettings.from_environment(os.environ)
     require_gpus(settings.tensor_parallel)
-    _, architecture = read_architecture((checkpoint / "config.json").read_bytes())
+    config_json = (checkpoint / "config.json").read_bytes()
+    _, architecture = read_architecture(config_json, ReleaseFormat.HUGGINGFACE)
     begun = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
         checked = pool.submit(check)
