@@ -13,6 +13,7 @@ from ft_serving.core.lengths import LengthLimits
 from ft_serving.core.release import ReleaseFormat
 from ft_serving.core.units import format_duration
 from ft_serving.server.requests.plan import Vocabulary
+from ft_serving.server.vllm.compile_cache import compile_cache
 from ft_serving.server.vllm.engine import VllmEngine
 from ft_serving.server.vllm.gpu import require_gpus
 from ft_serving.server.vllm.library import import_vllm, open_vllm
@@ -52,25 +53,26 @@ def open_vllm_engine(
     config_json = (checkpoint / "config.json").read_bytes()
     _, architecture = read_architecture(config_json, ReleaseFormat.HUGGINGFACE)
     begun = time.monotonic()
-    with ThreadPoolExecutor(1) as pool:
-        checked = pool.submit(check)
-        import_vllm()
-        imported = time.monotonic()
-        checked.result()
     longest = architecture.context
     if limits.input_length is not None and limits.output_length is not None:
         longest = min(longest, limits.input_length + limits.output_length)
-    engine = VllmEngine(
-        partial(open_vllm, checkpoint, settings, longest, on_statistics),
-        vocabulary=Vocabulary(
-            size=architecture.vocabulary,
-            start_id=architecture.start_id,
-            end_id=architecture.end_id,
-        ),
-        limits=limits,
-        streaming=streaming,
-        on_death=_leave,
-    )
+    with compile_cache(os.environ):
+        with ThreadPoolExecutor(1) as pool:
+            checked = pool.submit(check)
+            import_vllm()
+            imported = time.monotonic()
+            checked.result()
+        engine = VllmEngine(
+            partial(open_vllm, checkpoint, settings, longest, on_statistics),
+            vocabulary=Vocabulary(
+                size=architecture.vocabulary,
+                start_id=architecture.start_id,
+                end_id=architecture.end_id,
+            ),
+            limits=limits,
+            streaming=streaming,
+            on_death=_leave,
+        )
     _logger.info(
         "vLLM: imported in %s, engine ready in %s",
         format_duration(imported - begun),

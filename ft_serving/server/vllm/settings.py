@@ -11,6 +11,9 @@ from ft_serving.server.errors import InstallationError
 
 PREFIX = "FT_SERVING_"
 
+CACHE = f"{PREFIX}CACHE"
+"""The variable that names the folder for what is compiled (`compile_cache`)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineSettings:
