@@ -1,6 +1,6 @@
 """A model's numbers, and the rules that they must keep, for all who read, convert or size it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ft_serving.core.release import ReleaseFormat
@@ -8,7 +8,9 @@ from ft_serving.core.release import ReleaseFormat
 SUPPORTED_HEAD_SIZES = (32, 48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256)
 """Sizes that FasterTransformer's decoder attention kernel is compiled for."""
 
-HEAD_SIZES = {ReleaseFormat.FASTERTRANSFORMER: SUPPORTED_HEAD_SIZES}
+HEAD_SIZES: Mapping[ReleaseFormat, tuple[int, ...]] = {
+    ReleaseFormat.FASTERTRANSFORMER: SUPPORTED_HEAD_SIZES
+}
 """The sizes that engines of a release's format have; a format that takes all has no entry."""
 
 
@@ -117,6 +119,7 @@ def hidden_misfit(hidden: int, heads: int, release_format: ReleaseFormat) -> Mis
     if not rest and (sizes is None or size in sizes):
         return None
     if sizes is None:
+        # The nearest.
         rule = f"must be a multiple of the {heads} heads"
         sizes = (size, size + 1) if size else (1,)
     else:
