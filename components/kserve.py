@@ -13,8 +13,9 @@ from typing import Any
 import pulumi
 
 from components.jobs import USER
-from components.storage import MOUNT, RELEASES
+from components.storage import CACHE_MOUNT, CACHES, MOUNT, RELEASES
 from ft_serving.core.protocol import InferenceProtocol
+from ft_serving.server.vllm.settings import CACHE
 from stacks.config import StackConfig
 from stacks.gpus import NodeRequirement
 from stacks.quantities import whole_cores
@@ -104,10 +105,7 @@ def render_spec(predictor: Predictor) -> dict[str, Any]:
         },
         "containers": [_container(predictor)],
         "volumes": [
-            {
-                "name": "models",
-                "persistentVolumeClaim": {"claimName": predictor.claim, "readOnly": True},
-            },
+            {"name": "models", "persistentVolumeClaim": _claim(predictor)},
             {"name": "shared-memory", "emptyDir": _shared_memory(config.server_resources)},
             {"name": "tmp", "emptyDir": {}},
         ],
@@ -128,6 +126,20 @@ def render_spec(predictor: Predictor) -> dict[str, Any]:
             for it in scheduling.tolerations
         ]
     return {"predictor": rendered}
+
+
+def _claim(predictor: Predictor) -> dict[str, Any]:
+    # A volume that is read-only has no folder that can be written; its mounts say which cannot.
+    writable = predictor.config.cache_key is not None
+    return {"claimName": predictor.claim, **({} if writable else {"readOnly": True})}
+
+
+def _cache(predictor: Predictor) -> list[dict[str, str]]:
+    """The mount of the folder for what the server compiles, which outlives it."""
+    if predictor.config.cache_key is None:
+        return []
+    folder = f"{CACHES}/{predictor.config.release.name}"
+    return [{"name": "models", "mountPath": CACHE_MOUNT, "subPath": folder}]
 
 
 def _shared_memory(resources: ContainerResources) -> dict[str, str]:
@@ -160,6 +172,7 @@ def _container(predictor: Predictor) -> dict[str, Any]:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "models", "mountPath": MOUNT, "readOnly": True},
+            *_cache(predictor),
             {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 (the container's own)
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 (the container's own)
         ],
@@ -181,7 +194,10 @@ def _end(predictor: Predictor) -> dict[str, Any]:
 
 def _environment(predictor: Predictor) -> list[dict[str, str]]:
     config = predictor.config
-    variables = config.engine.environment(whole_cores(config.server_resources.cpu))
+    cores = whole_cores(config.server_resources.cpu)
+    variables = dict(config.engine.environment(config.demand, cores))
+    if config.cache_key is not None:
+        variables[CACHE] = f"{CACHE_MOUNT}/{config.cache_key}"
     return [{"name": name, "value": value} for name, value in variables.items()]
 
 

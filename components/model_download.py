@@ -75,7 +75,7 @@ class ModelDownload(pulumi.ComponentResource):
                 ),
                 namespace=args.identity.namespace,
                 labels=labels(JobRole.DOWNLOAD.label),
-                annotations={**ANNOTATIONS, **NOT_AWAITED, **release_annotations(config.release)},
+                annotations={**ANNOTATIONS, **NOT_AWAITED, **_told(config)},
             ),
             spec=job_spec(
                 JobPod(
@@ -150,17 +150,31 @@ class ModelDownload(pulumi.ComponentResource):
         )
 
 
+def _told(config: StackConfig) -> dict[str, str]:
+    """What diagnosis tells of a release: also how this stack serves one that any number can."""
+    return release_annotations(
+        config.release,
+        computed_in=config.model.computed_in,
+        tensor_parallel=config.gpu.tensor_parallel,
+        pipeline_parallel=config.gpu.pipeline_parallel,
+    )
+
+
 def _arguments(spec: ReleaseSpec) -> list[str]:
     """The arguments of `ft-serving weights`."""
+    parallel = [
+        f"--tensor-parallel={spec.tensor_parallel}",
+        f"--pipeline-parallel={spec.pipeline_parallel}",
+    ]
     return [
         "prepare",
         f"--repository={spec.repository}",
         f"--revision={spec.revision}",
         f"--storage={MOUNT}",
+        f"--format={spec.format}",
         f"--dtype={spec.dtype}",
         f"--compute-dtype={spec.compute_dtype}",
-        f"--tensor-parallel={spec.tensor_parallel}",
-        f"--pipeline-parallel={spec.pipeline_parallel}",
+        *(parallel if spec.format.is_divided else []),
         f"--input-length={spec.input_length}",
         f"--output-length={spec.output_length}",
         # The volume is sized for one download, and the next revision has its own.

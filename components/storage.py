@@ -18,6 +18,13 @@ MOUNT = "/mnt/models"
 RELEASES = f"{MOUNT}/triton-model-store"
 """The folder of releases (`ft_serving.core.storage`)."""
 
+CACHES = "caches"
+"""The folder, on the volume, of what servers compile for each release (likewise)."""
+
+CACHE_MOUNT = "/var/cache/ft-serving"
+"""Where a server has its release's folder of the volume's caches, the only one that it may write:
+the same in all pods, because what is compiled names files by their path."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelStorageArgs:

@@ -82,16 +82,20 @@ class StackConfig(BaseModel):
     @cached_property
     def release(self) -> ReleaseSpec:
         """The release of weights to serve; its `name` is known before the Job has run."""
+        release_format = self.engine.release_format
+        is_divided = release_format.is_divided
         return ReleaseSpec(
             repository=self.model.repository,
             revision=self.model.revision,
             dtype=self.model.dtype,
-            tensor_parallel=self.gpu.tensor_parallel,
-            pipeline_parallel=self.gpu.pipeline_parallel,
-            compute_dtype=self.model.computed_in,
+            # Of no matter to a release for any number of GPUs; it has the Job's, its defaults.
+            tensor_parallel=self.gpu.tensor_parallel if is_divided else 1,
+            pipeline_parallel=self.gpu.pipeline_parallel if is_divided else 1,
+            compute_dtype=self.model.computed_in.dtype,
             streaming=self.serving.streaming,
             input_length=self.serving.input_length,
             output_length=self.serving.output_length,
+            format=release_format,
         )
 
     @cached_property
@@ -109,6 +113,18 @@ class StackConfig(BaseModel):
     def demand(self) -> Demand:
         """What the server is to hold and to compute."""
         return demand_of(self.blueprint, self.model, self.gpu, self.serving)
+
+    @cached_property
+    def cache_key(self) -> str | None:
+        """The name of what a server compiles for its release; None where it compiles nothing.
+
+        Of the settings it has those that decide what is compiled and are not the release's.
+        """
+        if self.engine.compiler is None:
+            return None
+        gpus = f"{self.gpu.type}-tp{self.gpu.tensor_parallel}"
+        batch = f"batch{self.serving.batch}"
+        return f"{self.engine.compiler}-{gpus}-{self.model.computed_in}-{batch}"
 
     @cached_property
     def node_requirements(self) -> tuple[NodeRequirement, ...]:
@@ -135,7 +151,7 @@ class StackConfig(BaseModel):
             cpu=self.resources.cpu or str(self.engine.cores(self.demand)),
             memory=self.resources.memory or quantity(self.engine.main_memory(self.demand)),
             gpus=self.gpu.count,
-            shared_memory=quantity(sizing.shared_memory_bytes(self.gpu.count)),
+            shared_memory=quantity(self.engine.shared_memory(self.demand)),
         )
 
     @cached_property

@@ -6,8 +6,10 @@ A new engine is a row of `ENGINES`: nothing compares engines by their names.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ft_serving.core.dtypes import DType
+from ft_serving.core.dtypes import DType, Precision
 from ft_serving.core.families.base import Blueprint
+from ft_serving.core.release import ReleaseFormat
+from ft_serving.server.vllm.settings import EngineSettings
 from stacks import sizing
 from stacks.gpus import Gpu
 from stacks.quantities import GIB
@@ -20,7 +22,7 @@ class Demand:
     Attributes:
         blueprint: The model's.
         dtype: Format of the stored weights.
-        compute_dtype: Format that is computed in.
+        precision: Format that is computed in.
         tensor_parallel: GPUs that share each layer.
         pipeline_parallel: Groups of GPUs that share the layers.
         load: The most that is computed at once.
@@ -28,7 +30,7 @@ class Demand:
 
     blueprint: Blueprint
     dtype: DType
-    compute_dtype: DType
+    precision: Precision
     tensor_parallel: int
     pipeline_parallel: int
     load: sizing.PeakLoad
@@ -47,10 +49,15 @@ class Engine:
         name: As `serving.engine` has it.
         image: The folder below `images/` that its image is built from.
         build_args: Arguments that its Dockerfile has no default for.
+        release_format: Layout of the releases that it reads.
         capabilities: Compute capabilities that it has code for; none where it computes on a CPU.
-        dtypes: Formats that `model.computeDtype` may have.
+        precisions: Formats that `model.computeDtype` may have.
+        pipelines: Whether groups of GPUs can share the layers.
+        compiler: What compiles code for a GPU when the server starts first, with its version: the
+            name of the cache that keeps it. None where nothing does.
         cores: CPU cores that its container needs.
         main_memory: Bytes that its container needs, /dev/shm included.
+        shared_memory: Bytes of its container's /dev/shm.
         gpu_memory: Bytes that each of its GPUs needs.
         environment: Variables of its container, by the whole cores that it gets.
     """
@@ -58,21 +65,49 @@ class Engine:
     name: str
     image: str
     build_args: tuple[str, ...]
+    release_format: ReleaseFormat
     capabilities: frozenset[tuple[int, int]]
-    dtypes: frozenset[DType]
+    precisions: frozenset[Precision]
+    pipelines: bool
+    compiler: str | None
     cores: Callable[[Demand], int]
     main_memory: Callable[[Demand], int]
+    shared_memory: Callable[[Demand], int]
     gpu_memory: Callable[[Demand], sizing.Memory]
-    environment: Callable[[int], Mapping[str, str]]
+    environment: Callable[[Demand, int], Mapping[str, str]]
 
     @property
     def on_gpus(self) -> bool:
         """Whether it needs GPUs; an engine that does not has no use for them."""
         return bool(self.capabilities)
 
+    @property
+    def compiled_bytes(self) -> int:
+        """What the volume needs for the code that it compiles for a release."""
+        return sizing.COMPILED_BYTES if self.compiler else 0
+
     def serves_on(self, gpu: Gpu | None) -> bool:
         """Tell whether it can serve on a GPU, or on the CPU where that is None."""
         return not self.on_gpus if gpu is None else gpu.compute_capability in self.capabilities
+
+
+_STORED = frozenset(Precision(each.value) for each in DType)
+
+
+def _vllm_memory(demand: Demand) -> sizing.Memory:
+    return sizing.vllm_memory(
+        demand.blueprint, demand.precision, demand.tensor_parallel, demand.load
+    )
+
+
+def _vllm_environment(demand: Demand, _cores: int) -> Mapping[str, str]:
+    settings = EngineSettings(
+        tensor_parallel=demand.tensor_parallel,
+        batch=demand.load.batch,
+        cache_bytes=_vllm_memory(demand).cache,
+        precision=demand.precision,
+    )
+    return settings.to_environment()
 
 
 _ROWS = (
@@ -80,38 +115,65 @@ _ROWS = (
         name="cpu",
         image="server-cpu",
         build_args=(),
+        release_format=ReleaseFormat.FASTERTRANSFORMER,
         capabilities=frozenset(),
         # It computes in fp32, whatever a release that GPUs are to serve, too, says.
-        dtypes=frozenset({DType.FP32, DType.FP16, DType.BF16}),
+        precisions=_STORED,
+        pipelines=True,
+        compiler=None,
         # It uses all that it gets, which a model that stays in a core's cache has no use for.
         cores=lambda demand: 1 if sizing.weight_count(demand.blueprint) * 4 < GIB else 8,
         main_memory=lambda demand: (
-            sizing.cpu_memory(demand.blueprint, demand.load).total + sizing.shared_memory_bytes(0)
+            sizing.cpu_memory(demand.blueprint, demand.load).total + sizing.SHARED_MEMORY
         ),
+        shared_memory=lambda _: sizing.SHARED_MEMORY,
         gpu_memory=lambda _: sizing.Memory(weights=0, cache=0, workspace=0),
         # OpenBLAS counts the node's cores: more threads than the quota wait for each other.
-        environment=lambda cores: {"OPENBLAS_NUM_THREADS": str(cores)},
+        environment=lambda _, cores: {"OPENBLAS_NUM_THREADS": str(cores)},
+    ),
+    Engine(
+        name="vllm",
+        image="server-vllm",
+        build_args=(),
+        release_format=ReleaseFormat.HUGGINGFACE,
+        # Those that both libtorch_cuda.so of torch 2.11.0+cu130 and the libraries of vLLM 0.26.0's
+        # wheel have code objects for; those of 8.6 run on 8.9, and 7.5's attention is Triton's.
+        capabilities=frozenset({(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)}),
+        precisions=frozenset(Precision),
+        pipelines=False,
+        compiler="vllm-0.26.0",
+        # vLLM's scheduler, this project's sender, Triton's protocols and the start's checks; and
+        # one thread feeds a GPU.
+        cores=lambda demand: 4 + demand.tensor_parallel,
+        main_memory=lambda demand: sizing.vllm_host_memory(demand.tensor_parallel),
+        shared_memory=lambda demand: sizing.vllm_shared_memory(demand.tensor_parallel),
+        gpu_memory=_vllm_memory,
+        environment=_vllm_environment,
     ),
     Engine(
         name="fastertransformer",
         image="server",
         build_args=("BASE_IMAGE", "BACKEND_IMAGE"),
+        release_format=ReleaseFormat.FASTERTRANSFORMER,
         # SM_SETS of FasterTransformer's CMakeLists.txt.
         capabilities=frozenset(
             {(5, 2), (6, 0), (6, 1), (7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0)}
         ),
-        dtypes=frozenset({DType.FP32, DType.FP16, DType.BF16}),
+        precisions=_STORED,
+        pipelines=True,
+        compiler=None,
         # One thread feeds a GPU, beside those of Triton's protocols.
         cores=lambda demand: 2 + 2 * demand.gpus,
         main_memory=lambda demand: sizing.host_memory(demand.blueprint, demand.dtype, demand.gpus),
+        shared_memory=lambda demand: sizing.shared_memory_bytes(demand.gpus),
         gpu_memory=lambda demand: sizing.gpu_memory(
             demand.blueprint,
-            demand.compute_dtype,
+            demand.precision.dtype,
             demand.tensor_parallel,
             demand.pipeline_parallel,
             demand.load,
         ),
-        environment=lambda _: {},
+        environment=lambda _, __: {},
     ),
 )
 

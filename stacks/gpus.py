@@ -15,7 +15,7 @@ Sources:
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ft_serving.core.dtypes import DType
+from ft_serving.core.dtypes import Precision
 from stacks.quantities import MIB
 
 NONE = "none"
@@ -24,7 +24,7 @@ NONE = "none"
 GPUS_PER_NODE = 8
 """The most that the nodes of these GPUs have; a model is served within one node."""
 
-_NEEDED_CAPABILITIES = {DType.BF16: (8, 0)}
+_NEEDED_CAPABILITIES = {Precision.BF16: (8, 0), Precision.FP8: (8, 9)}
 """The formats that not every GPU of the catalogue computes in."""
 
 
@@ -40,9 +40,9 @@ class Gpu:
     memory_bytes: int
     compute_capability: tuple[int, int]
 
-    def supports(self, dtype: DType) -> bool:
+    def supports(self, precision: Precision) -> bool:
         """Tell whether it computes in a format."""
-        return self.compute_capability >= _NEEDED_CAPABILITIES.get(dtype, (0, 0))
+        return self.compute_capability >= _NEEDED_CAPABILITIES.get(precision, (0, 0))
 
 
 def _gpu(mebibytes: int, capability: tuple[int, int]) -> Gpu:

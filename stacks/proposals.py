@@ -27,7 +27,7 @@ def _fits(engine: Engine, gpu: str, demand: Demand) -> bool:
     offered = GPUS[gpu]
     return (
         engine.serves_on(offered)
-        and offered.supports(demand.compute_dtype)
+        and offered.supports(demand.precision)
         and engine.gpu_memory(demand).total <= offered.memory_bytes
     )
 

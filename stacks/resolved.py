@@ -81,7 +81,7 @@ def demand_of(blueprint: Blueprint, model: Model, gpu: GpuSettings, serving: Ser
     return Demand(
         blueprint=blueprint,
         dtype=model.dtype,
-        compute_dtype=model.computed_in,
+        precision=model.computed_in,
         tensor_parallel=gpu.tensor_parallel,
         pipeline_parallel=gpu.pipeline_parallel,
         load=PeakLoad(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from benchmarks.gpu.load import Results
 from benchmarks.synthetic import GPT_J_6B
-from ft_serving.server.vllm.settings import EngineSettings, Precision
+from ft_serving.core.dtypes import Precision
+from ft_serving.server.vllm.settings import EngineSettings
 
 STEPS = ("prepare", "transformers", "vllm", "triton", "fp8", "fp8-1024")
 

@@ -26,7 +26,8 @@ COMPUTE_DTYPE: Final = "ft-serving.dev/compute-dtype"
 TENSOR_PARALLEL: Final = "ft-serving.dev/tensor-parallel"
 PIPELINE_PARALLEL: Final = "ft-serving.dev/pipeline-parallel"
 STREAMING: Final = "ft-serving.dev/streaming"
-"""Annotations that say what the release is made of: a release's name has only some of it."""
+"""Annotations that say what the release is made of, and how the stack's server computes with it: a
+release's name has only some of it."""
 
 
 class JobRole(StrEnum):
@@ -59,15 +60,24 @@ def role_of(job: Document, service: str) -> JobRole | None:
     return None if asks_another else role
 
 
-def release_annotations(release: "ReleaseSpec") -> dict[str, str]:
-    """Return the annotations of the Job that prepares a release."""
+def release_annotations(
+    release: "ReleaseSpec", *, computed_in: str, tensor_parallel: int, pipeline_parallel: int
+) -> dict[str, str]:
+    """Return the annotations of the Job that prepares a release.
+
+    Args:
+        release: The release.
+        computed_in: Format that the stack's server computes in.
+        tensor_parallel: Its GPUs that share each layer.
+        pipeline_parallel: Its groups of GPUs that share the layers.
+    """
     return {
         RELEASE: release.name,
         MODEL: f"{release.repository}@{release.revision}",
         DTYPE: release.dtype,
-        COMPUTE_DTYPE: release.compute_dtype,
-        TENSOR_PARALLEL: str(release.tensor_parallel),
-        PIPELINE_PARALLEL: str(release.pipeline_parallel),
+        COMPUTE_DTYPE: computed_in,
+        TENSOR_PARALLEL: str(tensor_parallel),
+        PIPELINE_PARALLEL: str(pipeline_parallel),
         STREAMING: str(release.streaming).lower(),
     }
 

@@ -1,4 +1,4 @@
-"""The number formats of weights and of computation."""
+"""The number formats of stored weights, and those that servers compute in."""
 
 from __future__ import annotations
 
@@ -28,3 +28,19 @@ class DType(StrEnum):
         import numpy as np
 
         return np.dtype({"fp32": "<f4", "fp16": "<f2", "bf16": "<u2"}[self.value])
+
+
+class Precision(StrEnum):
+    """A format that a server computes in: one of those that weights are stored in, or fp8."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    FP8 = "fp8"
+    """The layers' matrices, and what they are multiplied with, are quantised while weights are
+    loaded; nothing is stored so."""
+
+    @property
+    def dtype(self) -> DType:
+        """The format of what is not quantised: embedding, norms, head, keys and values."""
+        return DType.FP16 if self is Precision.FP8 else DType(self.value)

@@ -23,6 +23,11 @@ class ReleaseFormat(StrEnum):
     """config.json, safetensors and tokenizer, as transformers and vLLM read them: for any number of
     GPUs."""
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether the files are for one number of GPUs."""
+        return self is ReleaseFormat.FASTERTRANSFORMER
+
 
 def is_commit(revision: str) -> bool:
     """Whether a revision on the hub is a commit's full name, which no push moves."""
@@ -66,7 +71,7 @@ class ReleaseSpec:
         """The release's folder: a DNS label, equal for equal bytes and for them alone."""
         model = re.sub(r"[^a-z0-9]+", "-", self.repository.rsplit("/", 1)[-1].lower())
         model = model[:32].strip("-") or "model"
-        for_gpus = f"tp{self.tensor_parallel}" if self._is_divided else "hf"
+        for_gpus = f"tp{self.tensor_parallel}" if self.format.is_divided else "hf"
         return f"{model}-{self.dtype}-{for_gpus}-{self._digest}"
 
     @property
@@ -77,7 +82,7 @@ class ReleaseSpec:
             self.revision,
             self.dtype,
             self.format,
-            self.tensor_parallel if self._is_divided else 1,
+            self.tensor_parallel if self.format.is_divided else 1,
             self.converter,
         )
 
@@ -96,14 +101,11 @@ class ReleaseSpec:
         written, before there was another format.
         """
         settings = asdict(self)
-        for name in ("format",) if self._is_divided else ("tensor_parallel", "pipeline_parallel"):
+        for name in (
+            ("format",) if self.format.is_divided else ("tensor_parallel", "pipeline_parallel")
+        ):
             del settings[name]
         return settings
-
-    @property
-    def _is_divided(self) -> bool:
-        """Whether the files are for one number of GPUs."""
-        return self.format is ReleaseFormat.FASTERTRANSFORMER
 
     @property
     def _digest(self) -> str:

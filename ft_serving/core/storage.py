@@ -2,6 +2,7 @@
 
     ROOT/models/REPOSITORY/REVISION/          downloaded checkpoints
     ROOT/triton-model-store/RELEASE/          a Triton model repository each
+    ROOT/caches/RELEASE/                      what servers compile for it, and may write
     ROOT/.locks/  ROOT/.leases/RELEASE/       who prepares, who uses what
 
 What else lies there is someone else's: ownership.py tells it, and nothing here deletes it.
@@ -53,9 +54,21 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _HIDDEN = re.compile(r"\.(?:staging|trash)-(?P<name>.+)-[0-9a-f]{8}")
 
 
+CACHES = "caches"
+"""The folder that has one for each release that servers compile code for. They mount that one
+writable, and everything else read-only."""
+
+# Servers write into folders of it, one for each GPU, engine and settings.
+_CACHE_FILES = ("*/*",)
+
+
 def source_name(repository: str, revision: str) -> str:
     """Return what a checkpoint's download is called where it is locked."""
     return f"{repository}@{revision}"
+
+
+def _cache_name(release: str) -> str:
+    return f"{CACHES}/{release}"
 
 
 class Storage:
@@ -325,6 +338,39 @@ class Storage:
             return []
         matches = [(_HIDDEN.fullmatch(entry.name), entry) for entry in entries]
         return [(match["name"], entry) for match, entry in matches if match]
+
+    def create_cache(self, name: str) -> None:
+        """Create the folder that servers of a release may write to, unless it is there.
+
+        Kubernetes would make it, too, but as root's.
+
+        Raises:
+            OSError: The folder cannot be created.
+        """
+        folder = self._cache(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not is_own(folder):
+            mark(folder, _cache_name(name), _CACHE_FILES)
+
+    def abandoned_caches(self) -> list[str]:
+        """Return the names of releases that are gone and whose cache is there still."""
+        try:
+            names = sorted(entry.name for entry in (self.root / CACHES).iterdir())
+        except FileNotFoundError:
+            return []
+        gone = [name for name in names if not os.path.lexists(self.release(name))]
+        return [name for name in gone if is_own(self._cache(name))]
+
+    def delete_cache(self, name: str) -> str | None:
+        """Delete a release's cache, unless somebody else put something there.
+
+        Returns:
+            Why it was kept; None where it was deleted.
+        """
+        return delete(self._cache(name), _cache_name(name))
+
+    def _cache(self, name: str) -> Path:
+        return self.root / CACHES / name
 
     def idle_seconds(self, folder: Path) -> float:
         """Return how long ago something in a folder was last written, by the volume's own clock.

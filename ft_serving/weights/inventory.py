@@ -1,4 +1,4 @@
-"""Lists the releases of a storage, and deletes those that nobody needs, and idle downloads."""
+"""Lists the releases of a storage; deletes those that nobody needs, and what belongs to none."""
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ft_serving.core.errors import ReleaseError
 from ft_serving.core.manifest import Manifest, read_manifest
 from ft_serving.core.ownership import NOT_OURS, delete, objection
-from ft_serving.core.storage import Storage, source_name
+from ft_serving.core.storage import CACHES, Storage, source_name
 from ft_serving.core.verify import check_sizes
 
 IDLE_SECONDS = 24 * 60 * 60.0
@@ -35,7 +35,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """What pruning did with a release, a download, or what lies among them.
+    """What pruning did with a release, its cache, a download, or what lies among them.
 
     Attributes:
         name: The release's, or the folder in the storage.
@@ -64,9 +64,10 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
 
     A release that `prepare` found is as new as one that it made: it was asked for again.
 
-    What killed processes left behind goes too, and so do downloads that nobody works on and in
-    which nothing was written for IDLE_SECONDS: those of Jobs that failed or were given up. What
-    someone else put there is kept. Yields a decision when it has been carried out.
+    What killed processes left behind goes too, and so do caches of releases that are gone, and
+    downloads that nobody works on and in which nothing was written for IDLE_SECONDS: those of Jobs
+    that failed or were given up. What someone else put there is kept. Yields a decision when it has
+    been carried out.
 
     Args:
         storage: The storage.
@@ -100,6 +101,10 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
             yield Decision(name=entry.name, kept_because=kept_because)
     for name in storage.other_names():
         yield Decision(name=name, kept_because=NOT_OURS)
+    for name in storage.abandoned_caches():
+        with storage.explained(), storage.if_idle(f"release {name}") as holder:
+            kept_because = f"{holder} works on it" if holder else storage.delete_cache(name)
+        yield Decision(name=f"{CACHES}/{name}", kept_because=kept_because)
     for repository, revision in storage.sources():
         with storage.explained():
             kept_because = _delete_download(storage, repository, revision)

@@ -37,10 +37,12 @@ class Layout(ABC):
 
     Attributes:
         companions: Files of the repository that the release has as they are, where there are any.
+        is_compiled: Whether servers compile code for the release, and keep it in a cache.
         size: Bytes of the weights.
     """
 
     companions: ClassVar[tuple[str, ...]] = ()
+    is_compiled: ClassVar[bool] = False
     size: int
 
     def __init__(self, family: Family, architecture: Architecture, spec: ReleaseSpec) -> None:
@@ -120,6 +122,7 @@ class FasterTransformerLayout(Layout):
 class HuggingFaceLayout(Layout):
     """config.json, tokenizer and safetensors with Hugging Face's names, for any number of GPUs."""
 
+    is_compiled = True
     # Nothing among them is code or a pickle, which the repository may have, too.
     companions = (
         "generation_config.json",

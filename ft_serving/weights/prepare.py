@@ -90,7 +90,8 @@ def prepare(
     """Make sure that a valid release of a checkpoint exists.
 
     A release is built aside and appears whole, by one rename; a valid one is never touched. One
-    that differs from another in its config.pbtxt alone shares that one's weight files.
+    that differs from another in its config.pbtxt alone shares that one's weight files. Beside the
+    releases is a folder for what servers compile for it, where they do.
 
     Args:
         source: The checkpoint.
@@ -113,36 +114,43 @@ def prepare(
         output_length=settings.output_length,
         format=settings.format,
     )
-    folder = storage.release(spec.name)
     with storage.explained():
-        with suppress(ReleaseError):
+        prepared = _prepared(spec, source, storage, progress)
+        if LAYOUTS[spec.format].is_compiled:
+            storage.create_cache(spec.name)
+    return prepared
+
+
+def _prepared(spec: ReleaseSpec, source: Source, storage: Storage, progress: Progress) -> Prepared:
+    folder = storage.release(spec.name)
+    with suppress(ReleaseError):
+        return _found(folder, progress)
+    with storage.exclusive(f"release {spec.name}", progress):
+        misplaced = None
+        try:
+            # Another process may have finished it while this one waited for the lock.
             return _found(folder, progress)
-        with storage.exclusive(f"release {spec.name}", progress):
-            misplaced = None
-            try:
-                # Another process may have finished it while this one waited for the lock.
-                return _found(folder, progress)
-            except MisplacedError as exc:
-                # Its weights are sound: it stays until they are linked into the new one.
-                misplaced = exc
-            except ReleaseError as exc:
-                _clear(spec.name, exc, storage, progress)
-            staging = _staging(spec.name, storage)
-            try:
-                (staging / WEIGHTS_PATH).mkdir(parents=True, exist_ok=True)
-                outcome = Outcome.LINKED
-                manifest = _link(spec, staging, storage, progress)
-                if manifest is None:
-                    outcome = Outcome.CONVERTED
-                    manifest = _convert(spec, staging, source, storage, progress)
-                manifest = _complete(manifest, staging, folder)
-                if misplaced:
-                    _clear(spec.name, misplaced, storage, progress)
-                staging.rename(folder)
-                flush(folder.parent)
-            except BaseException:
-                shutil.rmtree(staging, ignore_errors=True)
-                raise
+        except MisplacedError as exc:
+            # Its weights are sound: it stays until they are linked into the new one.
+            misplaced = exc
+        except ReleaseError as exc:
+            _clear(spec.name, exc, storage, progress)
+        staging = _staging(spec.name, storage)
+        try:
+            (staging / WEIGHTS_PATH).mkdir(parents=True, exist_ok=True)
+            outcome = Outcome.LINKED
+            manifest = _link(spec, staging, storage, progress)
+            if manifest is None:
+                outcome = Outcome.CONVERTED
+                manifest = _convert(spec, staging, source, storage, progress)
+            manifest = _complete(manifest, staging, folder)
+            if misplaced:
+                _clear(spec.name, misplaced, storage, progress)
+            staging.rename(folder)
+            flush(folder.parent)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
     return Prepared(folder=folder, manifest=manifest, outcome=outcome)
 
 
@@ -252,7 +260,7 @@ def _link(
 def _convert(
     spec: ReleaseSpec, staging: Path, source: Source, storage: Storage, progress: Progress
 ) -> Manifest:
-    family, architecture = read_architecture(source.config_json())
+    family, architecture = read_architecture(source.config_json(), spec.format)
     _check_settings(family, architecture, spec)
     layout = LAYOUTS[spec.format](family, architecture, spec)
     weights = staging / WEIGHTS_PATH

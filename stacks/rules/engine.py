@@ -1,6 +1,6 @@
 """Between an engine, what it computes on and in, and its image."""
 
-from ft_serving.core.dtypes import DType
+from ft_serving.core.dtypes import Precision
 from stacks.engines import ENGINES, Engine, engine_for
 from stacks.errors import Problem, any_of
 from stacks.gpus import GPUS, NONE
@@ -44,21 +44,39 @@ def _gpus(engine: Engine) -> list[str]:
 
 
 def _format(model: Model, gpu: GpuSettings, serving: Serving) -> Problems:
-    engine, dtype = engine_for(serving.engine, gpu.model), model.computed_in
-    formats = [each for each in DType if _computes(engine, gpu.type, each)]
-    if engine.serves_on(gpu.model) and dtype not in formats:
-        able = [name for name in _gpus(engine) if _computes(engine, name, dtype)]
+    engine, wanted = engine_for(serving.engine, gpu.model), model.computed_in
+    formats = [each for each in Precision if _computes(engine, gpu.type, each)]
+    if engine.serves_on(gpu.model) and wanted not in formats:
+        able = [name for name in _gpus(engine) if _computes(engine, name, wanted)]
+        others = [
+            name
+            for name, each in ENGINES.items()
+            if each.serves_on(gpu.model) and _computes(each, gpu.type, wanted)
+        ]
         yield Problem(
             path="model.computeDtype",
             rule=f"must be a format that engine {engine.name} computes in"
             + (f" on {gpu.type}" if gpu.model else ""),
-            got=dtype.value,
-            use=any_of(formats) + (f", or gpu.type {any_of(able)}" if able else ""),
+            got=wanted.value,
+            use=any_of(formats)
+            + (f", or gpu.type {any_of(able)}" if able else "")
+            + (f", or serving.engine {any_of(others)}" if others else ""),
         )
 
 
-def _computes(engine: Engine, gpu: str, dtype: DType) -> bool:
-    return dtype in engine.dtypes and (gpu == NONE or GPUS[gpu].supports(dtype))
+def _computes(engine: Engine, gpu: str, precision: Precision) -> bool:
+    return precision in engine.precisions and (gpu == NONE or GPUS[gpu].supports(precision))
+
+
+def _pipeline(gpu: GpuSettings, serving: Serving) -> Problems:
+    engine = engine_for(serving.engine, gpu.model)
+    if engine.serves_on(gpu.model) and not engine.pipelines and gpu.pipeline_parallel > 1:
+        yield Problem(
+            path="gpu.pipelineParallel",
+            rule=f"must be 1 with engine {engine.name}, whose GPUs share every layer",
+            got=str(gpu.pipeline_parallel),
+            use=f"1, with a gpu.tensorParallel of {gpu.count} for as many GPUs",
+        )
 
 
 def _image(gpu: GpuSettings, serving: Serving, image: Images) -> Problems:
@@ -77,5 +95,6 @@ def _image(gpu: GpuSettings, serving: Serving, image: Images) -> Problems:
 RULES = (
     Rule(sections=("gpu", "serving"), check=_hardware),
     Rule(sections=("model", "gpu", "serving"), check=_format),
+    Rule(sections=("gpu", "serving"), check=_pipeline),
     Rule(sections=("gpu", "serving", "image"), check=_image),
 )

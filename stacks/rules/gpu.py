@@ -48,7 +48,7 @@ def _fits(model: Model, gpu: GpuSettings, serving: Serving) -> Problems:
     if memory.total > gpu.model.memory_bytes:
         yield Problem(
             path="gpu",
-            rule=f"each must hold {in_gib(memory.weights)} of weights in {demand.compute_dtype}, "
+            rule=f"each must hold {in_gib(memory.weights)} of weights in {demand.precision}, "
             f"{in_gib(memory.cache)} of keys and values for {load.batch} rows of {load.tokens} "
             f"tokens, and {in_gib(memory.workspace)} of workspace, {in_gib(memory.total)} in all",
             got=f"{gpu.type} with {in_gib(gpu.model.memory_bytes)}",

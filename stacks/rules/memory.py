@@ -60,20 +60,22 @@ def _volume_region(storage: StorageSettings, scheduling: Scheduling) -> Problems
         )
 
 
-def _volume_size(model: Model, storage: StorageSettings) -> Problems:
-    blueprint = blueprint_of(model)
+def _volume_size(
+    model: Model, gpu: GpuSettings, serving: Serving, storage: StorageSettings
+) -> Problems:
+    blueprint, engine = blueprint_of(model), engine_for(serving.engine, gpu.model)
     if blueprint is None:
         return
     # The new one is made before the oldest goes.
     releases = storage.keep_releases + 1
-    needed = sizing.storage_bytes(blueprint, model.dtype, releases)
+    needed = sizing.storage_bytes(blueprint, model.dtype, releases, engine.compiled_bytes)
+    each = sizing.release_bytes(blueprint, model.dtype) + engine.compiled_bytes
     if parse_bytes(storage.size) < needed:
         yield Problem(
             path="storage.size",
             rule="must hold the download "
             f"({in_gib(sizing.source_bytes(blueprint))}) and, while one replaces another, "
-            f"{releases} releases in {model.dtype} "
-            f"({in_gib(sizing.release_bytes(blueprint, model.dtype))} each)",
+            f"{releases} releases in {model.dtype} ({in_gib(each)} each)",
             got=storage.size,
             use=f"{quantity(needed)} or more",
         )
@@ -101,6 +103,6 @@ def _main_memory(
 RULES = (
     Rule(sections=("storage", "replicas", "scheduling"), check=_volume),
     Rule(sections=("storage", "scheduling"), check=_volume_region),
-    Rule(sections=("model", "storage"), check=_volume_size),
+    Rule(sections=("model", "gpu", "serving", "storage"), check=_volume_size),
     Rule(sections=("model", "gpu", "serving", "resources"), check=_main_memory),
 )

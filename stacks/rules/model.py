@@ -2,10 +2,11 @@
 
 from ft_serving.core.families.architecture import hidden_misfit
 from ft_serving.core.lengths import LengthLimits
+from stacks.engines import engine_for
 from stacks.errors import Problem, any_of
 from stacks.models import blueprint_of, golden_of, known_model
 from stacks.rules.base import Problems, Rule
-from stacks.sections import Golden, Model, Serving
+from stacks.sections import Golden, GpuSettings, Model, Serving
 
 
 def _dimensions(model: Model) -> Problems:
@@ -25,9 +26,13 @@ def _dimensions(model: Model) -> Problems:
             got="others",
             use="no dimensions",
         )
+
+
+def _head_size(model: Model, gpu: GpuSettings, serving: Serving) -> Problems:
+    given, engine = model.dimensions, engine_for(serving.engine, gpu.model)
     if given is None:
         return
-    if misfit := hidden_misfit(given.hidden_size, given.heads):
+    if misfit := hidden_misfit(given.hidden_size, given.heads, engine.release_format):
         yield Problem(
             path="model.dimensions.hiddenSize",
             rule=misfit.rule,
@@ -101,6 +106,7 @@ def _length(model: Model, serving: Serving) -> Problems:
 
 RULES = (
     Rule(sections=("model",), check=_dimensions),
+    Rule(sections=("model", "gpu", "serving"), check=_head_size),
     Rule(sections=("model", "golden", "serving"), check=_golden),
     Rule(sections=("model", "serving"), check=_length),
 )

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ft_serving.core.dtypes import DType
+from ft_serving.core.dtypes import DType, Precision
 from ft_serving.core.families import FAMILIES
 from ft_serving.core.families.architecture import Shape
 from stacks.sections.base import Section, one_of, setting, whole
@@ -72,10 +72,11 @@ class Model(Section):
     repository: str = setting("Repository on the hub.", **REPOSITORY)
     revision: str = setting("Commit of the repository.", **COMMIT)
     dtype: DType = setting("Format of the stored weights.", default=DType.FP16, **one_of(DType))
-    compute_dtype: DType | None = setting(
-        "Format that the server computes in; by default the stored one. CPUs compute in fp32.",
+    compute_dtype: Precision | None = setting(
+        "Format that the server computes in; by default the stored one. CPUs compute in fp32; fp8 "
+        "is made of the stored weights while they are loaded.",
         default=None,
-        **one_of(DType),
+        **one_of(Precision),
     )
     dimensions: Dimensions | None = setting(
         "The model's numbers, from its config.json; built in for the models known here.",
@@ -85,9 +86,9 @@ class Model(Section):
     )
 
     @property
-    def computed_in(self) -> DType:
-        """What `config.pbtxt` says is computed in."""
-        return self.compute_dtype or self.dtype
+    def computed_in(self) -> Precision:
+        """The format that the server computes in."""
+        return self.compute_dtype or Precision(self.dtype.value)
 
 
 class Tokenizer(Section):

@@ -6,7 +6,7 @@ from typing import Any
 from ft_serving.cluster.job_labels import ROLE, JobRole, prepares, role_of
 from operations.recording.recorder import URL, Registered
 from tests.components.program import CPU_STACK, made
-from tests.stacks.documents import COMMIT, CPU, config
+from tests.stacks.documents import COMMIT, CPU, VLLM, config
 
 
 def download(changes: dict[str, Any] | None = None) -> Registered:
@@ -36,6 +36,7 @@ def test_a_download_says_all_that_decides_the_release() -> None:
         "--repository=tiny-gptj",
         f"--revision={COMMIT}",
         "--storage=/mnt/models",
+        "--format=fastertransformer",
         "--dtype=fp32",
         "--compute-dtype=fp32",
         "--tensor-parallel=1",
@@ -45,6 +46,15 @@ def test_a_download_says_all_that_decides_the_release() -> None:
         "--drop-source",
         "--streaming",
     ]
+
+
+def test_a_download_for_any_number_of_gpus_names_none() -> None:
+    job = made("ModelDownload", config(VLLM, {"gpu.type": "L4", "gpu.tensorParallel": 2}))
+    arguments = container(job.one(":Job", "it"))["args"]
+    assert "--format=huggingface" in arguments
+    assert not [each for each in arguments if "-parallel=" in each]
+    told = job.one(":Job", "it").inputs["metadata"]["annotations"]
+    assert told["ft-serving.dev/tensor-parallel"] == "2", "diagnosis says how it is served"
 
 
 def test_another_release_is_another_job() -> None:

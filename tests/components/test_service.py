@@ -1,13 +1,17 @@
 """The InferenceService: what each setting of a stack becomes."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.inference_service import InferenceService, InferenceServiceArgs
+from components.storage import CACHES, MOUNT, RELEASES
+from ft_serving.core import storage
+from ft_serving.core.storage import Storage
 from operations.recording.recorder import Registered, record
 from tests.components.program import COMPONENTS, IDENTITY, IMAGE, made
-from tests.stacks.documents import CPU, GPU, Document, config
+from tests.stacks.documents import CPU, GPU, VLLM, Document, config
 
 
 def service(document: Document, changes: dict[str, Any] | None = None) -> Registered:
@@ -40,6 +44,29 @@ def test_the_release_is_served_from_a_mount_that_nobody_writes_to() -> None:
     assert mount in container(CPU)["volumeMounts"]
     claim = {"name": "models", "persistentVolumeClaim": {"claimName": "claim", "readOnly": True}}
     assert claim in predictor(CPU)["volumes"]
+
+
+def test_releases_and_caches_lie_where_the_job_puts_them() -> None:
+    volume = Storage(Path(MOUNT))
+    assert (str(volume.releases), CACHES) == (RELEASES, storage.CACHES)
+
+
+def test_what_a_server_compiles_outlives_it_and_is_all_that_it_may_write() -> None:
+    stack = config(VLLM)
+    mounts = [it for it in container(VLLM)["volumeMounts"] if it["name"] == "models"]
+    assert mounts == [
+        {"name": "models", "mountPath": "/mnt/models", "readOnly": True},
+        {
+            "name": "models",
+            "mountPath": "/var/cache/ft-serving",
+            "subPath": f"caches/{stack.release.name}",
+        },
+    ]
+    claim = {"name": "models", "persistentVolumeClaim": {"claimName": "claim"}}
+    assert claim in predictor(VLLM)["volumes"], "of a read-only one no folder can be written"
+    env = {it["name"]: it["value"] for it in container(VLLM)["env"]}
+    assert env["FT_SERVING_CACHE"] == f"/var/cache/ft-serving/{stack.cache_key}"
+    assert env["FT_SERVING_BATCH"] == "4"
 
 
 def test_shared_memory_is_larger_than_a_container_has() -> None:

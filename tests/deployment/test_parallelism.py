@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,13 @@ from components.storage import MOUNT
 from ft_serving.cli import app
 from ft_serving.client import Completion, GenerationClient
 from ft_serving.core.manifest import read_manifest
-from ft_serving.core.release import ReleaseSpec
+from ft_serving.core.release import ReleaseFormat, ReleaseSpec
+from ft_serving.server.vllm.settings import EngineSettings
 from stacks.config import StackConfig
 from tests.components.program import made
 from tests.deployment.conftest import Deploy
 from tests.serving import GOLDEN, TINY_GPTJ, prepare, served
-from tests.stacks.documents import SHIPPED, config, shipped
+from tests.stacks.documents import DIGEST, SHIPPED, config, shipped
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as shipped": {},
@@ -34,6 +37,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "at once": {"serving.streaming": False},
 }
 """Changes of whatever the release, its configuration and the server's resources must agree in."""
+
+PIPELINES = {name for name, it in VARIANTS.items() if it.get("gpu.pipelineParallel", 1) > 1}
+
+COMPILED = {"serving.engine": "fastertransformer", "image.server": {"existing": DIGEST}}
+"""By NVIDIA's backend."""
+
+CASES = [
+    (stack, variant, engine)
+    for stack in SHIPPED
+    for variant in VARIANTS
+    for engine in (("cpu",) if stack == "dev" else ("vllm", "fastertransformer"))
+    if not (engine == "vllm" and variant in PIPELINES)
+]
+"""Stacks, variants and engines that go together."""
 
 ROOMY = {
     "gpu.type": "A100_80GB",
@@ -63,14 +80,16 @@ class Prepared:
         return {key: value.string_value for key, value in self.config.parameters.items()}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("stack", SHIPPED)
+@pytest.mark.parametrize(("stack", "variant", "engine"), CASES)
 def test_resources_release_and_triton_s_configuration_agree(
-    stack: str, variant: str, tmp_path_factory: pytest.TempPathFactory
+    stack: str, variant: str, engine: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    has_gpus = shipped(stack)["gpu"]["type"] != "none"
     changes = VARIANTS[variant]
-    chosen = config(shipped(stack), {**ROOMY, **changes} if changes and has_gpus else changes)
+    if engine != "cpu":
+        roomy = ROOMY if changes else {}
+        changes = {**roomy, **changes, **(COMPILED if engine == "fastertransformer" else {})}
+    chosen = config(shipped(stack), changes)
+    assert chosen.engine.name == engine
     server, job = container("InferenceService", chosen), container("ModelDownload", chosen)
     options = dict(it.removeprefix("--").partition("=")[::2] for it in job["args"][1:])
     told = prepared(
@@ -79,12 +98,18 @@ def test_resources_release_and_triton_s_configuration_agree(
     )
     [served_from] = [it.removeprefix("--model-repository=") for it in server["args"]]
 
-    gpus = int(told.parameters["tensor_para_size"]) * int(told.parameters["pipeline_para_size"])
     asked = int(server["resources"]["limits"].get("nvidia.com/gpu", 0))
-    assert asked == (gpus if chosen.gpu.model else 0), (
-        "the backend refuses GPUs that it cannot divide, and waits for ever for those it lacks"
-    )
-    assert told.ranks == int(told.parameters["tensor_para_size"]), "there is a file for each rank"
+    if engine == "vllm":
+        # The release is for any number; the server is told.
+        variables = {it["name"]: it["value"] for it in server["env"]}
+        assert EngineSettings.from_environment(variables).tensor_parallel == asked
+        assert "tensor_para_size" not in told.parameters
+    else:
+        sizes = [int(told.parameters[f"{name}_para_size"]) for name in ("tensor", "pipeline")]
+        assert asked == (math.prod(sizes) if chosen.gpu.model else 0), (
+            "the backend refuses GPUs that it cannot divide, and waits for ever for those it lacks"
+        )
+        assert told.ranks == sizes[0], "there is a file for each rank"
     assert told.stored_as == options["dtype"]
     assert told.parameters["data_type"] == options["compute-dtype"]
     assert told.config.model_transaction_policy.decoupled is chosen.serving.streaming
@@ -129,10 +154,15 @@ def prepared(arguments: tuple[str, ...], storage: Path) -> Prepared:
     release = Path(done.stdout.splitlines()[-1])
     weights = release / WEIGHTS
     pattern = "model.layers.0.attention.query_key_value.weight.*.bin"
-    ini = (weights / "config.ini").read_text()
-    (stored_as,) = re.findall(r"weight_data_type *= *(\w+)", ini)
+    spec = read_manifest(release).spec
+    if spec.format is ReleaseFormat.HUGGINGFACE:
+        word = json.loads((weights / "config.json").read_text())["dtype"]
+        stored_as = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[word]
+    else:
+        ini = (weights / "config.ini").read_text()
+        (stored_as,) = re.findall(r"weight_data_type *= *(\w+)", ini)
     return Prepared(
-        spec=read_manifest(release).spec,
+        spec=spec,
         config=text_format.Parse(
             (release / "fastertransformer/config.pbtxt").read_text(), model_config_pb2.ModelConfig()
         ),

@@ -20,6 +20,7 @@ _ASIDE = re.compile(
 _NAME = re.compile(r"[a-zA-Z_:][\w:]*")
 
 TRITON = ("nv_", "ft_")
+VLLM = "vllm:"
 GPU = "nv_gpu_"
 KNATIVE = "kn_"
 KUBELET = "kubelet_"

@@ -6,6 +6,7 @@ import pytest
 
 from components import inference_service, kserve, storage
 from components.cluster import PART, labels
+from ft_serving.server.vllm.statistics import ENGINE_METRICS
 from tests.monitoring.files import (
     FOLDER,
     KNATIVE,
@@ -13,6 +14,7 @@ from tests.monitoring.files import (
     OF_KUBE_STATE_METRICS,
     OF_PROMETHEUS,
     TRITON,
+    VLLM,
     Document,
     alerts,
     dashboard,
@@ -35,8 +37,13 @@ def test_metrics_are_told_from_all_else_in_an_expression() -> None:
 
 def test_every_metric_is_of_a_known_source() -> None:
     unknown = metrics() - OF_KUBE_STATE_METRICS - OF_PROMETHEUS
-    assert {name for name in unknown if not name.startswith((*TRITON, KNATIVE, KUBELET))} == set()
+    known = (*TRITON, VLLM, KNATIVE, KUBELET)
+    assert {name for name in unknown if not name.startswith(known)} == set()
     assert not OF_KUBE_STATE_METRICS - metrics(), "what nothing names is not to be listed"
+
+
+def test_the_dashboard_has_all_that_vllm_tells() -> None:
+    assert {name for name in metrics() if name.startswith(VLLM)} == set(ENGINE_METRICS)
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: str(alert["alert"]))

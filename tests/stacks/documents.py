@@ -30,6 +30,9 @@ GPU: Document = {
 }
 """GPT-J 6B on one GPU, by FasterTransformer."""
 
+VLLM: Document = {**GPU, "serving": {"batch": 4}}
+"""The same by the engine that a GPU has by default."""
+
 CPU: Document = {
     "model": {"repository": "tiny-gptj", "revision": COMMIT, "dtype": "fp32"},
     "serving": {"inputLength": 256},

@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from ft_serving.core.dtypes import DType
+from ft_serving.core.dtypes import Precision
+from ft_serving.core.release import ReleaseFormat
+from ft_serving.server.vllm.library import KNOWN_VERSIONS
+from ft_serving.server.vllm.settings import EngineSettings
 from stacks.engines import ENGINES, Engine
 from stacks.gpus import GPUS
 from tests.images.dockerfile import read_dockerfile
-from tests.stacks.documents import CPU, GPU, MISSING, changed, config, problems
+from tests.stacks.documents import CPU, GPU, MISSING, VLLM, changed, config, problems
 
 Table = Callable[..., None]
 
@@ -54,6 +57,51 @@ def test_fastertransformer_is_compiled_for_gpus_up_to_hopper() -> None:
         assert fastertransformer.serves_on(gpu) == (gpu.compute_capability <= (9, 0))
 
 
+def test_a_gpu_is_served_by_vllm_where_it_has_code_for_it() -> None:
+    without = {name for name, gpu in GPUS.items() if not ENGINES["vllm"].serves_on(gpu)}
+    assert without == {"V100", "V100_32GB"}
+    assert config(VLLM).engine is ENGINES["vllm"]
+    older = {"gpu.type": "V100_32GB", "gpu.pipelineParallel": 2}
+    assert config(VLLM, older).engine is ENGINES["fastertransformer"]
+
+
+def test_the_cache_is_named_by_the_version_that_the_server_has() -> None:
+    assert ENGINES["vllm"].compiler == f"vllm-{KNOWN_VERSIONS[-1]}"
+
+
+def test_all_that_decides_what_is_compiled_is_in_the_cache_s_name() -> None:
+    changes: list[dict[str, object]] = [
+        {},
+        {"gpu.type": "L4"},
+        {"gpu.tensorParallel": 2},
+        {"serving.batch": 2},
+        {"model.computeDtype": "bf16"},
+    ]
+    names = [config(VLLM, it).cache_key for it in changes]
+    assert names[0] == "vllm-0.26.0-RTX_A5000-tp1-fp16-batch4"
+    assert len(set(names)) == len(changes)
+    assert config(VLLM, {"replicas": {"max": 4}}).cache_key == names[0]
+    assert config(GPU).cache_key is config(CPU).cache_key is None
+
+
+def test_vllm_is_told_its_limits() -> None:
+    stack = config(VLLM, {"gpu.type": "L4", "gpu.tensorParallel": 2, "model.computeDtype": "fp8"})
+    told = stack.engine.environment(stack.demand, 8)
+    assert EngineSettings.from_environment(told) == EngineSettings(
+        tensor_parallel=2,
+        batch=4,
+        cache_bytes=stack.engine.gpu_memory(stack.demand).cache,
+        precision=Precision.FP8,
+    )
+
+
+def test_one_release_serves_any_number_of_gpus_and_fp8() -> None:
+    release = config(VLLM, {"gpu.type": "L4"}).release
+    assert release.format is ReleaseFormat.HUGGINGFACE
+    for changes in ({"gpu.tensorParallel": 4}, {"model.computeDtype": "fp8"}):
+        assert config(VLLM, {"gpu.type": "L4", **changes}).release == release
+
+
 def test_a_gpu_is_refused_with_an_engine_that_has_code_for_it(
     table: Table,
 ) -> None:
@@ -66,7 +114,7 @@ def test_a_gpu_is_refused_with_an_engine_that_has_code_for_it(
 
 def test_a_format_that_an_engine_lacks_is_refused(table: Table) -> None:
     cpu, fastertransformer = ENGINES["cpu"], ENGINES["fastertransformer"]
-    table(cpu, replace(fastertransformer, dtypes=frozenset({DType.FP16})))
+    table(cpu, replace(fastertransformer, precisions=frozenset({Precision.FP16})))
     (line,) = problems(GPU, {"model.computeDtype": "bf16"})
     assert line == (
         "model.computeDtype: must be a format that engine fastertransformer computes in on "

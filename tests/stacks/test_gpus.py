@@ -2,7 +2,7 @@
 
 import pytest
 
-from ft_serving.core.dtypes import DType
+from ft_serving.core.dtypes import Precision
 from stacks.gpus import GPUS, NODE_LABELS, NodeRequirement, labelled_gpu
 
 VOLTA, TURING, AMPERE, SMALL_AMPERE = (7, 0), (7, 5), (8, 0), (8, 6)
@@ -49,10 +49,15 @@ def test_every_gpu_has_the_capability_of_its_architecture() -> None:
     assert found == {name: capability for name, (_, capability) in MARKETED.items()}
 
 
-def test_bf16_needs_ampere() -> None:
-    without = {name for name, gpu in GPUS.items() if not gpu.supports(DType.BF16)}
+def test_bf16_needs_ampere_and_fp8_ada() -> None:
+    without = {name for name, gpu in GPUS.items() if not gpu.supports(Precision.BF16)}
     assert without == {"T4", "V100", "V100_32GB"}
-    assert all(gpu.supports(dtype) for gpu in GPUS.values() for dtype in (DType.FP16, DType.FP32))
+    with_fp8 = {name for name, gpu in GPUS.items() if gpu.supports(Precision.FP8)}
+    assert with_fp8 == {
+        *("RTX_4090", "L4", "L40S", "RTX_6000_ADA", "H100", "RTX_PRO_6000", "H200", "B200")
+    }
+    everywhere = (Precision.FP16, Precision.FP32)
+    assert all(gpu.supports(precision) for gpu in GPUS.values() for precision in everywhere)
 
 
 def test_coreweave_finds_its_nodes_by_class() -> None:

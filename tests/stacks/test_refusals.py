@@ -19,6 +19,7 @@ from tests.stacks.documents import (
     GPU,
     MISSING,
     OTHER_MODEL,
+    VLLM,
     Document,
     changed,
     config,
@@ -26,7 +27,7 @@ from tests.stacks.documents import (
 )
 
 CASES: list[Document] = yaml.safe_load(Path(__file__).with_name("refusals.yaml").read_text())
-STARTS = {"gpu": GPU, "cpu": CPU}
+STARTS = {"gpu": GPU, "vllm": VLLM, "cpu": CPU}
 
 _TYPE = f"({'|'.join(sorted(GPUS, key=len, reverse=True))})"
 _GPUS = re.compile(f"({_TYPE}, ){{3,}}{_TYPE} or ({_TYPE}|none)")

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-from ft_serving.core.dtypes import DType
+from ft_serving.core.dtypes import DType, Precision
 from ft_serving.core.families.architecture import Architecture, Shape
 from ft_serving.core.families.base import Blueprint
 from ft_serving.core.families.gptj import GPTJ
@@ -20,6 +20,8 @@ from stacks.sizing import (
     release_bytes,
     source_bytes,
     storage_bytes,
+    vllm_host_memory,
+    vllm_memory,
     weight_count,
 )
 
@@ -122,6 +124,58 @@ def test_more_work_never_needs_less_memory_and_more_gpus_never_more_weights(
     assert needed(batch, given, asked + 1) > base
     alone = gpu_memory(GPT_J, dtype, 1, 1, SMALL_LOAD).weights
     assert gpu_memory(GPT_J, dtype, tensor, pipeline, SMALL_LOAD).weights <= alone
+
+
+@pytest.mark.parametrize(
+    ("precision", "reported"), [(Precision.FP16, 11.27), (Precision.FP8, 6.02)]
+)
+def test_vllm_s_weights_are_those_that_it_reports(precision: Precision, reported: float) -> None:
+    """`Model loading took … GiB` of vLLM 0.26.0, GPT-J 6B."""
+    weights = vllm_memory(GPT_J, precision, 1, SMALL_LOAD).weights / 2**30
+    assert weights == pytest.approx(reported, abs=0.01)
+
+
+@pytest.mark.parametrize(("batch", "graphs"), [(64, 0.45), (1024, 1.15)])
+def test_the_sum_meets_what_vllm_reports_of_an_h200(batch: int, graphs: float) -> None:
+    """0.26.0, fp16, 64 rows: weights 11.27, activations 0.4, other 0.22, context 0.51 GiB."""
+    load = PeakLoad(batch=batch, input_length=1024, output_length=256)
+    memory = vllm_memory(GPT_J, Precision.FP16, 1, load)
+    reported = 0.51 + 0.22 + 0.4 + graphs + 582 / 1024
+    total = (11.27 + reported) * 2**30 + memory.cache
+    assert total <= memory.total <= 1.05 * total
+
+
+def test_gpus_share_embedding_and_head_with_vllm() -> None:
+    # 50400 rows are padded to 50432; norms and the bias behind each layer are whole everywhere.
+    whole = 28 * (2 * 4096 + 4096) + 2 * 4096
+    shared = 28 * (4 * 4096**2 + 2 * 4096 * 16_384 + 16_384) + 50_432 * (2 * 4096 + 1)
+    for size in (1, 2, 4, 8):
+        memory = vllm_memory(GPT_J, Precision.FP16, size, SMALL_LOAD)
+        assert memory.weights == 2 * (whole + shared // size)
+
+
+def test_vllm_s_cache_has_a_block_for_every_sixteen_tokens_of_a_text() -> None:
+    load = PeakLoad(batch=3, input_length=30, output_length=3)
+    of_a_token = 2 * 28 * 4096 * 2
+    assert vllm_memory(GPT_J, Precision.FP16, 1, load).cache == (3 * 3 + 1) * 16 * of_a_token
+    assert vllm_memory(GPT_J, Precision.FP8, 1, load).cache == (3 * 3 + 1) * 16 * of_a_token
+    assert vllm_memory(GPT_J, Precision.FP32, 2, load).cache == (3 * 3 + 1) * 16 * of_a_token
+
+
+@pytest.mark.parametrize(("precision", "batch"), list(itertools.product(Precision, [1, 64, 1024])))
+def test_vllm_never_needs_less_for_more(precision: Precision, batch: int) -> None:
+    def needed(batch: int, given: int, tensor_parallel: int = 1) -> int:
+        load = PeakLoad(batch=batch, input_length=given, output_length=16)
+        return vllm_memory(GPT_J, precision, tensor_parallel, load).total
+
+    base = needed(batch, 1024)
+    assert needed(batch + 1, 1024) > base
+    assert needed(batch, 1040) > base
+    assert needed(batch, 1024, tensor_parallel=2) < base
+
+
+def test_every_gpu_more_costs_main_memory_with_vllm() -> None:
+    assert [vllm_host_memory(gpus) >> 20 for gpus in (1, 2, 8)] == [16_896, 22_016, 48_128]
 
 
 def test_the_cpu_engine_holds_everything_in_fp32() -> None:

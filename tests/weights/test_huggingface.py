@@ -20,6 +20,7 @@ from ft_serving.core.verify import check_content, check_sizes
 from ft_serving.weights import shards as shards_module
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.errors import CheckpointError, WeightsError
+from ft_serving.weights.inventory import Decision, prune
 from ft_serving.weights.layouts import HuggingFaceLayout
 from ft_serving.weights.prepare import Outcome, Prepared
 from ft_serving.weights.shards import plan_shards, write_shards
@@ -265,6 +266,42 @@ def test_releases_share_files_with_those_of_their_format_only(world: World) -> N
     pbtxt = (second.folder / "fastertransformer/config.pbtxt").read_text()
     assert "decoupled: true" in pbtxt
     assert "para_size" not in pbtxt
+
+
+def test_what_servers_compile_for_a_release_has_a_folder_that_goes_with_it(world: World) -> None:
+    name = world.prepare(**HUGGING_FACE).manifest.spec.name
+    cache = world.storage.root / "caches" / name
+    world.prepare()
+    assert [it.name for it in cache.parent.iterdir()] == [name], "nothing else is compiled for"
+    compiled = cache / "vllm-H200" / "inductor" / "kernel.py"
+    compiled.parent.mkdir(parents=True)
+    compiled.touch()
+    world.prepare(**HUGGING_FACE)
+    assert compiled.exists(), "a release that is there keeps it"
+    assert not [it for it in prune(world.storage, [name], 0) if it.name.startswith("caches/")]
+    assert compiled.exists()
+    assert Decision(name=f"caches/{name}", kept_because=None) in list(prune(world.storage, [], 0))
+    assert not cache.exists()
+
+
+def test_of_somebody_elses_caches_nothing_is_deleted(world: World) -> None:
+    name = world.prepare(**HUGGING_FACE).manifest.spec.name
+    caches = world.storage.root / "caches"
+    (caches / "other").mkdir()
+    (caches / name / "notes.txt").touch()
+    (decision,) = [it for it in prune(world.storage, [], 0) if it.name.startswith("caches/")]
+    assert decision.kept_because == "it holds notes.txt, which ft-serving did not put there"
+    assert (caches / "other").is_dir()
+
+
+def test_a_head_size_that_fastertransformer_lacks_is_no_matter(tmp_path: Path) -> None:
+    config = json.loads((random_checkpoint(tmp_path) / "config.json").read_text())
+    config |= {"n_embd": 40 * config["n_head"], "rotary_dim": 16}
+    content = json.dumps(config).encode()
+    assert read_architecture(content, ReleaseFormat.HUGGINGFACE)[1].head_size == 40
+    uneven = json.dumps(config | {"n_embd": 131}).encode()
+    with pytest.raises(FtServingError, match=r"n_embd: must be a multiple of the \d+ heads; got"):
+        read_architecture(uneven, ReleaseFormat.HUGGINGFACE)
 
 
 def test_an_altered_text_is_found_without_hashing_the_weights(world: World) -> None:

@@ -61,7 +61,8 @@ def test_tiny_gptj_is_prepared_verified_listed_and_pruned(volume: Path) -> None:
     assert done.returncode == 1
     assert "tokenizer.json: has 2 bytes, must have 31062" in done.stderr
     done = ft_serving("prune", "--storage", volume, "--newest", 0)
-    assert done.stdout == f"{release.name}: deleted\n"
+    name = release.name
+    assert done.stdout == f"{name}: deleted\ncaches/{name}: deleted\n"
     assert not release.exists()
 
 

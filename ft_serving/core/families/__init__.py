@@ -7,6 +7,7 @@ from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.families.base import ConfigReader, Family
 from ft_serving.core.families.gptj import GPTJ
 from ft_serving.core.kinds import kind_of_config
+from ft_serving.core.release import ReleaseFormat
 
 DEFAULT_FAMILY = GPTJ
 """That of models of which nothing says another."""
@@ -19,11 +20,15 @@ def family_by_triton_type(name: str | None) -> Family:
     return next((f for f in FAMILIES.values() if f.triton_model_type == name), DEFAULT_FAMILY)
 
 
-def read_architecture(config_json: bytes) -> tuple[Family, Architecture]:
+def read_architecture(
+    config_json: bytes, release_format: ReleaseFormat = ReleaseFormat.FASTERTRANSFORMER
+) -> tuple[Family, Architecture]:
     """Read a checkpoint's config.json.
 
     Args:
         config_json: The file's content.
+        release_format: Of the release that is to be made, or is served: its engines need not take
+            every model.
 
     Raises:
         FtServingError: It is not JSON, of a family not known here, its numbers are not
@@ -42,7 +47,7 @@ def read_architecture(config_json: bytes) -> tuple[Family, Architecture]:
         raise FtServingError(
             f"config.json: model_type {model_type!r} cannot be converted; supported: {known}"
         )
-    reader = ConfigReader(config)
+    reader = ConfigReader(config, release_format)
     architecture = family.read_config(reader)
     for misfit in architecture.misfits():
         reader.refuse(family.config_json[misfit.number], misfit.rule)

@@ -1,10 +1,17 @@
 """A model's numbers, and the rules that they must keep, for all who read, convert or size it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+from ft_serving.core.release import ReleaseFormat
 
 SUPPORTED_HEAD_SIZES = (32, 48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256)
 """Sizes that FasterTransformer's decoder attention kernel is compiled for."""
+
+HEAD_SIZES: Mapping[ReleaseFormat, tuple[int, ...]] = {
+    ReleaseFormat.FASTERTRANSFORMER: SUPPORTED_HEAD_SIZES
+}
+"""The sizes that engines of a release's format have; a format that takes all has no entry."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,16 +112,20 @@ class Architecture(Shape):
                 )
 
 
-def hidden_misfit(hidden: int, heads: int) -> Misfit | None:
-    """Say if FasterTransformer's attention cannot take a residual stream in so many heads."""
+def hidden_misfit(hidden: int, heads: int, release_format: ReleaseFormat) -> Misfit | None:
+    """Say whether engines of a release's format have no heads of a residual stream's part."""
     size, rest = divmod(hidden, heads)
-    if not rest and size in SUPPORTED_HEAD_SIZES:
+    sizes = HEAD_SIZES.get(release_format)
+    if not rest and (sizes is None or size in sizes):
         return None
+    if sizes is None:
+        # The nearest.
+        rule = f"must be a multiple of the {heads} heads"
+        sizes = (size, size + 1) if size else (1,)
+    else:
+        rule = f"must be the {heads} heads times a head size that FasterTransformer has"
     return Misfit(
-        number="hidden",
-        rule=f"must be the {heads} heads times a head size that FasterTransformer has",
-        got=hidden,
-        valid=tuple(heads * size for size in SUPPORTED_HEAD_SIZES),
+        number="hidden", rule=rule, got=hidden, valid=tuple(heads * size for size in sizes)
     )
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.families.architecture import (
-    SUPPORTED_HEAD_SIZES,
+    HEAD_SIZES,
     Architecture,
     Shape,
     hidden_misfit,
 )
+from ft_serving.core.release import ReleaseFormat
 from ft_serving.core.units import any_of
 
 MOST_LAYERS = 1024
@@ -162,8 +163,9 @@ class Blueprint:
 class ConfigReader:
     """Reads typed values from config.json and collects every problem before it complains."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], release_format: ReleaseFormat) -> None:
         self._config = config
+        self._release_format = release_format
         self._defaults: dict[str, int | str] = {}
         self._refused: set[str] = set()
         self.problems: list[str] = []
@@ -195,9 +197,10 @@ class ConfigReader:
     def heads(self, *, hidden_key: str, heads_key: str) -> tuple[int, int]:
         """Return how many attention heads there are, and the values of each."""
         hidden, heads = self.integer(hidden_key), self.integer(heads_key)
-        misfit = hidden_misfit(hidden, heads)
+        misfit = hidden_misfit(hidden, heads, self._release_format)
         if misfit and not {hidden_key, heads_key} & self._refused:
-            self.refuse(hidden_key, f"{misfit.rule} ({any_of(SUPPORTED_HEAD_SIZES)})")
+            sizes = HEAD_SIZES.get(self._release_format)
+            self.refuse(hidden_key, misfit.rule + (f" ({any_of(sizes)})" if sizes else ""))
         return heads, max(hidden // heads, 1)
 
     def token(self, key: str, *, default: int) -> int:

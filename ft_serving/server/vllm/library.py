@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from ft_serving.core.dtypes import Precision
 from ft_serving.server.errors import ServerError
 from ft_serving.server.vllm.sampling import MOST_TOP_K, Sampling
-from ft_serving.server.vllm.settings import EngineSettings, Precision
+from ft_serving.server.vllm.settings import EngineSettings
 from ft_serving.server.vllm.statistics import Statistics
 
 KNOWN_VERSIONS = ("0.26.0",)
@@ -131,6 +132,9 @@ async def open_vllm(
         max_num_batched_tokens=settings.batched_tokens,
         cudagraph_capture_sizes=settings.graph_sizes,
         kv_cache_memory_bytes=settings.cache_bytes,
+        # Told the bytes, it goes by them; but where less than this share of the GPU is free it does
+        # not start.
+        gpu_memory_utilization=0.9 if settings.cache_bytes is None else 0.01,
         max_logprobs=MOST_TOP_K,
         # Its own loggers cost time in each step; the one below takes their place.
         disable_log_stats=True,

@@ -10,8 +10,10 @@ from pathlib import Path
 from ft_serving.core.families import read_architecture
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.core.progress import Progress
+from ft_serving.core.release import ReleaseFormat
 from ft_serving.core.units import format_duration
 from ft_serving.server.requests.plan import Vocabulary
+from ft_serving.server.vllm.compile_cache import compile_cache
 from ft_serving.server.vllm.engine import VllmEngine
 from ft_serving.server.vllm.gpu import require_gpus
 from ft_serving.server.vllm.library import import_vllm, open_vllm
@@ -46,12 +48,13 @@ def open_vllm_engine(
     """
     settings = EngineSettings.from_environment(os.environ)
     require_gpus(settings.tensor_parallel)
-    _, architecture = read_architecture((checkpoint / "config.json").read_bytes())
+    config_json = (checkpoint / "config.json").read_bytes()
+    _, architecture = read_architecture(config_json, ReleaseFormat.HUGGINGFACE)
     longest = architecture.context
     if limits.input_length is not None and limits.output_length is not None:
         longest = min(longest, limits.input_length + limits.output_length)
     begun = time.monotonic()
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, compile_cache(os.environ):
         checked = pool.submit(check)
         import_vllm()
         imported = time.monotonic()

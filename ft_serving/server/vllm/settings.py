@@ -5,21 +5,14 @@ They are not in the release's config.pbtxt: one release serves any number and ty
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
+from ft_serving.core.dtypes import Precision
 from ft_serving.server.errors import ServerError
 
 PREFIX = "FT_SERVING_"
 
-
-class Precision(StrEnum):
-    """The format that the engine computes in."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    BF16 = "bf16"
-    FP8 = "fp8"
-    """Weights and activations of the layers are quantised while the fp16 release is loaded."""
+CACHE = f"{PREFIX}CACHE"
+"""The variable that names the folder for what is compiled (`compile_cache`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

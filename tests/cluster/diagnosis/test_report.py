@@ -47,11 +47,15 @@ def job(
             "uid": f"uid-of-{name}",
             "creationTimestamp": created,
             "labels": {ROLE: role.label if role else "other", **({SERVICE: asks} if asks else {})},
-            "annotations": release_annotations(RELEASE) if role is JobRole.DOWNLOAD else {},
+            "annotations": _annotations() if role is JobRole.DOWNLOAD else {},
         },
         "spec": {"template": {"spec": {"containers": [{"name": "it"}]}}},
         "status": {"conditions": [condition] if condition else []},
     }
+
+
+def _annotations() -> dict[str, str]:
+    return release_annotations(RELEASE, computed_in="fp8", tensor_parallel=4, pipeline_parallel=1)
 
 
 def pod_of(job: Mapping[str, Any], said: str = "") -> dict[str, Any]:
@@ -223,7 +227,7 @@ def test_the_release_is_described_by_the_job_that_prepared_it() -> None:
     assert found is not None
     assert found.name == RELEASE.name
     assert found.model == "EleutherAI/gpt-j-6b@6e35e2148e92edf096e94d39ac2b98"
-    assert (found.dtype, found.compute_dtype, found.streaming) == ("fp16", "bf16", True)
+    assert (found.dtype, found.compute_dtype, found.streaming) == ("fp16", "fp8", True)
     assert (found.tensor_parallel, found.pipeline_parallel) == (4, 1)
 
     container["args"] = ["--model-repository=/mnt/models/triton-model-store/another"]

@@ -121,7 +121,11 @@ def test_knative_without_its_flags_lacks_exactly_those_that_the_stack_needs() ->
         "kubernetes.podspec-securitycontext",
     }, "emptyDir is on by default, and the server's volume is read-only"
     on_gpu = {each.what.removeprefix("Knative's ") for each in found(needs("prod"), nothing)}
-    assert on_gpu - on_cpu == {"kubernetes.podspec-affinity", "kubernetes.podspec-tolerations"}
+    assert on_gpu - on_cpu == {
+        "kubernetes.podspec-affinity",
+        "kubernetes.podspec-persistent-volume-write",
+        "kubernetes.podspec-tolerations",
+    }, "what it compiles stays on the volume"
 
 
 def test_a_missing_flag_has_the_command_that_sets_it() -> None:
@@ -151,7 +155,13 @@ def test_limits_of_knative_are_kept() -> None:
     wanted = needs("prod")
     flags = {
         f"kubernetes.podspec-{each}": "enabled"
-        for each in ("affinity", "persistent-volume-claim", "securitycontext", "tolerations")
+        for each in (
+            "affinity",
+            "persistent-volume-claim",
+            "persistent-volume-write",
+            "securitycontext",
+            "tolerations",
+        )
     }
     limits = {"max-revision-timeout-seconds": "300", "container-concurrency-max-limit": "10"}
     maps = [

@@ -12,6 +12,8 @@ from tests.operations.preview.states import in_text, previewed, resources
 
 IMAGE = f"registry.example.com/other@sha256:{'12' * 32}"
 SERVICE = "fastertransformer-triton"
+COMPILED = {"serving.engine": "fastertransformer", "image.server": {"existing": IMAGE}}
+"""By NVIDIA's backend."""
 
 
 def actions(summary: StackSummary, *, but: tuple[str, ...] = ("Job",)) -> list[str]:
@@ -74,7 +76,7 @@ def test_a_gpu_without_a_price_is_named() -> None:
 
 
 def test_gpus_are_counted_by_both_parallelisms() -> None:
-    summary = previewed("prod", {"gpu.tensorParallel": 2, "gpu.pipelineParallel": 4})
+    summary = previewed("prod", {**COMPILED, "gpu.tensorParallel": 2, "gpu.pipelineParallel": 4})
     assert summary.after.gpus == (8, 64)
     assert summary.before.gpus == (4, 32)
 
@@ -88,8 +90,17 @@ def test_a_stack_on_cpus_has_no_gpus_and_costs_none() -> None:
     assert row(previewed("dev", {})) == ["none", "none"]
 
 
-def test_another_tensor_parallelism_is_another_release() -> None:
+def test_another_tensor_parallelism_of_vllm_is_the_same_release() -> None:
     summary = previewed("prod", {"gpu.tensorParallel": 2})
+    assert {it.resource.name: it.action for it in summary.changes} == {
+        "inference-service": Action.UPDATE,
+        "model-download": Action.UPDATE,
+        "smoke-test": Action.REPLACE,
+    }, "the download's annotations alone change, and it does not run again"
+
+
+def test_another_tensor_parallelism_of_fastertransformer_is_another_release() -> None:
+    summary = previewed("prod", {**COMPILED, "gpu.tensorParallel": 2}, COMPILED)
     replaced = {it.resource.name for it in summary.changes if it.action is Action.REPLACE}
     assert replaced >= {"model-download", "model-download-gate", "smoke-test"}
     assert actions(summary) == [f"update InferenceService {SERVICE}"]

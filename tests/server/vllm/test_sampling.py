@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from ft_serving.core.dtypes import Precision
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.server.errors import RequestError, ServerError
 from ft_serving.server.requests import GenerationRequest, Vocabulary, plan_request
 from ft_serving.server.vllm.row import VllmRow
 from ft_serving.server.vllm.sampling import Sampling, refuse_unsupported, sampling_of
-from ft_serving.server.vllm.settings import EngineSettings, Precision
+from ft_serving.server.vllm.settings import EngineSettings
 
 VOCABULARY = Vocabulary(size=1000, start_id=1, end_id=9)
 

@@ -1,0 +1,68 @@
+"""The folder that keeps what vLLM compiles, on a volume that servers share.
+
+torch's inductor and Triton write files aside and rename them. vLLM 0.26 does not always: its index
+`vllm_compile_cache.py` is written in place, and one that is cut off ends every later start;
+compiled graphs are written under a name with the process's number, which two containers can share.
+So one server fills a cache, and only a whole one is read.
+"""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ft_serving.server.vllm.settings import CACHE
+
+_COMPLETE = ".complete"
+_LOCK = ".lock"
+
+_LEASE_SECONDS = 60.0
+"""After so long without a heartbeat a server that filled the cache counts as gone."""
+
+_logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def compile_cache(environment: MutableMapping[str, str]) -> Iterator[None]:
+    """Have `CACHE` name a folder that is safe to use while the engine starts.
+
+    That is the shared one where it is whole, or where nobody else fills it; it is whole once the
+    engine has started. Otherwise it is an empty one of this server's own.
+
+    Args:
+        environment: May name no folder, and then stays as it is.
+    """
+    # Here, because the engine for CPUs starts without it.
+    from filelock import SoftFileLease, Timeout
+
+    name = environment.get(CACHE)
+    if name is None or (Path(name) / _COMPLETE).exists():
+        yield
+        return
+    folder = Path(name)
+    lease = SoftFileLease(folder / _LOCK, lease_duration=_LEASE_SECONDS, is_singleton=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lease.acquire(timeout=0)
+        _empty(folder)
+    except (OSError, Timeout) as exc:
+        reason = "another server fills it" if isinstance(exc, Timeout) else str(exc)
+        _logger.warning("the cache %s is not used (%s): this start compiles anew", folder, reason)
+        environment[CACHE] = tempfile.mkdtemp(prefix="compile-cache-")
+    try:
+        yield
+        if lease.is_locked:
+            (folder / _COMPLETE).touch()
+    finally:
+        lease.release()
+
+
+def _empty(folder: Path) -> None:
+    """Delete what a server left that was killed while it filled the cache."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()

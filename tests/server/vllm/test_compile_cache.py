@@ -1,0 +1,59 @@
+"""Servers that share a folder for what they compile."""
+
+from pathlib import Path
+
+import pytest
+
+from ft_serving.server.vllm.compile_cache import compile_cache
+from ft_serving.server.vllm.settings import CACHE
+
+
+def start(shared: Path) -> Path:
+    """Start a server that compiles where it is told to; return where that was."""
+    environment = {CACHE: str(shared)}
+    with compile_cache(environment):
+        used = Path(environment[CACHE])
+        (used / "vllm").mkdir(exist_ok=True)
+        (used / "vllm" / "index").touch()
+    return used
+
+
+def test_what_the_first_server_compiles_the_next_one_has(tmp_path: Path) -> None:
+    shared = tmp_path / "release" / "vllm-H200"
+    assert start(shared) == shared
+    environment = {CACHE: str(shared)}
+    with compile_cache(environment):
+        assert environment == {CACHE: str(shared)}
+        assert (shared / "vllm" / "index").exists()
+
+
+def test_two_that_start_at_once_do_not_write_into_each_others_files(tmp_path: Path) -> None:
+    shared = tmp_path / "cache"
+    with compile_cache({CACHE: str(shared)}):
+        assert start(shared) != shared
+    assert not (shared / "vllm").exists()
+    assert start(shared) == shared, "it is whole now, although nothing had to be compiled"
+
+
+def test_a_cache_that_a_killed_server_left_unfinished_is_begun_anew(tmp_path: Path) -> None:
+    shared = tmp_path / "cache"
+    with pytest.raises(RuntimeError), compile_cache({CACHE: str(shared)}):
+        (shared / "vllm").mkdir()
+        (shared / "vllm" / "index").write_text("{cut off")
+        raise RuntimeError
+    with compile_cache({CACHE: str(shared)}):
+        assert not (shared / "vllm").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told_and_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    assert start(tmp_path / "file" / "cache") != tmp_path / "file" / "cache"
+    assert "this start compiles anew" in caplog.text
+
+
+def test_without_a_folder_nothing_changes() -> None:
+    environment: dict[str, str] = {}
+    with compile_cache(environment):
+        assert environment == {}
