@@ -41,6 +41,9 @@ def compile_cache(environment: MutableMapping[str, str]) -> Iterator[None]:
     if name is None or (Path(name) / _COMPLETE).exists():
         yield
         return
+    # An image for GPUs has it by torch; the backend for CPUs starts without it.
+    from filelock import SoftFileLease, Timeout
+
     folder = Path(name)
     lease = SoftFileLease(folder / _LOCK, lease_duration=_LEASE_SECONDS, is_singleton=False)
     try:

@@ -1,11 +1,20 @@
 """Servers that share a folder for what they compile."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ft_serving.server.vllm.compile_cache import compile_cache
 from ft_serving.server.vllm.settings import CACHE
+
+
+@pytest.fixture(autouse=True)
+def folders_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("tmp")))
+        yield
 
 
 def start(shared: Path) -> Path:
