@@ -57,6 +57,7 @@ ROOMS = {
     "client": {"client", "cluster", "core"},
     "server": set(),
     "server-cpu": {"core", "server"},
+    "server-vllm": {"core", "server"},
     "weights": {"core", "weights"},
 }
 
@@ -104,6 +105,18 @@ def test_the_cpu_server_image_runs_the_backend_with_its_own_files_and_packages(
         "from ft_serving.server.backend import batch, config, release; print(release.open_engine)"
     )
     assert "open_engine" in _run("server-cpu", "server", tmp_path, code)
+
+
+def test_the_gpu_server_image_ends_in_one_line_where_there_are_too_few_gpus(tmp_path: Path) -> None:
+    script = str(IMAGES / "server-vllm" / "check_gpus.py")
+    # No machine has as many.
+    code = (
+        "import os, runpy; os.environ['FT_SERVING_TENSOR_PARALLEL'] = '9999'\n"
+        f"try: runpy.run_path({script!r}, run_name='__main__')\n"
+        "except SystemExit as exc: print(exc)"
+    )
+    output = _run("server-vllm", "server", tmp_path, code, "/bin/echo", "Triton")
+    assert re.match("error: this engine needs 9999 GPUs, and the machine shows .*\n$", output)
 
 
 def _run(name: str, lock: str, folder: Path, code: str, *arguments: str) -> str:

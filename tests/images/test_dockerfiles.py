@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from ft_serving import __version__
+from ft_serving.server.vllm.library import KNOWN_VERSIONS
 from tests.images.dockerfile import IMAGES, NAMES, ROOT, read_dockerfile
 
 every_image = pytest.mark.parametrize("name", NAMES)
-servers = pytest.mark.parametrize("name", ["server", "server-cpu"])
+servers = pytest.mark.parametrize("name", ["server", "server-cpu", "server-vllm"])
+python_servers = pytest.mark.parametrize("name", ["server-cpu", "server-vllm"])
 commands = pytest.mark.parametrize("name", ["client", "weights"])
 
 DIGEST = re.compile(r"[\w./:-]+@sha256:[0-9a-f]{64}")
@@ -38,7 +40,12 @@ def test_a_default_base_is_pinned_by_its_digest(name: str) -> None:
 
 
 def test_the_images_on_python_start_from_the_same_base() -> None:
-    bases = {read_dockerfile(name).defaults["BASE_IMAGE"] for name in NAMES if name != "server"}
+    # vLLM has run on GPUs with another Python.
+    bases = {
+        read_dockerfile(name).defaults["BASE_IMAGE"]
+        for name in NAMES
+        if name not in {"server", "server-vllm"}
+    }
     assert len(bases) == 1
 
 
@@ -110,7 +117,12 @@ def test_every_installation_by_pip_checks_hashes_and_builds_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("name", "locks"),
-    [("client", "client"), ("server-cpu", "server triton"), ("weights", "weights")],
+    [
+        ("client", "client"),
+        ("server-cpu", "server triton"),
+        ("server-vllm", "server triton gpu vllm"),
+        ("weights", "weights"),
+    ],
 )
 def test_an_image_installs_its_own_extra(name: str, locks: str) -> None:
     runs = " ".join(i.text for i in read_dockerfile(name).instructions if i.name == "RUN")
@@ -123,6 +135,22 @@ def test_the_images_install_the_versions_that_the_tests_run() -> None:
         pins = _pins(lock)
         assert pins
         assert pins.items() <= tested.items()
+
+
+def test_vllm_and_torch_are_versions_that_have_run_on_gpus() -> None:
+    assert _pins("vllm") == {"vllm": KNOWN_VERSIONS[0]}
+    pins = _pins("gpu")
+    assert pins["torch"] == "2.11.0", "vLLM's libraries are compiled for one torch"
+    shared = _pins("server").keys() & pins.keys()
+    assert shared
+    assert {name: pins[name] for name in shared} == {name: _pins("server")[name] for name in shared}
+
+
+def test_the_lock_for_gpus_has_all_that_its_input_names() -> None:
+    text = (ROOT / "requirements" / "gpu.in").read_text()
+    pins = _pins("gpu")
+    assert set(re.findall(r"^([\w-]+)", text, re.MULTILINE)) <= pins.keys()
+    assert set(re.findall(r"^([\w-]+)==(\S+)", text, re.MULTILINE)) <= set(pins.items())
 
 
 def _pins(lock: str) -> dict[str, str]:
@@ -142,17 +170,22 @@ def test_a_command_starts_without_a_shell(name: str) -> None:
 def test_a_server_is_triton_as_a_child_of_the_first_process(name: str) -> None:
     words = read_dockerfile(name).stages[-1][-1].words()
     child = words[words.index("/opt/ft-serving/bin/as-child") + 1 :]
-    # The engine for CPUs checks its release by itself.
-    checked = [] if name == "server-cpu" else ["/opt/ft-serving/bin/check-release"]
+    # This project's engines check their releases by themselves.
+    checked = {
+        "server": ["/opt/ft-serving/bin/check-release"],
+        "server-cpu": [],
+        "server-vllm": ["/opt/ft-serving/bin/check-gpus"],
+    }[name]
     assert child[: len(checked) + 1] == [*checked, "/opt/tritonserver/bin/tritonserver"]
     assert "--disable-auto-complete-config" in words, (
         "config.pbtxt is complete, and to complete it Triton loads a model twice"
     )
 
 
-def test_no_client_of_the_cpu_server_can_name_memory_to_read_and_write() -> None:
+@python_servers
+def test_no_client_can_name_memory_of_the_server_to_read_and_write(name: str) -> None:
     # As `ft-serving serve` starts it, whose test asks a real one.
-    words = read_dockerfile("server-cpu").stages[-1][-1].words()
+    words = read_dockerfile(name).stages[-1][-1].words()
     for option in ("--http-restricted-api", "--grpc-restricted-protocol"):
         assert f"{option}=shared-memory:restricted={{unknown}}" in words
 
@@ -164,11 +197,24 @@ def test_a_server_says_when_it_is_ready(name: str) -> None:
     assert dockerfile.final("EXPOSE") == ["8000 8001 8002"]
 
 
-def test_the_cpu_server_has_the_layout_of_nvidias_images() -> None:
-    script = (IMAGES / "server-cpu" / "place-tritonserver.sh").read_text()
+@python_servers
+def test_a_server_has_the_layout_of_nvidias_images(name: str) -> None:
+    [packages] = [i.text for i in read_dockerfile(name).stages[1] if i.name == "RUN"]
+    assert "/scripts/place-tritonserver.sh" in packages
+    script = (IMAGES / "place-tritonserver.sh").read_text()
     assert "server=/layer/opt/tritonserver\n" in script
     for target in ('"$server/backends/fastertransformer/model.py"', '"$server/backends/python/"'):
         assert target in script
+
+
+def test_what_vllm_compiles_with_is_where_its_image_says() -> None:
+    [environment] = read_dockerfile("server-vllm").final("ENV")
+    assert 'CC="/opt/ft-serving/bin/cc"' in environment, "Triton's kernels are started by C"
+    assert 'FT_SERVING_CACHE="/tmp/' in environment, "the root file system is read-only"
+    assert 'USER="ft-serving"' in environment, "torch asks for the name of a number that has none"
+    script = (IMAGES / "server-vllm" / "prepare-vllm.sh").read_text()
+    for path in ("bin/cc", "bin/check-gpus", "share/compiled/vllm", "share/compiled/triton"):
+        assert f'"/layer$target/{path}"' in script
 
 
 def test_the_gpu_server_takes_both_libraries_of_the_backend() -> None:

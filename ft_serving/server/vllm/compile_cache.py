@@ -8,6 +8,7 @@ So one server fills a cache, and only a whole one is read.
 
 import logging
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -20,6 +21,17 @@ _LOCK = ".lock"
 
 _LEASE_SECONDS = 60.0
 """After so long without a heartbeat a server that filled the cache counts as gone."""
+
+_CACHES = {
+    "VLLM_CACHE_ROOT": "vllm",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "TRITON_CACHE_DIR": "triton",
+}
+"""The variables that name the caches of vLLM, torch and Triton, and their folders below the one of
+`CACHE`."""
+
+_PREPARED = Path(sys.prefix) / "share" / "compiled"
+"""What of these caches comes with an installation: that of the image server-vllm has some."""
 
 _logger = logging.getLogger(__name__)
 
@@ -34,9 +46,6 @@ def compile_cache(environment: MutableMapping[str, str]) -> Iterator[None]:
     Args:
         environment: May name no folder, and then stays as it is.
     """
-    # Here, because the engine for CPUs starts without it.
-    from filelock import SoftFileLease, Timeout
-
     name = environment.get(CACHE)
     if name is None or (Path(name) / _COMPLETE).exists():
         yield
@@ -60,6 +69,29 @@ def compile_cache(environment: MutableMapping[str, str]) -> Iterator[None]:
             (folder / _COMPLETE).touch()
     finally:
         lease.release()
+
+
+def use_caches(environment: MutableMapping[str, str], prepared: Path = _PREPARED) -> None:
+    """Have all caches lie in the folder that `CACHE` names, with what need not be made anew.
+
+    Args:
+        environment: May name no folder: each cache is then where it is by default.
+        prepared: Is copied into the folder, but for what is there.
+    """
+    name = environment.get(CACHE)
+    if name is None:
+        return
+    folder = Path(name)
+    for variable, cache in _CACHES.items():
+        environment.setdefault(variable, str(folder / cache))
+    try:
+        for source in filter(Path.is_file, prepared.rglob("*")):
+            target = folder / source.relative_to(prepared)
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+    except OSError as exc:
+        _logger.warning("the cache %s lacks what comes with the image: %s", folder, exc)
 
 
 def _empty(folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from ft_serving.core.dtypes import Precision
 from ft_serving.server.errors import ServerError
+from ft_serving.server.vllm.compile_cache import use_caches
 from ft_serving.server.vllm.sampling import MOST_TOP_K, Sampling
 from ft_serving.server.vllm.settings import EngineSettings
 from ft_serving.server.vllm.statistics import Statistics
@@ -80,6 +81,7 @@ def import_vllm() -> Any:  # noqa: ANN401 - a module without types
     locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    use_caches(os.environ)
     # Of a million objects that stay, a third of the time would go into looking for garbage.
     gc.disable()
     try:

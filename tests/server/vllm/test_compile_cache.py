@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ft_serving.server.vllm.compile_cache import compile_cache
+from ft_serving.server.vllm.compile_cache import compile_cache, use_caches
 from ft_serving.server.vllm.settings import CACHE
 
 
@@ -66,3 +66,35 @@ def test_without_a_folder_nothing_changes() -> None:
     environment: dict[str, str] = {}
     with compile_cache(environment):
         assert environment == {}
+
+
+def test_all_caches_lie_in_the_folder_with_what_comes_with_the_image(tmp_path: Path) -> None:
+    info = "vllm/modelinfos/gpt_j.json"
+    shared, prepared = tmp_path / "cache", tmp_path / "prepared"
+    (prepared / info).parent.mkdir(parents=True)
+    (prepared / info).write_text("from the image")
+    environment = {CACHE: str(shared), "TRITON_CACHE_DIR": "/elsewhere"}
+    use_caches(environment, prepared)
+    assert environment["VLLM_CACHE_ROOT"] == f"{shared}/vllm"
+    assert environment["TORCHINDUCTOR_CACHE_DIR"] == f"{shared}/inductor"
+    assert environment["TRITON_CACHE_DIR"] == "/elsewhere", "who names one has a reason"
+    assert (shared / info).read_text() == "from the image"
+    (shared / info).write_text("being read")
+    use_caches(environment, prepared)
+    assert (shared / info).read_text() == "being read"
+
+
+def test_what_comes_with_the_image_can_be_done_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared" / "info").touch()
+    use_caches({CACHE: str(tmp_path / "file")}, tmp_path / "prepared")
+    assert "lacks what comes with the image" in caplog.text
+
+
+def test_without_a_folder_caches_are_where_they_are_by_default() -> None:
+    environment: dict[str, str] = {}
+    use_caches(environment)
+    assert environment == {}
