@@ -30,6 +30,8 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from the others: three of them pass each request on,
 and 64 requests that come together would wait many times Python's 5 ms."""
 
+_ENDING_SECONDS = 5.0
+
 _logger = logging.getLogger(__name__)
 
 
@@ -140,6 +142,8 @@ class VllmEngine:
         self._close_loop()
 
     def _close_loop(self) -> None:
+        # Texts that were cancelled just now have to get there.
+        asyncio.run_coroutine_threadsafe(_end_tasks(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._loop_thread.join()
         self._loop.close()
@@ -243,3 +247,11 @@ class VllmEngine:
 
 async def _awaited(open_source: Callable[[], Awaitable[TextSource]]) -> TextSource:
     return await open_source()
+
+
+async def _end_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=_ENDING_SECONDS)
