@@ -46,4 +46,6 @@ check "$target/bin/cc" "$driver"
 VLLM_CACHE_ROOT="/layer$target/share/compiled/vllm" TRITON_CACHE_DIR="/layer$target/share/compiled/triton" \
   TORCHINDUCTOR_CACHE_DIR="$driver" HOME="$driver" CC="$target/bin/cc" LD_LIBRARY_PATH="$driver" \
   VLLM_NO_USAGE_STATS=1 check
+# vLLM writes them for their owner only.
+chmod -R go=rX "/layer$target/share/compiled"
 find /layer -exec touch --no-dereference --date=@0 {} +
