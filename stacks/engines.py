@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ft_serving.core.dtypes import DType, Precision
 from ft_serving.core.families.base import Blueprint
 from ft_serving.core.release import ReleaseFormat
-from ft_serving.server.vllm.settings import EngineSettings
+from ft_serving.server.vllm.settings import KNOWN_VERSIONS, EngineSettings
 from stacks import sizing
 from stacks.gpus import Gpu
 from stacks.quantities import GIB
@@ -141,7 +141,7 @@ _ROWS = (
         capabilities=frozenset({(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)}),
         precisions=frozenset(Precision),
         pipelines=False,
-        compiler="vllm-0.26.0",
+        compiler=f"vllm-{KNOWN_VERSIONS[-1]}",
         # vLLM's scheduler, this project's sender, Triton's protocols and the start's checks; and
         # one thread feeds a GPU.
         cores=lambda demand: 4 + demand.tensor_parallel,

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.gpu.load import (
+    AT_ONCE,
+    MIXED,
     NEVER,
     Answered,
     Question,
@@ -21,7 +23,6 @@ from ft_serving.server.vllm.sampling import Sampling
 from ft_serving.server.vllm.settings import EngineSettings
 
 LONGEST = 2048
-MIXED, AT_ONCE = 256, 64
 
 _names = map(str, itertools.count())
 
@@ -42,11 +43,11 @@ async def _run(
     begun = time.monotonic()
     source = await open_vllm(folder, settings, LONGEST, lambda _: None)
     results.add(part, "engine_s", round(time.monotonic() - begun, 1))
-    greedy = [await _ask(source, replace_answer(one, 32), []) for one in equal_questions(3)]
+    greedy = [await _ask(source, replace(one, answer=32), []) for one in equal_questions(3)]
     results.add(part, "greedy", greedy)
     for batch in batches:
         questions = equal_questions(batch, 128 if batch > 64 else 64)
-        await _together(source, [replace_answer(one, 8) for one in questions])
+        await _together(source, [replace(one, answer=8) for one in questions])
         results.add(part, f"batch {batch}", figures(await _together(source, questions)))
     if part == "vllm fp16":
         questions = mixed_questions(MIXED)
@@ -56,11 +57,6 @@ async def _run(
             waiting += await _together(source, questions[start : start + AT_ONCE])
         results.add(part, "mixed in batches", figures(waiting))
     source.shutdown()
-
-
-def replace_answer(question: Question, answer: int) -> Question:
-    """Return a question with another length of its answer."""
-    return replace(question, answer=answer)
 
 
 async def _together(source: TextSource, questions: Sequence[Question]) -> list[Answered]:

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ import numpy as np
 _TOKENS = 50_000
 PROMPT, ANSWER = 64, 128
 """Tokens of each request, where nothing else is said."""
+
+MIXED, AT_ONCE = 256, 64
+"""Requests of mixed lengths, and how many of them, or of equal ones, are asked at once."""
 
 NEVER = 50_399
 """A token of the vocabulary's padding, as the end of a text: each is as long as it may be."""
@@ -79,7 +82,3 @@ class Results:
         found.setdefault(part, {})[name] = value
         self._path.write_text(json.dumps(found, indent=2) + "\n")
         print(f"{part}  {name}: {value}", flush=True)
-
-    def timed(self, part: str, name: str, measure: Callable[[], Sequence[Answered]]) -> None:
-        """Store the figures of what `measure` returns."""
-        self.add(part, name, figures(measure()))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.gpu.load import (
+    AT_ONCE,
+    MIXED,
     NEVER,
     Answered,
     Question,
@@ -19,7 +21,7 @@ from benchmarks.vllm_start import parts_of_start
 from ft_serving.client.client import GenerationClient
 from tests.serving import Served, served
 
-PROCESSES, AT_ONCE, MIXED = 8, 64, 256
+PROCESSES = 8
 ROUNDS = 3
 
 

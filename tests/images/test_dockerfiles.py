@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ft_serving import __version__
-from ft_serving.server.vllm.library import KNOWN_VERSIONS
+from ft_serving.server.vllm.settings import KNOWN_VERSIONS
 from tests.images.dockerfile import IMAGES, NAMES, ROOT, read_dockerfile
 
 every_image = pytest.mark.parametrize("name", NAMES)

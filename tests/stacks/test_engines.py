@@ -7,8 +7,7 @@ import pytest
 
 from ft_serving.core.dtypes import Precision
 from ft_serving.core.release import ReleaseFormat
-from ft_serving.server.vllm.library import KNOWN_VERSIONS
-from ft_serving.server.vllm.settings import EngineSettings
+from ft_serving.server.vllm.settings import KNOWN_VERSIONS, EngineSettings
 from stacks.engines import ENGINES, Engine
 from stacks.gpus import GPUS
 from tests.images.dockerfile import read_dockerfile

@@ -11,9 +11,7 @@ import numpy as np
 
 from ft_serving.core.arrays import FloatArray, IndexArray
 from ft_serving.core.parameters import RowParameters
-
-MOST_TOP_K = 1024
-"""FasterTransformer's kernels consider no more; a larger k is taken for this one."""
+from ft_serving.server.requests.plan import MOST_TOP_K
 
 
 def largest(values: FloatArray, count: int) -> IndexArray:

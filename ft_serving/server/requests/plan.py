@@ -20,6 +20,9 @@ from ft_serving.server.errors import RequestError
 from ft_serving.server.requests.request import GenerationRequest
 from ft_serving.server.requests.words import Word, decode_words
 
+MOST_TOP_K = 1024
+"""FasterTransformer's kernels consider no more; a larger k is taken for this one."""
+
 _INT32 = 2**31 - 1
 
 

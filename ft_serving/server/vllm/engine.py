@@ -12,8 +12,9 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.server.requests.job import GenerationJob
@@ -88,7 +89,7 @@ class VllmEngine:
 
     def __init__(
         self,
-        open_source: Callable[[], Awaitable[TextSource]],
+        open_source: Callable[[], Coroutine[Any, Any, TextSource]],
         *,
         vocabulary: Vocabulary,
         limits: LengthLimits,
@@ -110,9 +111,7 @@ class VllmEngine:
         )
         self._loop_thread.start()
         try:
-            self._source = asyncio.run_coroutine_threadsafe(
-                _awaited(open_source), self._loop
-            ).result()
+            self._source = asyncio.run_coroutine_threadsafe(open_source(), self._loop).result()
         except BaseException:
             self._close_loop()
             raise
@@ -208,7 +207,9 @@ class VllmEngine:
     def _end(self, job: GenerationJob) -> None:
         request = self._requests.pop(job)
         for text in request.texts:
-            self._stop(text)
+            # A row that is finished was stopped then.
+            if not text.row.finished:
+                self._stop(text)
         job.end()
 
     def _stop(self, text: _Text) -> None:
@@ -243,10 +244,6 @@ class VllmEngine:
             if not self._source.is_dead:
                 _logger.exception("vLLM failed to compute a text")
         self._events.put(_Ended(text))
-
-
-async def _awaited(open_source: Callable[[], Awaitable[TextSource]]) -> TextSource:
-    return await open_source()
 
 
 async def _end_tasks() -> None:

@@ -1,6 +1,6 @@
 """The only module that imports vLLM.
 
-`KNOWN_VERSIONS` are those with which this project's GPU tests have run. Two names here are not
+Two names here are not
 part of vLLM's documented interface: `SamplingParams._bad_words_token_ids`, because bad words exist
 there as text only, and `AsyncLLM.errored`.
 """
@@ -8,19 +8,17 @@ there as text only, and `AsyncLLM.errored`.
 import gc
 import locale
 import os
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from ft_serving.core.dtypes import Precision
 from ft_serving.server.errors import ServerError
+from ft_serving.server.requests.plan import MOST_TOP_K
 from ft_serving.server.vllm.compile_cache import use_caches
-from ft_serving.server.vllm.sampling import MOST_TOP_K, Sampling
-from ft_serving.server.vllm.settings import EngineSettings
+from ft_serving.server.vllm.sampling import Sampling
+from ft_serving.server.vllm.settings import KNOWN_VERSIONS, EngineSettings
 from ft_serving.server.vllm.statistics import Statistics
-
-KNOWN_VERSIONS = ("0.26.0",)
 
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -70,8 +68,8 @@ class TextSource(Protocol):
         ...
 
 
-def import_vllm() -> Any:  # noqa: ANN401 - a module without types
-    """Import vLLM and return it.
+def import_vllm() -> None:
+    """Import vLLM, which takes long.
 
     Raises:
         ServerError: It is not installed, or a version that is not known here.
@@ -96,7 +94,6 @@ def import_vllm() -> Any:  # noqa: ANN401 - a module without types
         raise ServerError(
             f"vLLM {vllm.__version__} is installed; this server knows {', '.join(KNOWN_VERSIONS)}"
         )
-    return vllm
 
 
 async def open_vllm(
@@ -152,7 +149,6 @@ class _StatisticsLogger:
 
     def __init__(self, on_statistics: Callable[[Statistics], None]) -> None:
         self._on_statistics = on_statistics
-        self._told = 0.0
 
     def record(
         self,
@@ -175,7 +171,7 @@ class _StatisticsLogger:
         )
 
     def log_engine_initialized(self) -> None:
-        self._told = time.monotonic()
+        """Nothing: whoever opens the engine tells how long it took."""
 
     def log(self) -> None:
         """Nothing: there is no log of its own."""

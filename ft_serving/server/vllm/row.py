@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ft_serving.core.arrays import FloatArray, TokenArray
-from ft_serving.server.requests.plan import RowPlan
+from ft_serving.server.requests.plan import MOST_TOP_K, RowPlan
 from ft_serving.server.requests.words import StopWords
-from ft_serving.server.vllm.sampling import MOST_TOP_K, is_greedy
+from ft_serving.server.vllm.sampling import is_greedy
 
 
 class VllmRow:

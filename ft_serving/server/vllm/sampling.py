@@ -8,11 +8,8 @@ from dataclasses import dataclass
 
 from ft_serving.core.parameters import RowParameters
 from ft_serving.server.errors import RequestError
-from ft_serving.server.requests.plan import RequestPlan, RowPlan
+from ft_serving.server.requests.plan import MOST_TOP_K, RequestPlan, RowPlan
 from ft_serving.server.requests.words import Word
-
-MOST_TOP_K = 1024
-"""FasterTransformer's kernels consider no more; a larger k is taken for this one."""
 
 LEAST_TEMPERATURE, MOST_TEMPERATURE = 0.01, 2.0
 """vLLM computes with 0.01 where a temperature is less, and refuses one above 2."""

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from ft_serving.core.dtypes import Precision
 from ft_serving.server.errors import ServerError
 
+KNOWN_VERSIONS = ("0.26.0",)
+"""The versions of vLLM with which this project's GPU tests have run, the newest last."""
+
 PREFIX = "FT_SERVING_"
 
 CACHE = f"{PREFIX}CACHE"
