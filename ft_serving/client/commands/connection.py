@@ -1,10 +1,13 @@
-"""Options that tell where a model is served, and the client that they come to."""
+"""Options that several commands have: how a served model is reached."""
 
+import inspect
 import os
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -13,68 +16,53 @@ from ft_serving.core.protocol import MODEL_NAME
 if TYPE_CHECKING:
     from ft_serving.client import GenerationClient
 
-
-ProtocolName = Literal["http", "grpc"]
-
-UrlOption = Annotated[
-    str,
-    typer.Option(
-        help="Where the model is served: http://HOST:8000, https://HOST, HOST:8000, "
-        "grpc://HOST:8001; without a port 80 or 443, an ingress's. A bearer token is taken from "
-        "FT_SERVING_TOKEN."
-    ),
-]
-ProtocolOption = Annotated[
-    ProtocolName | None,
-    typer.Option(help="By default the one that the address names; http, where it names none."),
-]
-ModelOption = Annotated[
-    str | None, typer.Option(help=f"The model's name on the server; {MODEL_NAME} if not given.")
-]
-TokenizerOption = Annotated[
-    str | None,
-    typer.Option(
-        help="A tokenizer.json, a folder that has it or vocab.json and merges.txt, or "
-        "OWNER/NAME@REVISION on the model hub (HF_ENDPOINT, HF_TOKEN); "
-        "by default that of the published GPT-J 6B."
-    ),
-]
-HostHeaderOption = Annotated[
-    str | None,
-    typer.Option(help="Name that an ingress routes by, where --url has its address."),
-]
-CaFileOption = Annotated[
-    Path | None, typer.Option(help="Certificates to trust instead of the system's (PEM).")
-]
-WaitOption = Annotated[
-    float | None,
-    typer.Option(min=0, help="Seconds to wait for a model that is not ready; 600 if not given."),
-]
-TimeoutOption = Annotated[
-    float | None,
-    typer.Option(
-        min=0.001,
-        help="Seconds that a request may take, a whole stream included; 300 if not given.",
-    ),
-]
+Command = Callable[..., None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Connection:
-    """What these options say; see `GenerationClient` for each."""
+    """The address of a served model, with an option for each field but `url`."""
 
     url: str
-    protocol: ProtocolName | None
-    model: str | None
-    tokenizer: str | None
-    host_header: str | None
-    ca_file: Path | None
-    wait: float | None
-    timeout: float | None
+    protocol: Annotated[
+        Literal["http", "grpc"] | None,
+        typer.Option(help="By default the one that the address names; http, where it names none."),
+    ] = None
+    model: Annotated[
+        str | None, typer.Option(help=f"The model's name on the server; {MODEL_NAME} if not given.")
+    ] = None
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="A tokenizer.json, a folder that has it or vocab.json and merges.txt, or "
+            "OWNER/NAME@REVISION on the model hub (HF_ENDPOINT, HF_TOKEN); by default that of the "
+            "published GPT-J 6B."
+        ),
+    ] = None
+    host_header: Annotated[
+        str | None,
+        typer.Option(help="Name that an ingress routes by, where --url has its address."),
+    ] = None
+    ca_file: Annotated[
+        Path | None, typer.Option(help="Certificates to trust instead of the system's (PEM).")
+    ] = None
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Seconds to wait for a model that is not ready; 600 if not given."
+        ),
+    ] = None
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="Seconds that a request may take, a whole stream included; 300 if not given.",
+        ),
+    ] = None
 
     def open(self) -> "GenerationClient":
-        """The client, with its own defaults for what is None."""
-        # grpcio's core writes what goes wrong to stderr by itself; here it becomes a message.
+        """Return the client, which has its own defaults for what is None."""
+        # grpcio's core writes errors to stderr by itself; here they become messages.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from ft_serving.client import GenerationClient, InferenceProtocol
         from ft_serving.client.client import COLD_START_S, TIMEOUT_S
@@ -93,7 +81,54 @@ class Connection:
         )
 
 
+CONNECTION = {
+    name: hint
+    for name, hint in get_type_hints(Connection, include_extras=True).items()
+    if name != "url"
+}
+"""The annotations of the options of a `Connection`, by name; each has the default None."""
+
+UrlOption = Annotated[
+    str,
+    typer.Option(
+        help="Where the model is served: http://HOST:8000, https://HOST, HOST:8000, "
+        "grpc://HOST:8001; without a port 80 or 443, an ingress's. A bearer token is taken from "
+        "FT_SERVING_TOKEN."
+    ),
+]
+
+
+def options(parameter: str, hints: Mapping[str, Any]) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command options in place of a parameter of it.
+
+    Typer reads a command's options from its signature. The command gets a dict of their values.
+
+    Args:
+        parameter: The parameter, which the command takes by keyword.
+        hints: Each option's annotation; its default is None.
+    """
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        for name, hint in hints.items()
+    ]
+
+    def decorated(command: Command) -> Command:
+        @wraps(command)
+        def run(**given: object) -> None:
+            values = {name: given.pop(name) for name in hints}
+            command(**{parameter: values}, **given)
+
+        signature = inspect.signature(command)
+        parameters: list[inspect.Parameter] = []
+        for name, own in signature.parameters.items():
+            parameters += added if name == parameter else [own.replace(kind=added[0].kind)]
+        run.__dict__["__signature__"] = signature.replace(parameters=parameters)
+        return run
+
+    return decorated
+
+
 def say(message: str) -> None:
-    """Tell the user what goes on, apart from the results."""
+    """Tell the user on stderr how a command goes on; its results go to stdout."""
     sys.stderr.write(f"{message}\n")
     sys.stderr.flush()
