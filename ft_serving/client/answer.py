@@ -1,4 +1,4 @@
-"""From FasterTransformer's output tensors to what was generated."""
+"""Reads generated tokens out of FasterTransformer's output tensors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from ft_serving.client.errors import ClientError
 
 
 class Finish(StrEnum):
-    """Why a text ended."""
+    """The reason why a text ended."""
 
     END = "end"
     """The model ended it."""
@@ -26,15 +26,15 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
-    """What was generated behind one prompt, by one beam.
+    """The tokens that one beam generated behind one prompt.
 
     Attributes:
-        output_ids: The generated tokens, the one that ended the text included.
-        finish: Why it ended.
+        output_ids: The generated tokens, including the one that ended the text.
+        finish: Why the text ended.
         ended: Whether it did; a stream's text has not while it grows.
         cum_log_prob: Sum of the tokens' log probabilities, if asked for.
-        log_probs: Log probability of each token, if asked for; in top-k sampling its share of
-            the top k, so that all are 0.0 where the likeliest token is taken.
+        log_probs: Log probability of each token, if asked for. In top-k sampling it is that of the
+            token among the top k, so that all are 0.0 where the likeliest token is taken.
     """
 
     output_ids: tuple[int, ...]
@@ -50,7 +50,7 @@ class Completion:
         return self.output_ids[:-1] if ends else self.output_ids
 
     def without(self, end_id: int | None) -> Self:
-        """The same text before its end token, if it has one."""
+        """Return the same text without its end token, if it has one."""
         if self.output_ids[-1:] != (end_id,):
             return self
         return replace(
@@ -62,6 +62,53 @@ class Completion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """A prompt and the texts generated behind it.
+
+    Attributes:
+        prompt: The prompt.
+        prompt_ids: Its tokens.
+        texts: The generated text of each beam, best first; without the prompt.
+        completions: The tokens of each of these texts.
+    """
+
+    prompt: str
+    prompt_ids: tuple[int, ...]
+    texts: tuple[str, ...]
+    completions: tuple[Completion, ...]
+
+    @property
+    def text(self) -> str:
+        """The best text, without the prompt."""
+        return self.texts[0]
+
+    @property
+    def output_ids(self) -> tuple[int, ...]:
+        """The best text's tokens, including the one that ended it."""
+        return self.completions[0].output_ids
+
+    @property
+    def finish(self) -> Finish:
+        """The reason why the best text ended."""
+        return self.completions[0].finish
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """A piece of a text that is being generated.
+
+    Attributes:
+        text: The new text; may be empty while a character is incomplete.
+        output_ids: The new tokens.
+        generation: The whole, in the last chunk, which has no tokens; None before.
+    """
+
+    text: str
+    output_ids: tuple[int, ...]
+    generation: Generation | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """The output tensors of one response; B prompts, K beams, best first.
 
@@ -69,8 +116,9 @@ class Answer:
     lengths are too large by what this request's own prompts lack.
 
     Attributes:
-        output_ids: [B, K, S + N]: a prompt without padding, what was generated, filled up with
-            the token that ends a text. S is the longest prompt's length, N the most to generate.
+        output_ids: [B, K, S + N]: a prompt without padding, then the generated tokens, filled up
+            with the token that ends a text. S is the longest prompt's length, N the most tokens
+            to generate.
         sequence_length: [B, K], S plus the generated tokens.
         cum_log_probs: [B, K], if asked for.
         output_log_probs: [B, K, N], if asked for.
@@ -83,7 +131,7 @@ class Answer:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
-        """Take a response's tensors by their names.
+        """Return the answer that a response's tensors, by name, are.
 
         Raises:
             ClientError: Some are missing, or their shapes do not fit together.
@@ -109,39 +157,40 @@ class Answer:
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> Self:
-        """Take one prompt's tensors flattened, as Triton's generate endpoints write them.
+        """Return one prompt's answer from flat lists, as Triton's generate endpoints write them.
 
         Raises:
             ClientError: As above.
         """
         try:
             lengths = np.array(values["sequence_length"], np.int64).reshape(1, -1)
-            beams = lengths.size
-            tensors: dict[str, npt.NDArray[Any]] = {
-                "sequence_length": lengths,
-                "output_ids": np.array(values["output_ids"], np.int64).reshape(1, beams, -1),
+            shapes = {
+                "output_ids": (1, lengths.size, -1),
+                "cum_log_probs": (1, lengths.size),
+                "output_log_probs": (1, lengths.size, -1),
             }
-            for name, shape in (
-                ("cum_log_probs", (1, beams)),
-                ("output_log_probs", (1, beams, -1)),
-            ):
-                if name in values:
-                    tensors[name] = np.array(values[name], np.float32).reshape(shape)
+            tensors: dict[str, npt.NDArray[Any]] = {
+                name: np.array(
+                    values[name], np.int64 if name == "output_ids" else np.float32
+                ).reshape(shape)
+                for name, shape in shapes.items()
+                if name in values
+            }
         except (KeyError, ValueError, TypeError) as exc:
             raise ClientError(
                 f"The server's answer is not FasterTransformer's: it has {sorted(values)} ({exc!r})"
             ) from exc
-        return cls.from_tensors(tensors)
+        return cls.from_tensors({"sequence_length": lengths, **tensors})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """What ends a text.
+    """The ways in which a text can end.
 
     Attributes:
         output_length: Most tokens to generate.
-        end_id: The token that does, if it is known.
-        stop_words: Token ids of the words that do.
+        end_id: The token that ends a text, if it is known.
+        stop_words: Token ids of the words that end it.
     """
 
     output_length: int
@@ -149,7 +198,7 @@ class Ending:
     stop_words: Sequence[Sequence[int]]
 
     def of(self, tokens: Sequence[int]) -> Finish:
-        """Why a text of these generated tokens ended."""
+        """Return why a text of these generated tokens ended."""
         if tokens and tokens[-1] == self.end_id:
             return Finish.END
         if any(list(tokens[-len(word) :]) == list(word) for word in self.stop_words):
@@ -160,7 +209,7 @@ class Ending:
 def completions(
     answer: Answer, prompt_lengths: Sequence[int], ending: Ending
 ) -> list[tuple[Completion, ...]]:
-    """Cut what was generated out of an answer: for each prompt its beams, best first.
+    """Return the generated tokens of an answer: for each prompt its beams, best first.
 
     Raises:
         ClientError: The answer is for other prompts, or contradicts itself.
@@ -186,13 +235,12 @@ def completions(
 def _completion(
     answer: Answer, place: tuple[int, int], prompt_length: int, count: int, ending: Ending
 ) -> Completion:
-    count = min(count, ending.output_length)
     row = answer.output_ids[place][prompt_length:].tolist()
-    ids = row[:count]
+    ids = row[: min(count, ending.output_length)]
     if ending.end_id in ids:
         ids = ids[: ids.index(ending.end_id) + 1]
     finish = ending.of(ids)
-    # What fills a row behind its text is the server's end token, which the tokenizer may not know.
+    # The server fills a row with its end token, which the tokenizer may not know.
     ended = finish is not Finish.END or ids[-1:] in ([ending.end_id], row[len(ids) :][:1])
     cumulated, each = answer.cum_log_probs, answer.output_log_probs
     return Completion(

@@ -1,4 +1,4 @@
-"""What a server says about the model that it serves."""
+"""Reads the description of a model from its server."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ NEEDED_OUTPUTS = ("output_ids", "sequence_length")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputDescription:
-    """One input as the server declares it.
+    """An input as the server declares it.
 
     Attributes:
         dtype: Its data type in the inference protocol, such as "UINT32".
@@ -60,15 +60,15 @@ class ModelDescription:
 
     @property
     def default_output_length(self) -> int:
-        """Tokens to ask for where a request does not say how many."""
+        """The tokens to ask for where a request does not say how many."""
         return min(DEFAULT_OUTPUT_LENGTH, self.limits.output_length or DEFAULT_OUTPUT_LENGTH)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Read Triton's `ModelConfig` message in its JSON form.
+        """Return the description in Triton's `ModelConfig` message in its JSON form.
 
         Raises:
-            ClientError: It is not one, or the model is none that FasterTransformer's tensors fit.
+            ClientError: It is no such message, or FasterTransformer's tensors do not fit the model.
         """
         try:
             said = {
