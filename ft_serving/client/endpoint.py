@@ -43,7 +43,7 @@ class Endpoint:
     names_port: bool = True
 
     def __post_init__(self) -> None:
-        """Check what goes into requests.
+        """Check the attributes that go into requests.
 
         Raises:
             InvalidRequestError: Something cannot be used; a token is not repeated.

@@ -55,7 +55,7 @@ class Lexicon:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Request:
-    """A request's tensors, and what it takes to read the answer."""
+    """A request's tensors, and the facts needed to read its answer."""
 
     inputs: Mapping[str, Array]
     prompt_lengths: tuple[int, ...]

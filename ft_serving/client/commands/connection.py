@@ -1,4 +1,4 @@
-"""Options that several commands have: how a served model is reached."""
+"""Options of several commands, which say where a model is served."""
 
 import inspect
 import os
