@@ -1,4 +1,4 @@
-"""What waking a service from zero replicas takes, by stage.
+"""Measures the stages of waking a service from zero replicas.
 
 Deploys the stack `dev` with `replicas.min: 0` in a namespace of its own on the embedded platform,
 waits until nothing runs, asks for one token, and breaks down the time until it is there; several
@@ -80,7 +80,7 @@ def wake_up(api: DynamicClient, deployment: Deployment) -> Round:
         routed = time.time()
         client.generate_ids([PROMPT], output_length=1)
         answered = time.time()
-        # The pod's last news are on their way.
+        # The last news of the pod are still on their way.
         time.sleep(1)
         stages = observer.stages(asked, routed, answered)
         parts = observer.parts_of_model()
@@ -101,7 +101,7 @@ def remove_image(image: str) -> None:
 
 
 def _message(content: bytes) -> bytes:
-    """A protobuf message whose only field is its first, with that content."""
+    """Return a protobuf message whose only field is its first, with that content."""
     size, rest = len(content), bytearray()
     while size > 0x7F:
         rest.append(size & 0x7F | 0x80)
@@ -110,12 +110,12 @@ def _message(content: bytes) -> bytes:
 
 
 def medians(rounds: Sequence[Round]) -> Round:
-    """The median of each stage."""
+    """Return the median of each stage."""
     return {stage: statistics.median(each[stage] for each in rounds) for stage in STAGES}
 
 
 def show(rounds: Sequence[Round], pulling: Round) -> None:
-    """Print a table: a row a stage, and the whole."""
+    """Print a table with a row a stage, and one for the whole."""
     table = Table(box=None, pad_edge=False)
     table.add_column("STAGE")
     for heading in ("SECONDS\nmedian", "\nsmallest", "\nlargest", "PULLED\nonce"):

@@ -1,10 +1,10 @@
-"""How fast the CPU engine generates, alone, through Triton, and against Hugging Face's generate.
+"""Measures how fast the CPU engine generates: by itself, through Triton, against Hugging Face's.
 
 Taken in turns within one run, with the same number of threads:
 
 - greedy generation by the engine and by transformers, on the same weights and prompts, with
   batches of 1 and 8, on tiny-gptj and on a random GPT-J of about 125 million parameters;
-- one request at a time through Triton, against the engine alone, on tiny-gptj;
+- one request at a time through Triton, against the engine by itself, on tiny-gptj;
 - eight requests at once through Triton, against one at a time.
 
 Run: make benchmark-generate
@@ -187,14 +187,14 @@ def through_triton(tiny: Prepared, storage: Path, rounds: int) -> dict[str, list
 
         rate(8, 8)
         for _ in range(rounds):
-            alone = statistics.mean(
+            engine_rate = statistics.mean(
                 tokens / generate_ours(engine, prompts, tokens)[0] for _ in range(10)
             )
             one, eight = rate(1, 10), rate(8, 80)
-            of_engine.append(one / alone)
+            of_engine.append(one / engine_rate)
             of_one.append(eight / one)
             print(
-                f"tiny-gptj  engine {alone:8.1f} tokens/s, through Triton {one:8.1f}, "
+                f"tiny-gptj  engine {engine_rate:8.1f} tokens/s, through Triton {one:8.1f}, "
                 f"8 at once {eight:8.1f}",
                 flush=True,
             )
@@ -202,7 +202,7 @@ def through_triton(tiny: Prepared, storage: Path, rounds: int) -> dict[str, list
 
 
 def client_of(address: str) -> GenerationClient:
-    """Return a client that asks by token ids alone."""
+    """Return a client that asks by token ids."""
     return GenerationClient(f"http://{address}", wait_s=0)
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class InferenceProtocol(StrEnum):
-    """The two transports of Triton's inference protocol."""
+    """The two ways of Triton's inference protocol."""
 
     HTTP = "http"
     GRPC = "grpc"
