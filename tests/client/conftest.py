@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
 from unittest import mock
 
 import pytest
@@ -28,14 +27,7 @@ CERTIFIED = "ft.example.test"
 """The name in the certificate; not an address that anything here listens on."""
 
 Server = Callable[..., FakeServer]
-
-
-class Done(NamedTuple):
-    """A command that has ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
+Done = subprocess.CompletedProcess[str]
 
 
 def ft_serving(*arguments: str) -> Done:
@@ -53,7 +45,7 @@ def ft_serving(*arguments: str) -> Done:
             code = int(exc.code or 0)
         finally:
             signal.signal(signal.SIGTERM, on_sigterm)
-    return Done(code, out.getvalue(), err.getvalue())
+    return Done(arguments, code, out.getvalue(), err.getvalue())
 
 
 def client(triton: FakeServer, wait_s: float = 0, timeout_s: float = 10) -> GenerationClient:

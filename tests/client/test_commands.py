@@ -34,7 +34,7 @@ def test_options_come_before_the_request_file(over_http: FakeTriton, tmp_path: P
     file = tmp_path / "request.json"
     file.write_text(json.dumps({"prompt": "Jack", "output_length": 4, "top_k": 5, "seed": 3}))
     done = generate(over_http.url, "--request", str(file), "--top-k", "2", "--prompt", "Mary")
-    assert done == (0, "Output: Mary Its fleece is\n", "")
+    assert done.stdout == "Output: Mary Its fleece is\n", done.stderr
     sent = over_http.requests[-1].inputs
     assert (sent["runtime_top_k"].data, sent["random_seed"].data) == ([2], [3])
     assert generate(over_http.url, "--request", str(file)).stdout == "Output: Jack Its fleece is\n"

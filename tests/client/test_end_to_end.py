@@ -1,13 +1,11 @@
 """The command line and the library against a Triton that serves tiny-gptj."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from ft_serving.client import Finish, GenerationClient
 from tests.client.conftest import Done, ft_serving
-from tests.client.test_request_file import SAMPLE
 from tests.serving import GOLDEN, NEVER_GENERATED, TINY_GPTJ, Served
 
 pytestmark = pytest.mark.slow
@@ -146,32 +144,3 @@ def test_what_the_address_does_not_have_is_told_at_once(url: str) -> None:
     done = generate(url, "--model", "gpt-5")
     assert done.returncode == 1
     assert f"{url} has no model 'gpt-5'. Name one that it serves" in done.stderr
-
-
-@pytest.mark.parametrize(("route", "other"), [("http", "grpc"), ("grpc", "http")])
-def test_the_other_protocols_port_is_told_as_such(
-    plain_server: Served, route: str, other: str
-) -> None:
-    done = generate(f"{route}://{getattr(plain_server, other)}", "--wait", "0")
-    assert done.returncode == 1
-    assert "port" in done.stderr
-
-
-def test_a_benchmark_counts_the_tokens_of_every_request(url: str) -> None:
-    done = ft_serving(
-        *("benchmark", "--url", url, "--tokenizer", str(TINY_GPTJ)),
-        *("--concurrency", "1,4", "--requests", "8", "--output-length", "8"),
-    )
-    assert done.returncode == 0, done.stderr
-    rows = [line.split() for line in done.stdout.splitlines()[2:]]
-    assert [row[:3] for row in rows] == [["1", "8", "0"], ["4", "8", "0"]]
-    assert all(float(row[3]) > 0 for row in rows)
-
-
-def test_a_request_of_the_original_example_is_answered(
-    plain_server: Served, tmp_path: Path
-) -> None:
-    file = tmp_path / "sample_request.json"
-    file.write_text(json.dumps({"request": SAMPLE}))
-    done = generate(f"http://{plain_server.http}", "--request", str(file), "--top-k", "1")
-    assert done.stdout.startswith(f"Output: {PROMPT} Its fleece is white"), done.stderr

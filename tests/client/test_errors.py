@@ -1,8 +1,6 @@
 """Errors over HTTP and gRPC: each message has a remedy, and none a token."""
 
 import socket
-from contextlib import closing
-from threading import Thread
 
 import pytest
 
@@ -57,6 +55,8 @@ def test_a_refusal_is_told_with_a_remedy(
             rf"answered 404\. {INGRESS}",
         ),
         (gateway(503, "pending request queue full"), OverloadError, QUEUE),
+        # A stream's refusal is an event.
+        (Fault(status=400, body=b'data: {"error": "bad"}\n\n'), ClientError, "answered 400: bad$"),
         (error(400, "a\nb\x1b[31m"), ClientError, r"answered 400: a b \[31m$"),
         (Fault(body=b"<html>Hello</html>"), ClientError, "something else than JSON"),
         (Fault(body=b"[1, 2]"), ClientError, "something else than JSON"),
@@ -81,6 +81,8 @@ def test_what_only_http_answers_is_told_with_a_remedy(
     [
         ("UNIMPLEMENTED", "", UnknownModelError, INGRESS),
         ("UNKNOWN", "", ClientError, "answered 500"),
+        # Triton's HTTP port closes the connection at once.
+        ("UNAVAILABLE", "Socket closed", UnavailableError, r"closed; is it an HTTP port\?"),
         ("INTERNAL", RESET, UnavailableError, "the stream was reset"),
         ("UNKNOWN", RESET, UnavailableError, "the stream was reset"),
     ],
@@ -140,13 +142,6 @@ def test_an_error_in_the_middle_of_a_stream_is_told(triton: FakeServer) -> None:
         assert next(stream) == (TEXT[0],)
         with pytest.raises(ClientError, match="CUDA out of memory"):
             next(stream)
-
-
-def test_a_stream_that_is_refused_is_told(over_http: FakeTriton) -> None:
-    over_http.model = config(decoupled=True)
-    over_http.faults.extend([None, Fault(status=400, body=b'data: {"error": "bad input"}\n\n')])
-    with client(over_http) as asked, pytest.raises(ClientError, match="answered 400: bad input"):
-        next(asked.stream_ids([5]))
 
 
 @pytest.mark.parametrize(
@@ -239,24 +234,3 @@ def test_an_http_port_is_suspected_where_grpc_is_asked(over_http: FakeTriton) ->
         pytest.raises(ClientError, match=r"is it an HTTP port\? Triton's for gRPC is 8001"),
     ):
         asked.model()
-
-
-def test_a_connection_that_is_closed_at_once_is_suspected_to_be_http() -> None:
-    # As Triton's HTTP port does.
-    def close(listener: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with closing(connection):
-                connection.recv(1000)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        Thread(target=close, args=(listener,), daemon=True).start()
-        url = f"grpc://127.0.0.1:{listener.getsockname()[1]}"
-        with (
-            GenerationClient(url, wait_s=0) as asked,
-            pytest.raises(UnavailableError, match=r"closed; is it an HTTP port\?"),
-        ):
-            asked.model()
