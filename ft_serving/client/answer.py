@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from ft_serving.client.errors import ClientError
 
+Answer = Mapping[str, npt.NDArray[Any]]
+"""The output tensors of a response, by name."""
+
 
 class Finish(StrEnum):
     """The reason why a text ended."""
@@ -109,81 +112,6 @@ class Chunk:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """The output tensors of one response; B prompts, K beams, best first.
-
-    Where Triton has merged requests for NVIDIA's backend, S and N are those of all of them, and
-    lengths are too large by what this request's own prompts lack.
-
-    Attributes:
-        output_ids: [B, K, S + N]: a prompt without padding, then the generated tokens, filled up
-            with the token that ends a text. S is the longest prompt's length, N the most tokens
-            to generate.
-        sequence_length: [B, K], S plus the generated tokens.
-        cum_log_probs: [B, K], if asked for.
-        output_log_probs: [B, K, N], if asked for.
-    """
-
-    output_ids: npt.NDArray[Any]
-    sequence_length: npt.NDArray[Any]
-    cum_log_probs: npt.NDArray[Any] | None
-    output_log_probs: npt.NDArray[Any] | None
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
-        """Return the answer that a response's tensors, by name, are.
-
-        Raises:
-            ClientError: Some are missing, or their shapes do not fit together.
-        """
-        shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        ids = shapes.get("output_ids", ())
-        beams = ids[:2]
-        if (
-            len(ids) != 3
-            or shapes.get("sequence_length") != beams
-            or shapes.get("cum_log_probs", beams) != beams
-            or shapes.get("output_log_probs", ids)[:2] != beams
-        ):
-            raise ClientError(
-                f"The server's answer is not FasterTransformer's: it has the tensors {shapes}"
-            )
-        return cls(
-            output_ids=tensors["output_ids"],
-            sequence_length=tensors["sequence_length"],
-            cum_log_probs=tensors.get("cum_log_probs"),
-            output_log_probs=tensors.get("output_log_probs"),
-        )
-
-    @classmethod
-    def from_flat(cls, values: Mapping[str, Any]) -> Self:
-        """Return one prompt's answer from flat lists, as Triton's generate endpoints write them.
-
-        Raises:
-            ClientError: As above.
-        """
-        try:
-            lengths = np.array(values["sequence_length"], np.int64).reshape(1, -1)
-            shapes = {
-                "output_ids": (1, lengths.size, -1),
-                "cum_log_probs": (1, lengths.size),
-                "output_log_probs": (1, lengths.size, -1),
-            }
-            tensors: dict[str, npt.NDArray[Any]] = {
-                name: np.array(
-                    values[name], np.int64 if name == "output_ids" else np.float32
-                ).reshape(shape)
-                for name, shape in shapes.items()
-                if name in values
-            }
-        except (KeyError, ValueError, TypeError) as exc:
-            raise ClientError(
-                f"The server's answer is not FasterTransformer's: it has {sorted(values)} ({exc!r})"
-            ) from exc
-        return cls.from_tensors({"sequence_length": lengths, **tensors})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
     """The ways in which a text can end.
 
@@ -209,24 +137,46 @@ class Ending:
 def completions(
     answer: Answer, prompt_lengths: Sequence[int], ending: Ending
 ) -> list[tuple[Completion, ...]]:
-    """Return the generated tokens of an answer: for each prompt its beams, best first.
+    """Return the generated tokens of a response: for each prompt its beams, best first.
+
+    Args:
+        answer: The tensors of a response for B prompts and K beams, best first.
+            `output_ids` [B, K, S + N]: a prompt without padding, then the generated tokens, filled
+            up with the token that ends a text. S is the longest prompt's length, N the most tokens
+            to generate. `sequence_length` [B, K]: S plus the generated tokens. If asked for,
+            `cum_log_probs` [B, K] and `output_log_probs` [B, K, N]. Where Triton has merged
+            requests for NVIDIA's backend, S and N are those of all of them, and lengths are too
+            large by what this request's own prompts lack.
+        prompt_lengths: The prompts' numbers of tokens.
+        ending: The ways in which the texts can end.
 
     Raises:
-        ClientError: The answer is for other prompts, or contradicts itself.
+        ClientError: Tensors are missing, do not fit together, or are for other prompts.
     """
-    rows, beams, width = answer.output_ids.shape
-    padded = max(prompt_lengths)
-    counts = answer.sequence_length.astype(np.int64) - padded
-    if rows != len(prompt_lengths) or counts.min() < 0 or counts.max() > width - padded:
+    shapes = {name: tensor.shape for name, tensor in answer.items()}
+    ids = shapes.get("output_ids", ())
+    beams = ids[:2]
+    if (
+        len(ids) != 3
+        or shapes.get("sequence_length") != beams
+        or shapes.get("cum_log_probs", beams) != beams
+        or shapes.get("output_log_probs", ids)[:2] != beams
+    ):
         raise ClientError(
-            f"The server's answer has {rows} prompts, {width} tokens each, and lengths "
-            f"{answer.sequence_length.tolist()}; asked were {len(prompt_lengths)} prompts of at "
+            f"The server's answer is not FasterTransformer's: it has the tensors {shapes}"
+        )
+    padded = max(prompt_lengths)
+    counts = answer["sequence_length"].astype(np.int64) - padded
+    if ids[0] != len(prompt_lengths) or counts.min() < 0 or counts.max() > ids[2] - padded:
+        raise ClientError(
+            f"The server's answer has {ids[0]} prompts, {ids[2]} tokens each, and lengths "
+            f"{answer['sequence_length'].tolist()}; asked were {len(prompt_lengths)} prompts of at "
             f"most {padded} tokens"
         )
     return [
         tuple(
             _completion(answer, (row, beam), length, int(counts[row, beam]), ending)
-            for beam in range(beams)
+            for beam in range(ids[1])
         )
         for row, length in enumerate(prompt_lengths)
     ]
@@ -235,14 +185,14 @@ def completions(
 def _completion(
     answer: Answer, place: tuple[int, int], prompt_length: int, count: int, ending: Ending
 ) -> Completion:
-    row = answer.output_ids[place][prompt_length:].tolist()
+    row = answer["output_ids"][place][prompt_length:].tolist()
     ids = row[: min(count, ending.output_length)]
     if ending.end_id in ids:
         ids = ids[: ids.index(ending.end_id) + 1]
     finish = ending.of(ids)
     # The server fills a row with its end token, which the tokenizer may not know.
     ended = finish is not Finish.END or ids[-1:] in ([ending.end_id], row[len(ids) :][:1])
-    cumulated, each = answer.cum_log_probs, answer.output_log_probs
+    cumulated, each = answer.get("cum_log_probs"), answer.get("output_log_probs")
     return Completion(
         output_ids=tuple(ids),
         finish=finish,

@@ -75,15 +75,11 @@ class Endpoint:
         ca_file: Path | None = None,
         token: str | None = None,
     ) -> Self:
-        """Read an address; for the other arguments see the class.
+        """Return the endpoint at an address; the other arguments are the class's attributes.
 
-        Args:
-            url: `http://`, `https://`, `grpc://` or `grpcs://`, or only a host and port, which
-                means no TLS. The default port is 80 or 443, where an ingress listens.
-            protocol: By default the one that the address names; HTTP, where it names none.
-            host_header: See the class.
-            ca_file: See the class.
-            token: See the class.
+        The address has a scheme, `http://`, `https://`, `grpc://` or `grpcs://`, or only a host and
+        port, which means no TLS. The default port is 80 or 443, where an ingress listens; the
+        default protocol is the one of the scheme, or HTTP.
 
         Raises:
             InvalidRequestError: One of them is not what it should be.

@@ -100,11 +100,10 @@ class GrpcTransport(Transport):
     def _answer(self, response: service_pb2.ModelInferResponse) -> Answer:
         pairs = zip(response.outputs, response.raw_output_contents, strict=True)
         with self._decoding():
-            tensors = {
+            return {
                 output.name: np.frombuffer(content, DTYPES[output.datatype]).reshape(output.shape)
                 for output, content in pairs
             }
-        return Answer.from_tensors(tensors)
 
     def _broken(self, exc: grpc.RpcError, timeout_s: float) -> ClientError:
         code, said = exc.code(), exc.details() or ""

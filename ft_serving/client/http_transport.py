@@ -82,13 +82,12 @@ class HttpTransport(Transport):
         with self._asked("POST", "infer", self._timeout_s, body) as response:
             answer = self._parsed(response.read())
         with self._decoding():
-            tensors = {
+            return {
                 tensor["name"]: np.array(tensor["data"], DTYPES[tensor["datatype"]]).reshape(
                     tensor["shape"]
                 )
                 for tensor in answer["outputs"]
             }
-        return Answer.from_tensors(tensors)
 
     def stream(self, inputs: Inputs) -> Generator[Answer, None, None]:
         """See `Transport`; `inputs` has one row."""
@@ -110,7 +109,7 @@ class HttpTransport(Transport):
                     values = self._parsed(line.removeprefix(b"data:"))
                     if "error" in values:
                         raise self._refused(500, _plain(str(values["error"])), from_triton=True)
-                    yield Answer.from_flat(values)
+                    yield self._unflattened(values)
             raise self._too_slow(self._timeout_s)
 
     def close(self) -> None:
@@ -146,6 +145,20 @@ class HttpTransport(Transport):
                 response.close()
         except (HTTPError, OSError) as exc:
             raise self._broken(exc, timeout_s) from exc
+
+    def _unflattened(self, values: Mapping[str, Any]) -> Answer:
+        """Return one prompt's tensors from the flat lists of Triton's generate endpoints."""
+        with self._decoding():
+            lengths = np.array(values["sequence_length"], np.int64).reshape(1, -1)
+            answer: dict[str, Any] = {"sequence_length": lengths}
+            for name, dtype, shape in (
+                ("output_ids", np.int64, (*lengths.shape, -1)),
+                ("cum_log_probs", np.float32, lengths.shape),
+                ("output_log_probs", np.float32, (*lengths.shape, -1)),
+            ):
+                if name in values:
+                    answer[name] = np.array(values[name], dtype).reshape(shape)
+            return answer
 
     def _parsed(self, content: bytes) -> dict[str, Any]:
         try:

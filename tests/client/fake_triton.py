@@ -247,6 +247,12 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         """Say nothing."""
 
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except OSError:
+            self.triton.cancelled.set()
+
     def do_GET(self) -> None:
         self._answer("config", None, {})
 
@@ -300,15 +306,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        try:
-            for rows, length in responses:
-                self._event({"output_ids": rows[0], "sequence_length": length})
-            if ending:
-                self._event({"error": ending})
-            if ending is not None:
-                self.wfile.write(b"0\r\n\r\n")
-        except OSError:
-            self.triton.cancelled.set()
+        for rows, length in responses:
+            self._event({"output_ids": rows[0], "sequence_length": length})
+        if ending:
+            self._event({"error": ending})
+        if ending is not None:
+            self.wfile.write(b"0\r\n\r\n")
         self.close_connection = ending is None
 
     def _event(self, values: dict[str, Any]) -> None:

@@ -1,7 +1,5 @@
 """Completions that are cut out of output tensors."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -11,12 +9,11 @@ from ft_serving.client.errors import ClientError
 END = 1
 STOP = ((21, 22), (50,))
 PADDING = [END] * 7
+ENDING = Ending(output_length=4, end_id=END, stop_words=())
 
 
 def answer(rows: list[list[list[int]]], lengths: list[list[int]]) -> Answer:
-    return Answer.from_tensors(
-        {"output_ids": np.array(rows, np.uint32), "sequence_length": np.array(lengths, np.int32)}
-    )
+    return {"output_ids": np.array(rows, np.uint32), "sequence_length": np.array(lengths, np.int32)}
 
 
 def only(row: list[int], length: int, prompt: int, end_id: int | None = END) -> Completion:
@@ -83,8 +80,7 @@ def test_log_probabilities_are_cut_with_their_tokens() -> None:
         "cum_log_probs": np.array([[-1.5]], np.float32),
         "output_log_probs": np.array([[[-0.5, -0.25, -0.75, 1e30]]], np.float32),
     }
-    ending = Ending(output_length=4, end_id=END, stop_words=())
-    [[completion]] = completions(Answer.from_tensors(tensors), [1], ending)
+    [[completion]] = completions(tensors, [1], ENDING)
     assert completion.cum_log_prob == -1.5
     assert completion.log_probs == (-0.5, -0.25, -0.75)
     assert completion.without(END).log_probs == (-0.5, -0.25)
@@ -103,9 +99,7 @@ def test_an_answer_that_contradicts_itself_or_the_question_is_refused(
     rows: list[list[list[int]]], lengths: list[list[int]], prompts: list[int]
 ) -> None:
     with pytest.raises(ClientError, match="server's answer has"):
-        completions(
-            answer(rows, lengths), prompts, Ending(output_length=4, end_id=END, stop_words=())
-        )
+        completions(answer(rows, lengths), prompts, ENDING)
 
 
 @pytest.mark.parametrize(
@@ -121,28 +115,4 @@ def test_an_answer_that_contradicts_itself_or_the_question_is_refused(
 )
 def test_tensors_that_do_not_fit_together_are_refused(shapes: dict[str, tuple[int, ...]]) -> None:
     with pytest.raises(ClientError, match="not FasterTransformer's"):
-        Answer.from_tensors({name: np.zeros(shape) for name, shape in shapes.items()})
-
-
-def test_flat_values_get_their_dimensions_back() -> None:
-    one = Answer.from_flat({"output_ids": [7, 20, 21], "sequence_length": 3})
-    assert (one.output_ids.tolist(), one.sequence_length.tolist()) == ([[[7, 20, 21]]], [[3]])
-    flat = {"output_ids": [7, 20, 7, 30], "sequence_length": [2, 2], "output_log_probs": [-1, -2]}
-    two = Answer.from_flat(flat)
-    assert two.output_ids.tolist() == [[[7, 20], [7, 30]]]
-    assert two.output_log_probs is not None
-    assert two.output_log_probs.tolist() == [[[-1.0], [-2.0]]]
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {"output_ids": [1, 2, 3], "sequence_length": [2, 2]},
-        {"output_ids": "text", "sequence_length": 2},
-        {"output_ids": [1], "sequence_length": None},
-    ],
-)
-def test_flat_values_of_another_kind_are_refused(values: dict[str, Any]) -> None:
-    with pytest.raises(ClientError, match="not FasterTransformer's"):
-        Answer.from_flat(values)
+        completions({name: np.zeros(shape) for name, shape in shapes.items()}, [1], ENDING)

@@ -145,6 +145,24 @@ def test_an_error_in_the_middle_of_a_stream_is_told(triton: FakeServer) -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (b'{"sequence_length": 3}', "not FasterTransformer's"),
+        (b'{"output_ids": [1, 2, 3]}', "not one of the inference protocol"),
+        (b'{"output_ids": [1, 2, 3], "sequence_length": [2, 2]}', "not one of the inference"),
+        (b'{"output_ids": "text", "sequence_length": 2}', "not one of the inference protocol"),
+    ],
+)
+def test_a_stream_of_another_kind_is_refused(
+    over_http: FakeTriton, values: bytes, message: str
+) -> None:
+    over_http.model = config(decoupled=True)
+    over_http.faults.extend([None, Fault(body=b"data: " + values)])
+    with client(over_http) as asked, pytest.raises(ClientError, match=message):
+        next(asked.stream_ids([5]))
+
+
+@pytest.mark.parametrize(
     ("streamed", "message"),
     [
         ((), "without an answer"),

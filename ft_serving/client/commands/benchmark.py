@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ft_serving.client.commands.connection import CONNECTION, Connection, UrlOption, options, say
+from ft_serving.client.commands.connection import CONNECTION, UrlOption, connect, options, say
 
 if TYPE_CHECKING:
     from ft_serving.client.measure import Level
@@ -73,13 +73,13 @@ def benchmark(
     if output_length is not None:
         parameters = checked({"output_length": output_length})
     measured = []
-    with Connection(url=url, **connection).open() as patient:
+    with connect(url, connection) as patient:
         ids = [patient.encode(text) for text in prompt or [DEFAULT_PROMPT]]
         streaming = patient.model().decoupled
         # The first request of a server is slower than all others.
         patient.generate_ids(ids[:1], **parameters)
     # Without patience: a wait for a server that went away would count as its speed.
-    with Connection(url=url, **connection | {"wait": 0.0}).open() as client:
+    with connect(url, {**connection, "wait": 0.0}) as client:
         client.model()
         for at_once in levels:
             level = measure(

@@ -4,10 +4,9 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,74 +18,44 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Connection:
-    """The address of a served model, with an option for each field but `url`."""
-
-    url: str
-    protocol: Annotated[
+CONNECTION: dict[str, Any] = {
+    "protocol": Annotated[
         Literal["http", "grpc"] | None,
         typer.Option(help="By default the one that the address names; http, where it names none."),
-    ] = None
-    model: Annotated[
+    ],
+    "model": Annotated[
         str | None, typer.Option(help=f"The model's name on the server; {MODEL_NAME} if not given.")
-    ] = None
-    tokenizer: Annotated[
+    ],
+    "tokenizer": Annotated[
         str | None,
         typer.Option(
             help="A tokenizer.json, a folder that has it or vocab.json and merges.txt, or "
             "OWNER/NAME@REVISION on the model hub (HF_ENDPOINT, HF_TOKEN); by default that of the "
             "published GPT-J 6B."
         ),
-    ] = None
-    host_header: Annotated[
+    ],
+    "host_header": Annotated[
         str | None,
         typer.Option(help="Name that an ingress routes by, where --url has its address."),
-    ] = None
-    ca_file: Annotated[
+    ],
+    "ca_file": Annotated[
         Path | None, typer.Option(help="Certificates to trust instead of the system's (PEM).")
-    ] = None
-    wait: Annotated[
+    ],
+    "wait": Annotated[
         float | None,
         typer.Option(
             min=0, help="Seconds to wait for a model that is not ready; 600 if not given."
         ),
-    ] = None
-    timeout: Annotated[
+    ],
+    "timeout": Annotated[
         float | None,
         typer.Option(
             min=0.001,
             help="Seconds that a request may take, a whole stream included; 300 if not given.",
         ),
-    ] = None
-
-    def open(self) -> "GenerationClient":
-        """Return the client, which has its own defaults for what is None."""
-        # grpcio's core writes errors to stderr by itself; here they become messages.
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        from ft_serving.client import GenerationClient, InferenceProtocol
-        from ft_serving.client.client import COLD_START_S, TIMEOUT_S
-        from ft_serving.client.tokenizer import DEFAULT_TOKENIZER
-
-        return GenerationClient(
-            self.url,
-            protocol=InferenceProtocol(self.protocol) if self.protocol else None,
-            model=self.model or MODEL_NAME,
-            tokenizer=self.tokenizer or DEFAULT_TOKENIZER,
-            host_header=self.host_header,
-            ca_file=self.ca_file,
-            wait_s=COLD_START_S if self.wait is None else self.wait,
-            timeout_s=TIMEOUT_S if self.timeout is None else self.timeout,
-            say=say,
-        )
-
-
-CONNECTION = {
-    name: hint
-    for name, hint in get_type_hints(Connection, include_extras=True).items()
-    if name != "url"
+    ],
 }
-"""The annotations of the options of a `Connection`, by name; each has the default None."""
+"""The options that say how to reach a served model, by name."""
 
 UrlOption = Annotated[
     str,
@@ -126,6 +95,20 @@ def options(parameter: str, hints: Mapping[str, Any]) -> Callable[[Command], Com
         return run
 
     return decorated
+
+
+def connect(url: str, connection: Mapping[str, Any]) -> "GenerationClient":
+    """Return a client with the values of `CONNECTION`'s options; None is the client's default."""
+    # grpcio's core writes errors to stderr by itself; here they become messages.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from ft_serving.client import GenerationClient, InferenceProtocol
+
+    given = {name: value for name, value in connection.items() if value is not None}
+    for name in {"wait", "timeout"} & given.keys():
+        given[f"{name}_s"] = given.pop(name)
+    if "protocol" in given:
+        given["protocol"] = InferenceProtocol(given["protocol"])
+    return GenerationClient(url, say=say, **given)
 
 
 def say(message: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_type_hints
 
 import typer
 
-from ft_serving.client.commands.connection import CONNECTION, Connection, UrlOption, options, say
+from ft_serving.client.commands.connection import CONNECTION, UrlOption, connect, options, say
 from ft_serving.core.parameters import PARAMETERS, Parameters
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def generate(
         raise typer.BadParameter("say what to continue: --prompt, --prompt-file or --request")
     if stream and len(prompts) > 1:
         raise typer.BadParameter(f"--stream takes one prompt; got {len(prompts)}")
-    with Connection(url=url, **connection).open() as client:
+    with connect(url, connection) as client:
         # Before the model: a wrong path, or a prompt that is no text, should not show after ten
         # minutes of waiting.
         for text in prompts:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ft_serving.client.commands.connection import CONNECTION, Connection, options, say
+from ft_serving.client.commands.connection import CONNECTION, connect, options, say
 from ft_serving.core.errors import FtServingError
 
 # Kubernetes' default for terminationMessagePath.
@@ -100,9 +100,8 @@ def gate(
         try_again(cluster, inference_service, say)
         address = wait_until_ready(cluster, inference_service, timeout, say)
         left = max(LEAST_REQUEST_S, timeout - (time.monotonic() - begin))
-        where = Connection(url=url or address, wait=left, timeout=left, **connection)
         say(f"{inference_service} is ready; asking {url or address}: {prompt!r}")
-        with where.open() as client:
+        with connect(url or address, {**connection, "wait": left, "timeout": left}) as client:
             answer, seconds = ask(client, prompt, parameters, say)
         expectation.check(prompt, answer.text, answer.output_ids)
     except FtServingError as exc:
