@@ -22,34 +22,28 @@ class FakeGrpc(FakeServer):
         super().__init__()
         self._server = grpc.server(ThreadPoolExecutor(4))
         unary, stream = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
-        asked = messages.ModelInferRequest.FromString
-        handlers = {
-            "ModelConfig": unary(
-                self._config,
-                messages.ModelConfigRequest.FromString,
-                messages.ModelConfigResponse.SerializeToString,
-            ),
-            "ModelInfer": unary(self._infer, asked, messages.ModelInferResponse.SerializeToString),
-            "ModelStreamInfer": stream(
-                self._stream, asked, messages.ModelStreamInferResponse.SerializeToString
-            ),
+        asked, answered = messages.ModelInferRequest, messages.ModelInferResponse
+        config, described = messages.ModelConfigRequest, messages.ModelConfigResponse
+        streamed = messages.ModelStreamInferResponse.SerializeToString
+        methods = {
+            "ModelConfig": unary(self._config, config.FromString, described.SerializeToString),
+            "ModelInfer": unary(self._infer, asked.FromString, answered.SerializeToString),
+            "ModelStreamInfer": stream(self._stream, asked.FromString, streamed),
         }
-        service = "inference.GRPCInferenceService"
-        self._server.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler(service, handlers)]
-        )
+        # Not by the generated function: only generic handlers see the authority.
+        service = grpc.method_handlers_generic_handler("inference.GRPCInferenceService", methods)
+        self._server.add_generic_rpc_handlers([service])
+        address = f"127.0.0.1:{port}"
         if certificate:
             pem = certificate.read_bytes()
             credentials = grpc.ssl_server_credentials([(pem, pem)])
-            self.port = self._server.add_secure_port(f"127.0.0.1:{port}", credentials)
+            self.port = self._server.add_secure_port(address, credentials)
         else:
-            self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+            self.port = self._server.add_insecure_port(address)
         self.url = f"grpc{'s' * bool(certificate)}://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
         self._server.start()
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.stop(None).wait()
 
     def _begin(self, what: str, message: Any, context: Any) -> tuple[Request, Any]:
@@ -78,7 +72,7 @@ class FakeGrpc(FakeServer):
             request, fault = self._begin("stream", message, context)
             responses = self.responses(request)
             if fault:
-                responses = iter([([row], length) for row, length in fault.streamed])
+                responses = (([row], length) for row, length in fault.streamed)
             for response in responses:
                 yield messages.ModelStreamInferResponse(infer_response=_response(*response))
             if fault and fault.ending:

@@ -7,13 +7,12 @@ import json
 import ssl
 import threading
 import time
-from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from ft_serving.core import protocol
@@ -76,13 +75,10 @@ class Fault:
     """An answer that is not the right one, over either protocol.
 
     Attributes:
-        status: HTTP's.
-        headers: HTTP's.
-        body: HTTP's.
-        raw: Bytes before the HTTP connection is closed, in place of an answer; None for none.
+        raw: Bytes before the HTTP connection is closed, in place of an answer.
         grpc: The name of gRPC's code, and its details.
         streamed: Responses of a stream of one prompt: its row and sequence_length.
-        ending: What follows them: nothing, an error message, or, with None, a lost connection.
+        ending: The error message behind them, if any; with None, a lost connection.
     """
 
     status: int = 200
@@ -159,25 +155,11 @@ class FakeServer:
         self.url = ""
         self.port = 0
 
-    @abstractmethod
-    def start(self) -> None:
-        """Begin to answer."""
-
-    @abstractmethod
-    def stop(self) -> None:
-        """Answer no more."""
-
     def __enter__(self) -> Self:
-        self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
+    def __exit__(self, *_: object) -> None:
+        """Answer no more."""
 
     @property
     def asked(self) -> list[str]:
@@ -230,10 +212,9 @@ class FakeTriton(FakeServer):
         self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
-    def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -158,42 +158,28 @@ def test_ctrl_c_ends_a_wait_with_130() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("decoupled", [False, True])
 def test_a_benchmark_sends_so_many_requests_at_each_level(
-    over_http: FakeTriton, tmp_path: Path
+    over_http: FakeTriton, tmp_path: Path, decoupled: bool
 ) -> None:
     figures, plot = tmp_path / "figures.json", tmp_path / "plot.png"
+    over_http.model = config(decoupled=decoupled)
     done = benchmark(
         *(over_http.url, "--concurrency", "1,3", "--requests", "5", "--output-length", "4"),
         *("--prompt", "Mary", "--prompt", "Jack", "--json", str(figures), "--plot", str(plot)),
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(figures.read_text())
-    assert document["parameters"] == {"output_length": 4}
-    assert not document["streaming"]
+    assert (document["parameters"], document["streaming"]) == ({"output_length": 4}, decoupled)
     for level, concurrency in zip(document["levels"], (1, 3), strict=True):
         assert (level["concurrency"], level["requests"]) == (concurrency, 5)
         assert (level["tokens"], level["errors"]) == (20, {})
-        assert level["first_token_s"] is None, "nothing streams here"
+        assert (level["first_token_s"] is not None) is decoupled
         assert 0 < level["latency_s"]["p50"] <= level["latency_s"]["p99"]
-    assert over_http.asked.count("infer") == 1 + 5 + 5, "one to warm up"
+    assert len(over_http.requests) == 2 + 1 + 5 + 5, "two clients, one request to warm up"
     assert plot.read_bytes().startswith(b"\x89PNG")
     rows = [line.split()[:3] for line in done.stdout.splitlines()[2:]]
     assert rows == [["1", "5", "0"], ["3", "5", "0"]]
-
-
-def test_a_benchmark_of_a_stream_has_the_time_to_the_first_token(
-    over_http: FakeTriton, tmp_path: Path
-) -> None:
-    figures = tmp_path / "figures.json"
-    over_http.model = config(decoupled=True)
-    done = benchmark(
-        *(over_http.url, "--concurrency", "2", "--requests", "4", "--output-length", "4"),
-        *("--json", str(figures)),
-    )
-    assert done.returncode == 0, done.stderr
-    [level] = json.loads(figures.read_text())["levels"]
-    assert level["tokens"] == 16
-    assert level["first_token_s"]["p50"] <= level["latency_s"]["p50"]
 
 
 @pytest.mark.parametrize(

@@ -147,30 +147,22 @@ def test_the_documented_sample_is_a_request() -> None:
     assert {"output_length", "top_k", "stop", "log_probs"} <= parameters.keys()
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        {"request": SAMPLE},
-        SAMPLE,
-        {"config": {"protocol": "http", "url": "localhost:80"}, "request": SAMPLE},
-    ],
-)
+@pytest.mark.parametrize("document", [{"config": {"url": "localhost"}, "request": SAMPLE}, SAMPLE])
 def test_the_original_examples_file_is_read(tmp_path: Path, document: Any) -> None:
-    assert read(tmp_path, document) == (
-        [],
-        {
-            "output_length": 32,
-            "beam_search_diversity_rate": 0,
-            "temperature": 1.0,
-            "len_penalty": 1.0,
-            "repetition_penalty": 1.0,
-            "seed": 0,
-            "log_probs": False,
-            "beam_width": 1,
-            "top_k": 10,
-            "top_p": 0.0,
-        },
-    )
+    prompts, parameters = read(tmp_path, document)
+    assert prompts == []
+    assert parameters == {
+        "output_length": 32,
+        "beam_search_diversity_rate": 0,
+        "temperature": 1.0,
+        "len_penalty": 1.0,
+        "repetition_penalty": 1.0,
+        "seed": 0,
+        "log_probs": False,
+        "beam_width": 1,
+        "top_k": 10,
+        "top_p": 0.0,
+    }
 
 
 def test_a_prompt_in_token_ids_is_replaced_and_the_batchs_value_is_one(tmp_path: Path) -> None:
