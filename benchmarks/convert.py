@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -153,22 +154,14 @@ def ratio(ours: list[Measured], theirs: list[Measured]) -> str:
 
 def in_process(function: Callable[..., float], *arguments: Path | str) -> Measured:
     """Run a function, which returns its seconds, in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(target=_report, args=(sending, function, arguments))
-    process.start()
-    sending.close()
-    measured: Measured = receiving.recv()
-    process.join()
-    return measured
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measured, function, arguments).result()
 
 
-def _report(
-    pipe: Connection, function: Callable[..., float], arguments: tuple[Path | str, ...]
-) -> None:
+def _measured(function: Callable[..., float], arguments: tuple[Path | str, ...]) -> Measured:
     with anonymous_memory() as peak:
         seconds = function(*arguments)
-    pipe.send(Measured(seconds=seconds, anonymous=peak[0]))
+    return Measured(seconds=seconds, anonymous=peak[0])
 
 
 @contextmanager

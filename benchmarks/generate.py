@@ -171,7 +171,10 @@ def through_triton(tiny: Prepared, storage: Path, rounds: int) -> dict[str, list
     engine, prompts, tokens = open_engine(tiny), [[690, 513, 260, 331, 448, 15]], 128
     of_engine: list[float] = []
     of_one: list[float] = []
-    with served(storage, tiny.manifest.spec.name) as server, client_of(server.http) as client:
+    with (
+        served(storage, tiny.manifest.spec.name) as server,
+        GenerationClient(f"http://{server.http}", wait_s=0) as client,
+    ):
 
         def rate(concurrency: int, requests: int) -> float:
             level = measure(
@@ -199,11 +202,6 @@ def through_triton(tiny: Prepared, storage: Path, rounds: int) -> dict[str, list
                 flush=True,
             )
     return {"Triton / engine, one request at a time": of_engine, "Triton, 8 / 1 at once": of_one}
-
-
-def client_of(address: str) -> GenerationClient:
-    """Return a client that asks by token ids."""
-    return GenerationClient(f"http://{address}", wait_s=0)
 
 
 def convert(folder: Path, storage: Storage) -> Prepared:
