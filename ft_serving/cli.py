@@ -60,18 +60,14 @@ def main() -> None:
     """Run the command line and exit with its code."""
     signal.signal(signal.SIGTERM, _terminate)
     with standard_output():
-        _run()
-
-
-def _run() -> None:
-    try:
-        app()
-    except FtServingError as exc:
-        _fail(str(exc), 1)
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").startswith("ft_serving"):
-            raise
-        _fail(_not_installed(exc.name or ""), 1)
+        try:
+            app()
+        except FtServingError as exc:
+            _fail(str(exc))
+        except ModuleNotFoundError as exc:
+            if (exc.name or "").startswith("ft_serving"):
+                raise
+            _fail(_not_installed(exc.name or ""))
 
 
 def _not_installed(package: str) -> str:
@@ -88,6 +84,6 @@ def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + signal.SIGTERM)
 
 
-def _fail(message: str, code: int) -> NoReturn:
+def _fail(message: str) -> NoReturn:
     sys.stderr.write(f"Error: {message}\n")
-    raise SystemExit(code)
+    raise SystemExit(1)

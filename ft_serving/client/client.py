@@ -14,8 +14,8 @@ from ft_serving.client.endpoint import Endpoint, token_from_environment
 from ft_serving.client.errors import InvalidRequestError, TokenizerError
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.parameters import checked, text_problem
-from ft_serving.client.session import Lexicon, Session
-from ft_serving.client.tensors import Tokens, token_lists
+from ft_serving.client.session import Session, Words
+from ft_serving.client.tensors import token_lists
 from ft_serving.client.text import TextStream, check_tokenizer, decode, encode_word
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, END_OF_TEXT, load_tokenizer
 from ft_serving.client.transport import Transport
@@ -85,7 +85,9 @@ class GenerationClient:
             ca_file=ca_file,
             token=token or token_from_environment(os.environ),
         )
-        self._session = Session(_connect(endpoint, model, timeout_s), wait_s, say)
+        self._session = Session(
+            _connect(endpoint, model, timeout_s), self._check_tokenizer, wait_s, say
+        )
         self._tokenizer = tokenizer
         self._source = None if isinstance(tokenizer, Tokenizer) else str(tokenizer)
         self._read = False
@@ -138,9 +140,9 @@ class GenerationClient:
             raise InvalidRequestError("generate takes a list of prompts; for one write [prompt]")
         prompts = list(prompts)
         parameters = checked(parameters)
-        lexicon = self._lexicon(parameters, self.tokenizer().token_to_id(END_OF_TEXT))
+        words, end_id = self._words(parameters), self.tokenizer().token_to_id(END_OF_TEXT)
         ids = [self.encode(prompt) for prompt in prompts]
-        done = self._session.complete(ids, parameters, lexicon)
+        done = self._session.complete(ids, parameters, words, end_id)
         return [self._generation(*each) for each in zip(prompts, ids, done, strict=True)]
 
     def stream(self, prompt: str, **parameters: Unpack[Parameters]) -> Generator[Chunk, None, None]:
@@ -154,12 +156,12 @@ class GenerationClient:
             **parameters: See `Parameters`; one beam.
         """
         parameters = checked(parameters)
-        lexicon = self._lexicon(parameters, self.tokenizer().token_to_id(END_OF_TEXT))
+        words, end_id = self._words(parameters), self.tokenizer().token_to_id(END_OF_TEXT)
         ids = self.encode(prompt)
         pieces = TextStream(self.tokenizer())
         seen = 0
         last: tuple[Completion, ...] = ()
-        with closing(self._session.stream(ids, parameters, lexicon)) as grown:
+        with closing(self._session.stream(ids, parameters, words, end_id)) as grown:
             for completion in grown:
                 new, readable = completion.output_ids[seen:], completion.text_ids[seen:]
                 seen += len(new)
@@ -183,7 +185,7 @@ class GenerationClient:
             For each prompt its beams, best first.
         """
         parameters, ids = checked(parameters), token_lists(prompts)
-        return self._session.complete(ids, parameters, self._lexicon(parameters, None))
+        return self._session.complete(ids, parameters, self._words(parameters), None)
 
     def stream_ids(
         self, prompt: Iterable[SupportsIndex], **parameters: Unpack[Parameters]
@@ -195,9 +197,9 @@ class GenerationClient:
             **parameters: As for `generate_ids`; one beam.
         """
         parameters, [ids] = checked(parameters), token_lists([prompt])
-        lexicon = self._lexicon(parameters, None)
+        words = self._words(parameters)
         seen = 0
-        with closing(self._session.stream(ids, parameters, lexicon)) as grown:
+        with closing(self._session.stream(ids, parameters, words, None)) as grown:
             for completion in grown:
                 yield completion.output_ids[seen:]
                 seen = len(completion.output_ids)
@@ -213,17 +215,12 @@ class GenerationClient:
             raise InvalidRequestError(f"The request cannot be sent:\n  {problem}")
         return tuple(self.tokenizer().encode(prompt).ids)
 
-    def _lexicon(self, parameters: Parameters, usual_end_id: int | None) -> Lexicon:
-        def forms(words: Iterable[str]) -> list[Tokens]:
-            return [form for word in words for form in encode_word(self.tokenizer(), word)]
-
-        return Lexicon(
-            stop=forms(parameters.get("stop", [])),
-            bad=forms(parameters.get("bad", [])),
-            end_id=parameters.get("end_id"),
-            usual_end_id=usual_end_id,
-            check=self._check_tokenizer,
-        )
+    def _words(self, parameters: Parameters) -> Words:
+        words = {"stop": parameters.get("stop", []), "bad": parameters.get("bad", [])}
+        return {
+            name: [form for word in given for form in encode_word(self.tokenizer(), word)]
+            for name, given in words.items()
+        }
 
     def _check_tokenizer(self, model: ModelDescription) -> None:
         """Compare the tokenizer with the model, if it was needed; say a doubt once."""

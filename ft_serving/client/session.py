@@ -30,27 +30,8 @@ _CUT_SHORT = (
     "of a gateway before it, may say why"
 )
 
+Words = Mapping[str, Sequence[Tokens]]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lexicon:
-    """The token ids that the tokenizer adds to a request.
-
-    Attributes:
-        stop: Those of the words that end a text.
-        bad: Those of the words that must not be generated.
-        end_id: The token that is to end a text, if the request says so.
-        usual_end_id: The token that ends a text where neither request nor server says so.
-        check: Is given the model before anything is sent to it; raises a ClientError if tokenizer
-            and model do not fit together.
-    """
-
-    stop: Sequence[Tokens]
-    bad: Sequence[Tokens]
-    end_id: int | None
-    usual_end_id: int | None
-    check: Callable[[ModelDescription], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,9 +54,24 @@ class Session:
     A stream goes on behind the tokens that it has given, also where it ends before its text does.
     """
 
-    def __init__(self, transport: Transport, wait_s: float, say: Callable[[str], None]) -> None:
-        """Ask nothing yet; for `wait_s` and `say` see `wait_until_ready`."""
+    def __init__(
+        self,
+        transport: Transport,
+        check: Callable[[ModelDescription], None],
+        wait_s: float,
+        say: Callable[[str], None],
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            transport: The connections.
+            check: Is given the model before anything is sent to it; raises a ClientError if it does
+                not fit the tokenizer.
+            wait_s: See `wait_until_ready`.
+            say: See `wait_until_ready`.
+        """
         self._transport = transport
+        self._check = check
         self._wait_s = wait_s
         self._say = say
         self._model: ModelDescription | None = None
@@ -88,14 +84,15 @@ class Session:
         return self._model
 
     def complete(
-        self, prompts: Sequence[Tokens], parameters: Parameters, lexicon: Lexicon
+        self, prompts: Sequence[Tokens], parameters: Parameters, words: Words, end_id: int | None
     ) -> list[tuple[Completion, ...]]:
         """Ask for whole completions of all prompts at once.
 
         Args:
             prompts: Token ids.
             parameters: Checked ones.
-            lexicon: The token ids that go with them.
+            words: The token ids of the words of `stop` and of `bad`, by these names.
+            end_id: The token that ends a text where neither request nor server says so.
 
         Returns:
             For each prompt its beams, best first.
@@ -106,16 +103,16 @@ class Session:
         # A decoupled model answers by streams only; a stream's last response has everything.
         if decoupled and not self._transport.streams_batches:
             batches = [[prompt] for prompt in prompts]
-        requests = [self._request(batch, parameters, lexicon) for batch in batches]
+        requests = [self._request(batch, parameters, words, end_id) for batch in batches]
         ask = self._last if decoupled else self._whole
         return [row for it in requests for row in self._persistently(partial(ask, it))]
 
     def stream(
-        self, prompt: Tokens, parameters: Parameters, lexicon: Lexicon
+        self, prompt: Tokens, parameters: Parameters, words: Words, end_id: int | None
     ) -> Generator[Completion, None, None]:
         """Ask for one prompt's completion as it grows; each has all tokens so far.
 
-        Closing the generator cancels the request.
+        Closing the generator cancels the request. For the arguments see `complete`.
         """
         if parameters.get("beam_width", 1) != 1:
             raise InvalidRequestError(
@@ -123,7 +120,7 @@ class Session:
                 f"{parameters['beam_width']}"
             )
         check_prompts([prompt])
-        request = self._request([prompt], parameters, lexicon)
+        request = self._request([prompt], parameters, words, end_id)
         given: Completion | None = None
         while True:
             first, rest = self._persistently(partial(self._begin, request, given))
@@ -146,18 +143,18 @@ class Session:
                 raise ClientError(_CUT_SHORT)
 
     def _request(
-        self, prompts: Sequence[Tokens], parameters: Parameters, lexicon: Lexicon
+        self, prompts: Sequence[Tokens], parameters: Parameters, words: Words, end_id: int | None
     ) -> _Request:
         model = self.model()
-        lexicon.check(model)
-        ends = (lexicon.end_id, model.end_id, lexicon.usual_end_id)
+        self._check(model)
+        ends = (parameters.get("end_id"), model.end_id, end_id)
         return _Request(
-            inputs=encode(model, prompts, parameters, {"stop": lexicon.stop, "bad": lexicon.bad}),
+            inputs=encode(model, prompts, parameters, words),
             prompt_lengths=tuple(map(len, prompts)),
             ending=Ending(
                 output_length=parameters.get("output_length", model.default_output_length),
                 end_id=next((token for token in ends if token is not None), None),
-                stop_words=lexicon.stop,
+                stop_words=words["stop"],
             ),
         )
 
