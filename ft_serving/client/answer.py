@@ -113,13 +113,7 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """The ways in which a text can end.
-
-    Attributes:
-        output_length: Most tokens to generate.
-        end_id: The token that ends a text, if it is known.
-        stop_words: Token ids of the words that end it.
-    """
+    """The ways in which a text can end: most tokens, its end token if known, and stop words."""
 
     output_length: int
     end_id: int | None

@@ -127,15 +127,7 @@ class GenerationClient:
     def generate(
         self, prompts: Iterable[str], **parameters: Unpack[Parameters]
     ) -> list[Generation]:
-        """Generate a text behind each prompt, in one batch.
-
-        Args:
-            prompts: The prompts.
-            **parameters: See `Parameters`.
-
-        Returns:
-            A generation a prompt, in their order.
-        """
+        """Return a generation for each prompt, made in one batch; see `Parameters`."""
         if isinstance(prompts, str) or not isinstance(prompts, Iterable):
             raise InvalidRequestError("generate takes a list of prompts; for one write [prompt]")
         prompts = list(prompts)
@@ -146,14 +138,10 @@ class GenerationClient:
         return [self._generation(*each) for each in zip(prompts, ids, done, strict=True)]
 
     def stream(self, prompt: str, **parameters: Unpack[Parameters]) -> Generator[Chunk, None, None]:
-        """Generate a text, and yield each piece as it comes.
+        """Generate a text by one beam, and yield each piece as it comes; see `Parameters`.
 
         A model that is not served decoupled gives it in one piece. Closing the generator cancels
         the request.
-
-        Args:
-            prompt: The prompt.
-            **parameters: See `Parameters`; one beam.
         """
         parameters = checked(parameters)
         words, end_id = self._words(parameters), self.tokenizer().token_to_id(END_OF_TEXT)
@@ -173,16 +161,11 @@ class GenerationClient:
     def generate_ids(
         self, prompts: Iterable[Iterable[SupportsIndex]], **parameters: Unpack[Parameters]
     ) -> list[tuple[Completion, ...]]:
-        """Generate tokens behind each prompt's tokens, in one batch.
+        """Return the beams behind each prompt's tokens, best first; see `Parameters`.
 
-        Args:
-            prompts: The prompts' token ids, of Python or of numpy.
-            **parameters: See `Parameters`. Words among them need the tokenizer. Where neither
-                `end_id` nor the server says what ends a text, one that ends with the last token
-                asked for counts as cut off.
-
-        Returns:
-            For each prompt its beams, best first.
+        Token ids may be Python's or numpy's. Words among the parameters need the tokenizer. Where
+        neither `end_id` nor the server says what ends a text, one that ends with the last token
+        asked for counts as cut off.
         """
         parameters, ids = checked(parameters), token_lists(prompts)
         return self._session.complete(ids, parameters, self._words(parameters), None)
@@ -190,12 +173,7 @@ class GenerationClient:
     def stream_ids(
         self, prompt: Iterable[SupportsIndex], **parameters: Unpack[Parameters]
     ) -> Generator[tuple[int, ...], None, None]:
-        """Generate tokens, and yield those of each response as they come.
-
-        Args:
-            prompt: The prompt's token ids.
-            **parameters: As for `generate_ids`; one beam.
-        """
+        """Generate tokens by one beam, and yield those of each response; see `generate_ids`."""
         parameters, [ids] = checked(parameters), token_lists([prompt])
         words = self._words(parameters)
         seen = 0

@@ -20,14 +20,7 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One request.
-
-    Attributes:
-        latency_s: Seconds from the request to the last token, or to the error.
-        first_token_s: Seconds to the first token, where tokens are streamed.
-        tokens: The number of generated tokens.
-        error: The message of an error, or None.
-    """
+    """A request: seconds to its last token or error, and, of a stream, to its first token."""
 
     latency_s: float
     first_token_s: float | None = None
@@ -46,13 +39,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Level:
-    """The requests of one concurrency.
-
-    Attributes:
-        concurrency: Requests at once.
-        seconds: From the first request to the last answer.
-        samples: The requests.
-    """
+    """So many requests at once; `seconds` from the first request to the last answer."""
 
     concurrency: int
     seconds: float
@@ -112,7 +99,7 @@ def measure(
     Args:
         client: Should not wait for a server that is gone, because the wait would be measured.
         prompts: Token ids, taken in turn.
-        parameters: Of every request.
+        parameters: Those of every request.
         concurrency: Requests at once.
         requests: Requests in all.
         seconds: Time after which no request is begun any more.

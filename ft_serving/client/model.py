@@ -21,12 +21,7 @@ NEEDED_OUTPUTS = ("output_ids", "sequence_length")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputDescription:
-    """An input as the server declares it.
-
-    Attributes:
-        dtype: Its data type in the inference protocol, such as "UINT32".
-        optional: Whether a request may leave it out.
-    """
+    """An input as the server declares it, with its data type in the inference protocol."""
 
     dtype: str
     optional: bool

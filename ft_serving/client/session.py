@@ -22,7 +22,7 @@ from ft_serving.client.transport import Transport
 from ft_serving.core.parameters import Parameters
 
 MOST_TIMES = 6
-"""How often one request is sent at most, because the request may be what ends the server."""
+"""The most times that one request is sent, because the request may be what ends the server."""
 
 _NO_ANSWER = "The server ended the stream without an answer; see its log"
 _CUT_SHORT = (
@@ -61,14 +61,9 @@ class Session:
         wait_s: float,
         say: Callable[[str], None],
     ) -> None:
-        """Ask nothing yet.
+        """Ask nothing yet; for `wait_s` and `say` see `wait_until_ready`.
 
-        Args:
-            transport: The connections.
-            check: Is given the model before anything is sent to it; raises a ClientError if it does
-                not fit the tokenizer.
-            wait_s: See `wait_until_ready`.
-            say: See `wait_until_ready`.
+        `check` is given the model before anything is sent to it, and may raise a ClientError.
         """
         self._transport = transport
         self._check = check
@@ -86,16 +81,13 @@ class Session:
     def complete(
         self, prompts: Sequence[Tokens], parameters: Parameters, words: Words, end_id: int | None
     ) -> list[tuple[Completion, ...]]:
-        """Ask for whole completions of all prompts at once.
+        """Ask for all prompts at once, and return for each its beams, best first.
 
         Args:
             prompts: Token ids.
             parameters: Checked ones.
             words: The token ids of the words of `stop` and of `bad`, by these names.
             end_id: The token that ends a text where neither request nor server says so.
-
-        Returns:
-            For each prompt its beams, best first.
         """
         check_prompts(prompts)
         decoupled = self.model().decoupled

@@ -36,7 +36,7 @@ def token_lists(prompts: Iterable[Iterable[SupportsIndex]]) -> list[tuple[int, .
     """Return token ids of Python or numpy, in lists or arrays, as Python's integers.
 
     Raises:
-        InvalidRequestError: Some are no lists of whole numbers; all of them are named.
+        InvalidRequestError: Names all that are no lists of whole numbers.
     """
     if not isinstance(prompts, Iterable):
         raise InvalidRequestError(f"The prompts must be lists of token ids; got {prompts!r}")
@@ -54,7 +54,7 @@ def check_prompts(prompts: Sequence[Tokens]) -> None:
     """Check the rules for prompts that are the same for every server.
 
     Raises:
-        InvalidRequestError: Some prompts are unfit; all of them are named.
+        InvalidRequestError: Names all prompts that break one.
     """
     problems = [] if prompts else ["there is no prompt"]
     for number, prompt in enumerate(prompts, 1):

@@ -47,7 +47,7 @@ class Transport(ABC):
     """
 
     streams_batches: ClassVar[bool]
-    """Whether `stream` takes inputs of more than one row."""
+    """True if `stream` takes inputs of more than one row."""
 
     def __init__(self, endpoint: Endpoint, model: str, timeout_s: float) -> None:
         """Connect to nothing yet.

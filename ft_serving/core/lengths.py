@@ -51,7 +51,7 @@ class LengthLimits:
 
     @property
     def fit_context(self) -> bool:
-        """Whether the longest prompt and the longest answer have room in the context together."""
+        """True if the longest prompt and the longest answer have room in the context together."""
         # One token, where the other length is not limited.
         return self._has_room(self.input_length or 1, self.output_length or 1)
 

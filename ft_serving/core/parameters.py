@@ -76,17 +76,17 @@ class Parameter:
 
     @property
     def is_words(self) -> bool:
-        """Whether it is a list of words."""
+        """True for a list of words."""
         return len(self.tensor.dims) > 1
 
     @property
     def is_flag(self) -> bool:
-        """Whether it is true or false."""
+        """True for a flag."""
         return self.tensor.dtype is BOOL
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is a whole number, where it is a number."""
+        """True for a whole number, false for another number."""
         return self.tensor.dtype is not FP32
 
 

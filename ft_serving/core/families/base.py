@@ -67,7 +67,7 @@ class TensorRule:
 
     @property
     def per_layer(self) -> bool:
-        """Whether every layer has a file of this rule."""
+        """True if every layer has a file of this rule."""
         return "{layer}" in self.target
 
     def source_shape(self, shape: Shape) -> tuple[int, ...]:
@@ -131,11 +131,9 @@ class Blueprint:
     shape: Shape
 
     def weights(self, layers: int | None = None, tensor_parallel: int = 1) -> int:
-        """Return the number of weights that a GPU holds.
+        """Return the number of weights of a GPU that shares so many layers (all by default).
 
-        Args:
-            layers: Those of its stage; all by default. Embedding and head are whole on each.
-            tensor_parallel: GPUs that share each layer.
+        Embedding and head are whole on each.
         """
         layers = self.shape.layers if layers is None else layers
         return sum(
@@ -171,22 +169,15 @@ class ConfigReader:
         self.problems: list[str] = []
 
     def integer(
-        self,
-        key: str,
-        *,
-        default: int | None = None,
-        minimum: int = 1,
-        maximum: int = LARGEST_INTEGER,
+        self, key: str, *, default: int | None = None, maximum: int = LARGEST_INTEGER
     ) -> int:
-        """Return a required integer, or one that has a default where the key is absent."""
+        """Return an integer of at least 1, which must be there if it has no default."""
         value = self._value(key, default)
-        bound = f"at least {minimum}"
-        if type(value) is int and value >= minimum:
-            if value <= maximum:
-                return value
-            bound = f"at most {maximum}"
-        self.refuse(key, f"must be an integer of {bound}")
-        return minimum
+        if type(value) is int and 1 <= value <= maximum:
+            return value
+        is_large = type(value) is int and value > maximum
+        self.refuse(key, f"must be an integer of at {f'most {maximum}' if is_large else 'least 1'}")
+        return 1
 
     def optional_integer(self, key: str, *, absent: int | None, null: int) -> int:
         """Return an integer; `null` where the value is null, `absent` where there is none."""
