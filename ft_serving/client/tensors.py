@@ -156,7 +156,7 @@ def _problems(
             yield f"{name}: the server's model {model.name!r} has no input {tensor}"
             continue
         dtype = _dtype(model, tensor)
-        if dtype.kind in "iu" and np.max(value) > np.iinfo(dtype).max:
+        if dtype.kind in "iu" and isinstance(value, int) and value > np.iinfo(dtype).max:
             yield (
                 f"{name}: the server takes it as {model.inputs[tensor].dtype}, at most "
                 f"{np.iinfo(dtype).max}; got {value}"

@@ -126,18 +126,6 @@ def test_what_is_wrong_here_is_told_before_the_model_is_waited_for(
     assert done.stderr.startswith(problem)
 
 
-def test_the_token_is_shown_to_the_server_and_to_nobody_else(
-    over_http: FakeTriton, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FT_SERVING_TOKEN", "secret-token")
-    over_http.faults.append(gateway(401, "Jwt is expired"))
-    done = generate(over_http.url, "--prompt", "Mary", "--json", "--host-header", "ft.example.com")
-    assert done.returncode == 1
-    assert "secret-token" not in done.stdout + done.stderr
-    assert over_http.requests[0].headers["authorization"] == "Bearer secret-token"
-    assert over_http.requests[0].headers["host"] == "ft.example.com"
-
-
 def test_waiting_is_told_on_stderr(over_http: FakeTriton, no_pauses: None) -> None:
     over_http.faults.append(gateway(503))
     done = generate(over_http.url, "--prompt", "Mary", "--output-length", "1")
