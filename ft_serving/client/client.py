@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
 from typing import Self, SupportsIndex, Unpack
 
 from tokenizers import Tokenizer
@@ -97,12 +96,7 @@ class GenerationClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

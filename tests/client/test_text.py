@@ -136,9 +136,11 @@ def test_an_end_token_that_is_no_special_token_is_not_printed(
     over_http.end_id = TEXT[3]
     with client(over_http) as asked:
         [generation] = asked.generate(["Mary"], output_length=8)
+        [full] = asked.generate(["Mary"], output_length=4)
         *_, last = chunks = list(asked.stream("Mary", output_length=8))
     assert (generation.text, generation.finish) == (" Its fleece", Finish.END)
     assert list(generation.output_ids) == TEXT
+    assert full.finish is (Finish.END if parameters else Finish.LENGTH), "the last token asked for"
     assert last.generation == generation
     assert "".join(chunk.text for chunk in chunks) == " Its fleece"
 
