@@ -125,7 +125,7 @@ class GrpcTransport(Transport):
         reason = said.rpartition(": ")[2].rstrip(".]")
         refused = re.search(r"HTTP proxy returned response code (\d+)", said)
         if self._proxy and refused:
-            return self._not_through(int(refused[1]))
+            return self._not_through(self._proxy, int(refused[1]))
         if "handshake failed" in said or "erification check failed" in said:
             cause = re.search(r"OPENSSL_internal:(\w+)(: (?!Invalid)[\w ]+)?", said)
             return self._not_trusted(cause[0].partition(":")[2] if cause else reason)

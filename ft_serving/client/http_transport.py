@@ -197,7 +197,7 @@ class HttpTransport(Transport):
         if self._proxy:
             status = tunnel_status(exc)
             if status is not None:
-                return self._not_through(status)
+                return self._not_through(self._proxy, status)
         elif isinstance(exc, (NameResolutionError, LocationValueError)):
             return self._no_address(reason)
         if isinstance(exc, SSLError):

@@ -25,7 +25,7 @@ from ft_serving.client.errors import (
 )
 from ft_serving.client.model import ModelDescription
 from ft_serving.core.errors import ProxyError
-from ft_serving.core.proxies import proxy_for
+from ft_serving.core.proxies import Proxy, proxy_for
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 
@@ -144,16 +144,15 @@ class Transport(ABC):
             location: The address that a redirect leads to.
         """
         if self._proxy and not from_triton and status == 407:
-            return self._not_through(status)
+            return self._not_through(self._proxy, status)
         error = self._explained(status, said.strip(), from_triton, location)
         return error if from_triton else self._noted(error)
 
-    def _not_through(self, status: int) -> ClientError:
+    def _not_through(self, proxy: Proxy, status: int) -> ClientError:
         """Return the error for a proxy that answers so instead of opening a connection."""
         # A proxy that cannot reach the server may be waiting for it to start.
         kind = UnavailableError if status >= 500 else ClientError
-        assert self._proxy  # noqa: S101
-        return kind(f"cannot reach {self._endpoint}: {self._proxy.refusal(status)}")
+        return kind(f"cannot reach {self._endpoint}: {proxy.refusal(status)}")
 
     def _explained(
         self, status: int, said: str, from_triton: bool, location: str | None

@@ -13,6 +13,8 @@ from rich.table import Table
 from ft_serving.client.commands.connection import CONNECTION, UrlOption, connect, options, say
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ft_serving.client.measure import Level
 
 MOST_AT_ONCE = 1024
@@ -66,9 +68,13 @@ def benchmark(
     from ft_serving.client.parameters import checked
     from ft_serving.core.parameters import Parameters
 
+    figure = None
     if plot is not None:
-        # Before the measurements, because it may not be installed.
-        import matplotlib  # noqa: F401
+        # Before the measurements, because it may not be installed. Without pyplot, which would
+        # look for a screen.
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(10, 4), layout="constrained")
     parameters: Parameters = {}
     if output_length is not None:
         parameters = checked({"output_length": output_length})
@@ -102,8 +108,9 @@ def benchmark(
             "levels": [level.as_dict() for level in measured],
         }
         json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    if plot is not None:
-        _draw(measured, plot)
+    if plot is not None and figure is not None:
+        _draw(measured, figure)
+        figure.savefig(plot, dpi=150, format="png")
     if not any(level.good for level in measured):
         raise ClientError(f"No request was answered: {next(iter(measured[0].errors))}")
 
@@ -147,16 +154,10 @@ def _milliseconds(level: "Level", quantity: str, heading: str) -> str:
     return "/".join(f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in values)
 
 
-def _draw(levels: "Sequence[Level]", file: Path) -> None:
-    """Draw throughput and times over concurrency, of the levels that have answers, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+def _draw(levels: "Sequence[Level]", figure: "Figure") -> None:
+    """Draw throughput and times over concurrency, of the levels that have answers."""
     answered = [level for level in levels if level.good]
     at_once = [level.concurrency for level in answered]
-    # Without pyplot, which would look for a screen.
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    FigureCanvasAgg(figure)
     throughput, times = figure.subplots(1, 2)
     throughput.plot(at_once, [level.tokens_per_second for level in answered], marker="o")
     throughput.set_ylabel("tokens a second, all requests together")
@@ -181,4 +182,3 @@ def _draw(levels: "Sequence[Level]", file: Path) -> None:
         axes.set_xlabel("requests at once")
         axes.set_xticks(at_once)
         axes.grid(visible=True, alpha=0.3)
-    figure.savefig(file, dpi=150, format="png")
