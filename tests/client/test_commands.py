@@ -134,6 +134,16 @@ def test_waiting_is_told_on_stderr(over_http: FakeTriton, no_pauses: None) -> No
     assert re.match(waiting, done.stderr)
 
 
+def test_wait_and_timeout_are_the_clients(over_http: FakeTriton) -> None:
+    over_http.faults.append(gateway(503))
+    done = generate(over_http.url, "--prompt", "Mary", "--wait", "0")
+    assert done.returncode == 1
+    assert over_http.asked == ["config"]
+    over_http.delay_s = 0.3
+    done = generate(over_http.url, "--prompt", "Mary", "--timeout", "0.1", "--wait", "0")
+    assert "did not answer within 0.1 s" in done.stderr
+
+
 def test_ctrl_c_ends_a_wait_with_130() -> None:
     program = str(Path(sys.executable).with_name("ft-serving"))
     arguments = ["generate", "--url", "127.0.0.1:1", "--tokenizer", TOKENIZER, "--prompt", "Mary"]
@@ -182,7 +192,9 @@ def test_a_benchmark_counts_what_failed_and_ends_with_1_where_nothing_is_answere
     over_http: FakeTriton, warms_up: bool, failing: int, code: int, said: str
 ) -> None:
     answered = [None, None, None] if warms_up else [None]
-    over_http.faults.extend([*answered, *[error(503, "Exceeds maximum queue size")] * failing])
+    # The first request waits for a server that is gone; measured ones do not.
+    fault = gateway(503) if warms_up else error(503, "Exceeds maximum queue size")
+    over_http.faults.extend([*answered, *[fault] * failing])
     options = ("--concurrency", "1", "--requests", "3", "--output-length", "1", "--prompt", "Mary")
     done = benchmark(over_http.url, *options)
     assert done.returncode == code
