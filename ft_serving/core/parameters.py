@@ -96,7 +96,7 @@ class Parameters(TypedDict, total=False):
     output_length: Annotated[int, "Most tokens to generate; 64 if not given."]
     top_k: Annotated[int, "Draw from so many of the likeliest tokens; 0 is no limit."]
     top_p: Annotated[float, "Draw from the likeliest tokens of so much probability; 0 is no limit."]
-    temperature: Annotated[float, "Below 1 bolder, above 1 more varied."]
+    temperature: Annotated[float, "Below 1 more predictable, above 1 more varied."]
     repetition_penalty: Annotated[float, "Factor against tokens that the text already has."]
     presence_penalty: Annotated[
         float, "Subtracted from the logits of tokens that the text already has."

@@ -98,12 +98,12 @@ def options(parameter: str, hints: Mapping[str, Any]) -> Callable[[Command], Com
 
 
 def connect(url: str, connection: Mapping[str, Any]) -> "GenerationClient":
-    """Return a client with the values of `CONNECTION`'s options; None is the client's default."""
+    """Return a client with the values of `CONNECTION`'s options; for None and "" its defaults."""
     # grpcio's core writes errors to stderr by itself; here they become messages.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from ft_serving.client import GenerationClient, InferenceProtocol
 
-    given = {name: value for name, value in connection.items() if value is not None}
+    given = {name: value for name, value in connection.items() if value not in (None, "")}
     for name in {"wait", "timeout"} & given.keys():
         given[f"{name}_s"] = given.pop(name)
     if "protocol" in given:
