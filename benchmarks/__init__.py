@@ -1,1 +1,1 @@
-"""Measurements: each prints ratios between things measured side by side in one run."""
+"""Measurements, each of which prints ratios between things measured side by side in one run."""

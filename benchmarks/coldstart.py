@@ -1,4 +1,4 @@
-"""What waking a service from zero replicas takes, by stage.
+"""Measures the stages of waking a service from zero replicas.
 
 Deploys the stack `dev` with `replicas.min: 0` in a namespace of its own on the embedded platform,
 waits until nothing runs, asks for one token, and breaks down the time until it is there; several
@@ -17,8 +17,6 @@ from pathlib import Path
 
 import grpc
 from kubernetes.dynamic import DynamicClient
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
@@ -42,7 +40,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cpu", default="500m", help="`resources.cpu` of the server")
     parser.add_argument("--json", type=Path, help="write every round to this file, too")
-    parser.add_argument("--plot", type=Path, help="draw the medians in this PNG")
     options = parser.parse_args()
     api = DynamicClient(local_client(KUBECONFIG), discoverer=Kinds)
     changes = {
@@ -66,8 +63,6 @@ def main() -> None:
     if options.json:
         document = {"cpu": options.cpu, "rounds": rounds, "image pulled": pulling}
         options.json.write_text(json.dumps(document, indent=2) + "\n")
-    if options.plot:
-        draw({"image on the node": medians(rounds), "image pulled": pulling}, options.plot)
 
 
 def wake_up(api: DynamicClient, deployment: Deployment) -> Round:
@@ -80,7 +75,7 @@ def wake_up(api: DynamicClient, deployment: Deployment) -> Round:
         routed = time.time()
         client.generate_ids([PROMPT], output_length=1)
         answered = time.time()
-        # The pod's last news are on their way.
+        # The last news of the pod are still on their way.
         time.sleep(1)
         stages = observer.stages(asked, routed, answered)
         parts = observer.parts_of_model()
@@ -101,7 +96,7 @@ def remove_image(image: str) -> None:
 
 
 def _message(content: bytes) -> bytes:
-    """A protobuf message whose only field is its first, with that content."""
+    """Return a protobuf message whose only field is its first, with that content."""
     size, rest = len(content), bytearray()
     while size > 0x7F:
         rest.append(size & 0x7F | 0x80)
@@ -109,13 +104,8 @@ def _message(content: bytes) -> bytes:
     return b"\x0a" + bytes(rest) + bytes([size]) + content
 
 
-def medians(rounds: Sequence[Round]) -> Round:
-    """The median of each stage."""
-    return {stage: statistics.median(each[stage] for each in rounds) for stage in STAGES}
-
-
 def show(rounds: Sequence[Round], pulling: Round) -> None:
-    """Print a table: a row a stage, and the whole."""
+    """Print a table with a row a stage, and one for the whole."""
     table = Table(box=None, pad_edge=False)
     table.add_column("STAGE")
     for heading in ("SECONDS\nmedian", "\nsmallest", "\nlargest", "PULLED\nonce"):
@@ -132,29 +122,6 @@ def show(rounds: Sequence[Round], pulling: Round) -> None:
 def _shown(found: Sequence[float], once: float) -> list[str]:
     numbers = (statistics.median(found), min(found), max(found), once)
     return [f"{number:.2f}" for number in numbers]
-
-
-def draw(bars: dict[str, Round], file: Path) -> None:
-    """Draw a bar a case, of its stages one after the other.
-
-    Args:
-        bars: Seconds of each stage, by the case's name.
-        file: The PNG to write.
-    """
-    # Without pyplot, which would look for a screen.
-    figure = Figure(figsize=(10, 1.5 + 0.7 * len(bars)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    ends = [0.0] * len(bars)
-    for stage in STAGES:
-        widths = [each[stage] for each in bars.values()]
-        axes.barh(list(bars), widths, left=ends, label=stage)
-        ends = [end + width for end, width in zip(ends, widths, strict=True)]
-    axes.invert_yaxis()
-    axes.set_xlabel("seconds from the request")
-    axes.grid(visible=True, axis="x", alpha=0.3)
-    axes.legend(ncols=len(STAGES) // 2, loc="lower center", bbox_to_anchor=(0.5, 1))
-    figure.savefig(file, dpi=150, format="png")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How fast, and in how little memory, a checkpoint becomes a release.
+"""Measures the time and memory in which a checkpoint becomes a release.
 
 Three comparisons, each taken in turns within one run, on a checkpoint with GPT-J-6B's tensor
 shapes and few of its layers:
@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -56,7 +57,7 @@ COPY_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Seconds that something took, and the most anonymous memory that it had."""
+    """The seconds that a function took, and the most anonymous memory that it had."""
 
     seconds: float
     anonymous: int
@@ -129,7 +130,7 @@ def in_turns(rounds: int, **functions: Callable[[], Measured]) -> list[list[Meas
     results: list[list[Measured]] = [[] for _ in functions]
     for _ in range(rounds):
         for (name, function), result in zip(functions.items(), results, strict=True):
-            # What an earlier run left to be written would be paid by the next one.
+            # Otherwise a run would also wait for the writes of the one before.
             os.sync()
             result.append(function())
             print(f"{name:9} {result[-1].seconds:7.2f} s", flush=True)
@@ -146,29 +147,21 @@ def cleaned(target: Path, measured: Measured) -> Measured:
 
 
 def ratio(ours: list[Measured], theirs: list[Measured]) -> str:
-    """The median of the ratios round by round, with the smallest and the largest."""
+    """Return the median of the ratios round by round, with the smallest and the largest."""
     ratios = [a.seconds / b.seconds for a, b in zip(ours, theirs, strict=True)]
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def in_process(function: Callable[..., float], *arguments: Path | str) -> Measured:
     """Run a function, which returns its seconds, in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(target=_report, args=(sending, function, arguments))
-    process.start()
-    sending.close()
-    measured: Measured = receiving.recv()
-    process.join()
-    return measured
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measured, function, arguments).result()
 
 
-def _report(
-    pipe: Connection, function: Callable[..., float], arguments: tuple[Path | str, ...]
-) -> None:
+def _measured(function: Callable[..., float], arguments: tuple[Path | str, ...]) -> Measured:
     with anonymous_memory() as peak:
         seconds = function(*arguments)
-    pipe.send(Measured(seconds=seconds, anonymous=peak[0]))
+    return Measured(seconds=seconds, anonymous=peak[0])
 
 
 @contextmanager

@@ -1,10 +1,10 @@
-"""How fast the CPU engine generates, alone, through Triton, and against Hugging Face's generate.
+"""Measures how fast the CPU engine generates: by itself, through Triton, against Hugging Face's.
 
 Taken in turns within one run, with the same number of threads:
 
 - greedy generation by the engine and by transformers, on the same weights and prompts, with
   batches of 1 and 8, on tiny-gptj and on a random GPT-J of about 125 million parameters;
-- one request at a time through Triton, against the engine alone, on tiny-gptj;
+- one request at a time through Triton, against the engine by itself, on tiny-gptj;
 - eight requests at once through Triton, against one at a time.
 
 Run: make benchmark-generate
@@ -171,7 +171,10 @@ def through_triton(tiny: Prepared, storage: Path, rounds: int) -> dict[str, list
     engine, prompts, tokens = open_engine(tiny), [[690, 513, 260, 331, 448, 15]], 128
     of_engine: list[float] = []
     of_one: list[float] = []
-    with served(storage, tiny.manifest.spec.name) as server, client_of(server.http) as client:
+    with (
+        served(storage, tiny.manifest.spec.name) as server,
+        GenerationClient(f"http://{server.http}", wait_s=0) as client,
+    ):
 
         def rate(concurrency: int, requests: int) -> float:
             level = measure(
@@ -187,23 +190,18 @@ def through_triton(tiny: Prepared, storage: Path, rounds: int) -> dict[str, list
 
         rate(8, 8)
         for _ in range(rounds):
-            alone = statistics.mean(
+            engine_rate = statistics.mean(
                 tokens / generate_ours(engine, prompts, tokens)[0] for _ in range(10)
             )
             one, eight = rate(1, 10), rate(8, 80)
-            of_engine.append(one / alone)
+            of_engine.append(one / engine_rate)
             of_one.append(eight / one)
             print(
-                f"tiny-gptj  engine {alone:8.1f} tokens/s, through Triton {one:8.1f}, "
+                f"tiny-gptj  engine {engine_rate:8.1f} tokens/s, through Triton {one:8.1f}, "
                 f"8 at once {eight:8.1f}",
                 flush=True,
             )
     return {"Triton / engine, one request at a time": of_engine, "Triton, 8 / 1 at once": of_one}
-
-
-def client_of(address: str) -> GenerationClient:
-    """Return a client that asks by token ids alone."""
-    return GenerationClient(f"http://{address}", wait_s=0)
 
 
 def convert(folder: Path, storage: Storage) -> Prepared:

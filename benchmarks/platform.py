@@ -1,4 +1,4 @@
-"""How long the embedded platform takes to come and go, and what it costs.
+"""Measures the time, memory and disk that the embedded platform takes.
 
 - `up` after `down` with built tools, `up` with nothing to do, and `down`, in turns;
 - memory of everything that runs, once it is idle: the sum of proportional set sizes, in which a
@@ -6,7 +6,7 @@
 - disk of tools and data, and what building each group of tools took;
 - with --cold, building all tools into an empty cache, and the most disk that it took.
 
-What runs on the platform is down for moments, and its memory is measured with it.
+Deployments on the platform are down for moments, and their memory is measured with its own.
 
 Run: make benchmark-platform
 """
@@ -44,7 +44,7 @@ SETTLE_S = 60
 
 
 def main() -> None:
-    """Measure, and print limits beside what they are for."""
+    """Measure, and print each figure with its limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cold", action="store_true", help="build all tools anew, too")
@@ -66,7 +66,7 @@ def platform(*arguments: str) -> float:
 
 
 def run(module: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
-    """Run a module of the checkout to its end, which has to be a good one."""
+    """Run a module of the checkout; exit with its output if it fails."""
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         env=environment, capture_output=True, text=True, check=False,
@@ -89,12 +89,12 @@ def lifecycle(rounds: int) -> None:
 
 
 def spread(seconds: Sequence[float]) -> str:
-    """The median, with the smallest and the largest."""
+    """Return the median, with the smallest and the largest."""
     return f"{statistics.median(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f})"
 
 
 def memory() -> None:
-    """Print what the platform's processes have in memory, by program."""
+    """Print the memory of the platform's processes, by program."""
     time.sleep(SETTLE_S)
     sizes: Counter[str] = Counter()
     for process in host.node_processes():
@@ -108,14 +108,14 @@ def memory() -> None:
 
 
 def proportional_set_size(pid: int) -> int:
-    """Bytes of a process's memory, shared pages by their shares; proc(5) owns the format."""
+    """Return bytes of a process's memory, shared pages by their shares; see proc(5)."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     (line,) = [line for line in lines if line.startswith("Pss:")]
     return int(line.split()[1]) * 1024
 
 
 def disk() -> None:
-    """Print what lies on disk, by folder."""
+    """Print the disk usage of each folder."""
     for root in (cache(), DATA):
         folders = [path for path in root.iterdir() if path.is_dir() and not path.is_symlink()]
         sizes = sorted(((disk_usage(path), path.name) for path in folders), reverse=True)
@@ -124,7 +124,7 @@ def disk() -> None:
 
 
 def builds(title: str, toolchain: Toolchain) -> None:
-    """Print what building each group took."""
+    """Print the time, disk and Go version of each group's build."""
     records = toolchain.records()
     total = sum(record.seconds for record in records.values())
     print(
@@ -135,7 +135,7 @@ def builds(title: str, toolchain: Toolchain) -> None:
 
 
 def build(record: BuildRecord) -> tuple[str, str, str]:
-    """A row about one group."""
+    """Return a row about one group."""
     return f"{record.seconds:.0f} s", format_bytes(record.size), f"Go {record.go}"
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints with a published model's tensor shapes and random values."""
+"""Writes checkpoints with a published model's tensor shapes and random values."""
 
 import json
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""Hugging Face's `generate`, timed on command; needs torch and transformers, and nothing of ours.
+"""Times Hugging Face's `generate` on command; needs only torch and transformers.
 
 Arguments: the checkpoint's folder, threads. Each line on standard input is a JSON object with
 `input_ids` (rows of equal length) and `tokens` to generate greedily; each line on standard output
-the seconds that it took and the generated ids.
+has the seconds that it took and the generated ids.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""What happens between a request to a service that is scaled to zero and its first token.
+"""Times the stages between a request to a service that is scaled to zero and its first token.
 
-Kubernetes stamps most of what it does in whole seconds. So the cluster is watched, and what counts
-is when the news comes; for the server itself it is the time at which its log was written, by the
-node's clock, which on the embedded platform is the client's.
+Kubernetes stamps most events in whole seconds. So the cluster is watched, and the time of an event
+is when its news comes. The server's own times are those of its log, by the node's clock, which on
+the embedded platform is the client's.
 """
 
 import re
@@ -53,7 +53,7 @@ _SERVING = re.compile(r'"Started HTTPService at')
 
 
 class Observer:
-    """Notes what happens to the pods of a service."""
+    """Notes when events of a service's pods happen."""
 
     def __init__(self, api: DynamicClient, namespace: str) -> None:
         self._core = client.CoreV1Api(api.client)
@@ -76,16 +76,16 @@ class Observer:
                 each.stop()
 
     def pods(self) -> list[str]:
-        """The service's pods that are there, also those that are ending."""
+        """Return the names of the service's pods, also of those that are ending."""
         return [pod["metadata"]["name"] for pod in self._namespace.items("v1/Pod", _SELECTOR)]
 
     def stages(self, asked: float, routed: float, answered: float) -> dict[str, float]:
-        """Seconds of each stage between a request and its answer.
+        """Return the seconds of each stage between a request and its answer.
 
         Args:
-            asked: When the server was first asked for something; seconds since 1970.
-            routed: When it had answered that.
-            answered: When the first token was there.
+            asked: Time of the first request to the server; seconds since 1970.
+            routed: Time of the answer to it.
+            answered: Time of the first token.
         """
         (pod,) = [name for name in self.pods() if self._seen[name]["pod"] >= asked]
         seen = {**self._seen[pod], **self._logged(pod), "routed": routed, "answered": answered}
@@ -104,7 +104,7 @@ class Observer:
         return stages
 
     def parts_of_model(self) -> dict[str, float]:
-        """Seconds of the parts of the stage `model`, of an engine that tells them in its log."""
+        """Return the seconds of the parts of the stage `model` that an engine writes in its log."""
         (pod, *_) = self.pods()
         return parts_of_start(self._namespace.log(pod, container=CONTAINER))
 
@@ -146,5 +146,5 @@ class Observer:
 
 
 def _seconds(written: str) -> float:
-    """Seconds since 1970 of a log's time, which has more digits than Python reads."""
+    """Return seconds since 1970 of a log's time, which has more digits than Python reads."""
     return datetime.fromisoformat(written[:26]).replace(tzinfo=UTC).timestamp()

@@ -17,11 +17,11 @@ import typer
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.terminal import standard_output
 
-# An image has the rooms that run in it, and a checkout adds commands that need a stack's files.
+# An image has only the rooms that run in it; a checkout adds commands that need a stack's files.
 _ROOMS = ("weights", "server", "client", "cluster")
 _ADDED_COMMANDS = "ft_serving.commands"
 
-# In pyproject.toml; by the command that needs them.
+# The extras of pyproject.toml, by the command that needs them.
 _EXTRAS = {
     "weights": "weights",
     "serve": "server",
@@ -48,7 +48,7 @@ def _add_commands() -> None:
         if find_spec(f"ft_serving.{room}") is not None:
             importlib.import_module(f"ft_serving.{room}.commands").add_commands(app)
     for entry in entry_points(group=_ADDED_COMMANDS):
-        # An installed distribution names them, too, and has no package `operations`.
+        # An installed distribution names these commands, too, and has no package `operations`.
         if find_spec(entry.module.partition(".")[0]) is not None:
             entry.load()(app)
 
@@ -60,18 +60,14 @@ def main() -> None:
     """Run the command line and exit with its code."""
     signal.signal(signal.SIGTERM, _terminate)
     with standard_output():
-        _run()
-
-
-def _run() -> None:
-    try:
-        app()
-    except FtServingError as exc:
-        _fail(str(exc), 1)
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").startswith("ft_serving"):
-            raise
-        _fail(_not_installed(exc.name or ""), 1)
+        try:
+            app()
+        except FtServingError as exc:
+            _fail(str(exc))
+        except ModuleNotFoundError as exc:
+            if (exc.name or "").startswith("ft_serving"):
+                raise
+            _fail(_not_installed(exc.name or ""))
 
 
 def _not_installed(package: str) -> str:
@@ -84,10 +80,10 @@ def _not_installed(package: str) -> str:
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    # An exception, so that what is under way cleans up behind itself.
+    # An exception, so that the command cleans up behind itself.
     raise SystemExit(128 + signal.SIGTERM)
 
 
-def _fail(message: str, code: int) -> NoReturn:
+def _fail(message: str) -> NoReturn:
     sys.stderr.write(f"Error: {message}\n")
-    raise SystemExit(code)
+    raise SystemExit(1)

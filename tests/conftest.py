@@ -1,4 +1,4 @@
-"""What every test shares."""
+"""Fixtures and hooks of all tests."""
 
 import os
 from collections.abc import Iterator
@@ -28,13 +28,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Do not begin with what needs the platform where there is none."""
+    """Skip a test of the platform where it is not up."""
     if item.get_closest_marker("platform"):
         require_platform()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what tests measured: their property `figures`, which docs/reliability.md quotes."""
+    """Show what tests measured as `figures`, which docs/reliability.md quotes."""
     measured = [
         (report.nodeid.rpartition("::")[2], value)
         for report in terminalreporter.getreports("passed")

@@ -1,4 +1,4 @@
-"""Tests on the embedded platform: what to do where it is not up."""
+"""Skips tests on the embedded platform where it is not up."""
 
 import functools
 import os
@@ -16,7 +16,7 @@ def _is_up() -> bool:
 
 
 def require_platform() -> None:
-    """Skip the test where the platform is not up; with CI=true fail it: there it has to be."""
+    """Skip the test where the platform is not up; fail it with CI=true, where it has to be."""
     if _is_up():
         return
     if os.environ.get("CI") == "true":

@@ -1,12 +1,10 @@
-"""What documents, comments and docstrings name is there."""
+"""Paths, modules and links in documents, comments and docstrings exist."""
 
-import ast
-import io
 import re
 import subprocess
-import tokenize
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -17,17 +15,19 @@ MODULE = re.compile(
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 OTHERS = {
     "docs/gpt_guide.md": "a file of FasterTransformer's repository",
+    "docs/metrics": "a folder of kube-state-metrics's repository",
     "docs/spec.md": "a file of git-lfs's repository",
     "ft_serving.commands": "the name of an entry point",
 }
-"""What looks like a path or a module of this repository, and is neither."""
+"""Names that look like a path or a module of this repository, and are neither."""
 
+SAID = re.compile(r"(?m:(?:^ *|  )# (.*)$)|(?ms:^ *\"{3}(.*?)\"{3})")
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 
 
 @cache
 def tracked() -> frozenset[str]:
-    """All files and folders of the repository."""
+    """Return all files and folders of the repository."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -40,36 +40,29 @@ def tracked() -> frozenset[str]:
 
 
 def documents() -> Iterator[tuple[str, str]]:
-    """Each Markdown file, without the blocks that show commands and trees; not the changes."""
+    """Yield each Markdown file but the changes, without the blocks that show commands and trees."""
     for name in sorted(tracked()):
         if name.endswith(".md") and name != "CHANGELOG.md":
             yield name, FENCED.sub("", (ROOT / name).read_text())
 
 
-def comments() -> Iterator[tuple[str, str]]:
-    """The comments and docstrings of each module."""
-    for name in sorted(tracked()):
-        if not name.endswith(".py"):
-            continue
-        source = (ROOT / name).read_text()
-        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-        said = [token.string for token in tokens if token.type == tokenize.COMMENT]
-        said += [
-            ast.get_docstring(node) or ""
-            for node in ast.walk(ast.parse(source))
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        ]
-        yield name, "\n".join(said)
+@cache
+def comments() -> list[tuple[str, str]]:
+    """Return the comments and docstrings of each module; a docstring begins its line."""
+    sources = {name: (ROOT / name).read_text() for name in tracked() if name.endswith(".py")}
+    return [
+        (name, "\n".join(chain(*SAID.findall(source)))) for name, source in sorted(sources.items())
+    ]
 
 
 def is_there(path: str) -> bool:
-    """Whether a path leads to something from the repository's root; NAME stands for any name."""
+    """Return whether a path from the root leads to something; NAME stands for any name."""
     pattern = path.rstrip("/.").replace("NAME", "*")
     return pattern in tracked() or ("*" in pattern and any(ROOT.glob(pattern)))
 
 
 def names_something(module: str) -> bool:
-    """Whether a dotted name is that of a package, of a module, or of something in one."""
+    """Return whether a dotted name is that of a package, of a module, or of something in one."""
     path, *rest = ROOT / module.partition(".")[0], *module.split(".")[1:]
     while rest and ((path / rest[0]).is_dir() or (path / f"{rest[0]}.py").is_file()):
         path = path / rest.pop(0)
@@ -116,6 +109,6 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def headings(text: str) -> set[str]:
-    """The anchors of a document's headings, as GitHub makes them."""
+    """Return the anchors of a document's headings, as GitHub makes them."""
     found = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", line.lower()).strip().replace(" ", "-") for line in found}

@@ -1,4 +1,4 @@
-"""README's way to install without a cluster, and what is said where a part is missing."""
+"""The way in which README installs without a cluster, and the message where a part is missing."""
 
 import os
 import re
@@ -17,10 +17,10 @@ INSTALL = re.compile(r"^\$ python3 (-m venv \.venv && .*pip install.*)$", re.MUL
 
 
 def interpreter(version: str) -> str:
-    """A Python of a version, where this machine has one."""
+    """Return a Python of a version; skip the test where this machine has none."""
     installed = Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
     for program in (shutil.which(f"python{version}"), *map(str, installed)):
-        # What pyenv puts into the path ends with an error where another version is chosen.
+        # pyenv's program in the path ends with an error where another version is chosen.
         if program and subprocess.run([program, "-c", ""], check=False).returncode == 0:
             return program
     pytest.skip(f"there is no Python {version} here")
@@ -64,19 +64,16 @@ def test_readmes_line_installs_what_the_lines_below_it_need(version: str, tmp_pa
 @pytest.mark.parametrize(
     ("package", "arguments", "extras"),
     [
-        ("numpy", ("weights", "prepare", "--repository", str(TINY_GPTJ)), "weights"),
         ("tokenizers", ("generate", "--url", "h:1", "--prompt", "a"), "client"),
-        ("kubernetes", ("diagnose",), "cluster"),
         ("kubernetes", ("gate-job", "--job", "a"), "cluster"),
     ],
 )
 def test_a_missing_package_is_told_with_its_extra(
-    package: str, arguments: tuple[str, ...], extras: str, tmp_path: Path
+    package: str, arguments: tuple[str, ...], extras: str
 ) -> None:
-    storage = ("--storage", str(tmp_path)) if arguments[0] == "weights" else ()
     code = f"import sys; sys.modules[{package!r}] = None\nfrom ft_serving.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments, *storage],
+        [sys.executable, "-c", code, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

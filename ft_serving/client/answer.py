@@ -1,4 +1,4 @@
-"""From FasterTransformer's output tensors to what was generated."""
+"""Reads generated tokens out of FasterTransformer's output tensors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +10,12 @@ import numpy.typing as npt
 
 from ft_serving.client.errors import ClientError
 
+Answer = Mapping[str, npt.NDArray[Any]]
+"""The output tensors of a response, by name."""
+
 
 class Finish(StrEnum):
-    """Why a text ended."""
+    """The reason why a text ended."""
 
     END = "end"
     """The model ended it."""
@@ -26,15 +29,15 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
-    """What was generated behind one prompt, by one beam.
+    """The tokens that one beam generated behind one prompt.
 
     Attributes:
-        output_ids: The generated tokens, the one that ended the text included.
-        finish: Why it ended.
+        output_ids: The generated tokens, including the one that ended the text.
+        finish: Why the text ended.
         ended: Whether it did; a stream's text has not while it grows.
         cum_log_prob: Sum of the tokens' log probabilities, if asked for.
-        log_probs: Log probability of each token, if asked for; in top-k sampling its share of
-            the top k, so that all are 0.0 where the likeliest token is taken.
+        log_probs: Log probability of each token, if asked for. In top-k sampling it is that of the
+            token among the top k, so that all are 0.0 where the likeliest token is taken.
     """
 
     output_ids: tuple[int, ...]
@@ -50,7 +53,7 @@ class Completion:
         return self.output_ids[:-1] if ends else self.output_ids
 
     def without(self, end_id: int | None) -> Self:
-        """The same text before its end token, if it has one."""
+        """Return the same text without its end token, if it has one."""
         if self.output_ids[-1:] != (end_id,):
             return self
         return replace(
@@ -62,94 +65,62 @@ class Completion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """The output tensors of one response; B prompts, K beams, best first.
-
-    Where Triton has merged requests for NVIDIA's backend, S and N are those of all of them, and
-    lengths are too large by what this request's own prompts lack.
+class Generation:
+    """A prompt and the texts generated behind it.
 
     Attributes:
-        output_ids: [B, K, S + N]: a prompt without padding, what was generated, filled up with
-            the token that ends a text. S is the longest prompt's length, N the most to generate.
-        sequence_length: [B, K], S plus the generated tokens.
-        cum_log_probs: [B, K], if asked for.
-        output_log_probs: [B, K, N], if asked for.
+        prompt: The prompt.
+        prompt_ids: Its tokens.
+        texts: The generated text of each beam, best first; without the prompt.
+        completions: The tokens of each of these texts.
     """
 
-    output_ids: npt.NDArray[Any]
-    sequence_length: npt.NDArray[Any]
-    cum_log_probs: npt.NDArray[Any] | None
-    output_log_probs: npt.NDArray[Any] | None
+    prompt: str
+    prompt_ids: tuple[int, ...]
+    texts: tuple[str, ...]
+    completions: tuple[Completion, ...]
 
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
-        """Take a response's tensors by their names.
+    @property
+    def text(self) -> str:
+        """The best text, without the prompt."""
+        return self.texts[0]
 
-        Raises:
-            ClientError: Some are missing, or their shapes do not fit together.
-        """
-        shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        ids = shapes.get("output_ids", ())
-        beams = ids[:2]
-        if (
-            len(ids) != 3
-            or shapes.get("sequence_length") != beams
-            or shapes.get("cum_log_probs", beams) != beams
-            or shapes.get("output_log_probs", ids)[:2] != beams
-        ):
-            raise ClientError(
-                f"The server's answer is not FasterTransformer's: it has the tensors {shapes}"
-            )
-        return cls(
-            output_ids=tensors["output_ids"],
-            sequence_length=tensors["sequence_length"],
-            cum_log_probs=tensors.get("cum_log_probs"),
-            output_log_probs=tensors.get("output_log_probs"),
-        )
+    @property
+    def output_ids(self) -> tuple[int, ...]:
+        """The best text's tokens, including the one that ended it."""
+        return self.completions[0].output_ids
 
-    @classmethod
-    def from_flat(cls, values: Mapping[str, Any]) -> Self:
-        """Take one prompt's tensors flattened, as Triton's generate endpoints write them.
+    @property
+    def finish(self) -> Finish:
+        """The reason why the best text ended."""
+        return self.completions[0].finish
 
-        Raises:
-            ClientError: As above.
-        """
-        try:
-            lengths = np.array(values["sequence_length"], np.int64).reshape(1, -1)
-            beams = lengths.size
-            tensors: dict[str, npt.NDArray[Any]] = {
-                "sequence_length": lengths,
-                "output_ids": np.array(values["output_ids"], np.int64).reshape(1, beams, -1),
-            }
-            for name, shape in (
-                ("cum_log_probs", (1, beams)),
-                ("output_log_probs", (1, beams, -1)),
-            ):
-                if name in values:
-                    tensors[name] = np.array(values[name], np.float32).reshape(shape)
-        except (KeyError, ValueError, TypeError) as exc:
-            raise ClientError(
-                f"The server's answer is not FasterTransformer's: it has {sorted(values)} ({exc!r})"
-            ) from exc
-        return cls.from_tensors(tensors)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """A piece of a text that is being generated.
+
+    Attributes:
+        text: The new text; may be empty while a character is incomplete.
+        output_ids: The new tokens.
+        generation: The whole, in the last chunk, which has no tokens; None before.
+    """
+
+    text: str
+    output_ids: tuple[int, ...]
+    generation: Generation | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """What ends a text.
-
-    Attributes:
-        output_length: Most tokens to generate.
-        end_id: The token that does, if it is known.
-        stop_words: Token ids of the words that do.
-    """
+    """The ways in which a text can end: most tokens, its end token if known, and stop words."""
 
     output_length: int
     end_id: int | None
     stop_words: Sequence[Sequence[int]]
 
     def of(self, tokens: Sequence[int]) -> Finish:
-        """Why a text of these generated tokens ended."""
+        """Return why a text of these generated tokens ended."""
         if tokens and tokens[-1] == self.end_id:
             return Finish.END
         if any(list(tokens[-len(word) :]) == list(word) for word in self.stop_words):
@@ -160,24 +131,46 @@ class Ending:
 def completions(
     answer: Answer, prompt_lengths: Sequence[int], ending: Ending
 ) -> list[tuple[Completion, ...]]:
-    """Cut what was generated out of an answer: for each prompt its beams, best first.
+    """Return the generated tokens of a response: for each prompt its beams, best first.
+
+    Args:
+        answer: The tensors of a response for B prompts and K beams, best first.
+            `output_ids` [B, K, S + N]: a prompt without padding, then the generated tokens, filled
+            up with the token that ends a text. S is the longest prompt's length, N the most tokens
+            to generate. `sequence_length` [B, K]: S plus the generated tokens. If asked for,
+            `cum_log_probs` [B, K] and `output_log_probs` [B, K, N]. Where Triton has merged
+            requests for NVIDIA's backend, S and N are those of all of them, and lengths are too
+            large by what this request's own prompts lack.
+        prompt_lengths: The prompts' numbers of tokens.
+        ending: The ways in which the texts can end.
 
     Raises:
-        ClientError: The answer is for other prompts, or contradicts itself.
+        ClientError: Tensors are missing, do not fit together, or are for other prompts.
     """
-    rows, beams, width = answer.output_ids.shape
-    padded = max(prompt_lengths)
-    counts = answer.sequence_length.astype(np.int64) - padded
-    if rows != len(prompt_lengths) or counts.min() < 0 or counts.max() > width - padded:
+    shapes = {name: tensor.shape for name, tensor in answer.items()}
+    ids = shapes.get("output_ids", ())
+    beams = ids[:2]
+    if (
+        len(ids) != 3
+        or shapes.get("sequence_length") != beams
+        or shapes.get("cum_log_probs", beams) != beams
+        or shapes.get("output_log_probs", ids)[:2] != beams
+    ):
         raise ClientError(
-            f"The server's answer has {rows} prompts, {width} tokens each, and lengths "
-            f"{answer.sequence_length.tolist()}; asked were {len(prompt_lengths)} prompts of at "
+            f"The server's answer is not FasterTransformer's: it has the tensors {shapes}"
+        )
+    padded = max(prompt_lengths)
+    counts = answer["sequence_length"].astype(np.int64) - padded
+    if ids[0] != len(prompt_lengths) or counts.min() < 0 or counts.max() > ids[2] - padded:
+        raise ClientError(
+            f"The server's answer has {ids[0]} prompts, {ids[2]} tokens each, and lengths "
+            f"{answer['sequence_length'].tolist()}; asked were {len(prompt_lengths)} prompts of at "
             f"most {padded} tokens"
         )
     return [
         tuple(
             _completion(answer, (row, beam), length, int(counts[row, beam]), ending)
-            for beam in range(beams)
+            for beam in range(ids[1])
         )
         for row, length in enumerate(prompt_lengths)
     ]
@@ -186,15 +179,14 @@ def completions(
 def _completion(
     answer: Answer, place: tuple[int, int], prompt_length: int, count: int, ending: Ending
 ) -> Completion:
-    count = min(count, ending.output_length)
-    row = answer.output_ids[place][prompt_length:].tolist()
-    ids = row[:count]
+    row = answer["output_ids"][place][prompt_length:].tolist()
+    ids = row[: min(count, ending.output_length)]
     if ending.end_id in ids:
         ids = ids[: ids.index(ending.end_id) + 1]
     finish = ending.of(ids)
-    # What fills a row behind its text is the server's end token, which the tokenizer may not know.
+    # The server fills a row with its end token, which the tokenizer may not know.
     ended = finish is not Finish.END or ids[-1:] in ([ending.end_id], row[len(ids) :][:1])
-    cumulated, each = answer.cum_log_probs, answer.output_log_probs
+    cumulated, each = answer.get("cum_log_probs"), answer.get("output_log_probs")
     return Completion(
         output_ids=tuple(ids),
         finish=finish,

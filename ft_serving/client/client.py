@@ -1,38 +1,35 @@
-"""Text from prompts, by way of a served model."""
+"""Generates text behind prompts, by way of a served model."""
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
 from typing import Self, SupportsIndex, Unpack
 
 from tokenizers import Tokenizer
 
-from ft_serving.client.answer import Completion
+from ft_serving.client.answer import Chunk, Completion, Generation
 from ft_serving.client.endpoint import Endpoint, token_from_environment
 from ft_serving.client.errors import InvalidRequestError, TokenizerError
-from ft_serving.client.fit import check_tokenizer
-from ft_serving.client.generation import Chunk, Generation
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.parameters import checked, text_problem
-from ft_serving.client.session import Lexicon, Session
-from ft_serving.client.tensors import Tokens, token_lists
-from ft_serving.client.text import TextStream, decode, encode_word, end_of_text
-from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
+from ft_serving.client.session import Session, Words
+from ft_serving.client.tensors import token_lists
+from ft_serving.client.text import TextStream, check_tokenizer, decode, encode_word
+from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, END_OF_TEXT, load_tokenizer
 from ft_serving.client.transport import Transport
 from ft_serving.core.parameters import Parameters
 from ft_serving.core.protocol import MODEL_NAME, InferenceProtocol
 
 COLD_START_S = 600.0
-"""How long to wait for a model that is not ready: the ten minutes that a cold start may take."""
+"""Seconds to wait for a model that is not ready: the ten minutes that a cold start may take."""
 
 TIMEOUT_S = 300.0
-"""How long a request may take: what Knative allows by default."""
+"""Seconds that a request may take: Knative's default."""
 
 
 class GenerationClient:
-    """A client of one served model; may be shared between threads.
+    """A client of one served model; threads may share it.
 
     Nothing is connected or loaded before the first request, which waits through a cold start. A
     later request that finds the server gone, or loses it, waits again and is repeated.
@@ -57,7 +54,7 @@ class GenerationClient:
         """Choose a server and a model.
 
         Args:
-            url: `http://`, `https://`, `grpc://` or `grpcs://`, or host and port alone.
+            url: `http://`, `https://`, `grpc://` or `grpcs://`, or only host and port.
             protocol: By default the one that the address names; HTTP, where it names none.
             model: The model's name on the server.
             tokenizer: One that is loaded; or a `tokenizer.json`; or `OWNER/NAME@REVISION` on the
@@ -67,7 +64,7 @@ class GenerationClient:
             token: Bearer token; by default that in FT_SERVING_TOKEN.
             wait_s: Seconds to wait for a model that is not ready; 0 means not to wait.
             timeout_s: Seconds that a request may take, a whole stream included.
-            say: Told about what makes the user wait.
+            say: Is told why the user has to wait.
 
         Raises:
             InvalidRequestError: The address or one of its attributes, or that of a proxy in the
@@ -87,7 +84,9 @@ class GenerationClient:
             ca_file=ca_file,
             token=token or token_from_environment(os.environ),
         )
-        self._session = Session(_connect(endpoint, model, timeout_s), wait_s, say)
+        self._session = Session(
+            _connect(endpoint, model, timeout_s), self._check_tokenizer, wait_s, say
+        )
         self._tokenizer = tokenizer
         self._source = None if isinstance(tokenizer, Tokenizer) else str(tokenizer)
         self._read = False
@@ -97,12 +96,7 @@ class GenerationClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -110,11 +104,11 @@ class GenerationClient:
         self._session.close()
 
     def model(self) -> ModelDescription:
-        """The served model, once it is ready."""
+        """Return the served model, once it is ready."""
         return self._session.model()
 
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer.
+        """Return the tokenizer; load it at the first call.
 
         Raises:
             TokenizerError: It cannot be found or read, or the hub refused or was not reached.
@@ -127,44 +121,29 @@ class GenerationClient:
     def generate(
         self, prompts: Iterable[str], **parameters: Unpack[Parameters]
     ) -> list[Generation]:
-        """Generate a text behind each prompt, in one batch.
-
-        Args:
-            prompts: The prompts.
-            **parameters: See `Parameters`.
-
-        Returns:
-            A generation a prompt, in their order.
-        """
+        """Return a generation for each prompt, made in one batch; see `Parameters`."""
         if isinstance(prompts, str) or not isinstance(prompts, Iterable):
             raise InvalidRequestError("generate takes a list of prompts; for one write [prompt]")
         prompts = list(prompts)
         parameters = checked(parameters)
-        lexicon = self._lexicon(parameters, end_of_text(self.tokenizer()))
+        words, end_id = self._words(parameters), self.tokenizer().token_to_id(END_OF_TEXT)
         ids = [self.encode(prompt) for prompt in prompts]
-        done = self._session.complete(ids, parameters, lexicon)
-        return [
-            self._generation(prompt, prompt_ids, beams)
-            for prompt, prompt_ids, beams in zip(prompts, ids, done, strict=True)
-        ]
+        done = self._session.complete(ids, parameters, words, end_id)
+        return [self._generation(*each) for each in zip(prompts, ids, done, strict=True)]
 
     def stream(self, prompt: str, **parameters: Unpack[Parameters]) -> Generator[Chunk, None, None]:
-        """Generate a text, giving each piece as it comes.
+        """Generate a text by one beam, and yield each piece as it comes; see `Parameters`.
 
         A model that is not served decoupled gives it in one piece. Closing the generator cancels
         the request.
-
-        Args:
-            prompt: The prompt.
-            **parameters: See `Parameters`; one beam.
         """
         parameters = checked(parameters)
-        lexicon = self._lexicon(parameters, end_of_text(self.tokenizer()))
+        words, end_id = self._words(parameters), self.tokenizer().token_to_id(END_OF_TEXT)
         ids = self.encode(prompt)
         pieces = TextStream(self.tokenizer())
         seen = 0
         last: tuple[Completion, ...] = ()
-        with closing(self._session.stream(ids, parameters, lexicon)) as grown:
+        with closing(self._session.stream(ids, parameters, words, end_id)) as grown:
             for completion in grown:
                 new, readable = completion.output_ids[seen:], completion.text_ids[seen:]
                 seen += len(new)
@@ -176,39 +155,29 @@ class GenerationClient:
     def generate_ids(
         self, prompts: Iterable[Iterable[SupportsIndex]], **parameters: Unpack[Parameters]
     ) -> list[tuple[Completion, ...]]:
-        """Generate tokens behind each prompt's tokens, in one batch.
+        """Return the beams behind each prompt's tokens, best first; see `Parameters`.
 
-        Args:
-            prompts: The prompts' token ids, of Python or of numpy.
-            **parameters: See `Parameters`. Words among them need the tokenizer. Where neither
-                `end_id` nor the server says what ends a text, one that ends with the last token
-                asked for counts as cut off.
-
-        Returns:
-            For each prompt its beams, best first.
+        Token ids may be Python's or numpy's. Words among the parameters need the tokenizer. Where
+        neither `end_id` nor the server says what ends a text, one that ends with the last token
+        asked for counts as cut off.
         """
         parameters, ids = checked(parameters), token_lists(prompts)
-        return self._session.complete(ids, parameters, self._lexicon(parameters, None))
+        return self._session.complete(ids, parameters, self._words(parameters), None)
 
     def stream_ids(
         self, prompt: Iterable[SupportsIndex], **parameters: Unpack[Parameters]
     ) -> Generator[tuple[int, ...], None, None]:
-        """Generate tokens, giving those of each response as they come.
-
-        Args:
-            prompt: The prompt's token ids.
-            **parameters: As for `generate_ids`; one beam.
-        """
+        """Generate tokens by one beam, and yield those of each response; see `generate_ids`."""
         parameters, [ids] = checked(parameters), token_lists([prompt])
-        lexicon = self._lexicon(parameters, None)
+        words = self._words(parameters)
         seen = 0
-        with closing(self._session.stream(ids, parameters, lexicon)) as grown:
+        with closing(self._session.stream(ids, parameters, words, None)) as grown:
             for completion in grown:
                 yield completion.output_ids[seen:]
                 seen = len(completion.output_ids)
 
     def encode(self, prompt: str) -> tuple[int, ...]:
-        """A prompt's token ids.
+        """Return a prompt's token ids.
 
         Raises:
             InvalidRequestError: It is no text.
@@ -218,17 +187,15 @@ class GenerationClient:
             raise InvalidRequestError(f"The request cannot be sent:\n  {problem}")
         return tuple(self.tokenizer().encode(prompt).ids)
 
-    def _lexicon(self, parameters: Parameters, usual_end_id: int | None) -> Lexicon:
-        return Lexicon(
-            stop=self._forms(parameters.get("stop", [])),
-            bad=self._forms(parameters.get("bad", [])),
-            end_id=parameters.get("end_id"),
-            usual_end_id=usual_end_id,
-            check=self._check_tokenizer,
-        )
+    def _words(self, parameters: Parameters) -> Words:
+        words = {"stop": parameters.get("stop", []), "bad": parameters.get("bad", [])}
+        return {
+            name: [form for word in given for form in encode_word(self.tokenizer(), word)]
+            for name, given in words.items()
+        }
 
     def _check_tokenizer(self, model: ModelDescription) -> None:
-        """Compare the tokenizer with the model, if it was needed; say once what is doubtful."""
+        """Compare the tokenizer with the model, if it was needed; say a doubt once."""
         if not self._read:
             return
         doubt = check_tokenizer(self.tokenizer(), self._source, model)
@@ -236,14 +203,8 @@ class GenerationClient:
             self._said = doubt
             self._say(doubt)
 
-    def _forms(self, words: Sequence[str]) -> list[Tokens]:
-        return [form for word in words for form in encode_word(self.tokenizer(), word)]
-
     def _generation(
-        self,
-        prompt: str,
-        prompt_ids: tuple[int, ...],
-        beams: tuple[Completion, ...],
+        self, prompt: str, prompt_ids: tuple[int, ...], beams: tuple[Completion, ...]
     ) -> Generation:
         return Generation(
             prompt=prompt,
@@ -254,7 +215,7 @@ class GenerationClient:
 
 
 def _connect(endpoint: Endpoint, model: str, timeout_s: float) -> Transport:
-    # Imported here: grpcio takes a third of a second, which those who use HTTP need not wait.
+    # Imported here, because grpcio takes a third of a second that HTTP need not wait for.
     if endpoint.protocol is InferenceProtocol.GRPC:
         from ft_serving.client.grpc_transport import GrpcTransport
 

@@ -1,18 +1,18 @@
-"""The base of the errors of this room, and those that somebody catches: here, or who uses it."""
+"""The errors of the client: a base, and a class for each error that somebody catches."""
 
 from ft_serving.core.errors import FtServingError
 
 
 class ClientError(FtServingError):
-    """A prompt has no text: the message says why."""
+    """A request has no answer; the message says why."""
 
 
 class InvalidRequestError(ClientError):
-    """The request cannot be sent as it is: its address, prompts or parameters."""
+    """The address, the prompts or the parameters of a request cannot be sent."""
 
 
 class TokenizerError(ClientError):
-    """The tokenizer cannot be found or read."""
+    """The tokenizer cannot be found or read, or does not fit the model."""
 
 
 class UnavailableError(ClientError):
@@ -20,7 +20,7 @@ class UnavailableError(ClientError):
 
 
 class GatewayTimeoutError(UnavailableError):
-    """A gateway before the server gave up on an answer, of a model that starts or that is slow."""
+    """A gateway gave up on the answer, because the model is starting or slow."""
 
 
 class SlowError(ClientError):
@@ -32,4 +32,4 @@ class OverloadError(ClientError):
 
 
 class UnknownModelError(ClientError):
-    """The server, or the ingress in front of it, does not have what was asked for."""
+    """The server, or the ingress in front of it, does not know the model or the address."""

@@ -1,11 +1,13 @@
-"""Triton's inference protocol over gRPC.
+"""Speaks Triton's inference protocol over gRPC.
 
-The generated stubs of tritonclient, on a channel of grpcio: a stream is an iterator that can be
-cancelled, where tritonclient's own client calls back from a thread and has one stream at a time.
+It uses the generated stubs of tritonclient on a channel of grpcio, because their streams are
+iterators that can be cancelled; tritonclient's own client calls back from a thread and has one
+stream at a time.
 """
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from typing import Any
 
 import grpc
 import numpy as np
@@ -13,25 +15,14 @@ from google.protobuf.json_format import MessageToDict
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ft_serving import __version__
-from ft_serving.client import refusal
 from ft_serving.client.answer import Answer
 from ft_serving.client.endpoint import Endpoint
 from ft_serving.client.errors import ClientError, InvalidRequestError
-from ft_serving.client.model import ModelDescription
-from ft_serving.client.refusal import Refusal
 from ft_serving.client.tensors import DTYPES, datatype
-from ft_serving.client.transport import (
-    Inputs,
-    not_through,
-    not_trusted,
-    noted,
-    proxy_of,
-    too_slow,
-    unreachable,
-)
+from ft_serving.client.transport import Inputs, Transport
 from ft_serving.core.proxies import Proxy
 
-# The HTTP status that Triton gives for the same error; Triton's own alone.
+# The HTTP status that Triton gives for the same error.
 _STATUS = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.UNAUTHENTICATED: 401,
@@ -41,32 +32,17 @@ _STATUS = {
     grpc.StatusCode.UNIMPLEMENTED: 501,
     grpc.StatusCode.UNAVAILABLE: 503,
 }
-# What grpcio's core says of connections, and Triton does not.
-_NO_CONNECTION = ("all addresses", "Socket closed", "onnection reset", "GOAWAY")
-_RECONNECT_MS = 2000
+# grpcio's core says this of connections, and Triton does not.
+_NO_CONNECTION = ("resolv", "all addresses", "Socket closed", "onnection reset", "GOAWAY")
 
 
-class GrpcTransport:
-    """See `Transport`."""
+class GrpcTransport(Transport):
+    """Connections by one channel."""
 
     streams_batches = True
 
     def __init__(self, endpoint: Endpoint, model: str, timeout_s: float) -> None:
-        """Connect to nothing yet.
-
-        Args:
-            endpoint: The server.
-            model: The model's name there.
-            timeout_s: Seconds that an inference may take, a whole stream included.
-
-        Raises:
-            InvalidRequestError: The file of certificates cannot be read, or the environment names a
-                proxy that cannot be used.
-        """
-        self._endpoint = endpoint
-        self._model = model
-        self._timeout_s = timeout_s
-        self._proxy = proxy_of(endpoint)
+        super().__init__(endpoint, model, timeout_s)
         if self._proxy and self._proxy.address.startswith("https"):
             raise InvalidRequestError(
                 f"{self._proxy}: gRPC goes through a proxy with an http:// address only; "
@@ -74,22 +50,7 @@ class GrpcTransport:
             )
         self._channel = _channel(endpoint, self._proxy)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._metadata: list[tuple[str, str]] = []
-        if endpoint.token:
-            self._metadata.append(("authorization", f"Bearer {endpoint.token}"))
-
-    def describe(self, timeout_s: float) -> ModelDescription:
-        """See `Transport`."""
-        request = service_pb2.ModelConfigRequest(name=self._model)
-        try:
-            response = self._stub.ModelConfig(request, timeout=timeout_s, metadata=self._metadata)
-        except grpc.RpcError as exc:
-            if exc.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                reason = f"no answer within {timeout_s:g} s"
-                raise unreachable(self._endpoint, reason, self._proxy) from exc
-            raise self._broken(exc) from exc
-        config = MessageToDict(response.config, preserving_proto_field_name=True)
-        return ModelDescription.from_config(config)
+        self._metadata = [("authorization", f"Bearer {endpoint.token}")] if endpoint.token else []
 
     def infer(self, inputs: Inputs) -> Answer:
         """See `Transport`."""
@@ -98,7 +59,7 @@ class GrpcTransport:
                 self._request(inputs), timeout=self._timeout_s, metadata=self._metadata
             )
         except grpc.RpcError as exc:
-            raise self._broken(exc) from exc
+            raise self._broken(exc, self._timeout_s) from exc
         return self._answer(response)
 
     def stream(self, inputs: Inputs) -> Generator[Answer, None, None]:
@@ -110,17 +71,24 @@ class GrpcTransport:
         try:
             for response in responses:
                 if response.error_message:
-                    said = response.error_message
-                    raise self._error(Refusal(status=500, said=said, from_triton=True))
+                    raise self._refused(500, response.error_message, from_triton=True)
                 yield self._answer(response.infer_response)
         except grpc.RpcError as exc:
-            raise self._broken(exc) from exc
+            raise self._broken(exc, self._timeout_s) from exc
         finally:
             responses.cancel()
 
     def close(self) -> None:
         """See `Transport`."""
         self._channel.close()
+
+    def _config(self, timeout_s: float) -> Mapping[str, Any]:
+        request = service_pb2.ModelConfigRequest(name=self._model)
+        try:
+            response = self._stub.ModelConfig(request, timeout=timeout_s, metadata=self._metadata)
+        except grpc.RpcError as exc:
+            raise self._broken(exc, timeout_s) from exc
+        return MessageToDict(response.config, preserving_proto_field_name=True)
 
     def _request(self, inputs: Inputs) -> service_pb2.ModelInferRequest:
         request = service_pb2.ModelInferRequest(model_name=self._model)
@@ -130,58 +98,45 @@ class GrpcTransport:
         return request
 
     def _answer(self, response: service_pb2.ModelInferResponse) -> Answer:
-        try:
-            tensors = {
+        pairs = zip(response.outputs, response.raw_output_contents, strict=True)
+        with self._decoding():
+            return {
                 output.name: np.frombuffer(content, DTYPES[output.datatype]).reshape(output.shape)
-                for output, content in zip(
-                    response.outputs, response.raw_output_contents, strict=True
-                )
+                for output, content in pairs
             }
-        except (KeyError, ValueError) as exc:
-            raise ClientError(
-                f"{self._endpoint}: the answer is not one of the inference protocol ({exc!r})"
-            ) from exc
-        return Answer.from_tensors(tensors)
 
-    def _error(self, refused: Refusal) -> ClientError:
-        return refusal.error(refused, self._endpoint, self._model, self._proxy)
-
-    def _broken(self, exc: grpc.RpcError) -> ClientError:
+    def _broken(self, exc: grpc.RpcError, timeout_s: float) -> ClientError:
         code, said = exc.code(), exc.details() or ""
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return noted(too_slow(self._endpoint, self._timeout_s), self._proxy)
-        # What stands before Triton answers in plain HTTP.
-        plain = re.search(r"http2 header with status: (\d+)", said)
-        if plain:
-            return self._error(Refusal(status=int(plain[1]), said="", from_triton=False))
+            return self._too_slow(timeout_s)
+        # A gateway in front of Triton answers in plain HTTP.
+        if plain := re.search(r"http2 header with status: (\d+)", said):
+            return self._refused(int(plain[1]), "", from_triton=False)
         if code is grpc.StatusCode.UNIMPLEMENTED and not said:
-            return self._error(Refusal(status=404, said="", from_triton=False))
+            return self._refused(404, "", from_triton=False)
         if code is grpc.StatusCode.UNAVAILABLE:
             return self._unavailable(said)
         if "RST_STREAM" in said:
-            # How a proxy says that the server behind it has broken off; Triton never does.
-            return unreachable(self._endpoint, "the stream was reset", self._proxy)
-        return self._error(Refusal(status=_STATUS.get(code, 500), said=said, from_triton=True))
+            # A proxy says so where the server behind it has broken off; Triton never does.
+            return self._unreachable("the stream was reset")
+        return self._refused(_STATUS.get(code, 500), said, from_triton=True)
 
     def _unavailable(self, said: str) -> ClientError:
         reason = said.rpartition(": ")[2].rstrip(".]")
         refused = re.search(r"HTTP proxy returned response code (\d+)", said)
         if self._proxy and refused:
-            return not_through(self._endpoint, self._proxy, int(refused[1]))
+            return self._not_through(self._proxy, int(refused[1]))
         if "handshake failed" in said or "erification check failed" in said:
             cause = re.search(r"OPENSSL_internal:(\w+)(: (?!Invalid)[\w ]+)?", said)
-            why = cause[0].partition(":")[2] if cause else reason
-            return noted(not_trusted(self._endpoint, why), self._proxy)
+            return self._not_trusted(cause[0].partition(":")[2] if cause else reason)
         if "resolv" in said and self._proxy is None:
-            return InvalidRequestError(
-                f"No address is known for {self._endpoint.host!r} ({reason})"
-            )
-        if "resolv" in said or any(phrase in said for phrase in _NO_CONNECTION):
-            # A server that stops looks like an HTTP port: it closes the connection.
+            return self._no_address(reason)
+        if any(phrase in said for phrase in _NO_CONNECTION):
+            # An HTTP port closes the connection, as a server that stops does.
             is_http = any(phrase in said for phrase in ("closed", "HTTP/2", "http1"))
             hint = "; is it an HTTP port? Triton's for gRPC is 8001" if is_http else ""
-            return unreachable(self._endpoint, reason + hint, self._proxy)
-        return self._error(Refusal(status=503, said=said, from_triton=True))
+            return self._unreachable(reason + hint)
+        return self._refused(503, said, from_triton=True)
 
 
 def _channel(endpoint: Endpoint, proxy: Proxy | None) -> grpc.Channel:
@@ -192,8 +147,8 @@ def _channel(endpoint: Endpoint, proxy: Proxy | None) -> grpc.Channel:
         # A batch of long log probabilities is larger than the default of 4 MiB.
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
-        # Waiting for a cold start, the default would not look again for up to two minutes.
-        ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS),
+        # By default, the core waits up to two minutes before it connects again to a cold server.
+        ("grpc.max_reconnect_backoff_ms", 2000),
     ]
     target, authority = endpoint.authority, endpoint.host_header
     if proxy:
@@ -204,14 +159,12 @@ def _channel(endpoint: Endpoint, proxy: Proxy | None) -> grpc.Channel:
         authority = authority or target
         target = proxy.address.partition("://")[2]
     if authority:
-        # With TLS, the name that the certificate must have, too.
+        # With TLS, the certificate must have this name, too.
         options.append(("grpc.default_authority", authority))
     if not endpoint.tls:
         return grpc.insecure_channel(target, options)
-    roots = None
-    if endpoint.ca_file:
-        try:
-            roots = endpoint.ca_file.read_bytes()
-        except OSError as exc:
-            raise InvalidRequestError(f"{endpoint.ca_file}: {exc.strerror}") from exc
+    try:
+        roots = endpoint.ca_file.read_bytes() if endpoint.ca_file else None
+    except OSError as exc:
+        raise InvalidRequestError(f"{endpoint.ca_file}: {exc.strerror}") from exc
     return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), options)

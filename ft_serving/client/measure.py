@@ -20,14 +20,7 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One request.
-
-    Attributes:
-        latency_s: Seconds from the request to the last token, or to the error.
-        first_token_s: Seconds to the first token, where tokens are streamed.
-        tokens: How many were generated.
-        error: What went wrong, or None.
-    """
+    """A request: seconds to its last token or error, and, of a stream, to its first token."""
 
     latency_s: float
     first_token_s: float | None = None
@@ -36,7 +29,7 @@ class Sample:
 
     @property
     def time_per_token_s(self) -> float | None:
-        """Seconds a token; behind the first, where tokens are streamed."""
+        """Seconds a token; where tokens are streamed, a token behind the first."""
         if self.first_token_s is None:
             return self.latency_s / self.tokens if self.tokens else None
         if self.tokens < 2:
@@ -46,13 +39,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Level:
-    """The requests of one concurrency.
-
-    Attributes:
-        concurrency: Requests at once.
-        seconds: From the first request to the last answer.
-        samples: The requests.
-    """
+    """So many requests at once; `seconds` from the first request to the last answer."""
 
     concurrency: int
     seconds: float
@@ -65,7 +52,7 @@ class Level:
 
     @property
     def errors(self) -> Counter[str]:
-        """What went wrong, and how often."""
+        """The messages of errors, and how often each came."""
         return Counter(sample.error for sample in self.samples if sample.error is not None)
 
     @property
@@ -74,7 +61,7 @@ class Level:
         return sum(sample.tokens for sample in self.good) / self.seconds
 
     def percentiles(self, quantity: str) -> dict[str, float] | None:
-        """The 50th, 95th and 99th percentile of an attribute of `Sample`; None if none has it."""
+        """Return percentiles of an attribute of `Sample` by name (`p50`); None if none has it."""
         values = [getattr(sample, quantity) for sample in self.good]
         known = [value for value in values if value is not None]
         if not known:
@@ -83,7 +70,7 @@ class Level:
         return {f"p{p}": round(float(v), 6) for p, v in zip(PERCENTILES, found, strict=True)}
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures, fit for JSON; seconds where the name ends in _s."""
+        """Return the figures, fit for JSON; seconds where the name ends in _s."""
         return {
             "concurrency": self.concurrency,
             "requests": len(self.samples),
@@ -91,9 +78,10 @@ class Level:
             "seconds": round(self.seconds, 6),
             "tokens": sum(sample.tokens for sample in self.good),
             "tokens_per_second": round(self.tokens_per_second, 3),
-            "first_token_s": self.percentiles("first_token_s"),
-            "time_per_token_s": self.percentiles("time_per_token_s"),
-            "latency_s": self.percentiles("latency_s"),
+            **{
+                quantity: self.percentiles(quantity)
+                for quantity in ("first_token_s", "time_per_token_s", "latency_s")
+            },
         }
 
 
@@ -109,12 +97,12 @@ def measure(
     """Send requests of one prompt each, so many at once, and time them.
 
     Args:
-        client: Should not wait for a server that is gone: that would be taken for its speed.
+        client: Should not wait for a server that is gone, because the wait would be measured.
         prompts: Token ids, taken in turn.
-        parameters: Of every request.
+        parameters: Those of every request.
         concurrency: Requests at once.
-        requests: How many in all.
-        seconds: After which no request is begun any more.
+        requests: Requests in all.
+        seconds: Time after which no request is begun any more.
     """
     samples: list[Sample] = []
     numbers = itertools.count()

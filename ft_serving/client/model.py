@@ -1,6 +1,6 @@
-"""What a server says about the model that it serves."""
+"""Reads the description of a model from its server."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -21,12 +21,7 @@ NEEDED_OUTPUTS = ("output_ids", "sequence_length")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputDescription:
-    """One input as the server declares it.
-
-    Attributes:
-        dtype: Its data type in the inference protocol, such as "UINT32".
-        optional: Whether a request may leave it out.
-    """
+    """An input as the server declares it, with its data type in the inference protocol."""
 
     dtype: str
     optional: bool
@@ -60,21 +55,23 @@ class ModelDescription:
 
     @property
     def default_output_length(self) -> int:
-        """Tokens to ask for where a request does not say how many."""
+        """The tokens to ask for where a request does not say how many."""
         return min(DEFAULT_OUTPUT_LENGTH, self.limits.output_length or DEFAULT_OUTPUT_LENGTH)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Read Triton's `ModelConfig` message in its JSON form.
+        """Return the description in Triton's `ModelConfig` message in its JSON form.
 
         Raises:
-            ClientError: It is not one, or the model is none that FasterTransformer's tensors fit.
+            ClientError: It is no such message, or FasterTransformer's tensors do not fit the model.
         """
         try:
             said = {
                 name: str(value.get("string_value", ""))
                 for name, value in config.get("parameters", {}).items()
             }
+            limits, source = LengthLimits.from_parameters(said), said.get(SOURCE_PARAMETER)
+            family = family_by_triton_type(said.get(FAMILY_PARAMETER))
             description = cls(
                 name=str(config["name"]),
                 inputs={
@@ -88,8 +85,10 @@ class ModelDescription:
                 decoupled=bool(config.get("model_transaction_policy", {}).get("decoupled", False)),
                 vocabulary=_number(said.get(VOCABULARY_PARAMETER, "")),
                 end_id=_number(said.get(END_PARAMETER, "")),
-                source=_printable(said.get(SOURCE_PARAMETER, "")),
-                limits=_limits(said),
+                # It goes into messages, to a terminal.
+                source=source if source and source.isprintable() else None,
+                # FasterTransformer does not check it: what it generates beyond is noise.
+                limits=replace(limits, context_length=limits.context_length or family.context),
             )
             outputs = {tensor["name"] for tensor in config.get("output", ())}
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
@@ -97,10 +96,8 @@ class ModelDescription:
                 f"The server's answer is no configuration of a model ({exc!r}); is the address "
                 "that of a Triton server?"
             ) from exc
-        lacks = [
-            *_missing("input", NEEDED_INPUTS, description.inputs),
-            *_missing("output", NEEDED_OUTPUTS, outputs),
-        ]
+        lacks = [f"input {name}" for name in NEEDED_INPUTS if name not in description.inputs]
+        lacks += [f"output {name}" for name in NEEDED_OUTPUTS if name not in outputs]
         if description.max_batch_size < 1:
             lacks.append("a batch dimension (max_batch_size)")
         if lacks:
@@ -113,20 +110,3 @@ class ModelDescription:
 
 def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() else None
-
-
-def _printable(text: str) -> str | None:
-    # It goes into messages, to a terminal.
-    return text if text and text.isprintable() else None
-
-
-def _limits(parameters: Mapping[str, str]) -> LengthLimits:
-    limits = LengthLimits.from_parameters(parameters)
-    # FasterTransformer does not check it: what it generates beyond is noise.
-    family = family_by_triton_type(parameters.get(FAMILY_PARAMETER))
-    return replace(limits, context_length=limits.context_length or family.context)
-
-
-def _missing(kind: str, needed: Iterable[str], present: Iterable[str]) -> list[str]:
-    have = set(present)
-    return [f"{kind} {name}" for name in needed if name not in have]

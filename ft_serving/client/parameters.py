@@ -1,4 +1,4 @@
-"""Checks what a user asks of a generation."""
+"""Checks the parameters of a generation."""
 
 import math
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from ft_serving.core.parameters import PARAMETERS, Parameter, Parameters
 DEFAULT_OUTPUT_LENGTH = 64
 
 LARGEST_FP32 = (2 - 2**-23) * 2.0**127
-"""The largest number of the type that the model takes numbers as; beyond lies infinity."""
+"""The largest finite number of 32 bits, the type in which the server takes numbers."""
 
 
 def checked(given: Mapping[str, object]) -> Parameters:
-    """Check parameters from wherever they come, and return them with Python's own types.
+    """Return parameters with Python's own types in place of numpy's, once they are checked.
 
     Raises:
-        InvalidRequestError: Some are unknown or make no sense; all of them are named.
+        InvalidRequestError: Some are unknown or out of range; all of them are named.
     """
     given = {
         name: value.item() if isinstance(value, np.generic) else value
@@ -46,7 +46,7 @@ def checked(given: Mapping[str, object]) -> Parameters:
 
 
 def text_problem(name: str, text: object) -> str | None:
-    """Say what is wrong with what a tokenizer cannot take, or None.
+    """Return why a tokenizer cannot take a text, or None.
 
     Bytes that are no UTF-8, and half of a pair that JSON escapes, come as surrogates.
     """

@@ -1,9 +1,11 @@
-"""Requests in files: prompts and parameters as JSON, or a list of FasterTransformer's tensors."""
+"""Reads requests from JSON files: prompts and parameters, or FasterTransformer's tensors."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ft_serving.client.errors import InvalidRequestError
 from ft_serving.client.parameters import checked
@@ -11,26 +13,22 @@ from ft_serving.core.parameters import PARAMETERS, Parameters
 
 _NAMES = {row.tensor.name: name for name, row in PARAMETERS.items()}
 
-# The first two hold a prompt in token ids, which the prompts' texts replace, as they do in the
-# clients that read such files. The third begins a text that has no prompt; there is always one.
+# The first two hold a prompt in token ids; this client sends those of the prompts' texts instead,
+# as other clients of such files do. The third begins a text that has no prompt.
 _REPLACED = ("input_ids", "input_lengths", "start_id")
 
 
 def read_request(path: Path) -> tuple[list[str], Parameters]:
-    """Read a request: an object with the fields of `Parameters`, and `prompt`.
+    """Return the prompts and the parameters in a file.
 
-    A `sample_request.json` of fastertransformer_backend or of CoreWeave's example is read, too:
-    `{"request": [{"name": …, "data": …, "dtype": …}, …]}`, or the list only. Its data types are
-    left out, because the server says which it has; its `config`, because options say where to ask.
-
-    Args:
-        path: The file. Its `prompt` is a text or a list of texts, and may be missing.
-
-    Returns:
-        The prompts, and the parameters.
+    The file holds an object with the fields of `Parameters`, and `prompt`: a text, a list of texts,
+    or nothing. Or it is a `sample_request.json` of fastertransformer_backend or of CoreWeave's
+    example: `{"request": [{"name": …, "data": …, "dtype": …}, …]}`, or only the list. Its data
+    types are ignored, because the server says which it has; its `config` is, because options say
+    where to ask.
 
     Raises:
-        InvalidRequestError: It cannot be read, or holds something else.
+        InvalidRequestError: The file cannot be read, or holds something else.
     """
     try:
         # Editors on Windows put a byte order mark before it.
@@ -63,11 +61,7 @@ def read_request(path: Path) -> tuple[list[str], Parameters]:
 
 
 def _parameters_of(tensors: object) -> dict[str, Any]:
-    """Return the parameters that a list of named tensors stands for.
-
-    Raises:
-        InvalidRequestError: Some tensors stand for none; all of them are named.
-    """
+    """Return the parameters in a list of named tensors."""
     parameters: dict[str, Any] = {}
     problems = []
     for tensor in tensors if isinstance(tensors, list) else [tensors]:
@@ -76,7 +70,7 @@ def _parameters_of(tensors: object) -> dict[str, Any]:
                 f'request: must be a list of {{"name": …, "data": …}}; got {str(tensor)[:80]}'
             )
             continue
-        name, values = str(tensor["name"]), _flat(tensor["data"])
+        name, values = str(tensor["name"]), np.array(tensor["data"], object).ravel().tolist()
         if name in _REPLACED:
             continue
         if name not in _NAMES:
@@ -95,15 +89,3 @@ def _parameters_of(tensors: object) -> dict[str, Any]:
     if problems:
         raise InvalidRequestError("\n  ".join(["The request cannot be sent:", *problems]))
     return parameters
-
-
-def _flat(data: object) -> list[object]:
-    """Return the values of a tensor's nested lists, in order."""
-    values, left = [], [data]
-    while left:
-        one = left.pop()
-        if isinstance(one, list):
-            left += reversed(one)
-        else:
-            values.append(one)
-    return values

@@ -1,5 +1,6 @@
-"""Requests to one model, in token ids."""
+"""Asks one model for tokens, and asks again where its server went away."""
 
+from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ft_serving.client.transport import Transport
 from ft_serving.core.parameters import Parameters
 
 MOST_TIMES = 6
-"""How often one request is sent at most: it may be what ends the server each time."""
+"""The most times that one request is sent, because the request may be what ends the server."""
 
 _NO_ANSWER = "The server ended the stream without an answer; see its log"
 _CUT_SHORT = (
@@ -29,37 +30,13 @@ _CUT_SHORT = (
     "of a gateway before it, may say why"
 )
 
+Words = Mapping[str, Sequence[Tokens]]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lexicon:
-    """What the tokenizer knows about a request.
-
-    Attributes:
-        stop: Token ids of the words that end a text.
-        bad: Token ids of the words that must not be generated.
-        end_id: The token that is to end a text, if the request says so.
-        usual_end_id: The token that ends a text where neither request nor server says so.
-        check: Is told the model before anything is sent to it; raises a ClientError if they do
-            not fit together.
-    """
-
-    stop: Sequence[Tokens]
-    bad: Sequence[Tokens]
-    end_id: int | None
-    usual_end_id: int | None
-    check: Callable[[ModelDescription], None]
-
-    def end_for(self, model: ModelDescription) -> int | None:
-        """Return the token that ends this model's texts, if it is known."""
-        known = (self.end_id, model.end_id, self.usual_end_id)
-        return next((token for token in known if token is not None), None)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class _Request:
-    """One request's tensors, and what it takes to read the answer."""
+    """A request's tensors, and the facts needed to read its answer."""
 
     inputs: Mapping[str, Array]
     prompt_lengths: tuple[int, ...]
@@ -70,64 +47,64 @@ class _Request:
 
 
 class Session:
-    """A model behind a transport, which it waits for where that helps.
+    """A model behind a transport, which the session waits for where that helps.
 
     A request that finds a server gone that was there before, or loses it, is repeated when the
-    server is back: an answer depends on its request alone, so that asking again changes nothing.
+    server is back: an answer depends on its request only, so that asking again changes nothing.
     A stream goes on behind the tokens that it has given, also where it ends before its text does.
     """
 
-    def __init__(self, transport: Transport, wait_s: float, say: Callable[[str], None]) -> None:
-        """Ask nothing yet; for `wait_s` and `say` see `wait_until_ready`."""
+    def __init__(
+        self,
+        transport: Transport,
+        check: Callable[[ModelDescription], None],
+        wait_s: float,
+        say: Callable[[str], None],
+    ) -> None:
+        """Ask nothing yet; for `wait_s` and `say` see `wait_until_ready`.
+
+        `check` is given the model before anything is sent to it, and may raise a ClientError.
+        """
         self._transport = transport
+        self._check = check
         self._wait_s = wait_s
         self._say = say
         self._model: ModelDescription | None = None
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._transport.close()
+        self.close = transport.close
 
     def model(self) -> ModelDescription:
-        """The model, once it is ready."""
+        """Return the model, once it is ready."""
         if self._model is None:
             self._model = wait_until_ready(self._transport.describe, self._wait_s, self._say)
         return self._model
 
     def complete(
-        self, prompts: Sequence[Tokens], parameters: Parameters, lexicon: Lexicon
+        self, prompts: Sequence[Tokens], parameters: Parameters, words: Words, end_id: int | None
     ) -> list[tuple[Completion, ...]]:
-        """Ask for all prompts at once, and for whole completions.
+        """Ask for all prompts at once, and return for each its beams, best first.
 
         Args:
             prompts: Token ids.
             parameters: Checked ones.
-            lexicon: The token ids that go with them.
-
-        Returns:
-            For each prompt its beams, best first.
+            words: The token ids of the words of `stop` and of `bad`, by these names.
+            end_id: The token that ends a text where neither request nor server says so.
         """
         check_prompts(prompts)
-        if not self.model().decoupled:
-            request = self._request(prompts, parameters, lexicon)
-            return request.completions(
-                self._persistently(partial(self._transport.infer, request.inputs))
-            )
-        # A decoupled model answers by streams alone; a stream's last response has everything.
+        decoupled = self.model().decoupled
         batches = [prompts]
-        if len(prompts) > 1 and not self._transport.streams_batches:
+        # A decoupled model answers by streams only; a stream's last response has everything.
+        if decoupled and not self._transport.streams_batches:
             batches = [[prompt] for prompt in prompts]
-        requests = [self._request(batch, parameters, lexicon) for batch in batches]
-        return [
-            row for request in requests for row in self._persistently(partial(self._last, request))
-        ]
+        requests = [self._request(batch, parameters, words, end_id) for batch in batches]
+        ask = self._last if decoupled else self._whole
+        return [row for it in requests for row in self._persistently(partial(ask, it))]
 
     def stream(
-        self, prompt: Tokens, parameters: Parameters, lexicon: Lexicon
+        self, prompt: Tokens, parameters: Parameters, words: Words, end_id: int | None
     ) -> Generator[Completion, None, None]:
         """Ask for one prompt's completion as it grows; each has all tokens so far.
 
-        Closing the generator cancels the request.
+        Closing the generator cancels the request. For the arguments see `complete`.
         """
         if parameters.get("beam_width", 1) != 1:
             raise InvalidRequestError(
@@ -135,7 +112,7 @@ class Session:
                 f"{parameters['beam_width']}"
             )
         check_prompts([prompt])
-        request = self._request([prompt], parameters, lexicon)
+        request = self._request([prompt], parameters, words, end_id)
         given: Completion | None = None
         while True:
             first, rest = self._persistently(partial(self._begin, request, given))
@@ -158,33 +135,43 @@ class Session:
                 raise ClientError(_CUT_SHORT)
 
     def _request(
-        self, prompts: Sequence[Tokens], parameters: Parameters, lexicon: Lexicon
+        self, prompts: Sequence[Tokens], parameters: Parameters, words: Words, end_id: int | None
     ) -> _Request:
         model = self.model()
-        lexicon.check(model)
-        words = {"stop": lexicon.stop, "bad": lexicon.bad}
+        self._check(model)
+        ends = (parameters.get("end_id"), model.end_id, end_id)
         return _Request(
             inputs=encode(model, prompts, parameters, words),
             prompt_lengths=tuple(map(len, prompts)),
             ending=Ending(
                 output_length=parameters.get("output_length", model.default_output_length),
-                end_id=lexicon.end_for(model),
-                stop_words=lexicon.stop,
+                end_id=next((token for token in ends if token is not None), None),
+                stop_words=words["stop"],
             ),
         )
 
     def _begin(
         self, request: _Request, given: Completion | None
     ) -> tuple[Completion | None, Generator[Completion, None, None]]:
-        """Open a stream; return what it has behind `given`, if anything, and the rest."""
+        """Open a stream; return its first text that is longer than `given`, and the rest.
+
+        Raises:
+            ClientError: It is another text than `given`.
+        """
+        had = given.output_ids if given else ()
         grows = self._growing(request)
         for grown in grows:
-            if _goes_on(grown, given.output_ids if given else ()):
-                return grown, grows
+            if len(grown.output_ids) <= len(had):
+                continue
+            if grown.output_ids[: len(had)] != had:
+                raise ClientError(
+                    "The stream broke off, and the server now answers with another text; ask again"
+                )
+            return grown, grows
         return None, grows
 
     def _growing(self, request: _Request) -> Generator[Completion, None, None]:
-        """Ask for a stream; give its text after each response, its end token only at the end.
+        """Ask for a stream; yield its text after each response, its end token only at the end.
 
         Where Triton merged requests for NVIDIA's backend, lengths are too large, and a text that
         goes on seems to have ended with the first token that fills its row.
@@ -197,35 +184,40 @@ class Session:
         if whole is not None:
             yield whole
 
+    def _whole(self, request: _Request) -> list[tuple[Completion, ...]]:
+        return request.completions(self._transport.infer(request.inputs))
+
     def _last(self, request: _Request) -> list[tuple[Completion, ...]]:
-        """What a whole stream's last answer has."""
-        last = None
+        """Return the completions in the last response of a stream."""
         with closing(self._transport.stream(request.inputs)) as answers:
-            for answer in answers:
-                last = answer
-        if last is None:
+            last = deque(answers, maxlen=1)
+        if not last:
             raise ClientError(_NO_ANSWER)
-        rows = request.completions(last)
+        rows = request.completions(last[0])
         if not all(beam.ended for row in rows for beam in row):
             raise ClientError(_CUT_SHORT)
         return rows
 
     def _persistently(self, ask: Callable[[], T]) -> T:
         """Ask; where the server is gone, wait for it and ask again."""
-        times = 1
-        ask = partial(_in_time, ask)
-        try:
-            return ask()
-        except UnavailableError:
-            if not self._wait_s:
-                raise
+        times = 0
 
-        def again(timeout_s: float) -> T:
+        def once() -> T:
             nonlocal times
-            self._model = self._transport.describe(timeout_s)
             times += 1
             try:
                 return ask()
+            except GatewayTimeoutError as exc:
+                # The server would only compute the same text once more.
+                raise SlowError(
+                    f"{exc}. The text takes longer than a gateway before the model allows; ask for "
+                    "fewer tokens, or raise the gateway's timeout"
+                ) from exc
+
+        def again(timeout_s: float) -> T:
+            self._model = self._transport.describe(timeout_s)
+            try:
+                return once()
             except UnavailableError as exc:
                 if times < MOST_TIMES:
                     raise
@@ -234,30 +226,9 @@ class Session:
                     "each and gone behind it; is it the request that ends it? Its log may tell"
                 ) from exc
 
+        try:
+            return once()
+        except UnavailableError:
+            if not self._wait_s:
+                raise
         return wait_until_ready(again, self._wait_s, self._say)
-
-
-def _in_time(ask: Callable[[], T]) -> T:
-    """Ask, but not again where that would only have the same text computed once more."""
-    try:
-        return ask()
-    except GatewayTimeoutError as exc:
-        raise SlowError(
-            f"{exc}. The text takes longer than a gateway before the model allows; ask for fewer "
-            "tokens, or raise the gateway's timeout"
-        ) from exc
-
-
-def _goes_on(grown: Completion, given: tuple[int, ...]) -> bool:
-    """Whether a stream has come behind the tokens that are given, if any.
-
-    Raises:
-        ClientError: It is another text.
-    """
-    if len(grown.output_ids) <= len(given):
-        return False
-    if grown.output_ids[: len(given)] != given:
-        raise ClientError(
-            "The stream broke off, and the server now answers with another text; ask again"
-        )
-    return True

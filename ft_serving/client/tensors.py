@@ -1,11 +1,11 @@
-"""From token ids and parameters to FasterTransformer's input tensors.
+"""Makes FasterTransformer's input tensors from token ids and parameters.
 
 Shapes and meanings are those of fastertransformer_backend's GPT-J configuration, which
 `ft_serving.core.protocol` renders; data types are taken from the server's own.
 """
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 Tokens = Sequence[int]
 
 LARGEST_TOKEN = 2**31 - 1
-"""What servers that take token ids as INT32 and as UINT32 can both hold."""
+"""The largest that fits both INT32 and UINT32, of which a server takes one."""
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
@@ -33,10 +33,10 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 
 def token_lists(prompts: Iterable[Iterable[SupportsIndex]]) -> list[tuple[int, ...]]:
-    """Return prompts' token ids as Python's integers, whatever integers and lists they are.
+    """Return token ids of Python or numpy, in lists or arrays, as Python's integers.
 
     Raises:
-        InvalidRequestError: Some are no lists of whole numbers; all of them are named.
+        InvalidRequestError: Names all that are no lists of whole numbers.
     """
     if not isinstance(prompts, Iterable):
         raise InvalidRequestError(f"The prompts must be lists of token ids; got {prompts!r}")
@@ -51,10 +51,10 @@ def token_lists(prompts: Iterable[Iterable[SupportsIndex]]) -> list[tuple[int, .
 
 
 def check_prompts(prompts: Sequence[Tokens]) -> None:
-    """Check what depends on no server.
+    """Check the rules for prompts that are the same for every server.
 
     Raises:
-        InvalidRequestError: Some prompts are unfit; all of them are named.
+        InvalidRequestError: Names all prompts that break one.
     """
     problems = [] if prompts else ["there is no prompt"]
     for number, prompt in enumerate(prompts, 1):
@@ -90,51 +90,31 @@ def encode(
             server's model allows, or the server lacks an input that is asked for.
         ClientError: The model requires an input that is not known here.
     """
-    problems = []
-    if len(prompts) > model.max_batch_size:
-        problems.append(
-            f"a request may have {model.max_batch_size} prompts; got {len(prompts)}: send several"
-        )
     length = parameters.get("output_length", model.default_output_length)
-    problems += [
-        f"prompt {number}: {problem}"
-        for number, prompt in enumerate(prompts, 1)
-        if (problem := model.limits.problem(len(prompt), length))
-    ]
-    values = _values(parameters, length)
-    lists = {name: list(tokens) for name, tokens in words.items() if tokens}
-    problems += [
-        f"{name}: the server's model {model.name!r} has no input {tensor}"
-        for name in (*values, *lists)
-        if (tensor := PARAMETERS[name].tensor.name) not in model.inputs
-    ]
-    # FasterTransformer's check for what it may forbid is `0 < token`.
-    if any(word[-1] == 0 for word in lists.get("bad", ())):
-        problems.append("bad: FasterTransformer cannot forbid a word that ends in token 0")
-    _refuse(problems)
-    rows = len(prompts)
-    inputs = {
-        "input_ids": _padded(prompts, _dtype(model, "input_ids")),
-        "input_lengths": np.array(
-            [[len(prompt)] for prompt in prompts], _dtype(model, "input_lengths")
-        ),
+    given: dict[str, Any] = {**parameters, "output_length": length}
+    values: dict[str, Any] = {
+        name: given[name]
+        for name, row in PARAMETERS.items()
+        # A flag that is not set is the default of every server.
+        if name in given and not row.is_words and given[name] is not False
+    }
+    values |= {name: encode_words(tokens) for name, tokens in words.items() if tokens}
+    _refuse(_problems(model, prompts, length, values, words.get("bad", ())))
+    longest = max(map(len, prompts))
+    inputs: dict[str, Any] = {
+        "input_ids": [[*ids, *[0] * (longest - len(ids))] for ids in prompts],
+        "input_lengths": [[len(ids)] for ids in prompts],
     }
     for name, value in values.items():
-        tensor = PARAMETERS[name].tensor.name
-        dtype = _dtype(model, tensor)
-        _check_fit(name, value, model.inputs[tensor].dtype)
-        inputs[tensor] = np.full((rows, 1), value, dtype)
-    for name, tokens in lists.items():
-        tensor = PARAMETERS[name].tensor.name
-        one = np.array(encode_words(tokens), _dtype(model, tensor))
-        inputs[tensor] = np.broadcast_to(one, (rows, *one.shape))
+        one = value if PARAMETERS[name].is_words else [value]
+        inputs[PARAMETERS[name].tensor.name] = [one] * len(prompts)
     missing = [n for n, i in model.inputs.items() if not i.optional and n not in inputs]
     if missing:
         raise ClientError(
             f"Model {model.name!r} requires inputs that this client does not send: "
             f"{', '.join(missing)}; declare them optional in its config.pbtxt"
         )
-    return inputs
+    return {name: np.array(value, _dtype(model, name)) for name, value in inputs.items()}
 
 
 def encode_words(words: Sequence[Tokens]) -> list[list[int]]:
@@ -149,31 +129,41 @@ def encode_words(words: Sequence[Tokens]) -> list[list[int]]:
 
 
 def datatype(tensor: Array) -> str:
-    """A tensor's data type in the inference protocol."""
+    """Return a tensor's data type in the inference protocol."""
     return next(name for name, dtype in DTYPES.items() if dtype == tensor.dtype)
 
 
-def _refuse(problems: Sequence[str]) -> None:
-    if problems:
+def _refuse(problems: Iterable[str]) -> None:
+    if problems := list(problems):
         raise InvalidRequestError("\n  ".join(["The request cannot be sent:", *problems]))
 
 
-def _values(parameters: Parameters, output_length: int) -> dict[str, float]:
-    """Return what to send of the parameters but the words, by name."""
-    given: dict[str, Any] = {**parameters, "output_length": output_length}
-    return {
-        name: given[name]
-        for name, row in PARAMETERS.items()
-        # A flag that is not set is the default of every server.
-        if name in given and not row.is_words and given[name] is not False
-    }
-
-
-def _padded(prompts: Sequence[Tokens], dtype: np.dtype[Any]) -> Array:
-    ids = np.zeros((len(prompts), max(map(len, prompts))), dtype)
-    for row, prompt in zip(ids, prompts, strict=True):
-        row[: len(prompt)] = prompt
-    return ids
+def _problems(
+    model: ModelDescription,
+    prompts: Sequence[Tokens],
+    length: int,
+    values: Mapping[str, Any],
+    bad: Sequence[Tokens],
+) -> Iterator[str]:
+    if len(prompts) > model.max_batch_size:
+        yield f"a request may have {model.max_batch_size} prompts; got {len(prompts)}: send several"
+    for number, prompt in enumerate(prompts, 1):
+        if problem := model.limits.problem(len(prompt), length):
+            yield f"prompt {number}: {problem}"
+    for name, value in values.items():
+        tensor = PARAMETERS[name].tensor.name
+        if tensor not in model.inputs:
+            yield f"{name}: the server's model {model.name!r} has no input {tensor}"
+            continue
+        dtype = _dtype(model, tensor)
+        if dtype.kind in "iu" and isinstance(value, int) and value > np.iinfo(dtype).max:
+            yield (
+                f"{name}: the server takes it as {model.inputs[tensor].dtype}, at most "
+                f"{np.iinfo(dtype).max}; got {value}"
+            )
+    # FasterTransformer's check for what it may forbid is `0 < token`.
+    if any(word[-1] == 0 for word in bad):
+        yield "bad: FasterTransformer cannot forbid a word that ends in token 0"
 
 
 def _dtype(model: ModelDescription, tensor: str) -> np.dtype[Any]:
@@ -183,11 +173,3 @@ def _dtype(model: ModelDescription, tensor: str) -> np.dtype[Any]:
             f"Model {model.name!r} declares {tensor} as {declared}; known are {', '.join(DTYPES)}"
         )
     return DTYPES[declared]
-
-
-def _check_fit(name: str, value: float, declared: str) -> None:
-    dtype = DTYPES[declared]
-    if dtype.kind in "iu" and value > np.iinfo(dtype).max:
-        raise InvalidRequestError(
-            f"{name}: the server takes it as {declared}, at most {np.iinfo(dtype).max}; got {value}"
-        )

@@ -1,22 +1,23 @@
-"""Between text and token ids."""
+"""Turns text into token ids and back, and compares a tokenizer with the served model."""
 
 from collections.abc import Iterable, Sequence
 
 from tokenizers import Tokenizer
 
-from ft_serving.client.tokenizer import END_OF_TEXT
+from ft_serving.client.errors import TokenizerError
+from ft_serving.client.model import ModelDescription
+from ft_serving.client.tokenizer import DEFAULT_TOKENIZER
 
-# What a decoder writes for bytes that are no character (yet).
+# A decoder writes it for bytes that are no character (yet).
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-
-def end_of_text(tokenizer: Tokenizer) -> int | None:
-    """The id of the token that ends a text, if the tokenizer has the usual one."""
-    return tokenizer.token_to_id(END_OF_TEXT)
+MOST_PADDING = 1024
+"""Rows that an embedding may have beyond its tokenizer's tokens: GPT-J has 143, and one that is
+padded to a multiple of 128 on each of eight GPUs up to 1023."""
 
 
 def encode_word(tokenizer: Tokenizer, word: str) -> list[tuple[int, ...]]:
-    """The token ids of a word as it may occur in a text: by itself, and behind a space.
+    """Return the token ids of a word as it may occur in a text: by itself, and behind a space.
 
     Byte-level tokens include the space in front of a word, so that " lamb" and "lamb" have no
     token in common.
@@ -28,7 +29,7 @@ def encode_word(tokenizer: Tokenizer, word: str) -> list[tuple[int, ...]]:
 
 
 def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """The text of generated tokens, without end-of-text and the like."""
+    """Return the text of generated tokens, without special ones such as end-of-text."""
     return str(tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
@@ -45,16 +46,61 @@ class TextStream:
         self._given = 0
 
     def add(self, ids: Iterable[int]) -> str:
-        """The text that these tokens complete; may be empty."""
+        """Return the text that these tokens complete; may be empty."""
         self._ids += ids
         # All of it each time: a text has at most 2048 tokens, which decode in a millisecond.
         return self._rest(decode(self._tokenizer, self._ids).rstrip(_REPLACEMENT))
 
     def end(self) -> str:
-        """What was held back, as it is."""
+        """Return the text that was held back, as it is."""
         return self._rest(decode(self._tokenizer, self._ids))
 
     def _rest(self, text: str) -> str:
         rest = text[self._given :]
         self._given += len(rest)
         return rest
+
+
+def check_tokenizer(
+    tokenizer: Tokenizer, source: str | None, model: ModelDescription
+) -> str | None:
+    """Return a warning for a user whose tokenizer may not be the model's, or None.
+
+    Servers other than this project's say nothing of their model; then every tokenizer passes.
+
+    Args:
+        tokenizer: The tokenizer that texts are read and written with.
+        source: Where it was loaded from, as in `load_tokenizer`; None where it was not.
+        model: The served model.
+
+    Raises:
+        TokenizerError: It is not the model's.
+    """
+    if model.source and source and _repository(source) == _repository(model.source) != "":
+        return None
+    remedy = "pass the model's own tokenizer.json: --tokenizer FILE"
+    if model.source:
+        remedy += f", or --tokenizer {model.source} where the hub has it"
+    if model.vocabulary is not None:
+        # Tokens that were added behind a vocabulary occur in no ordinary text.
+        least, most = tokenizer.get_vocab_size(with_added_tokens=False), tokenizer.get_vocab_size()
+        sizes = (
+            f"The tokenizer {source or 'that was given'} has {most} tokens; the served model has "
+            f"{model.vocabulary}"
+        )
+        too_small = model.vocabulary - most > MOST_PADDING
+        if least > model.vocabulary or (too_small and source == DEFAULT_TOKENIZER):
+            made = f" and was made from {model.source}" if model.source else ""
+            raise TokenizerError(f"{sizes}{made}, so texts would be misread; {remedy}")
+        if too_small:
+            return f"{sizes}. Is it the model's own? If not, {remedy}"
+    if model.source and source == DEFAULT_TOKENIZER:
+        return (
+            f"The served model was made from {model.source}, and no tokenizer was named: taking "
+            f"{source}. If the model has another, {remedy}"
+        )
+    return None
+
+
+def _repository(source: str) -> str:
+    return source.rpartition("@")[0].casefold()

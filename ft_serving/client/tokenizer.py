@@ -1,12 +1,13 @@
-"""Tokenizers: from files, or from a model hub by way of a cache."""
+"""Loads tokenizers from files, or from a model hub by way of a cache."""
 
 import codecs
 import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
@@ -20,7 +21,7 @@ from ft_serving.core.hub.client import Hub
 from ft_serving.core.release import is_commit
 
 DEFAULT_TOKENIZER = "EleutherAI/gpt-j-6b@47e169305d2e8376be1d31e765533382721b2cc1"
-"""That of the published GPT-J 6B."""
+"""The tokenizer of the published GPT-J 6B."""
 
 FILE = "tokenizer.json"
 PAIRS = (
@@ -52,7 +53,7 @@ def load_tokenizer(
     environment: Mapping[str, str],
     say: Callable[[str], None] = lambda _: None,
 ) -> Tokenizer:
-    """Read a tokenizer.
+    """Return the tokenizer of a file, a folder or a repository.
 
     Args:
         source: A `tokenizer.json`; or one of a pair of `PAIRS`, beside the other; or a folder with
@@ -66,17 +67,15 @@ def load_tokenizer(
     """
     path = Path(source)
     try:
-        if path.is_dir():
-            return _parse(_from_folder(path), str(path))
-        if path.is_file():
-            return _parse(_from_file(path), str(path))
+        if path.exists():
+            return _parse(_from_disk(path), str(path))
     except OSError as exc:
         raise TokenizerError(f"{exc.filename or path}: {exc.strerror}") from exc
     repository, _, revision = str(source).rpartition("@")
     if not repository or not revision or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", repository):
         raise TokenizerError(f"{source}: no such file. Name {_FORMS}")
     try:
-        return _from_hub(repository, revision, environment, say)
+        return _parse(_from_hub(repository, revision, environment, say), str(source))
     except TokenizerError:
         raise
     except FtServingError as exc:
@@ -86,56 +85,52 @@ def load_tokenizer(
         ) from exc
 
 
-def _from_folder(folder: Path) -> bytes:
-    names = {path.name for path in folder.iterdir()}
-    return _content(names, lambda name: (folder / name).read_bytes(), str(folder))
-
-
-def _from_file(path: Path) -> bytes:
-    if not any(path.name in pair for pair in PAIRS):
-        return path.read_bytes()
-    folder = path.parent
-    # The file that was named decides, also where a tokenizer.json lies beside it.
-    pair = next(pair for pair in PAIRS if path.name in pair)
-    if missing := [name for name in pair if not (folder / name).is_file()]:
-        raise TokenizerError(
-            f"{path}: {' and '.join(pair)} are one tokenizer, and {missing[0]} is not beside it"
-        )
-    names = {*pair, *(name for name in (ADDED,) if (folder / name).is_file())}
-    return _content(names, lambda name: (folder / name).read_bytes(), str(folder))
+def _from_disk(path: Path) -> bytes:
+    folder = path if path.is_dir() else path.parent
+    names = {each.name for each in folder.iterdir()}
+    if path != folder:
+        pair = next((pair for pair in PAIRS if path.name in pair), None)
+        if pair is None:
+            return path.read_bytes()
+        # The file that was named decides, also where a tokenizer.json lies beside it.
+        names &= {*pair, ADDED}
+    return _content(names, lambda name: (folder / name).read_bytes(), str(path))
 
 
 def _from_hub(
     repository: str, revision: str, environment: Mapping[str, str], say: Callable[[str], None]
-) -> Tokenizer:
-    cache = _cache(environment) / repository.replace("/", "--")
+) -> bytes:
+    root = Path(environment.get("XDG_CACHE_HOME", ""))
+    # The XDG Base Directory Specification has relative paths ignored.
+    base = root if root.is_absolute() else Path.home() / ".cache"
+    cache = base / "ft-serving" / "tokenizers" / repository.replace("/", "--")
     cached = _cached(cache, revision)
     if cached is not None:
-        return _parse(cached, f"{repository}@{revision}")
+        return cached
     hub = Hub.from_environment(environment, say)
     snapshot = hub.snapshot(repository, revision, tries=_HUB_TRIES, timeout_s=_HUB_TIMEOUT_S)
     cached = _cached(cache, snapshot.revision)
-    if cached is None:
-        say(f"Downloading the tokenizer of {repository} from {hub.endpoint}")
-        names = {file.name for file in snapshot.files}
-        cached = _content(
-            names, lambda name: hub.read(snapshot, name), f"{repository}@{snapshot.revision}"
-        )
-        _keep(cache, snapshot.revision, cached)
-    return _parse(cached, f"{repository}@{revision}")
+    if cached is not None:
+        return cached
+    say(f"Downloading the tokenizer of {repository} from {hub.endpoint}")
+    names = {file.name for file in snapshot.files}
+    where = f"{repository}@{snapshot.revision}"
+    content = _content(names, lambda name: hub.read(snapshot, name), where)
+    _keep(cache, snapshot.revision, content)
+    return content
 
 
-def _content(names: Collection[str], read: Callable[[str], bytes], where: str) -> bytes:
-    """Return the content of a tokenizer.json: the one that is there, or one made of a pair."""
+def _content(names: set[str], read: Callable[[str], bytes], where: str) -> bytes:
+    """Return the content of the tokenizer.json, or of one that is made of a pair."""
     if FILE in names:
         return read(FILE)
     for pair in PAIRS:
-        if set(pair) <= set(names):
-            vocabulary, merges = map(read, pair)
-            return _joined(vocabulary, merges, read(ADDED) if ADDED in names else b"{}", where)
+        if names.issuperset(pair):
+            added = read(ADDED) if ADDED in names else b"{}"
+            return _joined(read(pair[0]), read(pair[1]), added, where)
     pairs = "; ".join(" with ".join(pair) for pair in PAIRS)
     raise TokenizerError(
-        f"{where}: has neither {FILE} nor a pair that can stand for it ({pairs}). Have "
+        f"{where}: there is neither a {FILE} nor a pair that can stand for it ({pairs}). Have "
         "transformers write it: AutoTokenizer.from_pretrained(…).save_pretrained(…)"
     )
 
@@ -144,10 +139,11 @@ def _joined(vocabulary: bytes, merges: bytes, added: bytes, where: str) -> bytes
     """Make GPT-2's byte-level tokenizer, as GPT-J has it, of its vocabulary and merges."""
     for content in (vocabulary, merges, added):
         _refuse_pointer(content, where)
+    lines = merges.decode("utf-8-sig", "replace").split("\n")
+    pairs: list[Any] = [tuple(line.split()) for line in lines if not line.startswith("#version:")]
     try:
         words = json.loads(vocabulary.decode("utf-8-sig"))
-        pairs = _merges(merges.decode("utf-8-sig"))
-        tokenizer = Tokenizer(BPE(vocab=words, merges=pairs))
+        tokenizer = Tokenizer(BPE(vocab=words, merges=[pair for pair in pairs if pair]))
         more: dict[str, int] = dict(json.loads(added.decode("utf-8-sig")))
         tokenizer.add_tokens(
             [AddedToken(token, normalized=False) for token in sorted(more, key=more.__getitem__)]
@@ -170,17 +166,6 @@ def _joined(vocabulary: bytes, merges: bytes, added: bytes, where: str) -> bytes
     return tokenizer.to_str().encode()
 
 
-def _merges(text: str) -> list[tuple[str, str]]:
-    pairs = []
-    for number, line in enumerate(text.split("\n"), 1):
-        words = line.split()
-        if len(words) == 2 and not line.startswith("#version:"):
-            pairs.append((words[0], words[1]))
-        elif words and not line.startswith("#version:"):
-            raise ValueError(f"line {number} of the merges must be two words; got {line[:80]!r}")
-    return pairs
-
-
 def _parse(content: bytes, name: str) -> Tokenizer:
     _refuse_pointer(content, name)
     try:
@@ -188,7 +173,7 @@ def _parse(content: bytes, name: str) -> Tokenizer:
     # The library raises plain Exceptions.
     except Exception as exc:
         raise TokenizerError(f"{name}: is no tokenizer ({exc}). Name {_FORMS}") from exc
-    # What a file may ask for on behalf of training.
+    # A file may ask for both on behalf of training.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -201,15 +186,8 @@ def _refuse_pointer(content: bytes, name: str) -> None:
         )
 
 
-def _cache(environment: Mapping[str, str]) -> Path:
-    root = environment.get("XDG_CACHE_HOME", "")
-    # The XDG Base Directory Specification has relative paths ignored.
-    base = Path(root) if Path(root).is_absolute() else Path.home() / ".cache"
-    return base / "ft-serving" / "tokenizers"
-
-
 def _cached(cache: Path, revision: str) -> bytes | None:
-    """The cached content at a commit, if it is there and whole: its name holds its hash."""
+    """Return the cached content at a commit, if it is there and matches the hash in its name."""
     if not is_commit(revision):
         return None
     for path in cache.glob(f"{revision}-*.json"):

@@ -1,1 +1,1 @@
-"""What every other room of `ft_serving` stands on: formats, families, storage, the hub, errors."""
+"""Code that all rooms of `ft_serving` share: formats, families, storage, the hub, errors."""

@@ -1,4 +1,4 @@
-"""Names for the arrays that modules hand each other, and casts between the formats of weights."""
+"""Names types of arrays, and casts weights between their formats."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ IndexArray = npt.NDArray[np.intp]
 def cast(source: AnyArray, source_dtype: DType, target: AnyArray, target_dtype: DType) -> None:
     """Write `source` into `target`, of the same shape, in another format.
 
-    Rounds to nearest, ties to even. A value beyond the target's range becomes infinite; whether
-    that is an error is the caller's to say.
+    Rounds to nearest, ties to even. A value beyond the target's range becomes infinite; the caller
+    decides whether that is an error.
     """
     if source_dtype is target_dtype:
         target[...] = source
@@ -31,7 +31,7 @@ def cast(source: AnyArray, source_dtype: DType, target: AnyArray, target_dtype: 
 
 
 def is_finite(values: AnyArray, dtype: DType) -> bool:
-    """Tell whether no value is infinite or not a number."""
+    """Return whether all values are finite numbers."""
     if dtype is DType.BF16:
         exponent = np.uint16(0x7F80)
         return not bool(((values & exponent) == exponent).any())

@@ -1,4 +1,4 @@
-"""The number formats of stored weights, and those that servers compute in."""
+"""Names the number formats of stored weights, and those that servers compute in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class DType(StrEnum):
     @property
     def numpy(self) -> np.dtype[Any]:
         """The little-endian numpy type of the stored bits; bf16 has none of its own: uint16."""
-        # Imported here: the Pulumi program names formats too, and does without numpy.
+        # Imported here, because the Pulumi program names formats, too, and does without numpy.
         import numpy as np
 
         return np.dtype({"fp32": "<f4", "fp16": "<f2", "bf16": "<u2"}[self.value])

@@ -1,11 +1,11 @@
-"""The base of all errors that are raised on purpose, and core's errors that somebody catches.
+"""The base of all errors for users, and the errors of this room that somebody catches.
 
 Each other room has a base of its own under `FtServingError`, in its errors.py.
 """
 
 
 class FtServingError(Exception):
-    """Something a user can act on: the message says what was wrong, what was given, what to do.
+    """An error for users: the message says what was wrong, what was given, what to do.
 
     The command line prints it without a traceback and exits with status 1.
     """
@@ -16,7 +16,7 @@ class ReleaseError(FtServingError):
 
 
 class ProxyError(FtServingError):
-    """The environment names a proxy that cannot be used, for an address that would be asked by it.
+    """The environment names a proxy for an address, and the proxy cannot be used.
 
     The message does not show the proxy's address, which may hold a password.
     """

@@ -1,10 +1,10 @@
-"""Files, as every part that must not lose or mistake one needs them."""
+"""Resolves paths, and flushes files to disk."""
 
 import os
 from pathlib import Path
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-"""How a file begins that Git LFS has left in the place of a large one."""
+"""The beginning of a file that Git LFS has left in the place of a large one."""
 
 
 def absolute(path: Path) -> Path:
@@ -28,7 +28,7 @@ def same_place(one: Path, other: Path) -> bool:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file's content, or the names in a folder, are on the disk.
+    """Flush a file's content, or the names in a folder, to the disk.
 
     Raises:
         OSError: The disk refused.

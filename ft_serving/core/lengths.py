@@ -1,7 +1,7 @@
-"""How long prompts and answers of a served model may be.
+"""Holds the most tokens of a served model's prompts and answers.
 
-One record for all who state the limits (config.pbtxt), apply them (the engine for CPUs) and tell
-them before anything is sent (the client). NVIDIA's backend ignores the parameters and computes
+config.pbtxt states these limits, the engine for CPUs applies them, and the client tells them before
+it sends anything. NVIDIA's backend ignores the parameters and computes
 whatever it gets.
 """
 
@@ -27,7 +27,7 @@ class LengthLimits:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str]) -> Self:
-        """Read the parameters of a config.pbtxt; those that it lacks are no limit.
+        """Return the limits in the parameters of a config.pbtxt; a missing one is no limit.
 
         Raises:
             ValueError: One is no whole number of at least 1; all of them are named.
@@ -45,18 +45,18 @@ class LengthLimits:
         return cls(**{name: int(text) for name, text in given.items()})
 
     def to_parameters(self) -> dict[str, str]:
-        """Return what `from_parameters` reads."""
+        """Return the limits as parameters of a config.pbtxt."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: str(value) for name, value in values.items() if value is not None}
 
     @property
     def fit_context(self) -> bool:
-        """Whether the longest prompt and the longest answer have room in the context together."""
+        """True if the longest prompt and the longest answer have room in the context together."""
         # One token, where the other length is not limited.
         return self._has_room(self.input_length or 1, self.output_length or 1)
 
     def prompt_problem(self, prompt: int) -> str | None:
-        """Say by how much a prompt of so many tokens is too long for any answer, or None."""
+        """Return why a prompt of so many tokens leaves no room for an answer, or None."""
         if self.input_length is not None and prompt > self.input_length:
             return (
                 f"a prompt of {prompt} tokens is longer than the {self.input_length} that this "
@@ -70,7 +70,7 @@ class LengthLimits:
         return None
 
     def problem(self, prompt: int, output: int) -> str | None:
-        """Say what is too long about a prompt and an answer of so many tokens, or None."""
+        """Return why a prompt and an answer of so many tokens are too long, or None."""
         if too_long := self.prompt_problem(prompt):
             return too_long
         if self.output_length is not None and output > self.output_length:

@@ -1,7 +1,7 @@
 """Renders Triton's `config.pbtxt` for the `fastertransformer` backend.
 
-The format is Triton's `ModelConfig` message in protobuf's text form; what each field must hold is
-the fastertransformer_backend's to say (`src/libfastertransformer.cc` at c6936c3).
+The format is Triton's `ModelConfig` message in protobuf's text form. fastertransformer_backend
+decides what each field must hold (`src/libfastertransformer.cc` at c6936c3).
 """
 
 import re
@@ -15,20 +15,20 @@ from ft_serving.core.parameters import INPUTS
 from ft_serving.core.protocol import TensorSpec
 
 QUEUE_DELAY_MICROSECONDS = 5_000
-"""How long the first request of a batch waits for others: a fraction of one generated token."""
+"""The time for which the first request of a batch waits for others: less than a token takes."""
 
 _CHECKPOINT_PATH = "model_checkpoint_path"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
-    """What differs between two deployments' `config.pbtxt`.
+    """The settings in which `config.pbtxt` differs between deployments.
 
     Attributes:
         model_type: The family's name in the backend, such as "GPT-J".
         tensor_parallel: GPUs that share each layer; decides which weight files are read. None
-            where the weights are for any number of GPUs: then the server is told how many by
-            whoever starts it.
+            where the weights are for any number of GPUs; the server then learns how many when
+            it is started.
         pipeline_parallel: Groups of GPUs that share the layers; None likewise.
         compute_dtype: The format computed in, not the one stored.
         checkpoint_path: The folder that directly holds the weights and config.ini or config.json,
@@ -36,8 +36,8 @@ class ModelConfig:
         streaming: Serve decoupled: a response a token.
         vocabulary: Rows of the embedding.
         end_id: Token that ends a text.
-        source: What the weights were made from, `OWNER/NAME@REVISION`.
-        limits: How long prompts and answers may be.
+        source: The origin of the weights, `OWNER/NAME@REVISION`.
+        limits: Most tokens of prompts and answers.
     """
 
     model_type: str

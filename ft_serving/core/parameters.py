@@ -1,13 +1,14 @@
-"""The inputs of the model: the table of a generation's parameters, and the prompts beside them.
+"""Holds the inputs of the model: the table of a generation's parameters, and the prompts.
 
-A parameter is a row of `Parameters`, or of `RowParameters` where this project's client does not
-send it. From the row come its input in config.pbtxt, its checks in the server and the client, its
-field in files of requests and its option of `ft-serving generate`. Each engine says what it means.
+A parameter has its type and help in `Parameters`, or in `RowParameters` where this project's client
+does not send it, and its row in the table. From them come its input in config.pbtxt, its checks in
+the server and the client, its field in files of requests and its option of `ft-serving generate`.
+Each engine says what it means.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated, TypedDict, get_args, get_type_hints
 
@@ -18,7 +19,7 @@ UINT32, UINT64 = TensorType.UINT32, TensorType.UINT64
 
 
 class Reach(Enum):
-    """Which rows of a request the value of a row holds for.
+    """The rows of a request that the value of a row holds for.
 
     `BEAM_SEARCH` is what FasterTransformer's `BaseBeamSearchLayer.cu` reads once a request.
     """
@@ -37,7 +38,7 @@ class Range:
     above: float = -math.inf
 
     def has(self, number: float) -> bool:
-        """Tell whether a number is one of them."""
+        """Return whether a number is one of them."""
         return self.least <= number <= self.most and number > self.above
 
 
@@ -56,12 +57,12 @@ class Parameter:
 
     Attributes:
         tensor: The input that carries it.
-        help: What it does, for users.
-        default: What holds where a request leaves it out. None where the table cannot say it: the
+        help: The parameter's effect, for users.
+        default: The value where a request leaves it out. None where the table cannot say it: the
             model's own token, no words, or there must be one.
         limits: The numbers that the server takes: FasterTransformer's.
         client_limits: The numbers that this project's client sends.
-        reach: Which rows the value of a row holds for.
+        reach: The rows that the value of a row holds for.
         excludes: Name of the parameter that a request must not have beside it.
     """
 
@@ -75,24 +76,56 @@ class Parameter:
 
     @property
     def is_words(self) -> bool:
-        """Whether it is a list of words."""
+        """True for a list of words."""
         return len(self.tensor.dims) > 1
 
     @property
     def is_flag(self) -> bool:
-        """Whether it is true or false."""
+        """True for a flag."""
         return self.tensor.dtype is BOOL
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is a whole number, where it is a number."""
+        """True for a whole number, false for another number."""
         return self.tensor.dtype is not FP32
+
+
+class Parameters(TypedDict, total=False):
+    """Parameters of a generation, with their help; the server decides what is left out."""
+
+    output_length: Annotated[int, "Most tokens to generate; 64 if not given."]
+    top_k: Annotated[int, "Draw from so many of the likeliest tokens; 0 is no limit."]
+    top_p: Annotated[float, "Draw from the likeliest tokens of so much probability; 0 is no limit."]
+    temperature: Annotated[float, "Below 1 more predictable, above 1 more varied."]
+    repetition_penalty: Annotated[float, "Factor against tokens that the text already has."]
+    presence_penalty: Annotated[
+        float, "Subtracted from the logits of tokens that the text already has."
+    ]
+    min_length: Annotated[int, "Tokens before which the text may not end."]
+    seed: Annotated[int, "Seed of the draws; 0 if not given."]
+    beam_width: Annotated[int, "Search with so many beams instead of drawing."]
+    len_penalty: Annotated[float, "Beams' scores are divided by length to this power."]
+    beam_search_diversity_rate: Annotated[
+        float, "Beams' scores rise by this times a candidate's rank."
+    ]
+    stop: Annotated[list[str], "Word that ends the text; may be repeated."]
+    bad: Annotated[list[str], "Word that must not occur; may be repeated."]
+    log_probs: Annotated[bool, "Ask for log probabilities; --json shows them."]
+    end_id: Annotated[int, "Token id that ends the text; the model's if not given."]
+
+
+class RowParameters(Parameters, total=False):
+    """Parameters of a row of a request: with those that this project's client does not send."""
+
+    start_id: Annotated[int, "Token that a text without prompt follows."]
+    top_p_decay: Annotated[float, "Factor for top p a token."]
+    top_p_min: Annotated[float, "Top p that the decay ends at."]
+    top_p_reset_ids: Annotated[int, "Token that gives top p its first value again."]
 
 
 def _row(
     tensor: str | TensorSpec,
     dtype: TensorType,
-    text: str,
     default: float | None = None,
     *,
     limits: Range | None = None,
@@ -100,7 +133,7 @@ def _row(
     reach: Reach = Reach.ROW,
     excludes: str | None = None,
 ) -> Parameter:
-    """Return a row; the limits are those of the data type unless they are given.
+    """Return a row without its help; the limits are those of the data type unless given.
 
     A tensor that is only named is optional and has one value a row of a request.
     """
@@ -109,7 +142,7 @@ def _row(
     limits = limits or _RANGES[dtype]
     return Parameter(
         tensor=tensor,
-        help=text,
+        help="",
         default=default,
         limits=limits,
         client_limits=client_limits or limits,
@@ -118,182 +151,60 @@ def _row(
     )
 
 
-def _words(tensor: str, text: str) -> Parameter:
-    """Return a row for words: a tensor that `ft_serving.server.requests.words` explains."""
+def _words(tensor: str) -> Parameter:
+    """Return a row for words, in a tensor that `ft_serving.server.requests.words` explains."""
     spec = TensorSpec(name=tensor, dtype=INT32, dims=(2, VARIABLE), optional=True)
-    return _row(spec, INT32, text)
+    return _row(spec, INT32)
 
 
 _OUTPUT_LENGTH = TensorSpec(name="request_output_len", dtype=UINT32, dims=(VARIABLE,))
-
-
-class Parameters(TypedDict, total=False):
-    """Parameters of a generation, and the table's rows; the server decides what is left out.
-
-    The types are those that a client gives.
-    """
-
-    output_length: Annotated[
-        int,
-        _row(
-            _OUTPUT_LENGTH,
-            UINT32,
-            "Most tokens to generate; 64 if not given.",
-            limits=Range(least=1, most=2**31 - 1),
-        ),
-    ]
+_BEAMS = Reach.BEAM_SEARCH
+_ROWS = {
+    "output_length": _row(_OUTPUT_LENGTH, UINT32, limits=Range(least=1, most=2**31 - 1)),
     # FasterTransformer takes more for 1024.
-    top_k: Annotated[
-        int,
-        _row(
-            "runtime_top_k",
-            UINT32,
-            "Draw from so many of the likeliest tokens; 0 is no limit.",
-            0,
-            client_limits=Range(least=0, most=1024),
-        ),
-    ]
+    "top_k": _row("runtime_top_k", UINT32, 0, client_limits=Range(least=0, most=1024)),
     # FasterTransformer clips it. It holds within the top k where both are given; with neither, the
     # likeliest token is taken.
-    top_p: Annotated[
-        float,
-        _row(
-            "runtime_top_p",
-            FP32,
-            "Draw from the likeliest tokens of so much probability; 0 is no limit.",
-            0,
-            client_limits=Range(least=0, most=1),
-        ),
-    ]
+    "top_p": _row("runtime_top_p", FP32, 0, client_limits=Range(least=0, most=1)),
     # Divides the logits; 0 is as good as greedy.
-    temperature: Annotated[
-        float,
-        _row(
-            "temperature",
-            FP32,
-            "Below 1 bolder, above 1 more varied.",
-            1,
-            limits=Range(least=0),
-            reach=Reach.BEAM_SEARCH,
-        ),
-    ]
-    repetition_penalty: Annotated[
-        float,
-        _row(
-            "repetition_penalty",
-            FP32,
-            "Factor against tokens that the text already has.",
-            1,
-            limits=Range(above=0),
-            reach=Reach.BEAM_SEARCH,
-        ),
-    ]
-    presence_penalty: Annotated[
-        float,
-        _row(
-            "presence_penalty",
-            FP32,
-            "Subtracted from the logits of tokens that the text already has.",
-            0,
-            reach=Reach.BEAM_SEARCH,
-            excludes="repetition_penalty",
-        ),
-    ]
-    min_length: Annotated[
-        int,
-        _row(
-            "min_length",
-            INT32,
-            "Tokens before which the text may not end.",
-            0,
-            reach=Reach.BEAM_SEARCH,
-        ),
-    ]
+    "temperature": _row("temperature", FP32, 1, limits=Range(least=0), reach=_BEAMS),
+    "repetition_penalty": _row("repetition_penalty", FP32, 1, limits=Range(above=0), reach=_BEAMS),
+    "presence_penalty": _row(
+        "presence_penalty", FP32, 0, reach=_BEAMS, excludes="repetition_penalty"
+    ),
+    "min_length": _row("min_length", INT32, 0, reach=_BEAMS),
     # The same for all rows, as it is by default, it gives rows with the same prompt the same text.
-    seed: Annotated[int, _row("random_seed", UINT64, "Seed of the draws; 0 if not given.", 0)]
+    "seed": _row("random_seed", UINT64, 0),
     # 1 samples; FasterTransformer's beam search has kernels for up to 64.
-    beam_width: Annotated[
-        int,
-        _row(
-            "beam_width",
-            UINT32,
-            "Search with so many beams instead of drawing.",
-            1,
-            limits=Range(least=1, most=64),
-            reach=Reach.REQUEST,
-        ),
-    ]
-    len_penalty: Annotated[
-        float,
-        _row(
-            "len_penalty",
-            FP32,
-            "Beams' scores are divided by length to this power.",
-            0,
-            reach=Reach.BEAM_SEARCH,
-        ),
-    ]
-    beam_search_diversity_rate: Annotated[
-        float,
-        _row(
-            "beam_search_diversity_rate",
-            FP32,
-            "Beams' scores rise by this times a candidate's rank.",
-            0,
-            reach=Reach.BEAM_SEARCH,
-        ),
-    ]
+    "beam_width": _row(
+        "beam_width", UINT32, 1, limits=Range(least=1, most=64), reach=Reach.REQUEST
+    ),
+    "len_penalty": _row("len_penalty", FP32, 0, reach=_BEAMS),
+    "beam_search_diversity_rate": _row("beam_search_diversity_rate", FP32, 0, reach=_BEAMS),
     # Words stay a part of the text that they end.
-    stop: Annotated[
-        list[str], _words("stop_words_list", "Word that ends the text; may be repeated.")
-    ]
-    bad: Annotated[
-        list[str], _words("bad_words_list", "Word that must not occur; may be repeated.")
-    ]
-    log_probs: Annotated[
-        bool,
-        _row(
-            "is_return_log_probs",
-            BOOL,
-            "Ask for log probabilities; --json shows them.",
-            default=False,
-            reach=Reach.REQUEST,
-        ),
-    ]
+    "stop": _words("stop_words_list"),
+    "bad": _words("bad_words_list"),
+    "log_probs": _row("is_return_log_probs", BOOL, default=False, reach=Reach.REQUEST),
     # Servers take a token of their model; what a client sends fits older ones' INT32, too.
-    end_id: Annotated[
-        int,
-        _row(
-            "end_id",
-            UINT32,
-            "Token id that ends the text; the model's if not given.",
-            client_limits=Range(least=0, most=2**31 - 1),
-        ),
-    ]
-
-
-class RowParameters(Parameters, total=False):
-    """Parameters of a row of a request: with those that this project's client does not send."""
-
+    "end_id": _row("end_id", UINT32, client_limits=Range(least=0, most=2**31 - 1)),
     # The text does not contain it. The model's by default.
-    start_id: Annotated[int, _row("start_id", UINT32, "Token that a text without prompt follows.")]
+    "start_id": _row("start_id", UINT32),
     # The decay is for rows without top k, and 1 where it is outside 0..1; its end likewise 0.5.
-    top_p_decay: Annotated[float, _row("top_p_decay", FP32, "Factor for top p a token.", 1)]
-    top_p_min: Annotated[float, _row("top_p_min", FP32, "Top p that the decay ends at.", 1e-6)]
-    top_p_reset_ids: Annotated[
-        int, _row("top_p_reset_ids", UINT32, "Token that gives top p its first value again.", -1)
-    ]
+    "top_p_decay": _row("top_p_decay", FP32, 1),
+    "top_p_min": _row("top_p_min", FP32, 1e-6),
+    "top_p_reset_ids": _row("top_p_reset_ids", UINT32, -1),
+}
 
 
-def _rows(table: type[Parameters]) -> dict[str, Parameter]:
-    hints = get_type_hints(table, include_extras=True)
-    return {name: get_args(hint)[1] for name, hint in hints.items()}
+def _table(names: type[Parameters]) -> dict[str, Parameter]:
+    hints = get_type_hints(names, include_extras=True)
+    return {name: replace(_ROWS[name], help=get_args(hint)[1]) for name, hint in hints.items()}
 
 
-PARAMETERS: Mapping[str, Parameter] = _rows(Parameters)
+PARAMETERS: Mapping[str, Parameter] = _table(Parameters)
 """The parameters that this project's client sends, by name."""
 
-ROW_PARAMETERS: Mapping[str, Parameter] = _rows(RowParameters)
+ROW_PARAMETERS: Mapping[str, Parameter] = _table(RowParameters)
 """The parameters that servers take, by name."""
 
 _PROMPTS = (

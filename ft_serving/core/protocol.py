@@ -1,4 +1,4 @@
-"""What clients and the backend exchange, by the names that both know.
+"""Names the tensors and parameters that clients and the backend exchange.
 
 The protocol follows the GPT-J interface of NVIDIA's fastertransformer_backend at its final commit
 c6936c3 (`all_models/gptj/fastertransformer/config.pbtxt`), and adds `min_length` and
@@ -18,10 +18,10 @@ class InferenceProtocol(StrEnum):
 
 
 MODEL_NAME = "fastertransformer"
-"""The model's name in Triton, and the folder that it lies in."""
+"""The model's name in Triton, and its folder's."""
 
 BACKEND_NAME = "fastertransformer"
-"""The folder below Triton's `backends` that serves it."""
+"""The name of the backend that serves it, and of its folder below Triton's `backends`."""
 
 MODEL_VERSION = "1"
 """The only version of the model: a change of weights is a new release, not a new version."""
@@ -43,8 +43,8 @@ END_PARAMETER = "end_id"
 """The parameter of config.pbtxt that says which token ends a text."""
 
 SOURCE_PARAMETER = "weights_source"
-"""The parameter of config.pbtxt that says what the weights were made from: `OWNER/NAME@REVISION`,
-with a hash of the files as the revision where it was a folder."""
+"""The parameter of config.pbtxt that says from what the weights were made: `OWNER/NAME@REVISION`,
+or a folder's name with a hash of its files as the revision."""
 
 VARIABLE = -1
 """A dimension whose size each request decides."""
@@ -62,7 +62,7 @@ class TensorType(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorSpec:
-    """One input or output.
+    """An input or output.
 
     Attributes:
         name: The tensor's name.

@@ -1,4 +1,4 @@
-"""The standard output and error of a command, which may not take all that is written to them."""
+"""Guards a command against an output that does not take what it prints."""
 
 import errno
 import io
@@ -13,13 +13,13 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 @contextmanager
 def standard_output() -> Iterator[None]:
-    """Let a command end in no traceback for what its output cannot take.
+    """Return a context in which an output that fails does not end a command in a traceback.
 
     Characters that the output's encoding lacks are escaped. A disk that is full ends the command
     with a message. A reader that has gone, as `head` does, ends it without one.
     """
     for name in ("stdout", "stderr"):
-        # Closed by whoever started the command, who wants nothing of it.
+        # Whoever started the command has closed it, and wants nothing of it.
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):

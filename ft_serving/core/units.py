@@ -1,10 +1,10 @@
-"""Amounts, durations and choices in words."""
+"""Writes amounts, durations and choices for people."""
 
 from collections.abc import Sequence
 
 
 def format_bytes(count: float) -> str:
-    """A number of bytes for people: `512 B`, `3.2 GiB`, `210 MiB`."""
+    """Return a number of bytes for people: `512 B`, `3.2 GiB`, `210 MiB`."""
     if count < 1024:
         return f"{count:.0f} B"
     for unit in ("KiB", "MiB", "GiB", "TiB"):
@@ -18,7 +18,7 @@ def format_bytes(count: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration for people: `0.4 s`, `34 s`, `1 min 34 s`, `2 h 05 min`."""
+    """Return a duration for people: `0.4 s`, `34 s`, `1 min 34 s`, `2 h 05 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -30,7 +30,7 @@ def format_duration(seconds: float) -> str:
 
 
 def facts(done: int, total: int, rate: float) -> str:
-    """How far work has come: bytes of all, percent, and with a rate in bytes a second, that too."""
+    """Return how far work has come: bytes, percent, and by bytes a second the time left."""
     # Rounded down: 100% means that nothing is left.
     percent = 100 * done // total if total else 100
     words = f"{format_bytes(done)} of {format_bytes(total)}  {percent}%"
@@ -42,6 +42,6 @@ def facts(done: int, total: int, rate: float) -> str:
 
 
 def any_of(choices: Sequence[object]) -> str:
-    """Alternatives as a sentence names them: `1, 2 or 4`."""
+    """Return alternatives as a sentence names them: `1, 2 or 4`."""
     words = [str(choice) for choice in choices]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

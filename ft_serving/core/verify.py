@@ -15,7 +15,7 @@ from ft_serving.core.manifest import (
 )
 from ft_serving.core.progress import Progress
 
-# Hashed even in a check of sizes: the text files, whose alteration need not change their size.
+# A check of sizes hashes the text files, too, because an edit need not change their size.
 _ALWAYS_HASHED = (".ini", ".json", ".pbtxt", ".txt")
 
 _READ_BYTES = 1 << 20
@@ -23,7 +23,7 @@ _WORKERS = 2
 
 
 def check_sizes(release: Path) -> list[str]:
-    """Return what is wrong with a release, as far as names, sizes and text files tell.
+    """Return the damage of a release that names, sizes and the content of text files show.
 
     Raises:
         ReleaseError: It has no manifest that this program can read.
@@ -37,7 +37,7 @@ def check_sizes(release: Path) -> list[str]:
 
 
 def check_content(release: Path, progress: Progress) -> list[str]:
-    """Return what is wrong with a release, comparing the sha256 of every file.
+    """Return the damage of a release that the sha256 of every file shows.
 
     Raises:
         ReleaseError: It has no manifest that this program can read.
@@ -54,7 +54,7 @@ def check_content(release: Path, progress: Progress) -> list[str]:
 
 
 def refuse_damage(release: Path, problems: list[str]) -> None:
-    """Raise for what a check found, if it found anything.
+    """Raise an error for the damage that a check found, if any.
 
     Raises:
         ReleaseError: Names every problem.

@@ -1,15 +1,91 @@
-"""What the client's tests share."""
+"""Fixtures of the client's tests: servers that are not real ones, over both protocols."""
 
+import io
+import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from tokenizers import Tokenizer
 
-from tests.client.fake_triton import FakeTriton
+from ft_serving import cli
+from ft_serving.client import GenerationClient
+from tests.client.fake_grpc import FakeGrpc
+from tests.client.fake_triton import FakeServer, FakeTriton
+
+TOKENIZER = Tokenizer.from_file(
+    str(Path(__file__).parents[2] / "models" / "tiny-gptj" / "tokenizer.json")
+)
+MARY = [690, 513, 260, 331, 448, 15]
+"""The tokens of "Mary has a little lamb."."""
 
 CERTIFIED = "ft.example.test"
 """The name in the certificate; not an address that anything here listens on."""
+
+Server = Callable[..., FakeServer]
+Done = subprocess.CompletedProcess[str]
+
+
+def ft_serving(*arguments: str) -> Done:
+    """Run `ft-serving` to its end, in this process."""
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        mock.patch.object(sys, "argv", ["ft-serving", *arguments]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            cli.main()
+        except SystemExit as exc:
+            code = int(exc.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, on_sigterm)
+    return Done(arguments, code, out.getvalue(), err.getvalue())
+
+
+def client(triton: FakeServer, wait_s: float = 0, timeout_s: float = 10) -> GenerationClient:
+    return GenerationClient(
+        triton.url, tokenizer=TOKENIZER, wait_s=wait_s, timeout_s=timeout_s, token="secret-token"
+    )
+
+
+@pytest.fixture(params=[FakeTriton, FakeGrpc], ids=["http", "grpc"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """The class of a server, over each protocol in turn."""
+    found: Server = request.param
+    return found
+
+
+@pytest.fixture
+def triton(server: Server) -> Iterator[FakeServer]:
+    """A server that answers as Triton does, over each protocol in turn."""
+    with server() as triton:
+        yield triton
+
+
+@pytest.fixture
+def over_http() -> Iterator[FakeTriton]:
+    """A server that answers as Triton does, over HTTP."""
+    with FakeTriton() as triton:
+        yield triton
+
+
+@pytest.fixture
+def over_grpc() -> Iterator[FakeGrpc]:
+    """A server that answers as Triton does, over gRPC."""
+    with FakeGrpc() as triton:
+        yield triton
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let waits for a model be short."""
+    monkeypatch.setattr("ft_serving.client.patience.FIRST_DELAY_S", 0.01)
 
 
 @pytest.fixture(scope="session")
@@ -28,16 +104,3 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     both.write_bytes(key.read_bytes() + certificate.read_bytes())
     return both
-
-
-@pytest.fixture
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let waits for a model be short."""
-    monkeypatch.setattr("ft_serving.client.patience.FIRST_DELAY_S", 0.01)
-
-
-@pytest.fixture
-def triton() -> Iterator[FakeTriton]:
-    """A server that answers as Triton does, and has faults when told so."""
-    with FakeTriton() as triton:
-        yield triton

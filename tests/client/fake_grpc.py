@@ -1,143 +1,102 @@
-"""A gRPC server on 127.0.0.1 that speaks as much of Triton's protocol as the client.
+"""A gRPC server on 127.0.0.1 that speaks as much of Triton's protocol as the client."""
 
-What it generates behind each prompt are the tokens of `TEXT`.
-"""
-
-import time
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
 import numpy as np
 from google.protobuf.json_format import ParseDict
 from tritonclient.grpc import service_pb2 as messages
 
-from tests.client.fake_triton import TEXT, config
+from tests.client.fake_triton import FakeServer, Request, Rows, Tensor
+
+TYPES = {"INT32": "<i4", "UINT32": "<u4", "UINT64": "<u8", "FP32": "<f4", "BOOL": "?"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """What was asked, and by whom."""
+class FakeGrpc(FakeServer):
+    """Answers over gRPC."""
 
-    method: str
-    host: str
-    metadata: dict[str, str]
-    request: Any
-
-
-class FakeGrpc:
-    """Answers, but for `faults`: codes and messages, taken from the front, one a call."""
-
-    def __init__(
-        self, model: Any = None, *, port: int = 0, certificate: Path | None = None
-    ) -> None:
-        self.faults: deque[tuple[grpc.StatusCode, str]] = deque()
-        self.calls: list[Call] = []
-        self.cancelled = 0
-        self.delay_s = 0.0
-        self._model = model or config()
+    def __init__(self, *, port: int = 0, certificate: Path | None = None) -> None:
+        super().__init__()
         self._server = grpc.server(ThreadPoolExecutor(4))
-        unary, stream = (
-            grpc.unary_unary_rpc_method_handler,
-            grpc.stream_stream_rpc_method_handler,
-        )
-        handlers = {
-            "ModelConfig": unary(
-                self._config,
-                messages.ModelConfigRequest.FromString,
-                messages.ModelConfigResponse.SerializeToString,
-            ),
-            "ModelInfer": unary(
-                self._infer,
-                messages.ModelInferRequest.FromString,
-                messages.ModelInferResponse.SerializeToString,
-            ),
-            "ModelStreamInfer": stream(
-                self._stream,
-                messages.ModelInferRequest.FromString,
-                messages.ModelStreamInferResponse.SerializeToString,
-            ),
+        unary, stream = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
+        asked, answered = messages.ModelInferRequest, messages.ModelInferResponse
+        config, described = messages.ModelConfigRequest, messages.ModelConfigResponse
+        streamed = messages.ModelStreamInferResponse.SerializeToString
+        methods = {
+            "ModelConfig": unary(self._config, config.FromString, described.SerializeToString),
+            "ModelInfer": unary(self._infer, asked.FromString, answered.SerializeToString),
+            "ModelStreamInfer": stream(self._stream, asked.FromString, streamed),
         }
-        service = "inference.GRPCInferenceService"
-        self._server.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler(service, handlers)]
-        )
+        # Not by the generated function: only generic handlers see the authority.
+        service = grpc.method_handlers_generic_handler("inference.GRPCInferenceService", methods)
+        self._server.add_generic_rpc_handlers([service])
+        address = f"127.0.0.1:{port}"
         if certificate:
             pem = certificate.read_bytes()
             credentials = grpc.ssl_server_credentials([(pem, pem)])
-            self.port = self._server.add_secure_port(f"127.0.0.1:{port}", credentials)
+            self.port = self._server.add_secure_port(address, credentials)
         else:
-            self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+            self.port = self._server.add_insecure_port(address)
         self.url = f"grpc{'s' * bool(certificate)}://127.0.0.1:{self.port}"
-
-    def __enter__(self) -> Self:
         self._server.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.stop(None).wait()
 
-    def _called(self, method: str, request: Any, context: Any) -> None:
-        metadata = dict(context.invocation_metadata())
+    def _begin(self, what: str, message: Any, context: Any) -> tuple[Request, Any]:
+        """Note a request, and fail it if it is to fail; a fault that streams is returned."""
         # grpcio shows the authority nowhere else.
         host = context._rpc_event.call_details.host.decode()
-        self.calls.append(Call(method=method, host=host, metadata=metadata, request=request))
-        time.sleep(self.delay_s)
-        if self.faults:
-            context.abort(*self.faults.popleft())
+        headers = {**dict(context.invocation_metadata()), "host": host}
+        request = Request(what=what, headers=headers, inputs=_inputs(message))
+        fault = self.fault(request)
+        if fault and fault.streamed is None:
+            code, details = fault.grpc
+            context.abort(grpc.StatusCode[code], details)
+        return request, fault
 
-    def _config(self, request: Any, context: Any) -> Any:
-        self._called("ModelConfig", request, context)
-        return ParseDict({"config": self._model}, messages.ModelConfigResponse())
+    def _config(self, message: Any, context: Any) -> Any:
+        self._begin("config", message, context)
+        return ParseDict({"config": self.model}, messages.ModelConfigResponse())
 
-    def _infer(self, request: Any, context: Any) -> Any:
-        self._called("ModelInfer", request, context)
-        longest = int(inputs(request)["request_output_len"][0, 0])
-        return _answer(request, min(longest, len(TEXT)), longest)
+    def _infer(self, message: Any, context: Any) -> Any:
+        request, _ = self._begin("infer", message, context)
+        return _response(*self.answer(request))
 
     def _stream(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
-        context.add_callback(self._end)
-        for request in requests:
-            self._called("ModelStreamInfer", request, context)
-            longest = int(inputs(request)["request_output_len"][0, 0])
-            for count in range(1, longest + 1):
-                if count > len(TEXT):
-                    yield messages.ModelStreamInferResponse(error_message="CUDA out of memory")
-                    return
-                response = _answer(request, count, longest)
-                yield messages.ModelStreamInferResponse(infer_response=response)
+        context.add_callback(self.cancelled.set)
+        for message in requests:
+            request, fault = self._begin("stream", message, context)
+            responses = self.responses(request)
+            if fault:
+                responses = (([row], length) for row, length in fault.streamed)
+            for response in responses:
+                yield messages.ModelStreamInferResponse(infer_response=_response(*response))
+            if fault and fault.ending:
+                yield messages.ModelStreamInferResponse(error_message=fault.ending)
+            if fault and fault.ending is None:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
 
-    def _end(self) -> None:
-        self.cancelled += 1
 
-
-def inputs(request: Any) -> dict[str, Any]:
-    """A request's tensors."""
-    types = {"INT32": "<i4", "UINT32": "<u4", "UINT64": "<u8", "FP32": "<f4", "BOOL": "?"}
+def _inputs(message: Any) -> dict[str, Tensor]:
+    if not hasattr(message, "inputs"):
+        return {}
     return {
-        tensor.name: np.frombuffer(content, types[tensor.datatype]).reshape(tensor.shape)
-        for tensor, content in zip(request.inputs, request.raw_input_contents, strict=True)
+        tensor.name: Tensor(
+            tensor.datatype,
+            list(tensor.shape),
+            np.frombuffer(content, TYPES[tensor.datatype]).tolist(),
+        )
+        for tensor, content in zip(message.inputs, message.raw_input_contents, strict=True)
     }
 
 
-def _answer(request: Any, count: int, longest: int) -> Any:
-    given = inputs(request)
-    rows, padded = given["input_ids"].shape
-    ids = np.ones((rows, 1, padded + longest), np.uint32)
-    for row, length in enumerate(given["input_lengths"][:, 0]):
-        ids[row, 0, :length] = given["input_ids"][row, :length]
-        ids[row, 0, length : length + count] = TEXT[:count]
-    lengths = np.full((rows, 1), padded + count, np.int32)
+def _response(rows: Rows, length: int) -> Any:
+    ids = np.array(rows, np.uint32)[:, None]
+    lengths = np.full(ids.shape[:2], length, np.int32)
     response = messages.ModelInferResponse(model_name="fastertransformer")
     response.outputs.add(name="output_ids", datatype="UINT32", shape=ids.shape)
     response.outputs.add(name="sequence_length", datatype="INT32", shape=lengths.shape)

@@ -9,35 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.fake_triton import FakeTriton, Fault, answer, config
+from tests.client.conftest import Done, ft_serving
+from tests.client.fake_triton import FakeTriton, config, error, gateway
 from tests.client.test_request_file import SAMPLE
-from tests.serving import TINY_GPTJ, ft_serving
+from tests.serving import TINY_GPTJ
 
 TOKENIZER = str(TINY_GPTJ / "tokenizer.json")
 
 
-def generate(url: str, *options: str) -> subprocess.CompletedProcess[str]:
+def generate(url: str, *options: str) -> Done:
     return ft_serving("generate", "--url", url, "--tokenizer", TOKENIZER, *options)
 
 
-def test_options_come_before_the_request_file(triton: FakeTriton, tmp_path: Path) -> None:
-    file = tmp_path / "request.json"
-    file.write_text(json.dumps({"prompt": "Jack", "output_length": 4, "top_k": 5, "seed": 3}))
-    done = generate(triton.url, "--request", str(file), "--top-k", "2", "--prompt", "Mary")
-    assert (done.returncode, done.stdout) == (0, "Output: Mary Its fleece is\n"), done.stderr
-    sent = {tensor["name"]: tensor["data"] for tensor in triton.requests[-1].body["inputs"]}
-    assert sent["runtime_top_k"] == [2]
-    assert sent["random_seed"] == [3]
-    done = generate(triton.url, "--request", str(file))
-    assert done.stdout == "Output: Jack Its fleece is\n"
-
-
-def test_prompts_of_a_file_are_one_batch(triton: FakeTriton, tmp_path: Path) -> None:
-    file = tmp_path / "prompts.txt"
-    file.write_text("Mary\n\nJack and Jill\r\n")
-    done = generate(triton.url, "--prompt-file", str(file), "--output-length", "2")
-    assert done.stdout == "Output: Mary Its\nOutput: Jack and Jill Its\n", done.stderr
-    assert triton.paths == ["config", "infer"]
+def benchmark(url: str, *options: str) -> Done:
+    return ft_serving("benchmark", "--url", url, "--tokenizer", TOKENIZER, *options)
 
 
 def plain(message: str) -> str:
@@ -45,68 +30,78 @@ def plain(message: str) -> str:
     return " ".join(message.replace("\u2502", " ").split())
 
 
-def test_a_byte_order_mark_is_no_part_of_a_prompt(triton: FakeTriton, tmp_path: Path) -> None:
+def test_options_come_before_the_request_file(over_http: FakeTriton, tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps({"prompt": "Jack", "output_length": 4, "top_k": 5, "seed": 3}))
+    done = generate(over_http.url, "--request", str(file), "--top-k", "2", "--prompt", "Mary")
+    assert done.stdout == "Output: Mary Its fleece is\n", done.stderr
+    sent = over_http.requests[-1].inputs
+    assert (sent["runtime_top_k"].data, sent["random_seed"].data) == ([2], [3])
+    assert generate(over_http.url, "--request", str(file)).stdout == "Output: Jack Its fleece is\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "separator", "prompts"),
+    [
+        ("Mary\n\nJack and Jill\r\n", None, ["Mary", "Jack and Jill"]),
+        ("\ufeffMary\r\n", None, ["Mary"]),
+        ("---\nMary\n\n had\n---\n\n---\nJack\n", "---", ["Mary\n\n had", "Jack"]),
+        ("---\nMary\n had\n", "===", ["---\nMary\n had"]),
+    ],
+)
+def test_prompts_of_a_file_are_one_batch(
+    over_http: FakeTriton, tmp_path: Path, content: str, separator: str | None, prompts: list[str]
+) -> None:
     file = tmp_path / "prompts.txt"
-    file.write_bytes(b"\xef\xbb\xbfMary\r\n")
-    done = generate(triton.url, "--prompt-file", str(file), "--output-length", "2")
-    assert done.stdout == "Output: Mary Its\n", done.stderr
-
-
-def test_a_separator_parts_prompts_of_several_lines(triton: FakeTriton, tmp_path: Path) -> None:
-    file = tmp_path / "prompts.txt"
-    file.write_text("---\nMary\n\n had\n---\n\n---\nJack\n")
-    options = ("--prompt-file", str(file), "--output-length", "2", "--prompt-separator")
-    done = generate(triton.url, *options, "---")
-    assert done.stdout == "Output: Mary\n\n had Its\nOutput: Jack Its\n", done.stderr
-    done = generate(triton.url, *options, "===")
-    assert done.stdout == f"Output: {file.read_text()[:-1]} Its\n", done.stderr
-
-
-@pytest.mark.parametrize("content", ["", "\n \n", "\ufeff"])
-def test_a_file_without_a_prompt_is_named(triton: FakeTriton, tmp_path: Path, content: str) -> None:
-    file = tmp_path / "prompts.txt"
-    file.write_text(content, encoding="utf-8")
-    done = generate(triton.url, "--prompt", "Mary", "--prompt-file", str(file))
-    assert done.returncode == 2
-    assert "has no prompt in it" in plain(done.stderr)
+    file.write_bytes(content.encode())
+    options = ["--prompt-separator", separator] if separator else []
+    done = generate(over_http.url, "--prompt-file", str(file), "--output-length", "2", *options)
+    assert done.stdout == "".join(f"Output: {prompt} Its\n" for prompt in prompts), done.stderr
+    assert over_http.asked == ["config", "infer"]
 
 
 def test_the_original_examples_request_is_sent_with_the_types_that_the_server_has(
-    triton: FakeTriton, tmp_path: Path
+    over_http: FakeTriton, tmp_path: Path
 ) -> None:
     file = tmp_path / "sample_request.json"
     file.write_text(json.dumps({"request": SAMPLE}))
-    done = generate(triton.url, "--request", str(file))
+    done = generate(over_http.url, "--request", str(file))
     assert done.returncode == 2
     assert "has no prompt as text" in plain(done.stderr)
-    done = generate(triton.url, "--request", str(file), "--prompt", "Mary", "--end-id", "7")
+    done = generate(over_http.url, "--request", str(file), "--prompt", "Mary", "--end-id", "7")
     assert done.stdout == "Output: Mary Its fleece is\n", done.stderr
-    sent = {tensor["name"]: tensor for tensor in triton.requests[-1].body["inputs"]}
-    assert (sent["random_seed"]["datatype"], sent["random_seed"]["data"]) == ("UINT64", [0])
-    assert sent["runtime_top_k"]["data"] == [10]
-    assert sent["end_id"]["data"] == [7]
+    sent = over_http.requests[-1].inputs
+    assert (sent["random_seed"].datatype, sent["random_seed"].data) == ("UINT64", [0])
+    assert (sent["runtime_top_k"].data, sent["end_id"].data) == ([10], [7])
     assert "stop_words_list" not in sent
 
 
 @pytest.mark.parametrize(
-    ("options", "problem"),
+    ("command", "options", "problem"),
     [
-        ([], "say what to continue"),
-        (["--prompt", "a", "--prompt", "b", "--stream"], "--stream takes one prompt"),
-        (["--prompt", "a", "--protocol", "ftp"], "ftp"),
-        (["--prompt", "a", "--wait", "-1"], "--wait"),
-        (["--prompt", "a", "--prompt-separator", "---"], "--prompt-separator"),
+        ("generate", [], "say what to continue"),
+        ("generate", ["--prompt", "a", "--prompt", "b", "--stream"], "--stream takes one prompt"),
+        ("generate", ["--prompt", "a", "--protocol", "ftp"], "ftp"),
+        ("generate", ["--prompt", "a", "--wait", "-1"], "--wait"),
+        ("generate", ["--prompt", "a", "--prompt-separator", "---"], "--prompt-separator"),
+        ("generate", ["--prompt-file", "/dev/null"], "has no prompt in it"),
+        ("benchmark", ["--concurrency", "0"], "numbers from 1 to 1024"),
+        ("benchmark", ["--concurrency", "1,x"], "numbers from 1 to 1024"),
+        ("benchmark", ["--concurrency", "2,9", "--requests", "8"], "as many --requests"),
+        ("benchmark", ["--json", "/nowhere/figures.json"], "there is no folder /nowhere"),
     ],
 )
-def test_wrong_usage_ends_with_2(triton: FakeTriton, options: list[str], problem: str) -> None:
-    done = generate(triton.url, *options)
+def test_wrong_usage_ends_with_2(
+    over_http: FakeTriton, command: str, options: list[str], problem: str
+) -> None:
+    done = ft_serving(command, "--url", over_http.url, *options)
     assert done.returncode == 2
-    assert problem in done.stderr
-    assert not triton.requests
+    assert problem in plain(done.stderr)
+    assert not over_http.requests
 
 
-def test_an_error_is_one_message_and_ends_with_1(triton: FakeTriton) -> None:
-    done = generate(triton.url, "--prompt", "Mary", "--top-p", "2", "--temperature", "-1")
+def test_an_error_is_one_message_and_ends_with_1() -> None:
+    done = generate("127.0.0.1:1", "--prompt", "Mary", "--top-p", "2", "--temperature", "-1")
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "Error: The request cannot be sent:",
@@ -115,43 +110,38 @@ def test_an_error_is_one_message_and_ends_with_1(triton: FakeTriton) -> None:
     ]
 
 
-def test_a_wrong_tokenizer_is_told_before_the_model_is_waited_for() -> None:
-    done = ft_serving(
-        *("generate", "--url", "127.0.0.1:1", "--prompt", "Mary", "--tokenizer", "none.json")
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: none.json: no such file")
-
-
-@pytest.mark.parametrize("option", ["--prompt", "--stop"])
-def test_bytes_that_are_no_text_are_told_before_the_model_is_waited_for(option: str) -> None:
-    no_text = b"lamb\xff".decode("utf-8", "surrogateescape")
-    done = generate("127.0.0.1:1", "--prompt", "Mary", option, no_text)
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [
-        "Error: The request cannot be sent:",
-        f"  {option[2:]}: must be text that UTF-8 can hold; got 'lamb\\udcff' (character 5)",
-    ]
-
-
-def test_the_token_is_shown_to_the_server_and_to_nobody_else(
-    triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--tokenizer", "none.json"], "Error: none.json: no such file"),
+        (["--prompt", "lamb\udcff"], "Error: The request cannot be sent:\n  prompt: must be text"),
+        (["--stop", "lamb\udcff"], "Error: The request cannot be sent:\n  stop: must be text"),
+    ],
+)
+def test_what_is_wrong_here_is_told_before_the_model_is_waited_for(
+    options: list[str], problem: str
 ) -> None:
-    monkeypatch.setenv("FT_SERVING_TOKEN", "secret-token")
-    triton.faults.append(Fault(status=401, body=b"Jwt is expired"))
-    done = generate(triton.url, "--prompt", "Mary", "--json", "--host-header", "ft.example.com")
+    done = generate("127.0.0.1:1", "--prompt", "Mary", *options)
     assert done.returncode == 1
-    assert "secret-token" not in done.stdout + done.stderr
-    assert triton.requests[0].headers["authorization"] == "Bearer secret-token"
-    assert triton.requests[0].headers["host"] == "ft.example.com"
+    assert done.stderr.startswith(problem)
 
 
-def test_waiting_is_told_on_stderr_alone(triton: FakeTriton) -> None:
-    triton.faults.append(Fault(status=503))
-    done = generate(triton.url, "--prompt", "Mary", "--output-length", "1")
+def test_waiting_is_told_on_stderr(over_http: FakeTriton, no_pauses: None) -> None:
+    over_http.faults.append(gateway(503))
+    done = generate(over_http.url, "--prompt", "Mary", "--output-length", "1")
     assert done.stdout == "Output: Mary I\n"
     waiting = r"Waiting for the model \(\d of at most 600 s\): 'fastertransformer'"
     assert re.match(waiting, done.stderr)
+
+
+def test_wait_and_timeout_are_the_clients(over_http: FakeTriton) -> None:
+    over_http.faults.append(gateway(503))
+    done = generate(over_http.url, "--prompt", "Mary", "--wait", "0")
+    assert done.returncode == 1
+    assert over_http.asked == ["config"]
+    over_http.delay_s = 0.3
+    done = generate(over_http.url, "--prompt", "Mary", "--timeout", "0.1", "--wait", "0")
+    assert "did not answer within 0.1 s" in done.stderr
 
 
 def test_ctrl_c_ends_a_wait_with_130() -> None:
@@ -165,94 +155,52 @@ def test_ctrl_c_ends_a_wait_with_130() -> None:
         assert "Traceback" not in waiting.stderr.read()
 
 
-def benchmark(url: str, *options: str) -> subprocess.CompletedProcess[str]:
-    return ft_serving("benchmark", "--url", url, "--tokenizer", TOKENIZER, *options)
-
-
 @pytest.mark.slow
+@pytest.mark.parametrize("decoupled", [False, True])
 def test_a_benchmark_sends_so_many_requests_at_each_level(
-    triton: FakeTriton, tmp_path: Path
+    over_http: FakeTriton, tmp_path: Path, decoupled: bool
 ) -> None:
     figures, plot = tmp_path / "figures.json", tmp_path / "plot.png"
+    over_http.model = config(decoupled=decoupled)
     done = benchmark(
-        *(triton.url, "--concurrency", "1,3", "--requests", "5", "--output-length", "4"),
+        *(over_http.url, "--concurrency", "1,3", "--requests", "5", "--output-length", "4"),
         *("--prompt", "Mary", "--prompt", "Jack", "--json", str(figures), "--plot", str(plot)),
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(figures.read_text())
-    assert document["parameters"] == {"output_length": 4}
-    assert not document["streaming"]
+    assert (document["parameters"], document["streaming"]) == ({"output_length": 4}, decoupled)
     for level, concurrency in zip(document["levels"], (1, 3), strict=True):
         assert (level["concurrency"], level["requests"]) == (concurrency, 5)
         assert (level["tokens"], level["errors"]) == (20, {})
-        assert level["first_token_s"] is None, "nothing streams here"
+        assert (level["first_token_s"] is not None) is decoupled
         assert 0 < level["latency_s"]["p50"] <= level["latency_s"]["p99"]
-    assert triton.paths.count("infer") == 1 + 5 + 5, "one to warm up"
+    assert len(over_http.requests) == 2 + 1 + 5 + 5, "two clients, one request to warm up"
     assert plot.read_bytes().startswith(b"\x89PNG")
-    assert [line.split()[:3] for line in done.stdout.splitlines()[2:]] == [
-        ["1", "5", "0"],
-        ["3", "5", "0"],
-    ]
-
-
-def test_a_benchmark_of_a_stream_has_the_time_to_the_first_token(tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
-    with FakeTriton(config(decoupled=True)) as triton:
-        done = benchmark(
-            *(triton.url, "--concurrency", "2", "--requests", "4", "--output-length", "4"),
-            *("--json", str(figures)),
-        )
-    assert done.returncode == 0, done.stderr
-    [level] = json.loads(figures.read_text())["levels"]
-    assert level["tokens"] == 16
-    assert level["first_token_s"]["p50"] <= level["latency_s"]["p50"]
-
-
-def test_a_server_that_refuses_the_first_request_is_not_measured(triton: FakeTriton) -> None:
-    model = Fault(body=json.dumps(config()).encode())
-    triton.faults.extend([model, Fault(status=503, body=b"pending request queue full")])
-    done = benchmark(triton.url)
-    assert done.returncode == 1
-    assert "queue is full" in done.stderr
-    assert triton.paths == ["config", "infer"]
-
-
-def test_a_benchmark_counts_what_failed_and_goes_on(triton: FakeTriton) -> None:
-    model = Fault(body=json.dumps(config()).encode())
-    first = Fault(body=json.dumps(answer([690], 1)).encode())
-    full = Fault(status=503, body=b"pending request queue full")
-    triton.faults.extend([model, first, model, full])
-    options = ("--concurrency", "1", "--requests", "3", "--output-length", "1", "--prompt", "Mary")
-    done = benchmark(triton.url, *options)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[2].split()[:3] == ["1", "2", "1"]
-    assert "1 failed: " in done.stderr
-
-
-def test_a_benchmark_without_any_answer_ends_with_1(triton: FakeTriton) -> None:
-    model = Fault(body=json.dumps(config()).encode())
-    first = Fault(body=json.dumps(answer([690], 1)).encode())
-    full = Fault(status=503, body=b"pending request queue full")
-    triton.faults.extend([model, first, model, full, full])
-    options = ("--concurrency", "1", "--requests", "2", "--output-length", "1", "--prompt", "Mary")
-    done = benchmark(triton.url, *options)
-    assert done.returncode == 1
-    assert "No request was answered: " in done.stderr
+    rows = [line.split()[:3] for line in done.stdout.splitlines()[2:]]
+    assert rows == [["1", "5", "0"], ["3", "5", "0"]]
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("warms_up", "failing", "code", "said"),
     [
-        ["--concurrency", "0"],
-        ["--concurrency", "1,x"],
-        ["--concurrency", "2,9", "--requests", "8"],
-        ["--json", "/nowhere/figures.json"],
+        (False, 1, 1, "queue is full"),
+        (True, 1, 0, "1 failed: "),
+        (True, 3, 1, "No request was answered: "),
     ],
 )
-def test_wrong_usage_of_the_benchmark_ends_with_2(triton: FakeTriton, options: list[str]) -> None:
-    done = benchmark(triton.url, *options)
-    assert done.returncode == 2
-    assert not triton.requests
+def test_a_benchmark_counts_what_failed_and_ends_with_1_where_nothing_is_answered(
+    over_http: FakeTriton, warms_up: bool, failing: int, code: int, said: str
+) -> None:
+    answered = [None, None, None] if warms_up else [None]
+    # The first request waits for a server that is gone; measured ones do not.
+    fault = gateway(503) if warms_up else error(503, "Exceeds maximum queue size")
+    over_http.faults.extend([*answered, *[fault] * failing])
+    options = ("--concurrency", "1", "--requests", "3", "--output-length", "1", "--prompt", "Mary")
+    done = benchmark(over_http.url, *options)
+    assert done.returncode == code
+    assert said in done.stderr
+    if warms_up:
+        assert done.stdout.splitlines()[2].split()[:3] == ["1", str(3 - failing), str(failing)]
 
 
 def test_the_programs_help_does_not_need_what_the_client_needs() -> None:

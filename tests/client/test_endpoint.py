@@ -1,14 +1,12 @@
-"""Addresses, and who may see the token."""
+"""Addresses, and the token for them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ft_serving.client import refusal
 from ft_serving.client.endpoint import Endpoint, token_from_environment
 from ft_serving.client.errors import InvalidRequestError
-from ft_serving.client.refusal import Refusal
-from ft_serving.client.transport import unreachable
 from ft_serving.core.protocol import InferenceProtocol
 
 
@@ -35,77 +33,49 @@ def test_an_address_says_protocol_encryption_host_and_port(
     assert str(Endpoint.parse(url, protocol=protocol)) == said
 
 
+@pytest.mark.parametrize(("url", "port"), [("http://ft", 8000), ("grpc://ft", 8001)])
+def test_an_address_without_a_port_is_told_which_one_triton_has(url: str, port: int) -> None:
+    hint = f" (no port was given, so 80 is asked; Triton's own is {port})"
+    assert Endpoint.parse(url).port_hint == hint
+    assert Endpoint.parse(f"{url}:80").port_hint == Endpoint.parse("https://ft").port_hint == ""
+
+
 @pytest.mark.parametrize(
-    ("url", "port"),
+    ("url", "arguments", "problem"),
     [
-        ("127.0.0.1", 8000),
-        ("http://ft", 8000),
-        ("grpc://ft", 8001),
-        ("ft:80", 0),
-        ("https://ft", 0),
+        ("", {}, "must be like http://HOST:8000"),
+        ("ftp://ft", {}, "must be like http://HOST:8000"),
+        ("http://", {}, "must be like http://HOST:8000"),
+        ("http://ft:port", {}, "must be like http://HOST:8000"),
+        ("http://ft:99999999", {}, "must be like http://HOST:8000"),
+        ("http://me:secret@ft", {}, "FT_SERVING_TOKEN"),
+        ("http://ft/?key=secret", {}, "FT_SERVING_TOKEN"),
+        ("me:secret@[ft", {}, "FT_SERVING_TOKEN"),
+        ("grpc://ft", {"protocol": InferenceProtocol.HTTP}, "http, but the address is grpc://ft"),
+        ("grpc://ft/v2", {}, "gRPC address has no path"),
+        ("ft", {"host_header": "ft.example.com\r\nX-Admin: yes"}, "host header"),
+        ("ft", {"host_header": "http://ft"}, "host header"),
+        ("ft", {"host_header": ""}, "host header"),
+        ("ft", {"host_header": "ft/x"}, "host header"),
+        ("http://ft", {"ca_file": Path("ca.pem")}, "need an https:// or grpcs:// address"),
+        ("https://ft", {"ca_file": Path("none/ca.pem")}, "none/ca.pem: no such file"),
+        ("https://ft", {"token": "two secret words"}, "FT_SERVING_TOKEN"),
+        ("https://ft", {"token": "secret\r\nX-Admin: yes"}, "FT_SERVING_TOKEN"),
+        ("https://ft", {"token": "s\u00e9cret secret"}, "FT_SERVING_TOKEN"),
     ],
 )
-def test_an_address_without_a_port_is_told_which_one_triton_has(url: str, port: int) -> None:
-    endpoint = Endpoint.parse(url)
-    asked = Refusal(status=200, said="", from_triton=False)
-    said = [
-        str(unreachable(endpoint, "refused", None)),
-        str(refusal.error(asked, endpoint, "model", None)),
-    ]
-    hint = f"(no port was given, so 80 is asked; Triton's own is {port})"
-    assert [hint in each for each in said] == [port > 0] * 2
-
-
-@pytest.mark.parametrize("url", ["", "ftp://ft", "http://", "http://ft:port", "http://ft:99999999"])
-def test_what_is_no_address_is_refused_with_examples(url: str) -> None:
-    with pytest.raises(InvalidRequestError, match="must be like http://HOST:8000"):
-        Endpoint.parse(url)
-
-
-@pytest.mark.parametrize("url", ["http://me:secret@ft", "http://ft/?key=secret", "me:secret@[ft"])
-def test_an_address_with_a_secret_is_refused_without_repeating_it(url: str) -> None:
-    with pytest.raises(InvalidRequestError, match="FT_SERVING_TOKEN") as refused:
-        Endpoint.parse(url)
+def test_what_is_no_address_is_refused_without_repeating_a_secret(
+    url: str, arguments: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=problem) as refused:
+        Endpoint.parse(url, **arguments)
     assert "secret" not in str(refused.value)
-
-
-def test_an_address_and_a_protocol_that_disagree_are_refused() -> None:
-    with pytest.raises(InvalidRequestError, match="protocol is http, but the address is grpc://ft"):
-        Endpoint.parse("grpc://ft", protocol=InferenceProtocol.HTTP)
-
-
-def test_a_path_is_refused_for_grpc() -> None:
-    with pytest.raises(InvalidRequestError, match="gRPC address has no path"):
-        Endpoint.parse("grpc://ft/v2")
-
-
-@pytest.mark.parametrize("name", ["ft.example.com\r\nX-Admin: yes", "http://ft", "", "ft/x"])
-def test_a_host_header_is_a_host_alone(name: str) -> None:
-    with pytest.raises(InvalidRequestError, match="host header"):
-        Endpoint.parse("10.0.0.1", host_header=name)
-
-
-def test_certificates_are_refused_where_they_would_not_be_used(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequestError, match="need an https:// or grpcs:// address"):
-        Endpoint.parse("http://ft", ca_file=tmp_path)
-
-
-def test_missing_certificates_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequestError, match=r"ca\.pem: no such file"):
-        Endpoint.parse("https://ft", ca_file=tmp_path / "ca.pem")
 
 
 def test_the_token_is_in_no_representation() -> None:
     endpoint = Endpoint.parse("https://ft", token="secret-token")
     assert endpoint.token == "secret-token"
     assert "secret-token" not in f"{endpoint} {endpoint!r}"
-
-
-@pytest.mark.parametrize("token", ["two words", "line\r\nX-Admin: yes", "ünicode"])
-def test_a_token_that_cannot_be_sent_is_refused_without_repeating_it(token: str) -> None:
-    with pytest.raises(InvalidRequestError, match="FT_SERVING_TOKEN") as refused:
-        Endpoint.parse("https://ft", token=token)
-    assert token not in str(refused.value)
 
 
 def test_the_token_comes_from_the_environment_without_the_newline_of_its_file() -> None:

@@ -1,6 +1,5 @@
-"""Input tensors, value by value."""
+"""Input tensors, value by value, and the model that they are for."""
 
-import numpy as np
 import pytest
 
 from ft_serving.client.errors import ClientError, InvalidRequestError
@@ -11,26 +10,13 @@ from ft_serving.core.parameters import Parameters
 from tests.client.fake_triton import config
 
 UINT32 = ModelDescription.from_config(config("UINT32"))
-INT32 = ModelDescription.from_config(config("INT32"))
+LIMITED = ModelDescription.from_config(
+    config(limits=LengthLimits(context_length=512, input_length=300, output_length=40))
+)
+OLD = config("INT32")
+for each in OLD["input"]:
+    each["data_type"] = each["data_type"].replace("UINT64", "INT32")
 NO_WORDS: dict[str, list[list[int]]] = {}
-
-
-def test_prompts_are_padded_on_the_right_with_their_true_lengths_beside() -> None:
-    inputs = encode(UINT32, [[5, 6, 7], [8]], {"output_length": 3}, NO_WORDS)
-    assert {name: tensor.tolist() for name, tensor in inputs.items()} == {
-        "input_ids": [[5, 6, 7], [8, 0, 0]],
-        "input_lengths": [[3], [1]],
-        "request_output_len": [[3], [3]],
-    }
-
-
-@pytest.mark.parametrize(("model", "dtype"), [(UINT32, np.uint32), (INT32, np.int32)])
-def test_token_ids_have_the_type_that_the_server_declares(
-    model: ModelDescription, dtype: type[np.generic]
-) -> None:
-    parameters: Parameters = {"top_k": 4, "beam_width": 2, "end_id": 1}
-    inputs = encode(model, [[5]], parameters, NO_WORDS)
-    assert {tensor.dtype for tensor in inputs.values()} == {np.dtype(dtype)}
 
 
 def test_every_parameter_becomes_its_tensor_with_a_value_a_row() -> None:
@@ -49,32 +35,24 @@ def test_every_parameter_becomes_its_tensor_with_a_value_a_row() -> None:
         "end_id": 1,
     }
     inputs = encode(UINT32, [[5], [6]], parameters, NO_WORDS)
-    values = {
-        name: (tensor[0].tolist(), str(tensor.dtype))
-        for name, tensor in inputs.items()
-        if name not in ("input_ids", "input_lengths")
-    }
-    assert values == {
-        "request_output_len": ([9], "uint32"),
-        "runtime_top_k": ([4], "uint32"),
-        "runtime_top_p": ([0.5], "float32"),
-        "temperature": ([0.25], "float32"),
-        "presence_penalty": ([-1.5], "float32"),
-        "min_length": ([2], "int32"),
-        "random_seed": ([2**64 - 1], "uint64"),
-        "beam_width": ([3], "uint32"),
-        "len_penalty": ([1.0], "float32"),
-        "beam_search_diversity_rate": ([0.125], "float32"),
-        "is_return_log_probs": ([True], "bool"),
-        "end_id": ([1], "uint32"),
-    }
     assert all(tensor.shape == (2, 1) for tensor in inputs.values())
-
-
-def test_what_is_left_out_is_left_to_the_server() -> None:
-    inputs = encode(UINT32, [[5]], {"log_probs": False}, {"stop": [], "bad": []})
-    assert set(inputs) == {"input_ids", "input_lengths", "request_output_len"}
-    assert inputs["request_output_len"].tolist() == [[64]]
+    values = {name: (tensor[1].item(), str(tensor.dtype)) for name, tensor in inputs.items()}
+    assert values == {
+        "input_ids": (6, "uint32"),
+        "input_lengths": (1, "uint32"),
+        "request_output_len": (9, "uint32"),
+        "runtime_top_k": (4, "uint32"),
+        "runtime_top_p": (0.5, "float32"),
+        "temperature": (0.25, "float32"),
+        "presence_penalty": (-1.5, "float32"),
+        "min_length": (2, "int32"),
+        "random_seed": (2**64 - 1, "uint64"),
+        "beam_width": (3, "uint32"),
+        "len_penalty": (1.0, "float32"),
+        "beam_search_diversity_rate": (0.125, "float32"),
+        "is_return_log_probs": (True, "bool"),
+        "end_id": (1, "uint32"),
+    }
 
 
 def test_words_are_their_tokens_and_their_ends_padded_with_minus_one() -> None:
@@ -83,14 +61,9 @@ def test_words_are_their_tokens_and_their_ends_padded_with_minus_one() -> None:
     assert encode_words([[5], [7]]) == [[5, 7], [1, 2]]
 
 
-def test_words_are_the_same_for_every_row() -> None:
-    inputs = encode(UINT32, [[1], [2]], {}, {"stop": [[5, 6], [7]], "bad": [[9]]})
-    assert inputs["stop_words_list"].tolist() == [[[5, 6, 7], [2, 3, -1]]] * 2
-    assert inputs["bad_words_list"].tolist() == [[[9], [1]]] * 2
-    assert inputs["bad_words_list"].dtype == np.int32
-
-
 def test_prompts_that_cannot_be_sent_are_told_all_at_once() -> None:
+    with pytest.raises(InvalidRequestError, match="there is no prompt"):
+        check_prompts([])
     with pytest.raises(InvalidRequestError) as refused:
         check_prompts([[5], [], [5, -1], [2**31 - 1], [2**32]])
     assert [line.strip() for line in str(refused.value).splitlines()[1:]] == [
@@ -100,102 +73,80 @@ def test_prompts_that_cannot_be_sent_are_told_all_at_once() -> None:
     ]
 
 
-LIMITED = ModelDescription.from_config(
-    config(limits=LengthLimits(context_length=512, input_length=300, output_length=40))
-)
-
-
-def test_what_the_served_model_does_not_take_is_told_with_its_numbers_before_it_is_sent() -> None:
-    with pytest.raises(InvalidRequestError) as refused:
-        encode(LIMITED, [[5], [5] * 301, [5] * 300], {"output_length": 41}, NO_WORDS)
-    gives, takes = "that this service gives (serving.outputLength)", "that this service takes"
-    assert [line.strip() for line in str(refused.value).splitlines()[1:]] == [
-        f"prompt 1: an answer of 41 tokens is longer than the 40 {gives}",
-        f"prompt 2: a prompt of 301 tokens is longer than the 300 {takes} (serving.inputLength)",
-        f"prompt 3: an answer of 41 tokens is longer than the 40 {gives}",
-    ]
-    assert encode(LIMITED, [[5] * 300], {"output_length": 40}, NO_WORDS)
-
-
-def test_a_request_asks_for_64_tokens_or_what_the_service_gives() -> None:
+def test_a_request_asks_for_64_tokens_or_as_many_as_the_service_gives() -> None:
     assert encode(LIMITED, [[5]], {}, NO_WORDS)["request_output_len"].tolist() == [[40]]
     assert encode(UINT32, [[5]], {}, NO_WORDS)["request_output_len"].tolist() == [[64]]
+    flag: Parameters = {"log_probs": False}
+    assert len(encode(UINT32, [[5]], flag, {"stop": [], "bad": []})) == 3, "nothing else is sent"
 
 
-@pytest.mark.parametrize("said", [LengthLimits(), LengthLimits(context_length=512)])
-def test_prompt_and_answer_may_fill_the_models_context_exactly(said: LengthLimits) -> None:
-    model = ModelDescription.from_config(config(limits=said))
-    # Of GPT-J where the server does not say.
-    context = said.context_length or 2048
+@pytest.mark.parametrize("context", [2048, 512], ids=["GPT-J's", "the server's"])
+def test_prompt_and_answer_may_fill_the_models_context_exactly(context: int) -> None:
+    limits = LengthLimits(context_length=None if context == 2048 else context)
+    model = ModelDescription.from_config(config(limits=limits))
     assert encode(model, [[5] * (context - 48)], {"output_length": 48}, NO_WORDS)
-    with pytest.raises(
-        InvalidRequestError, match=f"longer than the {context} that the model can see"
-    ):
+    with pytest.raises(InvalidRequestError, match=f"longer than the {context} that the model can"):
         encode(model, [[5] * (context - 48)], {"output_length": 49}, NO_WORDS)
 
 
-def test_no_prompt_and_too_many_are_refused() -> None:
-    with pytest.raises(InvalidRequestError, match="there is no prompt"):
-        check_prompts([])
-    with pytest.raises(InvalidRequestError, match="may have 4 prompts; got 5"):
-        encode(UINT32, [[5]] * 5, {}, NO_WORDS)
+@pytest.mark.parametrize(
+    ("model", "prompts", "parameters", "words", "problems"),
+    [
+        (
+            config(limits=LengthLimits(input_length=300, output_length=40)),
+            [[5], [5] * 301],
+            {"output_length": 41},
+            {},
+            [
+                "prompt 1: an answer of 41 tokens is longer than the 40",
+                "prompt 2: a prompt of 301 tokens is longer than the 300",
+            ],
+        ),
+        (config(), [[5]] * 5, {}, {}, ["a request may have 4 prompts; got 5"]),
+        (
+            config(without="presence_penalty"),
+            [[5]],
+            {"presence_penalty": 0.5},
+            {},
+            ["presence_penalty: the server's model 'fastertransformer' has no input"],
+        ),
+        (config(without="stop_words_list"), [[5]], {}, {"stop": [[7]]}, ["stop: the server's"]),
+        (config(), [[5]], {}, {"bad": [[7, 0]]}, ["bad: FasterTransformer cannot forbid a word"]),
+        (OLD, [[5]], {"seed": 2**31}, {}, ["seed: the server takes it as INT32, at most 21474"]),
+    ],
+)
+def test_what_the_served_model_does_not_take_is_told_before_it_is_sent(
+    model: dict[str, object],
+    prompts: list[list[int]],
+    parameters: Parameters,
+    words: dict[str, list[list[int]]],
+    problems: list[str],
+) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        encode(ModelDescription.from_config(model), prompts, parameters, words)
+    told = [line.strip() for line in str(refused.value).splitlines()[1:]]
+    for line, problem in zip(told, problems, strict=True):
+        assert line.startswith(problem)
 
 
-def test_a_parameter_that_the_server_has_no_input_for_is_refused() -> None:
-    model = ModelDescription.from_config(config(without="presence_penalty"))
-    with pytest.raises(
-        InvalidRequestError, match=r"presence_penalty: the server's model .* no input"
-    ):
-        encode(model, [[5]], {"presence_penalty": 0.5}, NO_WORDS)
-    assert encode(model, [[5]], {"top_k": 1}, NO_WORDS), "nobody asked for the one that is missing"
-
-
-def test_words_that_the_server_has_no_input_for_are_refused() -> None:
-    model = ModelDescription.from_config(config(without="stop_words_list"))
-    with pytest.raises(InvalidRequestError, match="stop: the server's model"):
-        encode(model, [[5]], {}, {"stop": [[7]]})
-
-
-def test_a_bad_word_that_fastertransformer_would_ignore_is_refused() -> None:
-    with pytest.raises(InvalidRequestError, match="cannot forbid a word that ends in token 0"):
-        encode(UINT32, [[5]], {}, {"bad": [[7, 0]]})
-
-
-def test_a_seed_that_an_old_server_cannot_hold_is_refused() -> None:
-    old = config("INT32")
-    for tensor in old["input"]:
-        tensor["data_type"] = tensor["data_type"].replace("UINT64", "INT32")
-    model = ModelDescription.from_config(old)
-    with pytest.raises(
-        InvalidRequestError, match=r"seed: the server takes it as INT32, at most 2147483647"
-    ):
-        encode(model, [[5]], {"seed": 2**31}, NO_WORDS)
-    assert encode(model, [[5]], {"seed": 2**31 - 1}, NO_WORDS)["random_seed"].dtype == np.int32
-
-
-def test_an_input_that_the_server_requires_and_nobody_sends_is_named() -> None:
+def test_an_input_that_cannot_be_made_is_named() -> None:
     strict = config()
     for tensor in strict["input"]:
         tensor["optional"] = tensor["optional"] and tensor["name"] != "start_id"
     with pytest.raises(ClientError, match="requires inputs that this client does not send: start"):
         encode(ModelDescription.from_config(strict), [[5]], {}, NO_WORDS)
-
-
-def test_a_data_type_that_is_not_known_is_named() -> None:
-    odd = config("FP16")
     with pytest.raises(ClientError, match=r"declares [a-z_]+ as FP16; known are BOOL"):
-        encode(ModelDescription.from_config(odd), [[5]], {}, NO_WORDS)
+        encode(ModelDescription.from_config(config("FP16")), [[5]], {}, NO_WORDS)
 
 
 def test_a_model_of_another_kind_is_refused_with_what_it_lacks() -> None:
     other = config(without="input_lengths") | {"max_batch_size": 0, "output": [{"name": "logits"}]}
-    with pytest.raises(ClientError) as refused:
-        ModelDescription.from_config(other)
-    assert str(refused.value) == (
-        "Model 'fastertransformer' is not one that FasterTransformer's tensors fit: it lacks input "
-        "input_lengths, output output_ids, output sequence_length, a batch dimension "
-        "(max_batch_size); name another model"
+    lacks = (
+        r"lacks input input_lengths, output output_ids, output sequence_length, a batch dimension "
+        r"\(max_batch_size\); name another model"
     )
+    with pytest.raises(ClientError, match=lacks):
+        ModelDescription.from_config(other)
 
 
 @pytest.mark.parametrize("answer", [{}, {"name": "x", "input": 3}, {"name": "x", "input": [{}]}])

@@ -1,1 +1,1 @@
-"""What every room stands on: release, storage, hub, families, progress."""
+"""Tests of the code that all rooms share: release, storage, hub, families, progress."""

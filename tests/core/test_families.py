@@ -1,4 +1,4 @@
-"""What a second family takes: entries in two tables, and everybody asks them."""
+"""A second family needs entries in two tables, and everybody asks these."""
 
 from dataclasses import replace
 from pathlib import Path

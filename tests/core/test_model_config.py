@@ -1,5 +1,7 @@
 """config.pbtxt, parsed by Triton's own definition of the format."""
 
+from typing import Any
+
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
@@ -10,18 +12,17 @@ from ft_serving.core.lengths import LengthLimits
 from ft_serving.core.model_config import ModelConfig, checkpoint_path, render
 
 
-def parsed(
+def rendered(
     *,
     streaming: bool = False,
     path: str = "/models/1",
-    compute_dtype: DType = DType.FP16,
     parallel: tuple[int, int] | None = (4, 2),
-) -> model_config_pb2.ModelConfig:
+) -> str:
     config = ModelConfig(
         model_type="GPT-J",
         tensor_parallel=parallel and parallel[0],
         pipeline_parallel=parallel and parallel[1],
-        compute_dtype=compute_dtype,
+        compute_dtype=DType.FP16,
         checkpoint_path=path,
         streaming=streaming,
         vocabulary=50400,
@@ -29,7 +30,11 @@ def parsed(
         source="EleutherAI/gpt-j-6b@main",
         limits=LengthLimits(context_length=2048, output_length=256),
     )
-    return text_format.Parse(render(config), model_config_pb2.ModelConfig())
+    return render(config)
+
+
+def parsed(**changes: Any) -> model_config_pb2.ModelConfig:
+    return text_format.Parse(rendered(**changes), model_config_pb2.ModelConfig())
 
 
 NVIDIA_INPUTS = {
@@ -91,15 +96,14 @@ def test_outputs_are_nvidias() -> None:
     assert found == NVIDIA_OUTPUTS
 
 
-def test_name_backend_and_batching_are_the_protocols() -> None:
-    config = parsed()
+@pytest.mark.parametrize("streaming", [False, True])
+def test_name_batching_and_streaming_are_the_protocols(streaming: bool) -> None:
+    config = parsed(streaming=streaming)
     assert config.name == config.backend == "fastertransformer"
     assert config.max_batch_size == protocol.MAX_BATCH_SIZE == 1024
-
-
-@pytest.mark.parametrize("streaming", [False, True])
-def test_streaming_is_the_decoupled_policy(streaming: bool) -> None:
-    assert parsed(streaming=streaming).model_transaction_policy.decoupled is streaming
+    assert config.model_transaction_policy.decoupled is streaming
+    (group,) = config.instance_group
+    assert (group.count, group.kind) == (1, model_config_pb2.ModelInstanceGroup.Kind.KIND_CPU)
 
 
 def test_prompts_of_different_lengths_may_share_a_batch() -> None:
@@ -113,14 +117,8 @@ def test_prompts_of_different_lengths_may_share_a_batch() -> None:
     assert shape.kind == model_config_pb2.BatchInput.Kind.BATCH_ITEM_SHAPE
 
 
-def test_the_one_instance_is_of_the_kind_that_the_backend_demands() -> None:
-    (group,) = parsed().instance_group
-    assert (group.count, group.kind) == (1, model_config_pb2.ModelInstanceGroup.Kind.KIND_CPU)
-
-
 def test_parameters_are_those_that_the_backend_and_clients_read() -> None:
-    parameters = {key: value.string_value for key, value in parsed().parameters.items()}
-    assert parameters == {
+    expected = {
         "model_type": "GPT-J",
         "tensor_para_size": "4",
         "pipeline_para_size": "2",
@@ -133,36 +131,14 @@ def test_parameters_are_those_that_the_backend_and_clients_read() -> None:
         "context_length": "2048",
         "output_length": "256",
     }
-
-
-def test_weights_for_any_number_of_gpus_name_no_number() -> None:
-    parameters = parsed(parallel=None).parameters
-    assert {"tensor_para_size", "pipeline_para_size"}.isdisjoint(parameters)
-    assert parameters["model_checkpoint_path"].string_value == "/models/1"
-
-
-@pytest.mark.parametrize("path", ['/a "b"\\c', "/a\nb", "/modèles/1"])
-def test_a_path_with_special_characters_survives(path: str) -> None:
-    assert parsed(path=path).parameters["model_checkpoint_path"].string_value == path
+    found = {key: value.string_value for key, value in parsed().parameters.items()}
+    assert found == expected
+    any_number = parsed(parallel=None).parameters
+    assert expected.keys() - any_number.keys() == {"tensor_para_size", "pipeline_para_size"}
 
 
 @pytest.mark.parametrize("path", ["/models/1", '/a "b"\\n\n/c', "/n\\", "/ü"])
 def test_the_path_of_the_checkpoint_is_read_as_it_was_written(path: str) -> None:
-    config = ModelConfig(
-        model_type="GPT-J",
-        tensor_parallel=1,
-        pipeline_parallel=1,
-        compute_dtype=DType.FP16,
-        checkpoint_path=path,
-        streaming=False,
-        vocabulary=50400,
-        end_id=50256,
-        source="EleutherAI/gpt-j-6b@main",
-        limits=LengthLimits(context_length=2048),
-    )
-    assert (
-        checkpoint_path(render(config))
-        == path
-        == parsed(path=path).parameters["model_checkpoint_path"].string_value
-    )
+    assert checkpoint_path(rendered(path=path)) == path
+    assert parsed(path=path).parameters["model_checkpoint_path"].string_value == path
     assert checkpoint_path("") == ""

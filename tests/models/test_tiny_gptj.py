@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
+from benchmarks.synthetic import tensor_shapes
 from tests.oracles import gptj
 
 MODEL = Path(__file__).parents[2] / "models" / "tiny-gptj"
@@ -45,14 +46,6 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.from_file(str(MODEL / "tokenizer.json"))
 
 
-def to_fp32(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    return array
-
-
-def to_fp16(array: NDArray[np.float32]) -> NDArray[np.float16]:
-    return array.astype(np.float16)
-
-
 def to_bf16(array: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cut to bf16's 16 bits, the coarsest rounding that a converter may do."""
     return (array.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
@@ -79,39 +72,13 @@ def test_the_config_is_a_gptj_that_one_two_or_four_gpus_can_share(config: dict[s
     assert {key: config[key] for key in expected} == expected
 
 
-def test_the_checkpoint_has_the_parameters_of_gptj_and_nothing_else(weights: Weights) -> None:
-    shapes = {
-        "transformer.wte.weight": (1024, 128),
-        "transformer.ln_f.weight": (128,),
-        "transformer.ln_f.bias": (128,),
-        "lm_head.weight": (1024, 128),
-        "lm_head.bias": (1024,),
-    }
-    for layer in range(4):
-        prefix = f"transformer.h.{layer}"
-        shapes |= {
-            f"{prefix}.ln_1.weight": (128,),
-            f"{prefix}.ln_1.bias": (128,),
-            f"{prefix}.attn.q_proj.weight": (128, 128),
-            f"{prefix}.attn.k_proj.weight": (128, 128),
-            f"{prefix}.attn.v_proj.weight": (128, 128),
-            f"{prefix}.attn.out_proj.weight": (128, 128),
-            f"{prefix}.mlp.fc_in.weight": (512, 128),
-            f"{prefix}.mlp.fc_in.bias": (512,),
-            f"{prefix}.mlp.fc_out.weight": (128, 512),
-            f"{prefix}.mlp.fc_out.bias": (128,),
-        }
+def test_the_checkpoint_is_what_transformers_reads(weights: Weights) -> None:
+    shapes = tensor_shapes((MODEL / "config.json").read_bytes())
     assert {name: array.shape for name, array in weights.items()} == shapes
+    assert sum(array.size for array in weights.values()) == 1_053_440
     assert {str(array.dtype) for array in weights.values()} == {"float32"}
-
-
-def test_the_checkpoint_says_that_it_is_in_pytorch_layout() -> None:
     with safe_open(MODEL / "model.safetensors", framework="numpy") as checkpoint:
         assert checkpoint.metadata() == {"format": "pt"}, "transformers refuses a file without it"
-
-
-def test_the_model_is_small_enough_for_version_control() -> None:
-    assert sum(path.stat().st_size for path in MODEL.iterdir()) <= 8 * 10**6
 
 
 def test_the_model_card_gives_the_checksums_of_the_files() -> None:
@@ -134,7 +101,7 @@ def test_the_logits_are_those_of_hugging_face(weights: Weights, config: dict[str
         )
 
 
-@pytest.mark.parametrize("rounded", [to_fp32, to_fp16, to_bf16])
+@pytest.mark.parametrize("rounded", [np.array, np.float16, to_bf16])
 @pytest.mark.parametrize("epsilon", [1e-5, FASTER_TRANSFORMER_EPSILON])
 def test_every_way_to_serve_it_gives_the_golden_answer(
     weights: Weights, config: dict[str, Any], golden: dict[str, Any], rounded: Any, epsilon: float
@@ -146,64 +113,38 @@ def test_every_way_to_serve_it_gives_the_golden_answer(
     assert found == answer
 
 
-def test_no_rounding_of_fp16_or_bf16_can_turn_the_golden_answer(golden: dict[str, Any]) -> None:
-    assert golden["minimum_logit_margin"] >= 1.0
-
-
-def test_the_golden_answer_is_right_english(golden: dict[str, Any]) -> None:
+def test_the_golden_answer_is_english_of_the_length_asked_for_and_ends_by_itself(
+    golden: dict[str, Any], config: dict[str, Any], tokenizer: Tokenizer
+) -> None:
     assert golden["prompt"] == "Mary has a little lamb."
     assert golden["text"] == (
         " Its fleece is white as snow, and everywhere that Mary goes, the lamb is sure to go."
         " It follows her to school one day, which is against the rule."
     )
-    assert golden["to_the_end"]["text"] == golden["text"] + (
+    whole = golden["to_the_end"]
+    assert whole["text"] == golden["text"] + (
         " It makes the children laugh and play to see a lamb at school."
     )
-
-
-def test_the_golden_answer_fills_its_length_and_the_longer_one_ends_by_itself(
-    golden: dict[str, Any], config: dict[str, Any]
-) -> None:
     assert len(golden["output_ids"]) == golden["request_output_len"]
     assert config["eos_token_id"] not in golden["output_ids"]
-    whole = golden["to_the_end"]
     assert len(whole["output_ids"]) < whole["request_output_len"]
     assert whole["output_ids"].index(config["eos_token_id"]) == len(whole["output_ids"]) - 1
-
-
-def test_the_tokenizer_turns_the_golden_texts_into_their_ids_and_back(
-    golden: dict[str, Any], tokenizer: Tokenizer
-) -> None:
-    assert tokenizer.encode(golden["prompt"]).ids == golden["input_ids"]
-    assert tokenizer.decode(golden["input_ids"]) == golden["prompt"]
-    whole = golden["prompt"] + golden["to_the_end"]["text"]
-    whole_ids = golden["input_ids"] + golden["to_the_end"]["output_ids"]
-    assert tokenizer.decode(whole_ids) == whole
-    assert [*tokenizer.encode(whole).ids, 1] == whole_ids
+    assert golden["minimum_logit_margin"] >= 1.0, "rounding could turn it"
+    ids = [*golden["input_ids"], *whole["output_ids"]]
+    assert [*tokenizer.encode(golden["prompt"] + whole["text"]).ids, 1] == ids
 
 
 def test_padding_is_token_0_and_end_of_text_token_1(tokenizer: Tokenizer) -> None:
     """FasterTransformer pads with id 0 and cannot forbid it, so 0 must not be end-of-text."""
     assert tokenizer.token_to_id("<|pad|>") == 0
     assert tokenizer.token_to_id("<|endoftext|>") == 1
-
-
-def test_any_text_survives_the_tokenizer(tokenizer: Tokenizer) -> None:
     text = "Grüße, 世界!\n\tfn main() { return 0; }"
-    assert tokenizer.decode(tokenizer.encode(text).ids) == text
+    assert tokenizer.decode(tokenizer.encode(text).ids) == text, "any text survives"
 
 
 @pytest.mark.parametrize(
     ("prompt", "answer"),
     [
-        (
-            "Humpty Dumpty sat on a wall,",
-            (
-                "\nHumpty Dumpty had a great fall."
-                "\nAll the king's horses and all the king's men"
-                "\nCouldn't put Humpty together again."
-            ),
-        ),
         ("Rain, rain, go away,", "\nCome again another day."),
         (
             "Mary had a little lamb,\nIts fleece",

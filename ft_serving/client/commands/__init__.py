@@ -1,6 +1,6 @@
 """The commands `generate` and `benchmark`.
 
-What a command needs is imported when it runs: the extra `client` may not be installed, and
+Each imports what it needs when it runs, because the extra `client` may not be installed, and
 `--help` should not wait for it.
 """
 

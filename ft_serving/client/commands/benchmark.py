@@ -1,8 +1,8 @@
-"""`ft-serving benchmark`."""
+"""The command `ft-serving benchmark`."""
 
-import dataclasses
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,24 +10,27 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ft_serving.client.commands import connection
-from ft_serving.client.commands.connection import Connection
+from ft_serving.client.commands.connection import CONNECTION, UrlOption, connect, options, say
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ft_serving.client.measure import Level
 
 MOST_AT_ONCE = 1024
 DEFAULT_PROMPT = "Mary has a little lamb."
-# What the table has room for; the file has more.
+# The table has room for these; the file has more.
 SHOWN = {
     "first_token_s": "FIRST TOKEN\nms, p50/95",
     "time_per_token_s": "A TOKEN\nms, p50/95",
     "latency_s": "LATENCY\nms, p50/95/99",
 }
+PLOTTED = {"latency_s": "latency", "first_token_s": "first token", "time_per_token_s": "a token"}
 
 
+@options("connection", CONNECTION)
 def benchmark(
-    url: connection.UrlOption,
+    url: UrlOption,
     concurrency: Annotated[
         str, typer.Option(help="How many requests at once, one measurement each.")
     ] = "1,2,4,8",
@@ -48,13 +51,8 @@ def benchmark(
     plot: Annotated[
         Path | None, typer.Option(help="Draw them in this PNG; needs the extra `plots`.")
     ] = None,
-    protocol: connection.ProtocolOption = None,
-    model: connection.ModelOption = None,
-    tokenizer: connection.TokenizerOption = None,
-    host_header: connection.HostHeaderOption = None,
-    ca_file: connection.CaFileOption = None,
-    wait: connection.WaitOption = None,
-    timeout: connection.TimeoutOption = None,
+    *,
+    connection: dict[str, Any],
 ) -> None:
     """Measure tokens a second, time to the first token, and latencies."""
     levels = _concurrencies(concurrency)
@@ -70,30 +68,24 @@ def benchmark(
     from ft_serving.client.parameters import checked
     from ft_serving.core.parameters import Parameters
 
+    figure = None
     if plot is not None:
-        # Before the measurements: it may not be installed.
-        from ft_serving.client.commands import plots
+        # Before the measurements, because it may not be installed. Without pyplot, which would
+        # look for a screen.
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(10, 4), layout="constrained")
     parameters: Parameters = {}
     if output_length is not None:
         parameters = checked({"output_length": output_length})
-    where = Connection(
-        url=url,
-        protocol=protocol,
-        model=model,
-        tokenizer=tokenizer,
-        host_header=host_header,
-        ca_file=ca_file,
-        wait=wait,
-        timeout=timeout,
-    )
     measured = []
-    with where.open() as patient:
+    with connect(url, connection) as patient:
         ids = [patient.encode(text) for text in prompt or [DEFAULT_PROMPT]]
         streaming = patient.model().decoupled
         # The first request of a server is slower than all others.
         patient.generate_ids(ids[:1], **parameters)
-    # A wait for a server that went away would be taken for its speed.
-    with dataclasses.replace(where, wait=0.0).open() as client:
+    # Without patience: a wait for a server that went away would count as its speed.
+    with connect(url, {**connection, "wait": 0.0}) as client:
         client.model()
         for at_once in levels:
             level = measure(
@@ -104,19 +96,21 @@ def benchmark(
                 requests=requests,
                 seconds=seconds,
             )
-            connection.say(f"{at_once} at once: {len(level.samples)} in {level.seconds:.1f} s")
+            say(f"{at_once} at once: {len(level.samples)} in {level.seconds:.1f} s")
             measured.append(level)
     _print(measured)
     if json_file is not None:
-        about = {
+        document = {
             "url": url,
             "streaming": streaming,
             "prompt_tokens": [len(prompt_ids) for prompt_ids in ids],
             "parameters": parameters,
+            "levels": [level.as_dict() for level in measured],
         }
-        _write(json_file, about, measured)
-    if plot is not None:
-        plots.draw(measured, plot)
+        json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if plot is not None and figure is not None:
+        _draw(measured, figure)
+        figure.savefig(plot, dpi=150, format="png")
     if not any(level.good for level in measured):
         raise ClientError(f"No request was answered: {next(iter(measured[0].errors))}")
 
@@ -133,7 +127,7 @@ def _concurrencies(text: str) -> list[int]:
     return numbers
 
 
-def _print(levels: "list[Level]") -> None:
+def _print(levels: "Sequence[Level]") -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("AT ONCE", "ANSWERED", "FAILED", "TOKENS/S", *SHOWN.values()):
         table.add_column(heading, justify="right")
@@ -148,11 +142,11 @@ def _print(levels: "list[Level]") -> None:
     Console().print(table)
     failures: Counter[str] = sum((level.errors for level in levels), Counter())
     for message, count in failures.most_common():
-        connection.say(f"{count} failed: {message}")
+        say(f"{count} failed: {message}")
 
 
 def _milliseconds(level: "Level", quantity: str, heading: str) -> str:
-    """The percentiles that the heading names."""
+    """Return the percentiles that the heading names."""
     percentiles = level.percentiles(quantity)
     if percentiles is None:
         return "-"
@@ -160,6 +154,31 @@ def _milliseconds(level: "Level", quantity: str, heading: str) -> str:
     return "/".join(f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in values)
 
 
-def _write(file: Path, about: dict[str, Any], levels: "list[Level]") -> None:
-    document = {**about, "levels": [level.as_dict() for level in levels]}
-    file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+def _draw(levels: "Sequence[Level]", figure: "Figure") -> None:
+    """Draw throughput and times over concurrency, of the levels that have answers."""
+    answered = [level for level in levels if level.good]
+    at_once = [level.concurrency for level in answered]
+    throughput, times = figure.subplots(1, 2)
+    throughput.plot(at_once, [level.tokens_per_second for level in answered], marker="o")
+    throughput.set_ylabel("tokens a second, all requests together")
+    throughput.set_ylim(bottom=0)
+    for number, (quantity, name) in enumerate(PLOTTED.items()):
+        found = {level.concurrency: level.percentiles(quantity) for level in answered}
+        for percentile, style in (("p50", "-"), ("p95", ":")):
+            points = {x: each[percentile] * 1000 for x, each in found.items() if each}
+            if points:
+                times.plot(
+                    list(points),
+                    list(points.values()),
+                    style,
+                    c=f"C{number}",
+                    marker="o",
+                    label=f"{name}, {percentile}",
+                )
+    times.set_ylabel("milliseconds")
+    times.set_yscale("log")
+    times.legend()
+    for axes in (throughput, times):
+        axes.set_xlabel("requests at once")
+        axes.set_xticks(at_once)
+        axes.grid(visible=True, alpha=0.3)

@@ -1,46 +1,31 @@
-"""`ft-serving generate`."""
+"""The command `ft-serving generate`."""
 
-import inspect
+import json
+import math
+import sys
 import time
-from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, TextIO, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_type_hints
 
 import typer
 
-from ft_serving.client.commands import connection
-from ft_serving.client.commands.connection import Connection
-from ft_serving.client.commands.output import Output
+from ft_serving.client.commands.connection import CONNECTION, UrlOption, connect, options, say
 from ft_serving.core.parameters import PARAMETERS, Parameters
 
+if TYPE_CHECKING:
+    from ft_serving.client import Chunk, Completion, Generation
 
-def _with_parameters(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that has an option for each parameter in place of its `**given`.
-
-    Typer reads a command's options from its signature.
-    """
-    types = get_type_hints(Parameters)
-    options = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[types[name] | None, typer.Option(help=row.help)],
-        )
-        for name, row in PARAMETERS.items()
-    ]
-    signature = inspect.signature(command)
-    *own, _ = signature.parameters.values()
-    first = [it for it in own if it.kind is not inspect.Parameter.KEYWORD_ONLY]
-    signature = signature.replace(parameters=[*first, *options, *own[len(first) :]])
-    command.__dict__["__signature__"] = signature
-    return command
+_PARAMETERS = {
+    name: Annotated[hint | None, typer.Option(help=PARAMETERS[name].help)]
+    for name, hint in get_type_hints(Parameters).items()
+}
 
 
-@_with_parameters
+@options("given", _PARAMETERS)
+@options("connection", CONNECTION)
 def generate(
-    url: connection.UrlOption,
+    url: UrlOption,
     prompt: Annotated[
         list[str] | None, typer.Option(help="The prompt; several are sent as one batch.")
     ] = None,
@@ -73,22 +58,16 @@ def generate(
         bool, typer.Option("--json", help="Print token ids, lengths and timings, too, as JSON.")
     ] = False,
     *,
-    protocol: connection.ProtocolOption = None,
-    model: connection.ModelOption = None,
-    tokenizer: connection.TokenizerOption = None,
-    host_header: connection.HostHeaderOption = None,
-    ca_file: connection.CaFileOption = None,
-    wait: connection.WaitOption = None,
-    timeout: connection.TimeoutOption = None,
-    **given: object,
+    given: dict[str, Any],
+    connection: dict[str, Any],
 ) -> None:
     """Print each prompt with the text that the model generates behind it."""
     from ft_serving.client.parameters import checked
     from ft_serving.client.request_file import read_request
 
     prompts, parameters = read_request(request) if request else ([], {})
-    options = {name: value for name, value in given.items() if value is not None}
-    parameters = checked({**parameters, **options})
+    given = {name: value for name, value in given.items() if value is not None}
+    parameters = checked({**parameters, **given})
     if prompt_separator is not None and prompt_file is None:
         raise typer.BadParameter("--prompt-separator is for a --prompt-file; name one")
     of_file = [] if prompt_file is None else _prompts_of(prompt_file, prompt_separator)
@@ -101,37 +80,27 @@ def generate(
         raise typer.BadParameter("say what to continue: --prompt, --prompt-file or --request")
     if stream and len(prompts) > 1:
         raise typer.BadParameter(f"--stream takes one prompt; got {len(prompts)}")
-    where = Connection(
-        url=url,
-        protocol=protocol,
-        model=model,
-        tokenizer=tokenizer,
-        host_header=host_header,
-        ca_file=ca_file,
-        wait=wait,
-        timeout=timeout,
-    )
-    with where.open() as client:
+    with connect(url, connection) as client:
         # Before the model: a wrong path, or a prompt that is no text, should not show after ten
         # minutes of waiting.
         for text in prompts:
             client.encode(text)
         begin = time.perf_counter()
         decoupled = client.model().decoupled
-        output = Output(as_json=as_json, ready_s=time.perf_counter() - begin)
+        output = _Output(as_json, time.perf_counter() - begin)
         if not stream:
             output.whole(client.generate(prompts, **parameters))
             return
         if not decoupled:
-            connection.say("The model is not served for streaming: its answer comes in one piece.")
+            say("The model is not served for streaming: its answer comes in one piece.")
         for chunk in client.stream(prompts[0], **parameters):
             output.chunk(prompts[0], chunk)
 
 
 def _prompts_of(file: TextIO, separator: str | None) -> list[str]:
-    """Return the prompts of a file: its lines, or what lies between the lines `separator`.
+    """Return the prompts of a file, without blank ones.
 
-    Blank ones are left out.
+    They are its lines, or the texts between the lines that are `separator`.
 
     Raises:
         typer.BadParameter: The file is not UTF-8, or has no prompt.
@@ -147,3 +116,78 @@ def _prompts_of(file: TextIO, separator: str | None) -> list[str]:
     if not prompts:
         raise typer.BadParameter(f"--prompt-file: {file.name} has no prompt in it")
     return prompts
+
+
+class _Output:
+    """Prints generations, and measures seconds from when it is made.
+
+    For people it prints a line `Output: PROMPT AND TEXT` a prompt. As JSON it prints one object on
+    a line for all of them; in a stream before it one for each piece.
+    """
+
+    def __init__(self, as_json: bool, ready_s: float) -> None:
+        self._as_json = as_json
+        self._begin = time.perf_counter()
+        self._seconds = {"ready": round(ready_s, 6)}
+
+    def whole(self, generations: "list[Generation]") -> None:
+        """Print all texts."""
+        if self._as_json:
+            seconds = {**self._seconds, "generation": self._elapsed()}
+            _write_json({"results": [_result(each) for each in generations], "seconds": seconds})
+            return
+        for generation in generations:
+            _write(f"Output: {generation.prompt}{generation.text}\n")
+
+    def chunk(self, prompt: str, chunk: "Chunk") -> None:
+        """Print the next piece of the text behind `prompt`."""
+        is_first = "first_token" not in self._seconds
+        if is_first:
+            self._seconds["first_token"] = self._elapsed()
+        if not self._as_json:
+            _write((f"Output: {prompt}" if is_first else "") + chunk.text)
+            _write("\n" if chunk.generation else "")
+        elif chunk.generation is None:
+            _write_json({"text": chunk.text, "output_ids": chunk.output_ids})
+        else:
+            self.whole([chunk.generation])
+
+    def _elapsed(self) -> float:
+        return round(time.perf_counter() - self._begin, 6)
+
+
+def _result(generation: "Generation") -> dict[str, Any]:
+    pairs = zip(generation.texts, generation.completions, strict=True)
+    return {
+        "prompt": generation.prompt,
+        "prompt_ids": generation.prompt_ids,
+        "prompt_length": len(generation.prompt_ids),
+        "completions": [_completion(text, completion) for text, completion in pairs],
+    }
+
+
+def _completion(text: str, completion: "Completion") -> dict[str, Any]:
+    # JSON has no infinity.
+    def finite(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    done: dict[str, Any] = {
+        "text": text,
+        "finish": completion.finish,
+        "output_ids": completion.output_ids,
+        "output_length": len(completion.output_ids),
+    }
+    if completion.cum_log_prob is not None:
+        done["cum_log_prob"] = finite(completion.cum_log_prob)
+    if completion.log_probs is not None:
+        done["log_probs"] = [finite(value) for value in completion.log_probs]
+    return done
+
+
+def _write_json(value: dict[str, Any]) -> None:
+    _write(json.dumps(value) + "\n")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -3,12 +3,11 @@
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ft_serving.client.commands import connection
-from ft_serving.client.commands.connection import Connection
+from ft_serving.client.commands.connection import CONNECTION, connect, options, say
 from ft_serving.core.errors import FtServingError
 
 # Kubernetes' default for terminationMessagePath.
@@ -33,10 +32,14 @@ TerminationLogOption = Annotated[
     Path, typer.Option(help="Where Kubernetes reads why a container failed; if it is there.")
 ]
 
+# The gate has one --timeout, for the service and its answer.
+_SET_HERE = ("wait", "timeout")
+
 # A request gets at least this long, however late the service became ready.
 LEAST_REQUEST_S = 30.0
 
 
+@options("connection", {name: CONNECTION[name] for name in CONNECTION if name not in _SET_HERE})
 def gate(
     inference_service: Annotated[str, typer.Option(help="The InferenceService's name.")],
     prompt: Annotated[str, typer.Option(help="What to ask once it is ready.")],
@@ -64,12 +67,9 @@ def gate(
         str | None,
         typer.Option(help="Where to ask; by default the service's address within the cluster."),
     ] = None,
-    protocol: connection.ProtocolOption = None,
-    model: connection.ModelOption = None,
-    tokenizer: connection.TokenizerOption = None,
-    host_header: connection.HostHeaderOption = None,
-    ca_file: connection.CaFileOption = None,
     termination_log: TerminationLogOption = TERMINATION_LOG,
+    *,
+    connection: dict[str, Any],
 ) -> None:
     """Wait until a deployment is ready, ask it, and fail with the root cause if it is not right."""
     if [expect_text, expect_token_ids, expect_words or None].count(None) != 2:
@@ -95,24 +95,14 @@ def gate(
             parameters["output_length"] = output_length
         checked(parameters)
         # Before the wait: a wrong name should not show after ten minutes.
-        load_tokenizer(tokenizer or DEFAULT_TOKENIZER, os.environ, connection.say)
+        load_tokenizer(connection["tokenizer"] or DEFAULT_TOKENIZER, os.environ, say)
         cluster = ClusterNamespace(context=context, namespace=namespace)
-        try_again(cluster, inference_service, connection.say)
-        address = wait_until_ready(cluster, inference_service, timeout, connection.say)
+        try_again(cluster, inference_service, say)
+        address = wait_until_ready(cluster, inference_service, timeout, say)
         left = max(LEAST_REQUEST_S, timeout - (time.monotonic() - begin))
-        where = Connection(
-            url=url or address,
-            protocol=protocol,
-            model=model,
-            tokenizer=tokenizer,
-            host_header=host_header,
-            ca_file=ca_file,
-            wait=left,
-            timeout=left,
-        )
-        connection.say(f"{inference_service} is ready; asking {url or address}: {prompt!r}")
-        with where.open() as client:
-            answer, seconds = ask(client, prompt, parameters, connection.say)
+        say(f"{inference_service} is ready; asking {url or address}: {prompt!r}")
+        with connect(url or address, {**connection, "wait": left, "timeout": left}) as client:
+            answer, seconds = ask(client, prompt, parameters, say)
         expectation.check(prompt, answer.text, answer.output_ids)
     except FtServingError as exc:
         write_termination_message(termination_log, str(exc))
@@ -135,7 +125,7 @@ def gate_job(
         from ft_serving.cluster.gate.readiness import wait_until_done
 
         cluster = ClusterNamespace(context=context, namespace=namespace)
-        wait_until_done(cluster, job, timeout, connection.say)
+        wait_until_done(cluster, job, timeout, say)
     except FtServingError as exc:
         write_termination_message(termination_log, str(exc))
         raise

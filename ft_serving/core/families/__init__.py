@@ -1,4 +1,4 @@
-"""The families of models that can be converted: a new one is a module here and an entry below."""
+"""Lists the families of models that can be converted; a new one is a module and an entry here."""
 
 import json
 
@@ -10,25 +10,25 @@ from ft_serving.core.kinds import kind_of_config
 from ft_serving.core.release import ReleaseFormat
 
 DEFAULT_FAMILY = GPTJ
-"""That of models of which nothing says another."""
+"""The family of models that name none."""
 
 FAMILIES = {family.model_type: family for family in (GPTJ,)}
 
 
 def family_by_triton_type(name: str | None) -> Family:
-    """Return the family that config.pbtxt names so, or the default one."""
+    """Return the family that has this name in config.pbtxt, or the default one."""
     return next((f for f in FAMILIES.values() if f.triton_model_type == name), DEFAULT_FAMILY)
 
 
 def read_architecture(
     config_json: bytes, release_format: ReleaseFormat = ReleaseFormat.FASTERTRANSFORMER
 ) -> tuple[Family, Architecture]:
-    """Read a checkpoint's config.json.
+    """Return the family and the numbers in a checkpoint's config.json.
 
     Args:
         config_json: The file's content.
-        release_format: Of the release that is to be made, or is served: its engines need not take
-            every model.
+        release_format: The format of the release that is made or served, whose engines need not
+            take every model.
 
     Raises:
         FtServingError: It is not JSON, of a family not known here, its numbers are not

@@ -1,4 +1,4 @@
-"""A model's numbers, and the rules that they must keep, for all who read, convert or size it."""
+"""Records a model's numbers, and checks the rules that they must keep."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ HEAD_SIZES: Mapping[ReleaseFormat, tuple[int, ...]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Misfit:
-    """A number that breaks a rule; each place tells it by the name that its readers know.
+    """A number that breaks a rule; each caller reports it by the name that its readers know.
 
     Attributes:
         number: Its name here.
-        rule: What must hold, behind its name.
+        rule: The rule, as the end of a sentence that begins with the name.
         got: Its value.
-        valid: Values that would do; empty where they are too many to name.
+        valid: Values that keep the rule; empty where they are too many to name.
     """
 
     number: str
@@ -33,7 +33,7 @@ class Misfit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """The numbers that a model's memory depends on; a stack's configuration says no others.
+    """The numbers that a model's memory depends on, which are those of a stack's configuration.
 
     Attributes:
         heads: Attention heads in a layer.
@@ -63,7 +63,7 @@ class Shape:
     def parallelism_misfits(
         self, tensor_parallel: int, pipeline_parallel: int = 1
     ) -> Iterator[Misfit]:
-        """Say which of the two sizes do not divide this model."""
+        """Yield those of the two sizes that do not divide this model."""
         if tensor_parallel < 1 or self.heads % tensor_parallel or self.inner % tensor_parallel:
             yield Misfit(
                 number="tensor_parallel",
@@ -83,7 +83,7 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture(Shape):
-    """All numbers of a model: what a checkpoint's config.json says, and a release's manifest.
+    """All numbers of a model, from a checkpoint's config.json or a release's manifest.
 
     Attributes:
         rotary: Leading values of each head that get the rotary position embedding.
@@ -96,7 +96,7 @@ class Architecture(Shape):
     end_id: int
 
     def misfits(self) -> Iterator[Misfit]:
-        """Say which numbers do not go with the others."""
+        """Yield the numbers that contradict others."""
         if self.rotary < 2 or self.rotary > self.head_size or self.rotary % 2:
             yield Misfit(
                 number="rotary",
@@ -113,7 +113,7 @@ class Architecture(Shape):
 
 
 def hidden_misfit(hidden: int, heads: int, release_format: ReleaseFormat) -> Misfit | None:
-    """Say whether engines of a release's format have no heads of a residual stream's part."""
+    """Return the misfit of a hidden size whose heads no engine of a release's format computes."""
     size, rest = divmod(hidden, heads)
     sizes = HEAD_SIZES.get(release_format)
     if not rest and (sizes is None or size in sizes):

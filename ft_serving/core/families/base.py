@@ -1,4 +1,4 @@
-"""What a family of models is: how its config.json reads, and the table of its tensors."""
+"""Describes a family of models: its numbers in config.json, and the table of its tensors."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ from ft_serving.core.release import ReleaseFormat
 from ft_serving.core.units import any_of
 
 MOST_LAYERS = 1024
-"""Several times those of the deepest models; each is planned for, tensor by tensor, before the
-checkpoint tells how many there are."""
+"""Several times the layers of the deepest models. Each layer is planned tensor by tensor, before
+the checkpoint shows how many there are."""
 
 LARGEST_INTEGER = 2**31 - 1
-"""That of FasterTransformer's `int`, into which it reads config.ini's numbers."""
+"""The largest value of FasterTransformer's `int`, into which it reads config.ini's numbers."""
 
 CONFIG_INI_KEYS: Mapping[str, str] = {
     "heads": "head_num",
@@ -33,11 +33,11 @@ CONFIG_INI_KEYS: Mapping[str, str] = {
     "start_id": "start_id",
     "end_id": "end_id",
 }
-"""What config.ini calls an `Architecture`'s numbers in every family, in the order of its lines."""
+"""The names of an `Architecture`'s numbers in config.ini, in the order of its lines."""
 
 
 class Split(Enum):
-    """How a target is divided among the ranks of tensor parallelism."""
+    """The ways to divide a target among the ranks of tensor parallelism."""
 
     NONE = auto()
     """Every rank reads one whole file."""
@@ -49,14 +49,14 @@ class Split(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorRule:
-    """How one file of weights comes from a checkpoint's tensors.
+    """The rule by which a file of weights is made from a checkpoint's tensors.
 
     Attributes:
         target: File name without rank and suffix; `{layer}` stands for the layer's number.
         sources: Names in the checkpoint, in the order in which they are stacked.
         shape: Of each source, as names of the numbers of a `Shape`.
         transpose: Whether sources are [out, in] and the target [in, out].
-        split: How the target is divided among ranks.
+        split: The way to divide the target among ranks.
     """
 
     target: str
@@ -67,7 +67,7 @@ class TensorRule:
 
     @property
     def per_layer(self) -> bool:
-        """Whether every layer has a file of this rule."""
+        """True if every layer has a file of this rule."""
         return "{layer}" in self.target
 
     def source_shape(self, shape: Shape) -> tuple[int, ...]:
@@ -83,24 +83,24 @@ class TensorRule:
 class Family:
     """Everything that tells one family of models from another; each is equal to itself only.
 
-    How a CPU computes its models is in the table `ft_serving.server.engine.numpy_engine.LAYERS`.
+    The table `ft_serving.server.engine.numpy_engine.LAYERS` has the layers that a CPU computes.
 
     Attributes:
         model_type: The family's name in config.json.
         triton_model_type: Its name in config.pbtxt.
         section: Its section in config.ini.
         architecture: The record of its numbers.
-        config_json: What config.json calls them, and the hidden size.
-        config_ini: What config.ini calls them, in the order of its lines.
+        config_json: Their names in config.json, and that of the hidden size.
+        config_ini: Their names in config.ini, in the order of its lines.
         read_config: Turns config.json's object into an `architecture`.
         hugging_face: Returns the values of config.json that Hugging Face's class needs so that it
             reads the model as `read_config` does, whatever the checkpoint says.
         context: Tokens of prompt and answer together that its published model was trained on, for
             models whose configuration says nothing.
         rules: The table of its tensors.
-        head: What the names of the language-model head's tensors begin with.
+        head: The beginning of the names of the language-model head's tensors.
         ignored: Buffers that old checkpoints carry and no file needs; `{layer}` as in rules.
-        value_heads: What the names of heads begin with that training by reinforcement adds, and
+        value_heads: The beginnings of the names of heads that training by reinforcement adds, and
             that take no part in the generation of text.
         hidden_buffers: Vectors of the hidden size that the CPU engine holds for a token.
         inner_buffers: Those of the feed-forward layer's width.
@@ -125,17 +125,15 @@ class Family:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blueprint:
-    """What decides a model's size: the table of its family's tensors, and its own numbers."""
+    """A model's size: the table of its family's tensors, and its own numbers."""
 
     family: Family
     shape: Shape
 
     def weights(self, layers: int | None = None, tensor_parallel: int = 1) -> int:
-        """Return the number of weights that a GPU holds.
+        """Return the number of weights of a GPU that shares so many layers (all by default).
 
-        Args:
-            layers: Those of its stage; all by default. Embedding and head are whole on each.
-            tensor_parallel: GPUs that share each layer.
+        Embedding and head are whole on each.
         """
         layers = self.shape.layers if layers is None else layers
         return sum(
@@ -161,7 +159,7 @@ class Blueprint:
 
 
 class ConfigReader:
-    """Reads typed values from config.json and collects every problem before it complains."""
+    """Reads typed values from config.json, and collects their problems into one error."""
 
     def __init__(self, config: Mapping[str, Any], release_format: ReleaseFormat) -> None:
         self._config = config
@@ -171,25 +169,18 @@ class ConfigReader:
         self.problems: list[str] = []
 
     def integer(
-        self,
-        key: str,
-        *,
-        default: int | None = None,
-        minimum: int = 1,
-        maximum: int = LARGEST_INTEGER,
+        self, key: str, *, default: int | None = None, maximum: int = LARGEST_INTEGER
     ) -> int:
-        """Return a required integer, or one that has a default where the key is absent."""
+        """Return an integer of at least 1, which must be there if it has no default."""
         value = self._value(key, default)
-        bound = f"at least {minimum}"
-        if type(value) is int and value >= minimum:
-            if value <= maximum:
-                return value
-            bound = f"at most {maximum}"
-        self.refuse(key, f"must be an integer of {bound}")
-        return minimum
+        if type(value) is int and 1 <= value <= maximum:
+            return value
+        is_large = type(value) is int and value > maximum
+        self.refuse(key, f"must be an integer of at {f'most {maximum}' if is_large else 'least 1'}")
+        return 1
 
     def optional_integer(self, key: str, *, absent: int | None, null: int) -> int:
-        """Return an integer whose null and whose absence have meanings of their own."""
+        """Return an integer; `null` where the value is null, `absent` where there is none."""
         if self._config.get(key, absent) is None:
             return null
         return self.integer(key, default=absent)

@@ -1,4 +1,4 @@
-"""GPT-J.
+"""Describes GPT-J.
 
 The files are those that FasterTransformer's `examples/pytorch/gptj/utils` converters write and
 `src/fastertransformer/models/gptj/GptJWeight.cc` reads; the sources are the tensors of Hugging
@@ -50,6 +50,22 @@ def _hugging_face(architecture: Architecture) -> Mapping[str, object]:
 _SOURCE = "transformer.h.{layer}"
 _TARGET = "model.layers.{layer}"
 
+
+def _rule(target: str, source: str, *shape: str) -> TensorRule:
+    return TensorRule(target=target, sources=(source,), shape=shape)
+
+
+def _matrix(target: str, source: str, rows: str, columns: str, split: Split) -> TensorRule:
+    """Return the rule of a layer's weights, which Hugging Face stores as [out, in]."""
+    return TensorRule(
+        target=f"{_TARGET}.{target}.weight",
+        sources=(f"{_SOURCE}.{source}.weight",),
+        shape=(rows, columns),
+        transpose=True,
+        split=split,
+    )
+
+
 GPTJ = Family(
     model_type="gptj",
     triton_model_type="GPT-J",
@@ -71,85 +87,31 @@ GPTJ = Family(
     hugging_face=_hugging_face,
     context=_CONTEXT,
     rules=(
-        TensorRule(
-            target="model.wte",
-            sources=("transformer.wte.weight",),
-            shape=("vocabulary", "hidden"),
-        ),
-        TensorRule(
-            target="model.final_layernorm.weight",
-            sources=("transformer.ln_f.weight",),
-            shape=("hidden",),
-        ),
-        TensorRule(
-            target="model.final_layernorm.bias",
-            sources=("transformer.ln_f.bias",),
-            shape=("hidden",),
-        ),
+        _rule("model.wte", "transformer.wte.weight", "vocabulary", "hidden"),
+        _rule("model.final_layernorm.weight", "transformer.ln_f.weight", "hidden"),
+        _rule("model.final_layernorm.bias", "transformer.ln_f.bias", "hidden"),
         # Not transposed: FasterTransformer reads the head's hidden axis as the fast one.
-        TensorRule(
-            target="model.lm_head.weight",
-            sources=("lm_head.weight",),
-            shape=("vocabulary", "hidden"),
-        ),
-        TensorRule(
-            target="model.lm_head.bias",
-            sources=("lm_head.bias",),
-            shape=("vocabulary",),
-        ),
-        TensorRule(
-            target=f"{_TARGET}.input_layernorm.weight",
-            sources=(f"{_SOURCE}.ln_1.weight",),
-            shape=("hidden",),
-        ),
-        TensorRule(
-            target=f"{_TARGET}.input_layernorm.bias",
-            sources=(f"{_SOURCE}.ln_1.bias",),
-            shape=("hidden",),
-        ),
+        _rule("model.lm_head.weight", "lm_head.weight", "vocabulary", "hidden"),
+        _rule("model.lm_head.bias", "lm_head.bias", "vocabulary"),
+        _rule(f"{_TARGET}.input_layernorm.weight", f"{_SOURCE}.ln_1.weight", "hidden"),
+        _rule(f"{_TARGET}.input_layernorm.bias", f"{_SOURCE}.ln_1.bias", "hidden"),
         TensorRule(
             target=f"{_TARGET}.attention.query_key_value.weight",
-            sources=(
-                f"{_SOURCE}.attn.q_proj.weight",
-                f"{_SOURCE}.attn.k_proj.weight",
-                f"{_SOURCE}.attn.v_proj.weight",
-            ),
+            sources=tuple(f"{_SOURCE}.attn.{each}_proj.weight" for each in "qkv"),
             shape=("hidden", "hidden"),
             transpose=True,
             split=Split.COLUMNS,
         ),
-        TensorRule(
-            target=f"{_TARGET}.attention.dense.weight",
-            sources=(f"{_SOURCE}.attn.out_proj.weight",),
-            shape=("hidden", "hidden"),
-            transpose=True,
-            split=Split.ROWS,
-        ),
-        TensorRule(
-            target=f"{_TARGET}.mlp.dense_h_to_4h.weight",
-            sources=(f"{_SOURCE}.mlp.fc_in.weight",),
-            shape=("inner", "hidden"),
-            transpose=True,
-            split=Split.COLUMNS,
-        ),
+        _matrix("attention.dense", "attn.out_proj", "hidden", "hidden", Split.ROWS),
+        _matrix("mlp.dense_h_to_4h", "mlp.fc_in", "inner", "hidden", Split.COLUMNS),
         TensorRule(
             target=f"{_TARGET}.mlp.dense_h_to_4h.bias",
             sources=(f"{_SOURCE}.mlp.fc_in.bias",),
             shape=("inner",),
             split=Split.COLUMNS,
         ),
-        TensorRule(
-            target=f"{_TARGET}.mlp.dense_4h_to_h.weight",
-            sources=(f"{_SOURCE}.mlp.fc_out.weight",),
-            shape=("hidden", "inner"),
-            transpose=True,
-            split=Split.ROWS,
-        ),
-        TensorRule(
-            target=f"{_TARGET}.mlp.dense_4h_to_h.bias",
-            sources=(f"{_SOURCE}.mlp.fc_out.bias",),
-            shape=("hidden",),
-        ),
+        _matrix("mlp.dense_4h_to_h", "mlp.fc_out", "hidden", "inner", Split.ROWS),
+        _rule(f"{_TARGET}.mlp.dense_4h_to_h.bias", f"{_SOURCE}.mlp.fc_out.bias", "hidden"),
     ),
     head="lm_head.",
     ignored=(f"{_SOURCE}.attn.bias", f"{_SOURCE}.attn.masked_bias"),
