@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from components import inference_service
-from ft_serving.cluster.commands.diagnose import INFERENCE_SERVICE, NAMESPACE
+from ft_serving.cluster.commands import INFERENCE_SERVICE, NAMESPACE
 from ft_serving.cluster.diagnosis import Kind
 from stacks.sections import ClusterSettings
 from tests.cluster.diagnosis.recorded_api import recorded_api

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ft_serving.cluster.commands.gate import TERMINATION_LIMIT, write_termination_message
+from ft_serving.cluster.commands import TERMINATION_LIMIT, write_termination_message
 
 
 def test_a_message_is_left_in_the_file(tmp_path: Path) -> None:

@@ -1,69 +1,51 @@
-"""Jobs that failed: the one that is waited for, or one that a service's model should come from."""
+"""Failed Jobs: the one that a gate waits for, or the one that writes a service's release."""
 
 from collections.abc import Iterator
 
 from ft_serving.cluster.diagnosis.snapshot import JOB_LABEL, JobSnapshot, Kind, NamespaceSnapshot
-from ft_serving.cluster.diagnosis.verdict import Cause, Finding, found
-from ft_serving.cluster.documents import Document, condition, label, name, since
+from ft_serving.cluster.diagnosis.verdict import Cause, Finding
+from ft_serving.cluster.documents import Document, condition, created, holds, label, name, since
 
 _ERROR = "Error: "
-"""What the commands begin their one error with."""
+"""The beginning of a command's error."""
 
 
 def failed_jobs(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
-    """Jobs that should have written what the service reads, and failed.
-
-    Told by the claims that both mount; a later job that got through makes up for one that failed.
-    """
-    jobs = snapshot.writers()
-    if not jobs:
-        return
-    failed = condition(jobs[-1], "Failed")
-    if failed.get("status") == "True":
-        yield found(
-            snapshot,
-            Cause.JOB,
-            f"Job {name(jobs[-1])}, which writes what the service reads, failed"
-            f"{_why(snapshot, jobs[-1], failed)}",
-            since=since(failed, snapshot.begun),
-        )
+    """Yield the last Job that mounts a claim of the service, if it failed."""
+    for job in snapshot.writers()[-1:]:
+        if holds(job, "Failed"):
+            who = f"Job {name(job)}, which writes what the service reads,"
+            yield _failure(snapshot, job, who)
 
 
 def failed_job(snapshot: JobSnapshot) -> Iterator[Finding]:
-    """The Job itself: that it failed, or is not there."""
+    """Yield that the Job itself failed, or does not exist."""
     job = snapshot.job()
     if job is None:
-        yield found(
-            snapshot,
-            Cause.MISSING,
-            f"There is no Job {snapshot.name} in namespace {snapshot.namespace}",
-        )
-        return
+        text = f"There is no Job {snapshot.name} in namespace {snapshot.namespace}"
+        yield Finding(Cause.MISSING, text, snapshot.begun)
+    elif holds(job, "Failed"):
+        yield _failure(snapshot, job, "It", grace_s=0.0)
+
+
+def _failure(
+    snapshot: NamespaceSnapshot, job: Document, who: str, grace_s: float | None = None
+) -> Finding:
     failed = condition(job, "Failed")
-    if failed.get("status") == "True":
-        yield found(
-            snapshot,
-            Cause.JOB,
-            f"It failed{_why(snapshot, job, failed)}",
-            since=since(failed, snapshot.begun),
-            grace_s=0.0,
-        )
-
-
-def _why(snapshot: NamespaceSnapshot, job: Document, failed: Document) -> str:
-    reason, said = failed.get("reason"), _last_words(snapshot, job) or failed.get("message")
+    said = _last_words(snapshot, job) or failed.get("message")
     # The policy that ends a Job at its command's own error is no reason of its own.
-    return f": {said}" if reason == "PodFailurePolicy" else f" ({reason}): {said}"
+    reason = failed.get("reason")
+    why = f": {said}" if reason == "PodFailurePolicy" else f" ({reason}): {said}"
+    return Finding(Cause.JOB, f"{who} failed{why}", since(failed, snapshot.begun), grace_s)
 
 
 def _last_words(snapshot: NamespaceSnapshot, job: Document) -> str:
-    """The termination message of the job's last pod, and whether it ran out of memory."""
+    """Return the termination message of the Job's last pod, and whether it ran out of memory."""
     pods = [pod for pod in snapshot.all(Kind.PODS) if label(pod, JOB_LABEL) == name(job)]
-    pods.sort(key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
-    for pod in pods:
+    for pod in sorted(pods, key=created, reverse=True):
         for status in pod.get("status", {}).get("containerStatuses") or ():
             ended = status["state"].get("terminated", {})
-            # Without a message of its own it is the log's end; the error is the last that is said.
+            # A container that left no message has its log's end here, with the error as the last.
             _, error, last = str(ended.get("message", "")).rpartition(_ERROR)
             message = f"{error}{last}".strip()
             if ended.get("reason") == "OOMKilled":

@@ -1,52 +1,50 @@
-"""What controllers have given up: rollouts past their deadline, and failed revisions."""
+"""Rollouts past their deadline, and revisions that Knative has given up."""
 
 from collections.abc import Iterator
 
 from ft_serving.cluster.diagnosis.causes.containers import telling_lines
 from ft_serving.cluster.diagnosis.snapshot import Kind, NamespaceSnapshot
-from ft_serving.cluster.diagnosis.verdict import Cause, Finding, found
+from ft_serving.cluster.diagnosis.verdict import Cause, Finding
 from ft_serving.cluster.documents import condition, name, since
 
-# Knative says so of pods that have other findings, with graces of their own.
+# Reasons of pods that have other findings, with graces of their own.
 _SAID_OF_PODS = ("Unschedulable", "ContainerMissing")
 _DEADLINE = "ProgressDeadlineExceeded"
-# Its pods are still tried, and have findings of their own.
+# The revision's pods are still tried, and have findings of their own.
 _REVISION_GRACE_S = 60.0
 
 
 def failed_rollouts(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
-    """Revisions that failed, and rollouts that took longer than their progress deadline."""
+    """Yield revisions that failed, and rollouts that took longer than their progress deadline."""
     newest = snapshot.newest_revision()
     for revision in snapshot.own(Kind.REVISIONS):
         ready = condition(revision, "Ready")
         reason = ready.get("reason", "")
         if name(revision) != newest or ready.get("status") != "False" or reason in _SAID_OF_PODS:
             continue
-        yield found(
-            snapshot,
+        yield Finding(
             Cause.DEADLINE,
             f"Knative has given up revision {newest} ({reason}): "
             f"{telling_lines(ready.get('message', ''))}{_last_warning(snapshot, newest)}",
-            since=since(ready, snapshot.begun),
-            grace_s=_REVISION_GRACE_S if snapshot.pods() and reason != _DEADLINE else None,
+            since(ready, snapshot.begun),
+            _REVISION_GRACE_S if snapshot.pods() and reason != _DEADLINE else None,
         )
     for deployment in snapshot.current(Kind.DEPLOYMENTS):
         progress = condition(deployment, "Progressing")
         if progress.get("reason") != _DEADLINE:
             continue
         allowed = deployment["spec"].get("progressDeadlineSeconds", 600)
-        yield found(
-            snapshot,
+        yield Finding(
             Cause.DEADLINE,
             f"Deployment {name(deployment)} made no progress in the {allowed} s that it may take; "
             "if the model only needs longer to load, allow more (KServe and Knative: annotation "
             "serving.knative.dev/progress-deadline)",
-            since=since(progress, snapshot.begun),
+            since(progress, snapshot.begun),
         )
 
 
 def _last_warning(snapshot: NamespaceSnapshot, revision: str) -> str:
-    """What was last wrong with a revision's pods; Knative deletes those that it gives up."""
+    """Return the last warning about a revision's pods, if Knative has deleted those."""
     warnings = [
         event
         for event in snapshot.all(Kind.EVENTS)
@@ -56,5 +54,5 @@ def _last_warning(snapshot: NamespaceSnapshot, revision: str) -> str:
     ]
     if snapshot.pods() or not warnings:
         return ""
-    last = max(warnings, key=lambda event: snapshot.happened(event)[1])
+    last = max(warnings, key=snapshot.last)
     return f"\nThe last warning about its pods: {last['message'].strip()}"
