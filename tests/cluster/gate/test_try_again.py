@@ -30,7 +30,7 @@ def test_only_a_revision_that_failed_is_deleted(
         monkeypatch.setattr(DEFAULT, str(api.kubeconfig(tmp_path)))
         try_again(ClusterNamespace(), snapshot.name, said.append)
         assert api.deleted == deleted
-    assert said == [f"Revision {each} failed before; it is made anew" for each in deleted]
+    assert said == [f"Revision {each} failed before; Knative makes it anew" for each in deleted]
 
 
 def test_who_may_not_delete_is_told_so_and_goes_on(
@@ -42,4 +42,4 @@ def test_who_may_not_delete_is_told_so_and_goes_on(
         monkeypatch.setattr(DEFAULT, str(api.kubeconfig(tmp_path)))
         api.refusals = {"/gpu-predictor-00001": 403}
         try_again(ClusterNamespace(), snapshot.name, said.append)
-    assert said[0].startswith("What failed before is not tried again: The API server answers 403")
+    assert said[0].startswith("A revision that failed before is not tried again: The API server answers 403")

@@ -44,7 +44,7 @@ def test_a_cluster_without_kserve_is_told_where_to_get_it() -> None:
 def test_a_kserve_that_serves_other_versions_says_which() -> None:
     groups = {**GROUPS, "serving.kserve.io": ["v1alpha2"]}
     finding = one(found(needs("dev"), groups=groups), "KServe")
-    assert finding.found == "its API in v1alpha2 alone"
+    assert finding.found == "its API only in v1alpha2"
 
 
 def test_a_cluster_without_knative_serves_in_mode_standard() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from components.jobs import GATE_RESOURCES
-from operations.preflight.checks.quota import job_pod
+from operations.preflight.amounts import job_pod
 from operations.preflight.needs import permissions
 from tests.components.program import program
 from tests.operations.preflight.cluster import needs
