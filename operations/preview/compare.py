@@ -1,16 +1,23 @@
-"""Foretells without a cluster what Pulumi would do to come from one list of resources to another.
+"""Resources, and what Pulumi would do to get from one list of them to another.
 
-What must be replaced is decided by the API server and the provider, who are not asked here. These
-are their rules for the kinds that the program makes. Sources: `ValidateJobUpdate`,
+Only the API server and the provider know for sure what must be replaced. Without them, these are
+their rules for the kinds that the program makes. Sources: `ValidateJobUpdate`,
 `ValidatePersistentVolumeClaimUpdate` and their like in `pkg/apis/*/validation` of Kubernetes; for
 the contents of ConfigMap and Secret the defaults of pulumi-kubernetes (`enableConfigMapMutable`,
 `enableSecretMutable`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
-from operations.preview.changes import Action, Change, Resource, in_order
-from operations.preview.differences import Path, Property, differences
+from operations.preview.differences import UNKNOWN, Path, Property, differences
+
+INFERENCE_SERVICE = ":InferenceService"
+CLAIM = ":PersistentVolumeClaim"
+NAMESPACE = ":Namespace"
+PROVIDER = "pulumi:providers:kubernetes"
+"""Type tokens, or their ends, of resources that get warnings."""
 
 _IMMUTABLE: dict[str, tuple[Path, ...]] = {
     "ConfigMap": (("data",), ("binaryData",)),
@@ -39,16 +46,81 @@ _IDENTITY: tuple[Path, ...] = (
     ("metadata", "name"),
     ("metadata", "namespace"),
 )
-"""What no object can change."""
+"""Properties that no object can change."""
+
+
+class Action(StrEnum):
+    """An action on a resource, the gravest first."""
+
+    DELETE = "delete"
+    REPLACE = "replace"
+    UPDATE = "update"
+    CREATE = "create"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resource:
+    """A resource of a stack.
+
+    Attributes:
+        type: Its type token.
+        name: Its logical name.
+        inputs: Its properties; secrets as `operations.recording.listing` or Pulumi masks them.
+        protect: Whether Pulumi refuses to delete it.
+        retain: Whether it stays when Pulumi deletes it from the stack.
+        replaced_on: Paths whose changes replace it, because the program says so.
+    """
+
+    type: str
+    name: str
+    inputs: Mapping[str, object]
+    protect: bool = False
+    retain: bool = False
+    replaced_on: tuple[Path, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Return the last part of its type, such as Job."""
+        return "Provider" if self.type == PROVIDER else self.type.rpartition(":")[2]
+
+    @property
+    def object_name(self) -> str:
+        """Return its name in the cluster or, if that is not known, its logical one."""
+        metadata = self.inputs.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, Mapping) else None
+        return name if isinstance(name, str) and name != UNKNOWN else self.name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """An action on one resource.
+
+    Attributes:
+        action: The action.
+        resource: The resource as it is or, if it is not there yet, as it will be.
+        properties: The properties that differ; empty where it is created or deleted.
+        reasons: The properties that cause a replacement.
+    """
+
+    action: Action
+    resource: Resource
+    properties: tuple[Property, ...] = ()
+    reasons: tuple[Property, ...] = ()
+
+
+def in_order(changes: list[Change]) -> tuple[Change, ...]:
+    """Return changes with the gravest first, then by kind and name."""
+    order = list(Action)
+    return tuple(
+        sorted(
+            changes,
+            key=lambda it: (order.index(it.action), it.resource.kind, it.resource.name),
+        )
+    )
 
 
 def compare(base: Sequence[Resource], head: Sequence[Resource]) -> tuple[Change, ...]:
-    """Return what would be done with each resource that does not stay as it is.
-
-    Args:
-        base: What there is.
-        head: What there shall be.
-    """
+    """Return the changes from the present resources to those that there shall be."""
     before = {(it.type, it.name): it for it in base}
     after = {(it.type, it.name): it for it in head}
     changes = [

@@ -42,8 +42,8 @@ def quota(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
                 yield error(
                     f"Quota {name(found)} of namespace {needs.namespace}",
                     found=f"{plain(resource, max(free, Decimal()))} of {hard} {resource} left",
-                    needed=f"{plain(resource, needed[resource])}, for {needs.replicas_at_first} replica(s) "
-                    "and the Jobs beside",
+                    needed=f"{plain(resource, needed[resource])}, for {needs.replicas_at_first} "
+                    "replica(s) and the Jobs beside",
                     remedy=f"`kubectl --namespace {needs.namespace} describe quota` shows what "
                     "uses it; ask for a larger one, or lower replicas.min or resources",
                 )

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from operations.preview.changes import Resource
-from operations.preview.compare import compare
+from operations.preview.compare import Resource, compare
 from operations.preview.formats import text
 from operations.preview.rendered import resources_of
 from operations.preview.summary import StackSummary, Summary, summary_of

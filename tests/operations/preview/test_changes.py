@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from operations.preview.changes import Action, Resource
-from operations.preview.compare import compare
+from operations.preview.compare import Action, Resource, compare
 from operations.preview.summary import StackSummary
 from operations.preview.warnings import warnings
 from tests.operations.preview.states import in_text, previewed, resources

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from operations.preview.changes import Action, Change, Resource
-from operations.preview.compare import compare
+from operations.preview.compare import Action, Change, Resource, compare
 from operations.preview.formats import COMMENT_BYTES, MARKER, as_json, markdown, text
 from operations.preview.summary import StackSummary, Summary
 from operations.preview.warnings import warnings

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from operations.errors import OperationsError
-from operations.preview.changes import Action
+from operations.preview.compare import Action
 from operations.preview.differences import UNKNOWN
 from operations.preview.formats import as_json, markdown, text
 from operations.preview.live import preview_live, summarised
