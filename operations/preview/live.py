@@ -152,7 +152,7 @@ def _paths(steps: Sequence[Mapping[str, Any]], *names: str) -> list[PropertyPath
     Items of lists are found by their names here and by their indices there.
     """
     texts = (text for step in steps for name in names for text in step.get(name) or ())
-    paths = []
+    paths: list[PropertyPath] = []
     for text in dict.fromkeys(texts):
         part = r'([^.\[\]]+)|\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]'
         path: list[str] = []
