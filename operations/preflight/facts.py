@@ -26,41 +26,28 @@ class FactKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegistryAnswer:
-    """An answer of a registry.
+    """An answer of a registry."""
 
-    Attributes:
-        reached: Whether it answers at all.
-        reason: Why it does not, or why it refuses; else empty.
-        refused: Whether it refuses the login.
-        missing: Whether it lacks what it was asked for.
-    """
-
-    reached: bool
-    reason: str = ""
-    refused: bool = False
-    missing: bool = False
+    reached: bool  # Whether it answers at all.
+    reason: str = ""  # Why it does not, or why it refuses; else empty.
+    refused: bool = False  # Whether it refuses the login.
+    missing: bool = False  # Whether it lacks what it was asked for.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """All that an API server and registries answered.
+    """All that an API server and registries answered."""
 
-    Attributes:
-        version: Kubernetes' version, as `v1.34.4`.
-        groups: The served versions of each API group.
-        objects: The objects of each kind; None where they may not be read.
-        denied: Permissions that the user lacks.
-        refusals: The API server's refusals of creations with `dryRun`, by the component's title.
-        registry: The answer of the registry of pushes; None where it was not asked.
-        images: The answers about images that have to exist.
-    """
-
-    version: str
-    groups: Mapping[str, Sequence[str]]
+    version: str  # Kubernetes' version, as `v1.34.4`.
+    groups: Mapping[str, Sequence[str]]  # The served versions of each API group.
+    # The objects of each kind; None where they may not be read.
     objects: Mapping[FactKind, Sequence[Document] | None]
-    denied: Sequence[Permission] = ()
+    denied: Sequence[Permission] = ()  # Permissions that the user lacks.
+    # The API server's refusals of creations with `dryRun`, by the component's title.
     refusals: Mapping[str, str] = field(default_factory=dict)
+    # The answer of the registry of pushes; None where it was not asked.
     registry: RegistryAnswer | None = None
+    # The answers about images that have to exist.
     images: Mapping[str, RegistryAnswer] = field(default_factory=dict)
 
     def all(self, kind: FactKind) -> Sequence[Document]:
@@ -87,21 +74,13 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PreflightFinding:
-    """A lack of the cluster.
+    """A lack of the cluster."""
 
-    Attributes:
-        severity: Whether the deployment would fail.
-        what: The part of the cluster.
-        found: Its present state.
-        needed: The state that it has to have, and for what.
-        remedy: What to do, with a command where there is one.
-    """
-
-    severity: Severity
-    what: str
-    found: str = field(kw_only=True)
-    needed: str = field(kw_only=True)
-    remedy: str = field(kw_only=True)
+    severity: Severity  # Whether the deployment would fail.
+    what: str  # The part of the cluster.
+    found: str = field(kw_only=True)  # Its present state.
+    needed: str = field(kw_only=True)  # The state that it has to have, and for what.
+    remedy: str = field(kw_only=True)  # What to do, with a command where there is one.
 
     def __str__(self) -> str:
         return f"{self.what}: found {self.found}; needed {self.needed}. {self.remedy}"

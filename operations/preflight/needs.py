@@ -15,35 +15,22 @@ from stacks.versions import INFERENCE_SERVICE_API, INFERENCE_SERVICE_KIND
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Permission:
-    """A verb on a kind, as access reviews have them.
+    """A verb on a kind, as access reviews have them."""
 
-    Attributes:
-        group: The API group; empty for the core.
-        resource: The resource's name, with its subresource, as `pods/log`.
-        verb: The verb, as `create`.
-        namespaced: Whether the kind lives in a namespace.
-    """
-
-    group: str
-    resource: str
+    group: str  # The API group; empty for the core.
+    resource: str  # The resource's name, with its subresource, as `pods/log`.
     verb: str
-    namespaced: bool = True
+    namespaced: bool = True  # Whether the kind lives in a namespace.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
-    """A stack that is to be deployed.
-
-    Attributes:
-        stack: Its name.
-        config: Its configuration.
-        service: The InferenceService, as it would be created.
-        password: The password of `image.username`; None where it is not known here.
-    """
+    """A stack that is to be deployed."""
 
     stack: str
-    config: StackConfig
-    service: Document
+    config: StackConfig  # Its configuration.
+    service: Document  # The InferenceService, as it would be created.
+    # The password of `image.username`; None where it is not known here.
     password: str | None = field(default=None, repr=False)
 
     @property

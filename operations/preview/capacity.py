@@ -13,19 +13,12 @@ _GPU_RESOURCE = "nvidia.com/gpu"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capacity:
-    """The GPUs of a stack.
+    """The GPUs of a stack."""
 
-    Attributes:
-        gpu: Their type in the catalogue; empty where there are none.
-        per_replica: GPUs of a replica: tensor times pipeline parallelism.
-        min_replicas: Fewest replicas.
-        max_replicas: Most replicas.
-    """
-
-    gpu: str = ""
-    per_replica: int = 0
-    min_replicas: int = 0
-    max_replicas: int = 0
+    gpu: str = ""  # Their type in the catalogue; empty where there are none.
+    per_replica: int = 0  # GPUs of a replica: tensor times pipeline parallelism.
+    min_replicas: int = 0  # Fewest replicas.
+    max_replicas: int = 0  # Most replicas.
 
     @property
     def gpus(self) -> tuple[int, int]:

@@ -60,22 +60,15 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resource:
-    """A resource of a stack.
+    """A resource of a stack."""
 
-    Attributes:
-        type: Its type token.
-        name: Its logical name.
-        inputs: Its properties; secrets as `operations.recording.listing` or Pulumi masks them.
-        protect: Whether Pulumi refuses to delete it.
-        retain: Whether it stays when Pulumi deletes it from the stack.
-        replaced_on: Paths whose changes replace it, because the program says so.
-    """
-
-    type: str
-    name: str
+    type: str  # Its type token.
+    name: str  # Its logical name.
+    # Its properties; secrets as `operations.recording.listing` or Pulumi masks them.
     inputs: Mapping[str, object]
-    protect: bool = False
-    retain: bool = False
+    protect: bool = False  # Whether Pulumi refuses to delete it.
+    retain: bool = False  # Whether it stays when Pulumi deletes it from the stack.
+    # Paths whose changes replace it, because the program says so.
     replaced_on: tuple[Path, ...] = ()
 
     @property
@@ -93,19 +86,13 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """An action on one resource.
-
-    Attributes:
-        action: The action.
-        resource: The resource as it is or, if it is not there yet, as it will be.
-        properties: The properties that differ; empty where it is created or deleted.
-        reasons: The properties that cause a replacement.
-    """
+    """An action on one resource."""
 
     action: Action
-    resource: Resource
+    resource: Resource  # The resource as it is or, if it is not there yet, as it will be.
+    # The properties that differ; empty where it is created or deleted.
     properties: tuple[Property, ...] = ()
-    reasons: tuple[Property, ...] = ()
+    reasons: tuple[Property, ...] = ()  # The properties that cause a replacement.
 
 
 def in_order(changes: list[Change]) -> tuple[Change, ...]:

@@ -35,17 +35,11 @@ _KEPT = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Property:
-    """A property that differs.
+    """A property that differs."""
 
-    Attributes:
-        path: Names and indices that lead to it.
-        old: Its value before; of a list whose length differs, the items that went.
-        new: Its value after; of a list whose length differs, the items that came.
-    """
-
-    path: Path
-    old: object
-    new: object
+    path: Path  # Names and indices that lead to it.
+    old: object  # Its value before; of a list whose length differs, the items that went.
+    new: object  # Its value after; of a list whose length differs, the items that came.
 
     def lies_in(self, rule: Path) -> bool:
         """Return whether it is the property of a path, or part of it, or has it as a part."""

@@ -31,19 +31,12 @@ _ACTIONS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Live:
-    """Pulumi's preview of a stack.
+    """Pulumi's preview of a stack."""
 
-    Attributes:
-        changes: The changes.
-        before: The present resources.
-        after: The resources that there would be.
-        refused: Pulumi's reason to do nothing, in its words.
-    """
-
-    changes: tuple[Change, ...] = ()
-    before: tuple[Resource, ...] = ()
-    after: tuple[Resource, ...] = ()
-    refused: str = ""
+    changes: tuple[Change, ...] = ()  # The changes.
+    before: tuple[Resource, ...] = ()  # The present resources.
+    after: tuple[Resource, ...] = ()  # The resources that there would be.
+    refused: str = ""  # Pulumi's reason to do nothing, in its words.
 
 
 def preview_live(project: Path, stack: str, settings: Path) -> Live:

@@ -19,15 +19,11 @@ from operations.recording.recorder import COMPONENT
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rendered:
-    """The program's resources for a stack.
+    """The program's resources for a stack."""
 
-    Attributes:
-        resources: All that exist outside of Pulumi; none where the stack has no file.
-        refused: What is wrong with the stack's settings, if the program refuses them.
-    """
-
+    # All that exist outside of Pulumi; none where the stack has no file.
     resources: tuple[Resource, ...] = ()
-    refused: str = ""
+    refused: str = ""  # What is wrong with the stack's settings, if the program refuses them.
 
 
 @contextmanager

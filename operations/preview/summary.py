@@ -24,27 +24,17 @@ _FILE_GOES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StackSummary:
-    """The summary of a stack.
-
-    Attributes:
-        stack: Its name.
-        changes: Its changes, the gravest first.
-        warnings: Dangers of the changes; names are between backticks.
-        before: The GPUs that it has.
-        after: The GPUs that it would have.
-        prices: The cost of GPUs, by the settings that it would have.
-        refused: Why it cannot be deployed; nothing else is known then.
-        note: Why it is not compared.
-    """
+    """The summary of a stack."""
 
     stack: str
-    changes: tuple[Change, ...] = ()
-    warnings: tuple[str, ...] = ()
-    before: Capacity = field(default_factory=Capacity)
-    after: Capacity = field(default_factory=Capacity)
+    changes: tuple[Change, ...] = ()  # Its changes, the gravest first.
+    warnings: tuple[str, ...] = ()  # Dangers of the changes; names are between backticks.
+    before: Capacity = field(default_factory=Capacity)  # The GPUs that it has.
+    after: Capacity = field(default_factory=Capacity)  # The GPUs that it would have.
+    # The cost of GPUs, by the settings that it would have.
     prices: Cost = field(default_factory=Cost)
-    refused: str = ""
-    note: str = ""
+    refused: str = ""  # Why it cannot be deployed; nothing else is known then.
+    note: str = ""  # Why it is not compared.
 
     def count(self, action: Action) -> int:
         """Return the number of resources with an action."""

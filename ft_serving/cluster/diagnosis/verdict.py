@@ -69,19 +69,13 @@ UNREACHABLE_GRACE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A reason why a deployment is not ready.
+    """A reason why a deployment is not ready."""
 
-    Attributes:
-        cause: Its kind.
-        message: What is wrong, what was given, and what to do.
-        since: When it began.
-        grace_s: Seconds after which it is final; None for those of the cause, infinite where only
-            a deadline tells it from a slow start.
-    """
-
-    cause: Cause
-    message: str
-    since: datetime
+    cause: Cause  # Its kind.
+    message: str  # What is wrong, what was given, and what to do.
+    since: datetime  # When it began.
+    # Seconds after which it is final; None for those of the cause, infinite where only a deadline
+    # tells it from a slow start.
     grace_s: float | None = None
 
     def final(self, now: datetime) -> bool:
@@ -92,16 +86,10 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """The state of a deployment, and its reasons.
+    """The state of a deployment, and its reasons."""
 
-    Attributes:
-        state: `FAILED` if a finding is final.
-        findings: The findings; final ones first, and roots before what follows from them.
-        summary: The messages of the final findings, or the reason to wait; one line or more.
-        url: The service's address within the cluster.
-    """
-
-    state: State
+    state: State  # `FAILED` if a finding is final.
+    # The findings; final ones first, and roots before what follows from them.
     findings: tuple[Finding, ...] = ()
-    summary: str
-    url: str | None = None
+    summary: str  # The messages of the final findings, or the reason to wait; one line or more.
+    url: str | None = None  # The service's address within the cluster.

@@ -59,17 +59,11 @@ def ask(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expectation:
-    """The golden answer, or words that a model without one would not give by chance.
+    """The golden answer, or words that a model without one would not give by chance."""
 
-    Attributes:
-        text: The whole text behind the prompt.
-        token_ids: All tokens of that text.
-        words: Words that the text contains in this order, in upper or lower case.
-    """
-
-    text: str | None = None
-    token_ids: Sequence[int] | None = None
-    words: Sequence[str] = ()
+    text: str | None = None  # The whole text behind the prompt.
+    token_ids: Sequence[int] | None = None  # All tokens of that text.
+    words: Sequence[str] = ()  # Words that the text contains in this order, in upper or lower case.
 
     def check(self, prompt: str, answer: str, output_ids: Sequence[int]) -> None:
         """Compare the text and the tokens that were generated behind a prompt.

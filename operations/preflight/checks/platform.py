@@ -20,29 +20,17 @@ METRICS_GROUP = "metrics.k8s.io"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Component:
-    """A component of a cluster.
-
-    Attributes:
-        title: Its name.
-        group: Its API group.
-        version: The version of that API that is used.
-        kind: Its Deployments.
-        deployments: The names of those that have to run.
-        least: The oldest version that is known to work.
-        reason: Why not an older one.
-        refused: Whether older ones are known not to work.
-        install: How to install it.
-    """
+    """A component of a cluster."""
 
     title: str
     group: str
-    version: str
-    kind: FactKind
-    deployments: tuple[str, ...]
-    least: Version
-    reason: str
-    refused: bool
-    install: str
+    version: str  # The version of that API that is used.
+    kind: FactKind  # Its Deployments.
+    deployments: tuple[str, ...]  # The names of those that have to run.
+    least: Version  # The oldest version that is known to work.
+    reason: str  # Why not an older one.
+    refused: bool  # Whether older ones are known not to work.
+    install: str  # How to install it.
 
 
 KSERVE = Component(

@@ -1,12 +1,12 @@
 """Makes a report of a snapshot."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ft_serving.cluster.diagnosis.diagnose import diagnose, diagnose_replicas
+from ft_serving.cluster.diagnosis.diagnose import diagnose, diagnose_job, diagnose_replicas
 from ft_serving.cluster.diagnosis.report.advice import advice
-from ft_serving.cluster.diagnosis.report.jobs import jobs_of
 from ft_serving.cluster.diagnosis.report.model import (
     JobPhase,
     Report,
@@ -21,16 +21,25 @@ from ft_serving.cluster.diagnosis.report.workloads import (
     release_of,
     revisions_of,
 )
-from ft_serving.cluster.diagnosis.snapshot import Kind, NamespaceSnapshot
+from ft_serving.cluster.diagnosis.snapshot import JobSnapshot, Kind, NamespaceSnapshot
 from ft_serving.cluster.diagnosis.verdict import Cause, State
-from ft_serving.cluster.documents import Document, holds, time
-from ft_serving.cluster.job_labels import JobRole
+from ft_serving.cluster.documents import Document, created, holds, name, time
+from ft_serving.cluster.job_labels import JobRole, role_of
 
 _MOST_WARNINGS = 50
 """More do not help, and every one may be long."""
 
 _SAID_BETTER = ("Error: ErrImagePull", "Error: ImagePullBackOff")
 """kubelet's messages beside a warning that has the registry's reason."""
+
+# The beginning of `diagnose_job`'s message: the phase says as much.
+_FAILED = re.compile(r"^It failed(?: \(\w*\))?: ")
+
+_PHASES = {
+    State.READY: JobPhase.SUCCEEDED,
+    State.PENDING: JobPhase.RUNNING,
+    State.FAILED: JobPhase.FAILED,
+}
 
 
 def report(snapshot: NamespaceSnapshot, now: datetime) -> Report:
@@ -44,7 +53,7 @@ def report(snapshot: NamespaceSnapshot, now: datetime) -> Report:
     # This is one look: conditions had time to settle since the last change.
     since_change = dataclasses.replace(snapshot, begun=_changed(service))
     revisions, pods = revisions_of(snapshot), pods_of(snapshot)
-    jobs, claims = jobs_of(snapshot, now), claims_of(snapshot)
+    jobs, claims = _jobs(snapshot, now), claims_of(snapshot)
     standing, cause, reason = _judge(since_change, jobs, revisions, now)
     status = (service or {}).get("status", {})
     return Report(
@@ -112,6 +121,46 @@ def _current(job: StackJob, jobs: Sequence[StackJob], snapshot: NamespaceSnapsho
         downloads = [each.created for each in jobs if each.role is JobRole.DOWNLOAD]
         return all(job.created >= each for each in downloads)
     return True
+
+
+def _jobs(snapshot: NamespaceSnapshot, now: datetime) -> tuple[StackJob, ...]:
+    """Return the newest Job of each role, in the order in which they run."""
+    jobs = sorted(snapshot.all(Kind.JOBS), key=created)
+    newest = {role_of(job, snapshot.name): job for job in jobs}
+    return tuple(_job(snapshot, role, newest[role], now) for role in JobRole if role in newest)
+
+
+def _job(snapshot: NamespaceSnapshot, role: JobRole, job: Document, now: datetime) -> StackJob:
+    about = JobSnapshot(
+        namespace=snapshot.namespace,
+        name=name(job),
+        begun=snapshot.begun,
+        objects=snapshot.objects,
+        logs=snapshot.logs,
+    )
+    verdict = diagnose_job(about, now)
+    phase = _PHASES[verdict.state]
+    wrote = _last_line(about)
+    told = phase is JobPhase.FAILED or verdict.findings or not wrote
+    return StackJob(
+        role=role,
+        name=name(job),
+        phase=phase,
+        created=created(job),
+        said=_FAILED.sub("", verdict.summary) if told else wrote,
+        cause=verdict.findings[0].cause if verdict.findings else None,
+    )
+
+
+def _last_line(snapshot: JobSnapshot) -> str:
+    """Return the last telling line of the newest of the Job's pods that has one."""
+    for pod in sorted(snapshot.pods(), key=created, reverse=True):
+        for (of, _), log in snapshot.logs.items():
+            # `ft-serving weights prepare` prints a release's folder, for programs.
+            lines = [line for line in log.splitlines() if line.strip() and line[0] != "/"]
+            if of == name(pod) and lines:
+                return lines[-1].strip()
+    return ""
 
 
 def _changed(service: Document | None) -> datetime:
