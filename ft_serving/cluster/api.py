@@ -95,12 +95,7 @@ class Api:
     def __init__(
         self, load: Callable[[Configuration], None], *, namespace: str, credentials: str
     ) -> None:
-        """Make a client; `of_kubeconfig` and `of_pod` are the ways to get one.
-
-        Args:
-            load: Fills in a configuration.
-            namespace: The namespace that goes with it.
-            credentials: Whose credentials they are, for messages.
+        """Make a client of a configuration that `load` fills in, for the classmethods below.
 
         Raises:
             ClusterUnavailableError: The environment or the kubeconfig names a bad proxy.

@@ -56,11 +56,9 @@ def ask_registry(needs: Needs) -> RegistryAnswer:
 
 
 def ask_image(needs: Needs, image: str) -> RegistryAnswer:
-    """Ask a registry whether an image exists.
+    """Ask a registry whether an image (HOST/NAME@DIGEST, or one of Docker Hub) exists.
 
-    Args:
-        needs: Has the login, which is used for images in the stack's registry only.
-        image: HOST/NAME@DIGEST; without a host, Docker Hub's.
+    The stack's login is used only in the stack's registry.
     """
     host, repository, digest = _parts(image)
     url = f"{_base(host)}/v2/{repository}/manifests/{digest}"
@@ -91,10 +89,7 @@ def _basic(needs: Needs) -> dict[str, str]:
 def _login(headers: Mapping[str, str], scope: str, basic: dict[str, str]) -> dict[str, str] | None:
     """Return the header that answers a challenge; None where there is none.
 
-    Args:
-        headers: The challenge's headers.
-        scope: The scope of the token.
-        basic: The header of a login; empty where there is none.
+    `basic` is the header of a login, and empty without one.
     """
     challenge = headers.get("www-authenticate", "")
     if not challenge.lower().startswith("bearer"):

@@ -36,10 +36,7 @@ class Capacity:
 def capacity_of(resources: Iterable[Resource], configured: str) -> Capacity:
     """Return the GPUs of the InferenceService among a stack's resources.
 
-    Args:
-        resources: All resources of a stack.
-        configured: The type of GPU in the stack's settings, for a cluster whose nodes have no
-            labels that tell types apart.
+    Where nodes have no labels that tell types apart, their type is the `configured` one.
     """
     for resource in resources:
         spec = resource.inputs.get("spec")

@@ -40,12 +40,7 @@ class Live:
 
 
 def preview_live(project: Path, stack: str, settings: Path) -> Live:
-    """Run `pulumi preview` with the credentials of this shell; it changes nothing.
-
-    Args:
-        project: The project's folder.
-        stack: The stack's name, as Pulumi takes it.
-        settings: The stack's file.
+    """Run `pulumi preview` of a stack, with this shell's credentials; it changes nothing.
 
     Raises:
         OperationsError: Pulumi is not installed, or the file cannot be read.

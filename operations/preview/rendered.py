@@ -28,11 +28,7 @@ class Rendered:
 
 @contextmanager
 def checkout(project: Path, base: str) -> Iterator[Path]:
-    """Provide the folder of another state of the project.
-
-    Args:
-        project: The folder of the checkout.
-        base: A folder with another checkout, or a commit as git names it.
+    """Provide the folder of another state: of a folder with a checkout, or of a commit.
 
     Raises:
         OperationsError: `base` is neither.

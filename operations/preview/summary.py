@@ -50,12 +50,9 @@ class Summary:
 
 
 def summarise_rendered(project: Path, stacks: Sequence[str], base: str) -> Summary:
-    """Compare the checkout's resources with those of another state of the project.
+    """Compare the checkout's resources with those of `base`, a folder or a commit.
 
-    Args:
-        project: The checkout's folder.
-        stacks: Names of stacks; all that either state has, if empty.
-        base: The other state: a folder or a commit.
+    Without `stacks`, all stacks of either state are compared.
 
     Raises:
         OperationsError: There is no such stack or state, or the checkout's program fails.
@@ -87,9 +84,7 @@ def summarise_rendered(project: Path, stacks: Sequence[str], base: str) -> Summa
 def summarise_live(project: Path, stacks: Sequence[str]) -> Summary:
     """Compare the checkout's resources with those that are deployed, by Pulumi.
 
-    Args:
-        project: The checkout's folder.
-        stacks: Names of stacks, as Pulumi takes them; all of the checkout's, if empty.
+    Without `stacks`, named as Pulumi takes them, all of the checkout's are compared.
 
     Raises:
         OperationsError: Pulumi cannot be run, or a stack has no file.
@@ -119,15 +114,7 @@ def summary_of(
     after: Sequence[Resource],
     config: StackConfig | None,
 ) -> StackSummary:
-    """Summarise a stack's changes.
-
-    Args:
-        stack: The stack's name.
-        changes: Its changes.
-        before: The present resources.
-        after: The resources that there would be.
-        config: The stack's settings, for prices; None where they cannot be read.
-    """
+    """Summarise a stack's changes; without its settings there are no prices."""
     gpu = config.gpu.type if config else ""
     return StackSummary(
         stack=stack,

@@ -23,15 +23,8 @@ def watch(
 ) -> Verdict:
     """Wait until a deployment is ready or has failed, and return the last verdict.
 
-    The verdict is still pending if the time was up before.
-
-    Args:
-        look: Diagnoses the deployment at a time.
-        what: Its name.
-        budget_s: Seconds after which waiting ends.
-        say: Gets the reason for the wait, when it changes and every half minute.
-        clock: Returns the time.
-        pause: Waits so many seconds.
+    The verdict is pending if `budget_s` seconds did not do. `say` gets the reason for the wait,
+    when it changes and every half minute; `look` diagnoses the deployment `what` at a time.
 
     Raises:
         ClusterRefusalError: The API server refuses to tell.

@@ -25,13 +25,7 @@ def ask(
 ) -> tuple[Generation, float]:
     """Ask a service for the text behind a prompt, and again while its ingress does not know it.
 
-    Args:
-        client: A client of the service.
-        prompt: The prompt.
-        parameters: Checked parameters.
-        say: Gets the reasons why the service does not answer at first.
-        clock: Returns monotonic seconds.
-        pause: Waits so many seconds.
+    `say` gets the reasons why it does not answer at first; `clock` and `pause` count in seconds.
 
     Returns:
         The generation, and the seconds of the last request, without the wait before it.

@@ -33,11 +33,7 @@ def wait_until_ready(
 ) -> str:
     """Wait until an InferenceService is ready, and return its address within the cluster.
 
-    Args:
-        namespace: The service's namespace.
-        service: Its name.
-        budget_s: Seconds after which waiting ends.
-        say: Gets the reasons for the wait.
+    `say` gets the reasons for the wait, which ends after `budget_s` seconds.
 
     Raises:
         ClusterError: It will not become ready, or was not in time, or its state cannot be read.
@@ -60,7 +56,7 @@ def wait_until_ready(
 def wait_until_done(
     namespace: "ClusterNamespace", job: str, budget_s: float, say: Callable[[str], None]
 ) -> None:
-    """Wait until a Job has succeeded; see `wait_until_ready` for the arguments.
+    """Wait until a Job has succeeded, as `wait_until_ready` does.
 
     Raises:
         ClusterError: It failed, cannot start, or has not succeeded in time, or its state cannot be

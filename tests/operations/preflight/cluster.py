@@ -25,7 +25,7 @@ def stack(name: str, changes: Mapping[str, Any] | None = None) -> StackConfig:
 def needs(
     name: str, changes: Mapping[str, Any] | None = None, password: str | None = None
 ) -> Needs:
-    """What such a stack needs."""
+    """The needs of such a stack."""
     return needs_of(name, stack(name, changes), password)
 
 

@@ -123,7 +123,7 @@ def test_a_new_stack_is_created_without_danger_and_one_that_goes_is_deleted() ->
         ({}, "The weights on it are deleted."),
     ],
 )
-def test_a_claim_of_another_class_is_data_lost(options: dict[str, bool], end: str) -> None:
+def test_a_claim_of_another_class_is_data_lost(options: dict[str, Any], end: str) -> None:
     (warning,) = warnings(compare([claim(**options)], [claim(storage_class="new", **options)]))
     assert warning == (
         "PersistentVolumeClaim `models` would be replaced (`spec.storageClassName`). DATA LOSS, "

@@ -43,11 +43,9 @@ _PHASES = {
 
 
 def report(snapshot: NamespaceSnapshot, now: datetime) -> Report:
-    """Report the state of a deployment.
+    """Report the state of a deployment whose objects were read at a time.
 
-    Args:
-        snapshot: Its objects; the report has the Jobs' last lines if the snapshot has their logs.
-        now: When they were read.
+    It has the Jobs' last lines if the snapshot has their logs.
     """
     service = snapshot.service()
     # This is one look: conditions had time to settle since the last change.
