@@ -39,7 +39,7 @@ def preview(
     from operations.preview.summary import summarise_live, summarise_rendered
 
     if live and base != "HEAD":
-        raise typer.BadParameter("it goes without --live", param_hint="--base")
+        raise typer.BadParameter("works only without --live", param_hint="--base")
     stacks = stack or []
     summary = summarise_live(ROOT, stacks) if live else summarise_rendered(ROOT, stacks, base)
     write = {Format.MARKDOWN: markdown, Format.TEXT: text, Format.JSON: as_json}[output]

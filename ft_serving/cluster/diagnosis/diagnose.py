@@ -5,11 +5,13 @@ from datetime import datetime
 
 from ft_serving.cluster.diagnosis.causes.admission import refusals, refused_pods
 from ft_serving.cluster.diagnosis.causes.containers import broken_containers, unstarted_containers
-from ft_serving.cluster.diagnosis.causes.images import unpullable_images
-from ft_serving.cluster.diagnosis.causes.jobs import failed_job, failed_jobs
-from ft_serving.cluster.diagnosis.causes.rollout import failed_rollouts
-from ft_serving.cluster.diagnosis.causes.scheduling import unschedulable_pods
-from ft_serving.cluster.diagnosis.causes.volumes import failed_mounts, unbound_claims
+from ft_serving.cluster.diagnosis.causes.controllers import failed_job, failed_jobs, failed_rollouts
+from ft_serving.cluster.diagnosis.causes.pods import (
+    failed_mounts,
+    unbound_claims,
+    unpullable_images,
+    unschedulable_pods,
+)
 from ft_serving.cluster.diagnosis.snapshot import JobSnapshot, Kind, NamespaceSnapshot
 from ft_serving.cluster.diagnosis.verdict import (
     SETTLING_S,

@@ -32,7 +32,7 @@ def images(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
             yield warning(
                 f"Image {image}",
                 found=f"no answer of its registry from here: {there.reason}",
-                needed="that nodes reach it",
+                needed="a registry that nodes reach",
                 remedy="Check its name; it was not checked further",
             )
         elif there.missing:

@@ -21,7 +21,7 @@ def namespace(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
         if is_ending(found):
             yield error(
                 f"Namespace {name(found)}",
-                found="it being deleted",
+                found="being deleted",
                 needed="one that stays",
                 remedy=f"`kubectl wait --for=delete namespace/{name(found)}`, {_ANOTHER}",
             )
@@ -40,16 +40,16 @@ def namespace(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
             yield error(
                 what,
                 found="one that this program did not make",
-                needed="the name for its own",
+                needed="the name, for the program's own",
                 remedy=f"`kubectl --namespace {needs.namespace} delete inferenceservice "
                 f"{name(found)}`, {_ANOTHER}",
             )
         elif owner != needs.stack:
             yield error(
                 what,
-                found=f"that of stack {owner}",
-                needed="a namespace for each stack: two in one take each other's resources over",
-                remedy="set cluster.namespace to another one; where the stack was renamed, "
+                found=f"one of stack {owner}",
+                needed="a namespace for each stack: two in one take over each other's resources",
+                remedy="Set cluster.namespace to another one; where the stack was renamed, "
                 f"`kubectl annotate namespace {needs.namespace} {STACK}-`",
             )
 
@@ -66,7 +66,7 @@ def access(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
         yield error(
             f"Permission for {kind}{where}",
             found=f"not allowed to {', '.join(sorted(verbs))}",
-            needed="that, to deploy",
+            needed="permission for these, to deploy",
             remedy=f"Ask for a {'Role' if namespaced else 'ClusterRole'} that grants it; "
             f"`kubectl auth can-i --list{option}` shows what there is",
         )
@@ -74,7 +74,7 @@ def access(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
         yield warning(
             "Reading the cluster",
             found=f"not allowed to read {', '.join(unread)}",
-            needed="that, to check them: they were left out",
+            needed="permission to read them; they were not checked",
             remedy="Ask for a ClusterRole that may get and list them, or check them by hand",
         )
 

@@ -86,7 +86,7 @@ def platform(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
         yield warning(
             "Metrics of pods",
             found=f"no API {METRICS_GROUP}",
-            needed="it, to scale by cpu or memory: replicas stay at replicas.min",
+            needed="that API, to scale by cpu or memory; without it, replicas stay at replicas.min",
             remedy="Install metrics-server: https://github.com/kubernetes-sigs/metrics-server",
         )
 
@@ -110,7 +110,7 @@ def _controllers(component: Component, facts: Facts) -> Iterator[PreflightFindin
             kubectl = f"kubectl --namespace {deployment['metadata']['namespace']}"
             yield error(
                 f"{component.title}'s {wanted}",
-                found="it scaled to 0" if stopped else "no pod of it available",
+                found="scaled to 0" if stopped else "no pod available",
                 needed="one that runs",
                 remedy=f"`{kubectl} scale deployment {wanted} --replicas 1` starts it"
                 if stopped
@@ -132,7 +132,7 @@ def _refused(component: Component, refusal: str) -> Iterator[PreflightFinding]:
         yield error(
             f"{component.title}'s webhook",
             found=f"no answer: {refusal}",
-            needed="that it takes an object of this deployment's kind, which was only tried",
+            needed="a webhook that accepts an object of this deployment's kind (tried with dryRun)",
             remedy=f"`kubectl get pods --all-namespaces` shows whether {component.title} runs",
         )
     # Knative's object is only a stand-in for KServe's, so a refusal of it tells nothing.
@@ -140,8 +140,8 @@ def _refused(component: Component, refusal: str) -> Iterator[PreflightFinding]:
         yield error(
             f"{component.title}'s webhook",
             found=f"a refusal: {refusal}",
-            needed="that it takes an object of this deployment's kind, which was only tried",
-            remedy="Mend what it names",
+            needed="a webhook that accepts an object of this deployment's kind (tried with dryRun)",
+            remedy="Correct what it names",
         )
 
 

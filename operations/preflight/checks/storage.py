@@ -64,7 +64,7 @@ def _class(needs: Needs, classes: dict[str, Document]) -> Iterator[PreflightFind
         yield warning(
             f"StorageClass {name(chosen)}",
             found="no allowVolumeExpansion",
-            needed="that, for storage.size to grow later",
+            needed="allowVolumeExpansion: true, so that storage.size can grow later",
             remedy="Make storage.size large enough for the next models, too",
         )
 

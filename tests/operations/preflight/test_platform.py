@@ -191,7 +191,7 @@ def test_a_kserve_that_does_not_run_is_found(namespace: Namespace) -> None:
         deadline = time.monotonic() + 30
         while "KServe's webhook" not in (findings := found(namespace.name)):
             assert time.monotonic() < deadline, findings
-        assert findings[f"KServe's {controller}"].found == "it scaled to 0"
+        assert findings[f"KServe's {controller}"].found == "scaled to 0"
         command = findings[f"KServe's {controller}"].remedy.split("`")[1]
         assert command.endswith(f"scale deployment {controller} --replicas 1")
     finally:

@@ -1,4 +1,4 @@
-"""The causes of failed deployments: a function a topic, from a snapshot to findings.
+"""The causes of failed deployments: functions from a snapshot to findings.
 
 Each looks at the present state; `verdict.GRACE_S` says how long a finding has to last.
 """
