@@ -118,7 +118,7 @@ def test_a_failed_job_by_itself_fails_no_service() -> None:
         ("standard-starting-loading", 3600),
     ],
 )
-def test_what_may_pass_is_waited_for_with_a_reason(recording: str, later_s: float) -> None:
+def test_a_cause_that_may_pass_is_waited_for_with_a_reason(recording: str, later_s: float) -> None:
     found = verdict(recording, later_s=later_s)
     assert found.state is State.PENDING, found.summary
     assert found.summary, "the user is to be told what is waited for"

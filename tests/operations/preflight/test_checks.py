@@ -234,7 +234,7 @@ SOUND: list[tuple[str, Document, Objects, Document]] = [
 
 
 @pytest.mark.parametrize(("stack", "changes", "objects", "facts"), SOUND)
-def test_what_is_enough_is_no_finding(
+def test_a_cluster_that_is_good_enough_lacks_nothing(
     stack: str, changes: Document, objects: Objects, facts: Document
 ) -> None:
     assert found(needs(stack, changes), objects, **facts) == []

@@ -148,24 +148,6 @@ def test_a_preview_and_an_up_end_before_they_change_anything(tmp_path: Path) -> 
     assert set(report.operations("storage")) == {"create"}
 
 
-def test_without_a_cluster_a_preview_warns_and_an_up_ends(tmp_path: Path) -> None:
-    kubeconfig = yaml.safe_load(KUBECONFIG.read_text())
-    for each in kubeconfig["clusters"]:
-        each["cluster"]["server"] = "https://127.0.0.1:9"
-    nowhere = tmp_path / "kubeconfig"
-    nowhere.write_text(yaml.safe_dump(kubeconfig))
-    changes = {"cluster.preflight": "stop", "cluster.kubeconfig": str(nowhere)}
-    name = f"preflight-{secrets.token_hex(4)}"
-    deployment = Deployment(tmp_path, name, platform_settings(name, changes))
-    assert "The cluster was not checked. The API server https://127.0.0.1:9 does not answer" in (
-        deployment.preview().messages
-    )
-    report = deployment.up()
-    assert not report.succeeded
-    assert "The API server https://127.0.0.1:9 does not answer" in report.messages
-    assert report.steps == []
-
-
 @pytest.mark.exclusive
 def test_a_flag_that_knative_lacks_is_found_and_its_remedy_mends_it(namespace: Namespace) -> None:
     with changed_map("config-features", FLAG, "disabled"):

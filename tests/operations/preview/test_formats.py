@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from operations.preview.compare import Action, Change, Resource, compare
 from operations.preview.formats import COMMENT_BYTES, MARKER, as_json, markdown, text
 from operations.preview.summary import StackSummary
 from operations.recording.listing import SECRET
-from tests.operations.preview.states import claim, previewed, summary, summary_with
+from tests.operations.preview.states import claim, in_text, previewed, summary, summary_with
 
 HOSTILE = [
     "a|b",
@@ -21,7 +22,7 @@ HOSTILE = [
     "<!-- ft-serving preview -->",
     "@everyone",
     "\x1b[31mred\u202eesrever\u2028line",
-    "x" * 100_000,
+    "x" * 60_000,
 ]
 
 
@@ -56,17 +57,24 @@ def test_a_comment_is_a_table_then_dangers_then_details() -> None:
     assert "<summary>dev" not in comment, "nothing is said of a stack that stays"
 
 
+def with_class(value: str) -> StackSummary:
+    return summary_with(compare([claim()], [claim(storage_class=value)]))
+
+
+def refused(value: str) -> StackSummary:
+    return StackSummary(stack="prod", refused=f"it: must be\n{value}")
+
+
+@pytest.mark.parametrize("stack", [with_class, refused])
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda it: ascii(it)[:20])
-def test_no_value_ends_what_it_stands_in(value: str) -> None:
-    changes = compare([claim("models", "old")], [claim("models", value)])
-    comment = markdown(summary(summary_with(changes)))
-    assert outside_of_fences(comment) == outside_of_fences(
-        markdown(summary(summary_with(compare([claim("models", "old")], [claim("models", "new")]))))
-    )
+def test_no_value_and_no_message_is_markup_or_moves_the_cursor(
+    value: str, stack: Callable[[str], StackSummary]
+) -> None:
+    comment = markdown(summary(stack(value)))
+    assert outside_of_fences(comment) == outside_of_fences(markdown(summary(stack("new"))))
     assert len(comment.encode()) <= COMMENT_BYTES
-    assert "\x1b" not in comment + text(summary(summary_with(changes)))
-    assert "\u202e" not in comment
-    assert "\u2028" not in comment
+    for character in "\x1b\u202e\u2028":
+        assert character not in comment + text(summary(stack(value)))
 
 
 @pytest.mark.parametrize("name", HOSTILE[:-1], ids=lambda it: ascii(it)[:20])
@@ -83,23 +91,14 @@ def test_no_name_is_markup(name: str) -> None:
     )
 
 
-def test_what_the_configuration_is_refused_with_is_shown_in_full() -> None:
-    refused = StackSummary(stack="prod", refused="gpu.type: must be …\nstorage.size: must be …")
-    comment = markdown(summary(refused, StackSummary(stack="dev")))
+def test_a_refusal_of_the_configuration_is_shown_in_full() -> None:
+    wrong = StackSummary(stack="prod", refused="gpu.type: must be …\nstorage.size: must be …")
+    comment = markdown(summary(wrong, StackSummary(stack="dev")))
     assert "| `prod` | refused |  |  |  |  |  |" in comment
     assert "```diff\ngpu.type: must be …\nstorage.size: must be …\n```" in comment
-    assert json.loads(as_json(summary(refused)))["stacks"]["prod"] == {
+    assert json.loads(as_json(summary(wrong)))["stacks"]["prod"] == {
         "refused": ["gpu.type: must be …", "storage.size: must be …"]
     }
-
-
-@pytest.mark.parametrize("value", HOSTILE[:-1], ids=lambda it: ascii(it)[:20])
-def test_no_message_is_markup_and_none_moves_the_cursor(value: str) -> None:
-    refused = summary(StackSummary(stack="prod", refused=f"it: must be\n{value}"))
-    assert outside_of_fences(markdown(refused)) == outside_of_fences(
-        markdown(summary(StackSummary(stack="prod", refused="it: must be")))
-    )
-    assert "\x1b" not in text(refused)
 
 
 def test_a_comment_is_cut_to_what_github_takes_and_says_so() -> None:
@@ -123,11 +122,8 @@ def test_a_comment_is_cut_to_what_github_takes_and_says_so() -> None:
 def test_a_long_value_shows_where_it_differs() -> None:
     same = "--option=" + "y" * 500
     changes = compare([claim("models", same + "old")], [claim("models", same + "new")])
-    (line,) = [
-        it
-        for it in text(summary(summary_with(changes))).splitlines()
-        if it.startswith("      spec.")
-    ]
+    lines = in_text(summary_with(changes))
+    (line,) = [it for it in lines if it.startswith("      spec.")]
     assert 'yyyold" → …' in line
     assert 'yyynew"' in line
     assert len(line) < 200
@@ -139,7 +135,8 @@ def test_a_secret_that_changes_is_said_to_change_and_never_shown() -> None:
         return Resource(type="kubernetes:core/v1:Secret", name="hub", inputs=inputs)
 
     stack = summary_with(compare([secret("123456789abc")], [secret("cba987654321")]))
-    for written in (text(summary(stack)), markdown(summary(stack)), as_json(summary(stack))):
+    for write in (text, markdown, as_json):
+        written = write(summary(stack))
         assert "123456789abc" not in written
         assert "cba987654321" not in written
     assert "stringData.token: [secret] → [secret]  (needs a new one)" in text(summary(stack))
