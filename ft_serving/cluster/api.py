@@ -33,12 +33,7 @@ _REQUEST_TIMEOUT: Final = (5.0, 20.0)
 _SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 # Some API servers refuse dozens of requests at once. 500 is not here: it has a webhook's error.
-_BUSY: Final = (
-    http.client.TOO_MANY_REQUESTS,
-    http.client.BAD_GATEWAY,
-    http.client.SERVICE_UNAVAILABLE,
-    http.client.GATEWAY_TIMEOUT,
-)
+_BUSY: Final = (429, 502, 503, 504)
 _WHILE_BUSY: Final = urllib3.Retry(
     # Callers wait for an API server that is away, and say so; attempts here would be silent.
     connect=0,

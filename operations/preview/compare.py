@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from operations.preview.differences import UNKNOWN, Path, Property, differences
+from operations.preview.differences import UNKNOWN, Property, differences
 
 INFERENCE_SERVICE = ":InferenceService"
 CLAIM = ":PersistentVolumeClaim"
@@ -19,33 +19,28 @@ NAMESPACE = ":Namespace"
 PROVIDER = "pulumi:providers:kubernetes"
 """Type tokens, or their ends, of resources that get warnings."""
 
-_IMMUTABLE: dict[str, tuple[Path, ...]] = {
-    "ConfigMap": (("data",), ("binaryData",)),
+_IMMUTABLE = {
+    "ConfigMap": ("data", "binaryData"),
     "Job": (
-        ("spec", "completionMode"),
-        ("spec", "completions"),
-        ("spec", "podFailurePolicy"),
-        ("spec", "selector"),
-        ("spec", "template"),
+        "spec.completionMode",
+        "spec.completions",
+        "spec.podFailurePolicy",
+        "spec.selector",
+        "spec.template",
     ),
     "PersistentVolumeClaim": (
-        ("spec", "accessModes"),
-        ("spec", "dataSource"),
-        ("spec", "dataSourceRef"),
-        ("spec", "selector"),
-        ("spec", "storageClassName"),
-        ("spec", "volumeMode"),
-        ("spec", "volumeName"),
+        "spec.accessModes",
+        "spec.dataSource",
+        "spec.dataSourceRef",
+        "spec.selector",
+        "spec.storageClassName",
+        "spec.volumeMode",
+        "spec.volumeName",
     ),
-    "RoleBinding": (("roleRef",),),
-    "Secret": (("data",), ("stringData",), ("type",)),
+    "RoleBinding": ("roleRef",),
+    "Secret": ("data", "stringData", "type"),
 }
-_IDENTITY: tuple[Path, ...] = (
-    ("apiVersion",),
-    ("kind",),
-    ("metadata", "name"),
-    ("metadata", "namespace"),
-)
+_IDENTITY = ("apiVersion", "kind", "metadata.name", "metadata.namespace")
 """Properties that no object can change."""
 
 
@@ -69,7 +64,7 @@ class Resource:
     protect: bool = False  # Whether Pulumi refuses to delete it.
     retain: bool = False  # Whether it stays when Pulumi deletes it from the stack.
     # Paths whose changes replace it, because the program says so.
-    replaced_on: tuple[Path, ...] = ()
+    replaced_on: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -122,10 +117,11 @@ def compare(base: Sequence[Resource], head: Sequence[Resource]) -> tuple[Change,
 
 
 def _changed(before: Resource, after: Resource, properties: tuple[Property, ...]) -> Change:
-    rules: tuple[Path, ...] = after.replaced_on
+    rules = after.replaced_on
     if after.type.startswith("kubernetes:"):
         rules += (*_IDENTITY, *_IMMUTABLE.get(after.kind, ()))
-    reasons = tuple(it for it in properties if any(it.lies_in(rule) for rule in rules))
+    paths = [tuple(rule.split(".")) for rule in rules]
+    reasons = tuple(it for it in properties if any(map(it.lies_in, paths)))
     return Change(
         action=Action.REPLACE if reasons else Action.UPDATE,
         resource=before,

@@ -75,9 +75,7 @@ def resources_of(listing: Iterable[Mapping[str, Any]]) -> tuple[Resource, ...]:
             inputs=it["inputs"],
             protect=it["options"].get("protect", False),
             retain=it["options"].get("retainOnDelete", False),
-            replaced_on=tuple(
-                tuple(path.split(".")) for path in it["options"].get("replaceOnChanges", ())
-            ),
+            replaced_on=tuple(it["options"].get("replaceOnChanges", ())),
         )
         for it in listing
         if not it["read"] and not it["type"].startswith(COMPONENT)

@@ -149,12 +149,6 @@ def test_a_change_of_a_moment_ago_is_given_time() -> None:
     assert report(snapshot, now).standing is Standing.FAILED, "a status changes all the time"
 
 
-def test_a_start_is_on_its_way_with_a_reason() -> None:
-    found = report(*recorded("starting-loading"))
-    assert (found.standing, found.serving) == (Standing.ON_ITS_WAY, False)
-    assert found.reason
-
-
 def test_a_failed_rollout_says_that_the_revision_before_still_answers() -> None:
     snapshot, now = recorded("starting-rollout")
     snapshot.all(Kind.KNATIVE_SERVICES)[0]["status"]["traffic"] = [

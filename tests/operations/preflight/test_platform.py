@@ -67,33 +67,6 @@ def test_all_that_the_cluster_lacks_is_found_at_once() -> None:
     assert "refused" in findings["Registry localhost:9"].found
 
 
-def test_a_quota_that_is_too_small_is_found(namespace: Namespace) -> None:
-    namespace.kubectl("create", "quota", "small", "--hard=requests.memory=256Mi,pods=1")
-    try:
-        namespace.kubectl(
-            "wait", "quota/small", "--for=jsonpath={.status.hard.pods}=1", "--timeout=30s"
-        )
-        (finding,) = found(namespace.name).values()
-        assert finding.what == f"Quota small of namespace {namespace.name}"
-    finally:
-        namespace.kubectl("delete", "quota", "small")
-
-
-def test_an_inference_service_made_by_hand_is_found(namespace: Namespace) -> None:
-    wanted = needs_of("test", config(platform_settings(namespace.name)), None)
-    metadata = {"name": wanted.service["metadata"]["name"]}
-    namespace.kubectl("create", "--filename=-", manifest={**wanted.service, "metadata": metadata})
-    try:
-        (finding,) = found(namespace.name).values()
-        command = finding.remedy.split("`")[1]
-        assert command == (
-            f"kubectl --namespace {namespace.name} delete inferenceservice fastertransformer-triton"
-        )
-    finally:
-        namespace.kubectl("delete", "inferenceservice", metadata["name"])
-    assert found(namespace.name) == {}, "the remedy mends it"
-
-
 def test_a_user_with_few_permissions_is_told_those_that_are_missing(
     namespace: Namespace, tmp_path: Path
 ) -> None:

@@ -115,7 +115,7 @@ def _ended(snapshot: NamespaceSnapshot, pod: Document, status: Document) -> Find
 
 
 def _unready(snapshot: NamespaceSnapshot, pod: Document) -> Iterator[Finding]:
-    """Yield a pod that runs and whose probes fail: only a deadline tells it from a slow start."""
+    """Yield a pod that runs and whose probes fail: it may be a slow start until a deadline."""
     statuses = pod.get("status", {}).get("containerStatuses") or ()
     failures = snapshot.events("Pod", name(pod), "Unhealthy")
     if not failures or not all("running" in each["state"] for each in statuses):
