@@ -1,5 +1,6 @@
 """Each kind of change of a stack's settings does what the preview says."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from operations.preview.compare import Action, Resource, compare
 from operations.preview.summary import StackSummary
 from operations.preview.warnings import warnings
 from tests.operations.preview.states import claim, in_text, previewed, resources, summary_with
+from tests.stacks.documents import config, shipped
 
 IMAGE = f"registry.example.com/other@sha256:{'12' * 32}"
 SERVICE = "fastertransformer-triton"
@@ -53,13 +55,11 @@ def test_another_image_and_replicas_touch_the_service_and_its_test() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("prices", "cost"),
-    [(PRICES, "0.50 USD → 1.28 USD"), ({}, "0.77 USD → no price of A40 in `cost.gpuHour`")],
-)
-def test_another_gpu_is_priced_by_its_own_price(prices: dict[str, Any], cost: str) -> None:
-    summary = previewed("coreweave", {"gpu.type": "A40", **prices})
-    assert row(summary) == ["1 RTX_A5000 → 1 A40", cost]
+def test_another_gpu_is_priced_by_its_own_price() -> None:
+    summary = previewed("coreweave", {"gpu.type": "A40"})
+    assert row(summary) == ["1 RTX_A5000 → 1 A40", "0.77 USD → no price of A40 in `cost.gpuHour`"]
+    priced = replace(summary, prices=config(shipped("coreweave"), PRICES).cost)
+    assert row(priced)[1] == "0.50 USD → 1.28 USD"
 
 
 def test_another_tensor_parallelism_of_vllm_is_the_same_release() -> None:
@@ -93,8 +93,7 @@ def test_a_service_without_a_spare_gpu_is_down_for_a_while() -> None:
 
 def test_another_mode_replaces_the_service() -> None:
     changes = {"serving.mode": "Standard", "replicas.scaleMetric": "cpu"}
-    budget = {"coldStart.budgetSeconds": 600}
-    (warning,) = previewed("prod", {**budget, **changes}, budget).warnings
+    (warning,) = previewed("prod", {**changes, "coldStart.budgetSeconds": 600}).warnings
     assert "DOWNTIME: the old service ends before the new one starts" in warning
 
 
