@@ -64,7 +64,7 @@ def served(answer: Callable[[Request], Answer]) -> Iterator[int]:
             )
             content = said if isinstance(said, bytes) else json.dumps(said).encode()
             self.send_response(status)
-            for name, value in (*headers[0].items(),) if headers else ():
+            for name, value in (headers[0] if headers else {}).items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -90,29 +90,18 @@ def served(answer: Callable[[Request], Answer]) -> Iterator[int]:
 
 @dataclass(kw_only=True)
 class FakeApi:
-    """An API server that answers from a table, then from a snapshot.
+    """An API server that answers from a table, then from a snapshot."""
 
-    Attributes:
-        snapshot: The objects and logs that there are.
-        answers: Status and document by the end of the path.
-        denied: Resources that access reviews deny.
-        busy_times: Requests that it answers with 429 before it answers any.
-        port: Its port.
-        asked: The paths of all requests, with queries.
-        logins: The Authorization headers of all requests.
-        posted: The creations and reviews.
-        deleted: The names of deleted objects.
-    """
-
-    snapshot: NamespaceSnapshot | None = None
+    snapshot: NamespaceSnapshot | None = None  # The objects and logs that there are.
+    # Status and document by the end of the path.
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
-    denied: frozenset[str] = frozenset()
-    busy_times: int = 0
+    denied: frozenset[str] = frozenset()  # Resources that access reviews deny.
+    busy_times: int = 0  # Requests that it answers with 429 before it answers any.
     port: int = 0
-    asked: list[str] = field(default_factory=list)
-    logins: set[str] = field(default_factory=set)
-    posted: list[Request] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)  # The paths of all requests, with queries.
+    logins: set[str] = field(default_factory=set)  # The Authorization headers of all requests.
+    posted: list[Request] = field(default_factory=list)  # The creations and reviews.
+    deleted: list[str] = field(default_factory=list)  # The names of deleted objects.
 
     def answer(self, request: Request) -> Answer:
         self.asked.append(request.target)
@@ -184,21 +173,14 @@ def fake_api(snapshot: NamespaceSnapshot | None = None) -> Iterator[FakeApi]:
 
 @dataclass(kw_only=True)
 class FakeRegistry:
-    """A registry that asks for a login.
+    """A registry that asks for a login."""
 
-    Attributes:
-        bearer: Whether it has a service that gives tokens; else it takes passwords itself.
-        public: Whether that gives tokens to pull to anybody.
-        realm: The address of that service; by default its own.
-        port: Its port.
-        scopes: The scopes of tokens that were asked for.
-    """
-
+    # Whether it has a service that gives tokens; else it takes passwords itself.
     bearer: bool = False
-    public: bool = False
-    realm: str = ""
+    public: bool = False  # Whether that gives tokens to pull to anybody.
+    realm: str = ""  # The address of that service; by default its own.
     port: int = 0
-    scopes: list[str] = field(default_factory=list)
+    scopes: list[str] = field(default_factory=list)  # The scopes of tokens that were asked for.
 
     @property
     def host(self) -> str:

@@ -43,21 +43,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NamespaceSnapshot:
-    """The objects of a namespace, and the logs of some of its containers.
-
-    Attributes:
-        namespace: The namespace.
-        name: The InferenceService's name.
-        begun: When looking began. Conditions from before it may be about an older state.
-        objects: The namespace's objects; of nodes those of the cluster, where they may be read.
-        logs: The last lines of the containers of pods that are not ready, by pod and container;
-            those of the run before, where a container ended and runs again.
-    """
+    """The objects of a namespace, and the logs of some of its containers."""
 
     namespace: str
-    name: str
-    begun: datetime
+    name: str  # The InferenceService's name.
+    begun: datetime  # When looking began. Conditions from before it may be about an older state.
+    # The namespace's objects; of nodes those of the cluster, where they may be read.
     objects: Mapping[Kind, Sequence[Document]]
+    # The last lines of the containers of pods that are not ready, by pod and container; those of
+    # the run before, where a container ended and runs again.
     logs: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def all(self, kind: Kind) -> Sequence[Document]:
