@@ -1,6 +1,6 @@
-"""What operates a stack from a checkout of the project: commands that need its configuration.
+"""Commands that operate a stack from a checkout, because they need its configuration.
 
-One package a topic. `ft_serving` is installed into images and on users' machines without them.
+`ft_serving` is installed into images and on users' machines without them.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """The commands of `ft-serving` that a checkout adds.
 
-What a command needs is imported when it runs: `--help` should not wait for it.
+Their imports run when a command runs, because `--help` should not wait for them.
 """
 
 import typer

@@ -1,7 +1,7 @@
-"""What a command of a checkout ends with."""
+"""The error of this package."""
 
 from ft_serving.core.errors import FtServingError
 
 
 class OperationsError(FtServingError):
-    """A stack is refused, or what a command compares or asks for cannot be read."""
+    """A stack is refused, or something that a command compares or asks cannot be read."""

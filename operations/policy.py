@@ -1,4 +1,4 @@
-"""`ft-serving policy`."""
+"""The command `ft-serving policy`."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -9,7 +9,7 @@ from operations import ROOT
 from operations.errors import OperationsError
 
 _UNBUILT = "@(digest of :"
-"""In an image that has yet to be built, as `operations.recording` writes it."""
+"""A part of the name of an image that is not built yet, as `operations.recording` writes it."""
 
 
 def policy(
@@ -17,7 +17,7 @@ def policy(
         list[str] | None, typer.Option(help="A stack; repeated, several. By default all.")
     ] = None,
 ) -> None:
-    """Compare what the program makes of stacks with the rules of policy/, without CrossGuard."""
+    """Check the resources of stacks against the rules of policy/, without CrossGuard."""
     from operations.preview.rendered import render
     from policy.check import RULES, STACK_RULES, check
     from policy.resource import StackResource

@@ -1,1 +1,1 @@
-"""Asks a Kubernetes cluster about a deployment: its diagnosis, and the gate of its Jobs."""
+"""A client of a Kubernetes cluster: the diagnosis of a deployment, and the gate of its Jobs."""

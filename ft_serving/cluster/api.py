@@ -1,4 +1,4 @@
-"""The API server of a cluster, as a kubeconfig or a pod names it. Importing this needs `cluster`.
+"""A client of the API server that a kubeconfig or a pod names. It needs the extra `cluster`.
 
 Objects are passed as the API server gives them: the generated classes of the Kubernetes client
 rename their fields, and building them takes longer than the request.
@@ -23,37 +23,27 @@ from ft_serving.cluster.errors import ClusterRefusalError, ClusterUnavailableErr
 from ft_serving.core.errors import ProxyError
 from ft_serving.core.proxies import blamed, proxy_for
 
+# The last four are what the Kubernetes client raises for a file of another shape, and for keys
+# that are not base64.
 _LOAD_ERRORS: Final = (
-    ConfigException,
-    OSError,
-    YAMLError,
-    # A file of another shape, and keys that are no base64, as the Kubernetes client meets them.
-    AttributeError,
-    KeyError,
-    TypeError,
-    ValueError,
-)
+    ConfigException, OSError, YAMLError, AttributeError, KeyError, TypeError, ValueError,
+)  # fmt: skip
 # Seconds to connect and to wait; webhooks get 10 s by default.
 _REQUEST_TIMEOUT: Final = (5.0, 20.0)
 _SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
-# Dozens of requests at once are more than some API servers take. What a webhook fails of has 500.
-_BUSY: Final = (
-    http.client.TOO_MANY_REQUESTS,
-    http.client.BAD_GATEWAY,
-    http.client.SERVICE_UNAVAILABLE,
-    http.client.GATEWAY_TIMEOUT,
-)
+# Some API servers refuse dozens of requests at once. 500 is not here: it has a webhook's error.
+_BUSY: Final = (429, 502, 503, 504)
 _WHILE_BUSY: Final = urllib3.Retry(
-    # Whoever waits says for what; attempts to connect would only add silence.
+    # Callers wait for an API server that is away, and say so; attempts here would be silent.
     connect=0,
     read=0,
     redirect=0,
-    # A certificate that is not trusted, and a proxy that refuses.
+    # A certificate that is not trusted, or a proxy that refuses.
     other=0,
     status=4,
     status_forcelist=_BUSY,
-    # What is asked here may be asked twice: nothing is made by it.
+    # Requests of this room may be repeated, whatever their method: they create nothing.
     allowed_methods=None,
     backoff_factor=0.25,
     raise_on_status=False,
@@ -62,24 +52,19 @@ _WHILE_BUSY: Final = urllib3.Retry(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiAnswer:
-    """What an API server answers.
-
-    Attributes:
-        status: The HTTP status.
-        content: The body, as it came.
-    """
+    """An answer of an API server: its HTTP status, and the body as it came."""
 
     status: int
     content: bytes
 
     @property
     def text(self) -> str:
-        """The body as text, such as a log."""
+        """Return the body as text, such as a log."""
         return self.content.decode(errors="replace")
 
     @property
     def document(self) -> Document:
-        """The body as an object or a Status; what is neither becomes a Status' message."""
+        """Return the body as an object; text that is not JSON becomes a Status' message."""
         try:
             found: Any = json.loads(self.content)
         except ValueError:
@@ -88,43 +73,42 @@ class ApiAnswer:
 
     @property
     def message(self) -> str:
-        """What a Status says."""
+        """Return the message of a Status."""
         return str(self.document.get("message", ""))
 
 
 class Api:
-    """An API server, and who asks it.
+    """A client of an API server.
 
-    Every request may raise `ClusterUnavailableError`, and `ClusterRefusalError` where the server
-    does not accept who asks; of other statuses the caller judges.
+    Every request may raise `ClusterUnavailableError`, and `ClusterRefusalError` for credentials
+    that the server does not accept. The caller judges other statuses.
 
     Attributes:
-        namespace: That of the context or of the pod's service account.
+        namespace: The namespace of the kubeconfig's context or of the pod's service account.
     """
 
     def __init__(
         self, load: Callable[[Configuration], None], *, namespace: str, credentials: str
     ) -> None:
-        """Make a client; `of_kubeconfig` and `of_pod` know how.
-
-        Args:
-            load: Fills in a configuration.
-            namespace: The namespace that goes with it.
-            credentials: Whose credentials they are, for messages.
+        """Make a client of a configuration that `load` fills in, for the classmethods below.
 
         Raises:
-            ProxyError: The environment or the kubeconfig names a proxy that cannot be used.
-            Exception: What `load` raises.
+            ClusterUnavailableError: The environment or the kubeconfig names a bad proxy.
+            Exception: The errors of `load`.
         """
         configuration = Configuration()
-        # The Kubernetes client reads the environment by rules of its own, and drops a proxy's
+        # The Kubernetes client reads the environment by its own rules, and drops a proxy's
         # password.
         configuration.proxy = None
         load(configuration)
         named = configuration.proxy
-        proxy = proxy_for(
-            configuration.host, configured=("proxy-url of the kubeconfig", named) if named else None
-        )
+        try:
+            proxy = proxy_for(
+                configuration.host,
+                configured=("proxy-url of the kubeconfig", named) if named else None,
+            )
+        except ProxyError as exc:
+            raise ClusterUnavailableError(f"No cluster can be asked: {exc}") from exc
         configuration.proxy = proxy.address if proxy else None
         configuration.proxy_headers = proxy.headers if proxy else None
         configuration.no_proxy = None
@@ -140,15 +124,15 @@ class Api:
         *,
         settings: tuple[str, str] = ("KUBECONFIG", "--context"),
     ) -> Self:
-        """Return the API server that a context of a kubeconfig names.
+        """Return a client for a context of a kubeconfig.
 
         Args:
             path: The kubeconfig's path; by default KUBECONFIG or ~/.kube/config.
-            context: A context of it; by default its current one.
-            settings: What the user sets to name a kubeconfig and a context, for messages.
+            context: One of its contexts; by default the current one.
+            settings: The user's settings for the path and the context, for messages.
 
         Raises:
-            ClusterUnavailableError: There is no such file or context, or no such proxy.
+            ClusterUnavailableError: There is no such file or context, or the proxy is bad.
         """
         try:
             merger = kube_config.KubeConfigMerger(
@@ -166,8 +150,6 @@ class Api:
             return cls(
                 loader.load_and_set, namespace=str(namespace), credentials="the kubeconfig's"
             )
-        except ProxyError as exc:
-            raise ClusterUnavailableError(f"No cluster can be asked: {exc}") from exc
         except _LOAD_ERRORS as exc:
             raise ClusterUnavailableError(
                 f"No cluster can be asked: {exc}. Set {settings[0]} to a kubeconfig, and "
@@ -176,7 +158,7 @@ class Api:
 
     @classmethod
     def of_pod(cls) -> Self | None:
-        """Return the API server that this pod's service account is for; None outside of a pod.
+        """Return a client with this pod's service account; None outside of a pod.
 
         Raises:
             ClusterUnavailableError: The service account cannot be used.
@@ -189,27 +171,25 @@ class Api:
                 namespace=_SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip(),
                 credentials="the pod's service account's",
             )
-        except ProxyError as exc:
-            raise ClusterUnavailableError(f"No cluster can be asked: {exc}") from exc
         except ConfigException as exc:
             raise ClusterUnavailableError(
                 f"The pod's service account cannot be used: {exc}"
             ) from exc
 
     def get(self, path: str, **query: str | int) -> ApiAnswer:
-        """Return what is at a path: an object, a list, or text."""
-        return self._ask("GET", path, query, None)
+        """Return the object, the list or the text at a path."""
+        return self._ask("GET", path, query)
 
     def post(self, path: str, body: Document, **query: str | int) -> ApiAnswer:
-        """Return what is said to an object: a review, or a creation that is only tried."""
+        """Return the answer to an access review, or to a creation with `dryRun`."""
         return self._ask("POST", path, query, body)
 
     def delete(self, path: str) -> ApiAnswer:
         """Delete the object at a path."""
-        return self._ask("DELETE", path, {}, None)
+        return self._ask("DELETE", path, {})
 
     def _ask(
-        self, method: str, path: str, query: Mapping[str, str | int], body: Document | None
+        self, method: str, path: str, query: Mapping[str, str | int], body: Document | None = None
     ) -> ApiAnswer:
         host = self._client.configuration.host
         try:
@@ -227,7 +207,7 @@ class Api:
             response = self._client.call_api(*request, _request_timeout=_REQUEST_TIMEOUT)
             answer = ApiAnswer(status=int(response.status), content=bytes(response.read()))
         except (urllib3.exceptions.HTTPError, OSError, ConfigException) as exc:
-            # Of attempts that came to nothing, the reason is what the last one came to.
+            # Of several attempts, the last one's error is the reason.
             cause = exc.reason if isinstance(exc, urllib3.exceptions.MaxRetryError) else exc
             reason = blamed(str(cause or exc), self._proxy, exc)
             raise ClusterUnavailableError(

@@ -1,4 +1,4 @@
-"""Parts of Kubernetes API documents, which are plain JSON."""
+"""Reads parts of Kubernetes API documents, which are plain JSON."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,53 +9,64 @@ Document = Mapping[str, Any]
 
 
 def name(document: Document) -> str:
-    """An object's name."""
+    """Return an object's name."""
     return str(document["metadata"]["name"])
 
 
 def label(document: Document, key: str) -> str:
-    """A label's value; empty where there is none."""
+    """Return a label's value, or an empty text."""
     return str((document["metadata"].get("labels") or {}).get(key, ""))
 
 
 def annotation(document: Document, key: str) -> str:
-    """An annotation's value; empty where there is none."""
+    """Return an annotation's value, or an empty text."""
     return str((document["metadata"].get("annotations") or {}).get(key, ""))
 
 
 def condition(document: Document, kind: str) -> Document:
-    """A condition of an object's status; empty where there is none."""
+    """Return a condition of an object's status, or an empty one."""
     conditions = document.get("status", {}).get("conditions") or ()
     return next((each for each in conditions if each["type"] == kind), {})
 
 
+def holds(document: Document, kind: str) -> bool:
+    """Return whether a condition of an object's status is true."""
+    return bool(condition(document, kind).get("status") == "True")
+
+
 def time(value: str) -> datetime:
-    """A time stamp of the API (RFC 3339)."""
+    """Parse a time stamp of the API (RFC 3339)."""
     return datetime.fromisoformat(value)
 
 
+def created(document: Document) -> datetime:
+    """Return when an object was created."""
+    return time(document["metadata"]["creationTimestamp"])
+
+
 def since(condition: Document, otherwise: datetime) -> datetime:
-    """When a condition came to be as it is."""
+    """Return when a condition got its status, or another time if it does not say."""
     stamp = condition.get("lastTransitionTime")
     return time(stamp) if stamp else otherwise
 
 
+def is_ending(document: Document) -> bool:
+    """Return whether an object is being deleted."""
+    return "deletionTimestamp" in document["metadata"]
+
+
 def containers(pod: Document) -> list[Document]:
-    """The specifications of a pod's containers, those that initialise it first."""
+    """Return the specifications of a pod's containers, init containers first."""
     return [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
 
 
 def container_statuses(pod: Document) -> list[Document]:
-    """The statuses of a pod's containers, those that initialise it first."""
+    """Return the statuses of a pod's containers, init containers first."""
     status = pod.get("status", {})
     return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
 
 
 def claim_names(spec: Document) -> set[str]:
-    """The names of the claims that the volumes of a pod's specification are."""
-    volumes = spec.get("volumes") or ()
-    return {
-        volume["persistentVolumeClaim"]["claimName"]
-        for volume in volumes
-        if "persistentVolumeClaim" in volume
-    }
+    """Return the names of the claims that a pod's specification mounts."""
+    volumes = (each.get("persistentVolumeClaim") for each in spec.get("volumes") or ())
+    return {claim["claimName"] for claim in volumes if claim is not None}

@@ -1,15 +1,15 @@
-"""What can go wrong while a cluster is asked about a deployment, or with the deployment itself."""
+"""Errors of this room."""
 
 from ft_serving.core.errors import FtServingError
 
 
 class ClusterError(FtServingError):
-    """Base of every error of this room, and the error that a deployment fails by."""
+    """A deployment has failed; also the base of this room's errors."""
 
 
 class ClusterUnavailableError(ClusterError):
-    """No cluster is named that can be asked, or its API server does not answer (yet)."""
+    """No cluster is configured, or its API server does not answer yet."""
 
 
 class ClusterRefusalError(ClusterError):
-    """The API server answers, and refuses to tell what is needed."""
+    """The API server refuses a request that diagnosis needs."""

@@ -1,6 +1,6 @@
-"""How a stack's Jobs say what they are: the program writes it, and diagnosis reads it.
+"""Labels and annotations of a stack's Jobs: the program writes them, and `diagnose` reads them.
 
-It stands in the metadata of the Jobs themselves, which may change: their pods' may not.
+They are on the Jobs, whose metadata may change, and not on their pods, whose may not.
 """
 
 from enum import StrEnum
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from ft_serving.core.release import ReleaseSpec
 
 ROLE: Final = "app.kubernetes.io/component"
-"""The label that says which Job it is: one that Kubernetes recommends."""
+"""The label for a Job's role: one that Kubernetes recommends."""
 
 SERVICE: Final = "ft-serving.dev/inference-service"
-"""The label of a smoke test that names the InferenceService which it asks."""
+"""The label of a smoke test for the InferenceService that it asks."""
 
 RELEASE: Final = "ft-serving.dev/release"
-"""The annotation of a model download that names the release which it prepares."""
+"""The annotation of a model download for the release that it prepares."""
 
 MODEL: Final = "ft-serving.dev/model"
 DTYPE: Final = "ft-serving.dev/dtype"
@@ -26,12 +26,12 @@ COMPUTE_DTYPE: Final = "ft-serving.dev/compute-dtype"
 TENSOR_PARALLEL: Final = "ft-serving.dev/tensor-parallel"
 PIPELINE_PARALLEL: Final = "ft-serving.dev/pipeline-parallel"
 STREAMING: Final = "ft-serving.dev/streaming"
-"""Annotations that say what the release is made of, and how the stack's server computes with it: a
-release's name has only some of it."""
+"""Annotations that describe the release and how the server computes: the release's name has only
+a part of it."""
 
 
 class JobRole(StrEnum):
-    """What a Job of a stack is for, in words, and its label; in the order in which they run."""
+    """The purpose of a Job, in words and as a label, in the order in which the Jobs run."""
 
     DOWNLOAD = "model download", "model-download"
     DOWNLOAD_GATE = "its gate", "model-download-gate"
@@ -49,12 +49,7 @@ class JobRole(StrEnum):
 
 
 def role_of(job: Document, service: str) -> JobRole | None:
-    """Return what a Job is for; None where it is none of a service's stack.
-
-    Args:
-        job: The Job.
-        service: The InferenceService's name.
-    """
+    """Return a Job's role in the stack of an InferenceService; None if it has none there."""
     role = next((each for each in JobRole if label(job, ROLE) == each.label), None)
     asks_another = role is JobRole.SMOKE_TEST and label(job, SERVICE) != service
     return None if asks_another else role
@@ -63,13 +58,13 @@ def role_of(job: Document, service: str) -> JobRole | None:
 def release_annotations(
     release: "ReleaseSpec", *, computed_in: str, tensor_parallel: int, pipeline_parallel: int
 ) -> dict[str, str]:
-    """Return the annotations of the Job that prepares a release.
+    """Return the annotations from which `diagnose` describes a release.
 
     Args:
         release: The release.
-        computed_in: Format that the stack's server computes in.
-        tensor_parallel: Its GPUs that share each layer.
-        pipeline_parallel: Its groups of GPUs that share the layers.
+        computed_in: The format that the stack's server computes in.
+        tensor_parallel: The number of GPUs that share each layer.
+        pipeline_parallel: The number of groups of GPUs that share the layers.
     """
     return {
         RELEASE: release.name,
@@ -83,5 +78,5 @@ def release_annotations(
 
 
 def prepares(job: Document, release: str) -> bool:
-    """Whether a Job prepares a release."""
+    """Return whether a Job prepares a release."""
     return annotation(job, RELEASE) == release

@@ -1,1 +1,1 @@
-"""Tells what of a cluster would keep a deployment from succeeding, before anything is made."""
+"""Checks a cluster before anything is deployed to it, and reports all that it lacks."""

@@ -1,16 +1,13 @@
-"""`ft-serving preflight`."""
+"""The command `ft-serving preflight`."""
 
 import json
 import os
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from operations import ROOT
-
-if TYPE_CHECKING:
-    from operations.preflight.facts import Facts, PreflightFinding
 
 PASSWORD_VARIABLE = "FT_SERVING_REGISTRY_PASSWORD"  # noqa: S105 - the name of a variable
 
@@ -25,7 +22,7 @@ def preflight(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Tell all that a cluster and registries lack for a stack; changes nothing.
+    """Print all that a cluster and registries lack for a stack; change nothing.
 
     The registry's password is read from FT_SERVING_REGISTRY_PASSWORD; without it the login is not
     tried.
@@ -45,29 +42,19 @@ def preflight(
         context=context or config.cluster.context,
     )
     findings = check(needs, facts)
-    typer.echo(_json(stack, facts, findings) if as_json else _text(stack, facts, findings))
+    if as_json:
+        listed = [asdict(each) for each in findings]
+        typer.echo(json.dumps({"stack": stack, "kubernetes": facts.version, "findings": listed}))
+    elif not findings:
+        typer.echo(f"Kubernetes {facts.version} has all that stack {stack} needs.")
+    else:
+        for each in findings:
+            typer.echo(
+                f"{each.severity}: {each.what}\n"
+                f"  found:  {each.found}\n"
+                f"  needed: {each.needed}\n"
+                f"  remedy: {each.remedy}"
+            )
     errors = sum(each.severity is Severity.ERROR for each in findings)
     if errors:
         raise OperationsError(f"The cluster is not ready for stack {stack}: {errors} error(s)")
-
-
-def _json(stack: str, facts: "Facts", findings: "list[PreflightFinding]") -> str:
-    document = {
-        "stack": stack,
-        "kubernetes": facts.version,
-        "findings": [asdict(each) for each in findings],
-    }
-    return json.dumps(document)
-
-
-def _text(stack: str, facts: "Facts", findings: "list[PreflightFinding]") -> str:
-    if not findings:
-        return f"Kubernetes {facts.version} has all that stack {stack} needs."
-    blocks = (
-        f"{each.severity}: {each.what}\n"
-        f"  found:  {each.found}\n"
-        f"  needed: {each.needed}\n"
-        f"  remedy: {each.remedy}"
-        for each in findings
-    )
-    return "\n".join(blocks)

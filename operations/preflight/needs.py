@@ -1,4 +1,4 @@
-"""What a deployment needs of a cluster and of registries, from its stack's configuration."""
+"""The needs of a deployment, from its stack's configuration."""
 
 from dataclasses import dataclass, field
 
@@ -15,67 +15,54 @@ from stacks.versions import INFERENCE_SERVICE_API, INFERENCE_SERVICE_KIND
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Permission:
-    """A verb on a kind, as access reviews have them.
+    """A verb on a kind, as access reviews have them."""
 
-    Attributes:
-        group: The API group; empty for the core.
-        resource: The resource's name, with its subresource, as `pods/log`.
-        verb: What is done.
-        namespaced: Whether the kind lives in a namespace.
-    """
-
-    group: str
-    resource: str
+    group: str  # The API group; empty for the core.
+    resource: str  # The resource's name, with its subresource, as `pods/log`.
     verb: str
-    namespaced: bool = True
+    namespaced: bool = True  # Whether the kind lives in a namespace.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
-    """A stack that is to be deployed, as it is configured and as its service is rendered.
-
-    Attributes:
-        stack: Its name.
-        config: Its configuration.
-        service: The InferenceService, as it would be created.
-        password: Of `image.username`; None where it is not known here.
-    """
+    """A stack that is to be deployed."""
 
     stack: str
-    config: StackConfig
-    service: Document
+    config: StackConfig  # Its configuration.
+    service: Document  # The InferenceService, as it would be created.
+    # The password of `image.username`; None where it is not known here.
     password: str | None = field(default=None, repr=False)
 
     @property
     def namespace(self) -> str:
-        """The stack's namespace."""
+        """Return the stack's namespace."""
         return self.config.cluster.namespace
 
     @property
     def serverless(self) -> bool:
-        """Whether Knative runs the service; else KServe's Standard mode does."""
+        """Return whether Knative runs the service; else KServe's Standard mode does."""
         return self.config.serving.mode is Mode.SERVERLESS
 
     @property
     def predictor(self) -> Document:
-        """The specification of the server's pods, and of their scaling."""
+        """Return the specification of the server's pods, and of their scaling."""
         spec: Document = self.service["spec"]["predictor"]
         return spec
 
     @property
     def sources(self) -> tuple[ImageSource, ...]:
-        """Where the images come from: each is built, or one that exists."""
+        """Return the sources of the images: each is built, or exists already."""
         images = self.config.image
         return images.server, images.weights, images.client
 
     @property
     def replicas_at_first(self) -> int:
-        """Replicas of a first deployment: one, even where none has to stay."""
+        """Return the replicas of a first deployment: one, even where none has to stay."""
         return max(1, self.config.scaling.min)
 
 
 _VERBS = ("create", "delete", "get", "list", "patch", "watch")
-"""What Pulumi's Kubernetes provider does with what it makes: server-side apply, and waiting."""
+"""Verbs of Pulumi's Kubernetes provider: server-side apply, and waiting."""
 
 _MADE = {
     "": ("persistentvolumeclaims", "serviceaccounts"),
@@ -91,21 +78,10 @@ _UNKNOWN_IMAGE = f"registry.invalid/server@sha256:{'0' * 64}"
 
 
 def needs_of(stack: str, config: StackConfig, password: str | None) -> Needs:
-    """Return what a stack needs.
-
-    Args:
-        stack: Its name.
-        config: Its configuration.
-        password: Of `image.username`; None where it is not known.
-    """
-    return Needs(stack=stack, config=config, service=_service(config), password=password)
-
-
-def _service(config: StackConfig) -> Document:
-    """The InferenceService, as the program renders it."""
+    """Return the needs of a stack; the password is that of `image.username`, where it is known."""
     server = config.image.server.existing or _UNKNOWN_IMAGE
     predictor = Predictor(config=config, account="ft-serving-server", image=server, claim=CLAIM)
-    return {
+    service = {
         "apiVersion": INFERENCE_SERVICE_API,
         "kind": INFERENCE_SERVICE_KIND,
         "metadata": {
@@ -115,29 +91,25 @@ def _service(config: StackConfig) -> Document:
         },
         "spec": render_spec(predictor),
     }
+    return Needs(stack=stack, config=config, service=service, password=password)
 
 
 def permissions(config: StackConfig) -> tuple[Permission, ...]:
-    """Return what whoever deploys a stack has to be allowed."""
-    namespace = [
+    """Return the permissions that the user who deploys a stack needs."""
+    namespace = {
         Permission(group="", resource="namespaces", verb=verb, namespaced=False)
         for verb in ("create", "get", "patch")
-    ]
-    made = [
-        Permission(group=group, resource=resource, verb=verb)
-        for group, resources in _MADE.items()
-        for resource in resources
-        for verb in _VERBS
-    ]
-    # Passwords and tokens, and what Pulumi tells of pods.
-    secrets = [Permission(group="", resource="secrets", verb=verb) for verb in _VERBS]
+    }
+    made = [(group, resource) for group, resources in _MADE.items() for resource in resources]
+    if config.image.username is not None:
+        made.append(("", "secrets"))
     # Nobody can grant the gate what they may not do themselves.
-    granted = [
+    granted = [(group, resource) for group, resources in READABLE.items() for resource in resources]
+    asked = {
         Permission(group=group, resource=resource, verb=verb)
-        for group, resources in READABLE.items()
-        for resource in resources
-        for verb in ("get", "list", "watch")
-    ]
-    granted.append(Permission(group="serving.knative.dev", resource="revisions", verb="delete"))
-    with_secrets = config.image.username is not None
-    return tuple(sorted({*namespace, *made, *(secrets if with_secrets else ()), *granted}))
+        for kinds, verbs in ((made, _VERBS), (granted, ("get", "list", "watch")))
+        for group, resource in kinds
+        for verb in verbs
+    }
+    deletion = Permission(group="serving.knative.dev", resource="revisions", verb="delete")
+    return tuple(sorted({*namespace, *asked, deletion}))

@@ -1,4 +1,4 @@
-"""The check before Pulumi changes anything."""
+"""The check that the program makes before Pulumi changes anything."""
 
 import pulumi
 from pulumi.runtime.mocks import MockMonitor
@@ -7,21 +7,21 @@ from pulumi.runtime.settings import get_monitor
 from ft_serving.cluster.errors import ClusterRefusalError, ClusterUnavailableError
 from operations.preflight.checks import check
 from operations.preflight.cluster import read_facts
-from operations.preflight.facts import PreflightFinding, Severity
+from operations.preflight.facts import Severity
 from operations.preflight.needs import needs_of
 from stacks.load import Stack
 from stacks.sections import Preflight
 
 
 def preflight(stack: Stack) -> None:
-    """Check the cluster that a stack is to be deployed to.
+    """Check the cluster that a stack is to be deployed to; warnings become Pulumi's.
 
-    Warnings are Pulumi's. A recording of the program has no cluster, so nothing is checked there;
-    a preview goes on where no cluster answers, as in CI without credentials, and says so.
+    A recording of the program has no cluster, so nothing is checked there. A preview goes on where
+    no cluster answers, as in CI without credentials, and says so.
 
     Raises:
-        pulumi.RunError: The cluster lacks something, all of it in the message; or in an `up`, none
-            answers.
+        pulumi.RunError: The cluster lacks something, and the message has all of it; or in an `up`,
+            no cluster answers.
     """
     # Mocks are an object in the process; a real engine is a stub of gRPC.
     if isinstance(get_monitor(), MockMonitor):
@@ -37,15 +37,14 @@ def preflight(stack: Stack) -> None:
         return
     except ClusterRefusalError as exc:
         raise pulumi.RunError(str(exc)) from exc
-    findings = check(needs, facts)
-    errors = [each for each in findings if each.severity is Severity.ERROR]
-    for each in findings:
-        if each not in errors or cluster.preflight is Preflight.WARN:
+    errors = []
+    for each in check(needs, facts):
+        if each.severity is Severity.ERROR and cluster.preflight is Preflight.STOP:
+            errors.append(str(each))
+        else:
             pulumi.warn(str(each))
-    if errors and cluster.preflight is Preflight.STOP:
-        raise pulumi.RunError(_refusal(errors))
-
-
-def _refusal(errors: list[PreflightFinding]) -> str:
-    lines = "\n".join(map(str, errors))
-    return f"The cluster is not ready, and nothing was changed (docs/preflight.md):\n{lines}"
+    if errors:
+        raise pulumi.RunError(
+            "The cluster is not ready, and nothing was changed (docs/preflight.md):\n"
+            + "\n".join(errors)
+        )

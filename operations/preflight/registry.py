@@ -1,6 +1,6 @@
 """Asks registries by the OCI distribution API: https://github.com/opencontainers/distribution-spec.
 
-Tokens as https://distribution.github.io/distribution/spec/auth/token has them.
+Tokens follow https://distribution.github.io/distribution/spec/auth/token.
 """
 
 import http.client
@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 import urllib3
-from urllib3.util import Timeout, make_headers
+from urllib3.util import Timeout, make_headers, parse_url
 
 from ft_serving.core.errors import ProxyError
 from ft_serving.core.proxies import blamed, open_pool, proxy_for
@@ -31,22 +31,23 @@ _REFUSED = (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
 
 
 def ask_registry(needs: Needs) -> RegistryAnswer:
-    """Say whether the stack's registry answers, and accepts the login where there is one."""
+    """Ask the stack's registry whether it answers, and accepts the login where there is one."""
     images = needs.config.image
     login = _basic(needs)
     url = f"{_base(images.registry)}/v2/"
     try:
-        status, headers = _head(url, {})
-        if status not in _REFUSED or not login:
+        # GET, because some registries do not know HEAD of /v2/.
+        answer = _request("GET", url, {})
+        if answer.status not in _REFUSED or not login:
             return RegistryAnswer(reached=True)
         repository = f"{images.folder}/{needs.config.engine.image}"
-        shown = _login(headers, f"repository:{repository}:pull,push", login)
+        shown = _login(answer.headers, f"repository:{repository}:pull,push", login)
         if shown is None:
             return RegistryAnswer(reached=True, refused=True, reason="it gives no token")
-        # A token is for a repository; that it is given is the answer.
+        # A token is for a repository; the registry has accepted the login by giving it.
         if shown["authorization"].startswith("Bearer"):
             return RegistryAnswer(reached=True)
-        status, _ = _head(url, shown)
+        status = _request("GET", url, shown).status
     except _NoAnswerError as exc:
         return RegistryAnswer(reached=False, reason=str(exc))
     if status in _REFUSED:
@@ -55,33 +56,30 @@ def ask_registry(needs: Needs) -> RegistryAnswer:
 
 
 def ask_image(needs: Needs, image: str) -> RegistryAnswer:
-    """Say whether an image exists, as far as its registry tells.
+    """Ask a registry whether an image (HOST/NAME@DIGEST, or one of Docker Hub) exists.
 
-    Args:
-        needs: Whose login is used, where the image is in the stack's registry.
-        image: HOST/NAME@DIGEST; without a host, Docker Hub's.
+    The stack's login is used only in the stack's registry.
     """
     host, repository, digest = _parts(image)
     url = f"{_base(host)}/v2/{repository}/manifests/{digest}"
     accept = {"accept": _MANIFESTS}
     try:
-        status, headers = _head(url, accept)
-        if status in _REFUSED:
+        answer = _request("HEAD", url, accept)
+        if answer.status in _REFUSED:
             own = _basic(needs) if host == needs.config.image.registry else {}
-            login = _login(headers, f"repository:{repository}:pull", own)
+            login = _login(answer.headers, f"repository:{repository}:pull", own)
             if login is not None:
-                status, _ = _head(url, {**accept, **login})
+                answer = _request("HEAD", url, {**accept, **login})
     except _NoAnswerError as exc:
         return RegistryAnswer(reached=False, reason=str(exc))
     return RegistryAnswer(
         reached=True,
-        missing=status == http.client.NOT_FOUND,
-        refused=status in _REFUSED,
+        missing=answer.status == http.client.NOT_FOUND,
+        refused=answer.status in _REFUSED,
     )
 
 
 def _basic(needs: Needs) -> dict[str, str]:
-    """The header of the stack's login; empty where none is known."""
     username, password = needs.config.image.username, needs.password
     if username is None or password is None:
         return {}
@@ -89,22 +87,21 @@ def _basic(needs: Needs) -> dict[str, str]:
 
 
 def _login(headers: Mapping[str, str], scope: str, basic: dict[str, str]) -> dict[str, str] | None:
-    """The header that answers a challenge; None where there is none.
+    """Return the header that answers a challenge; None where there is none.
 
-    Args:
-        headers: Those of the challenge.
-        scope: What is wanted.
-        basic: The header of a login; empty where there is none.
+    `basic` is the header of a login, and empty without one.
     """
     challenge = headers.get("www-authenticate", "")
     if not challenge.lower().startswith("bearer"):
         return basic or None
     asked = dict(_CHALLENGE.findall(challenge))
     realm = asked.get("realm", "")
-    # A password goes to no realm that would read it off the wire.
-    if not realm.startswith("https://") and not realm.startswith(
-        ("http://localhost", "http://127.")
-    ):
+    try:
+        url = parse_url(realm)
+    except urllib3.exceptions.LocationParseError:
+        return None
+    # A password goes to no realm where it could be read off the wire.
+    if url.scheme != "https" and not is_local(url.host or ""):
         return None
     fields = {"service": asked.get("service", ""), "scope": scope}
     answer = _request("GET", realm, basic, fields)
@@ -114,13 +111,6 @@ def _login(headers: Mapping[str, str], scope: str, basic: dict[str, str]) -> dic
     except (ValueError, KeyError, AttributeError):
         return None
     return {"authorization": f"Bearer {token}"}
-
-
-def _head(url: str, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str]]:
-    # Some registries do not know HEAD of /v2/.
-    method = "GET" if url.endswith("/v2/") else "HEAD"
-    answer = _request(method, url, headers)
-    return answer.status, answer.headers
 
 
 class _NoAnswerError(Exception):
@@ -139,7 +129,9 @@ def _request(
     except ProxyError as exc:
         raise _NoAnswerError(str(exc)) from exc
     except urllib3.exceptions.HTTPError as exc:
-        raise _NoAnswerError(blamed(_reason(exc), proxy, exc)) from exc
+        # The last part of urllib3's message is the plainest.
+        reason = str(exc.args[-1] if exc.args else exc).rpartition(": ")[2]
+        raise _NoAnswerError(blamed(reason, proxy, exc)) from exc
 
 
 def _base(host: str) -> str:
@@ -147,14 +139,9 @@ def _base(host: str) -> str:
 
 
 def _parts(image: str) -> tuple[str, str, str]:
-    """Host, repository and digest, as Docker tells a host from a folder."""
+    """Return host, repository and digest; Docker tells a host from a folder in this way."""
     name, _, digest = image.partition("@")
     first, slash, rest = name.partition("/")
     if slash and (first == "localhost" or "." in first or ":" in first):
         return first, rest, digest
     return _HUB, name if slash else f"library/{name}", digest
-
-
-def _reason(error: Exception) -> str:
-    """The last and plainest part of the message."""
-    return str(error.args[-1] if error.args else error).rpartition(": ")[2]

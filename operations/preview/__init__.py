@@ -1,1 +1,1 @@
-"""What a change of the project would change in its stacks."""
+"""Previews the changes that a state of the project makes to its stacks."""

@@ -1,10 +1,10 @@
-"""How many GPUs a stack takes, and what they cost."""
+"""The number of GPUs that a stack takes, and their cost."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from operations.preview.changes import INFERENCE_SERVICE, Resource
+from operations.preview.compare import INFERENCE_SERVICE, Resource
 from stacks.gpus import NodeRequirement, labelled_gpu
 from stacks.sections.cluster import Cost
 
@@ -13,27 +13,20 @@ _GPU_RESOURCE = "nvidia.com/gpu"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capacity:
-    """The GPUs of a stack.
+    """The GPUs of a stack."""
 
-    Attributes:
-        gpu: Their type in the catalogue; empty where there are none.
-        per_replica: GPUs of a replica: tensor times pipeline parallelism.
-        min_replicas: Fewest replicas.
-        max_replicas: Most replicas.
-    """
-
-    gpu: str = ""
-    per_replica: int = 0
-    min_replicas: int = 0
-    max_replicas: int = 0
+    gpu: str = ""  # Their type in the catalogue; empty where there are none.
+    per_replica: int = 0  # GPUs of a replica: tensor times pipeline parallelism.
+    min_replicas: int = 0  # Fewest replicas.
+    max_replicas: int = 0  # Most replicas.
 
     @property
     def gpus(self) -> tuple[int, int]:
-        """GPUs of the fewest and of the most replicas."""
+        """Return the GPUs of the fewest and of the most replicas."""
         return self.per_replica * self.min_replicas, self.per_replica * self.max_replicas
 
     def hourly_cost(self, prices: Cost) -> tuple[float, float] | None:
-        """What they cost an hour, fewest and most; None where their type has no price."""
+        """Return the cost of an hour, fewest and most; None where their type has no price."""
         price = prices.gpu_hour.get(self.gpu)
         if not self.per_replica:
             return 0.0, 0.0
@@ -41,33 +34,27 @@ class Capacity:
 
 
 def capacity_of(resources: Iterable[Resource], configured: str) -> Capacity:
-    """Read from an InferenceService what it takes.
+    """Return the GPUs of the InferenceService among a stack's resources.
 
-    Args:
-        resources: All resources of a stack.
-        configured: The type of GPU in the stack's settings, for a cluster whose nodes have no
-            labels that tell types apart.
+    Where nodes have no labels that tell types apart, their type is the `configured` one.
     """
     for resource in resources:
         spec = resource.inputs.get("spec")
         if resource.type.endswith(INFERENCE_SERVICE) and isinstance(spec, Mapping):
-            return _capacity(spec["predictor"], configured)
+            predictor = spec["predictor"]
+            limits = predictor["containers"][0].get("resources", {}).get("limits", {})
+            per_replica = int(limits.get(_GPU_RESOURCE, 0))
+            return Capacity(
+                gpu=_type(predictor.get("affinity", {})) or configured if per_replica else "",
+                per_replica=per_replica,
+                min_replicas=int(predictor["minReplicas"]),
+                max_replicas=int(predictor["maxReplicas"]),
+            )
     return Capacity()
 
 
-def _capacity(predictor: Mapping[str, Any], configured: str) -> Capacity:
-    limits = predictor["containers"][0].get("resources", {}).get("limits", {})
-    per_replica = int(limits.get(_GPU_RESOURCE, 0))
-    return Capacity(
-        gpu=_type(predictor.get("affinity", {})) or configured if per_replica else "",
-        per_replica=per_replica,
-        min_replicas=int(predictor["minReplicas"]),
-        max_replicas=int(predictor["maxReplicas"]),
-    )
-
-
 def _type(affinity: Mapping[str, Any]) -> str:
-    """Find the GPU of the catalogue that a pod's node affinity asks for."""
+    """Return the GPU of the catalogue that a pod's node affinity asks for."""
     node = affinity.get("nodeAffinity", {})
     required = node.get("requiredDuringSchedulingIgnoredDuringExecution", {})
     for term in required.get("nodeSelectorTerms", []):

@@ -1,19 +1,16 @@
-"""`ft-serving preview`."""
+"""The command `ft-serving preview`."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from operations import ROOT
 from operations.errors import OperationsError
 
-if TYPE_CHECKING:
-    from operations.preview.summary import Summary
-
 
 class Format(StrEnum):
-    """How a summary is written."""
+    """A format of a summary."""
 
     MARKDOWN = "markdown"
     TEXT = "text"
@@ -42,17 +39,12 @@ def preview(
     from operations.preview.summary import summarise_live, summarise_rendered
 
     if live and base != "HEAD":
-        raise typer.BadParameter("it goes without --live", param_hint="--base")
+        raise typer.BadParameter("works only without --live", param_hint="--base")
     stacks = stack or []
     summary = summarise_live(ROOT, stacks) if live else summarise_rendered(ROOT, stacks, base)
     write = {Format.MARKDOWN: markdown, Format.TEXT: text, Format.JSON: as_json}[output]
     typer.echo(write(summary), nl=False)
-    _require_sound(summary, fail_on_warning=fail_on_warning)
-
-
-def _require_sound(summary: "Summary", *, fail_on_warning: bool) -> None:
-    refused = [it.stack for it in summary.stacks if it.refused]
-    if refused:
+    if refused := [it.stack for it in summary.stacks if it.refused]:
         raise OperationsError(
             f"Stacks cannot be deployed: {', '.join(refused)}. The summary says why"
         )

@@ -1,20 +1,23 @@
-"""A summary as a comment of a pull request, as text for a terminal, and as JSON for programs."""
+"""Writes a summary as a comment of a pull request, as text for a terminal, and as JSON."""
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
-from operations.preview.changes import Change
-from operations.preview.differences import ABSENT, path_text
-from operations.preview.shown import COLUMNS, headline, lines, rows
+from operations.preview.capacity import Capacity
+from operations.preview.compare import Action, Change
+from operations.preview.differences import ABSENT, masked, one_line, path_text, printable, quoted
 from operations.preview.summary import StackSummary, Summary
-from operations.preview.words import masked, printable, quoted
 
 MARKER = "<!-- ft-serving preview -->"
 """The first line of a comment, by which the next run finds it."""
 
 COMMENT_BYTES = 65_000
 """GitHub refuses comments of more than 65536 characters; bytes are never fewer."""
+
+COLUMNS = ("stack", "create", "update", "replace", "delete", "GPUs", "cost per hour")
+_MARKS = {Action.CREATE: "+", Action.UPDATE: "~", Action.REPLACE: "!", Action.DELETE: "-"}
 
 
 def markdown(summary: Summary) -> str:
@@ -26,8 +29,8 @@ def markdown(summary: Summary) -> str:
         f"| {' | '.join(COLUMNS)} |",
         f"|{'---|' * len(COLUMNS)}",
         *(
-            f"| {' | '.join(it.replace('|', chr(92) + '|') for it in row)} |"
-            for row in rows(summary)
+            f"| {' | '.join(it.replace('|', chr(92) + '|') for it in _row(stack))} |"
+            for stack in summary.stacks
         ),
         "",
     ]
@@ -48,16 +51,44 @@ def markdown(summary: Summary) -> str:
     return "\n".join([*head, *parts, *foot]) + "\n"
 
 
+def text(summary: Summary) -> str:
+    """Write everything, for a terminal."""
+    # Only Markdown needs the backticks around a stack's name.
+    rows = (_row(stack) for stack in summary.stacks)
+    table = [COLUMNS, *((row[0][1:-1], *row[1:]) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))]
+    written = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+    for stack in summary.stacks:
+        body = _body(stack)
+        if stack.warnings or body:
+            written += ["", f"{printable(stack.stack)}: {_headline(stack)}"]
+            written += [f"  WARNING: {it}" for it in stack.warnings]
+            written += [f"  {line}" for line in body]
+    return "\n".join([*written, "", f"Compared with {summary.against}."]) + "\n"
+
+
+def as_json(summary: Summary) -> str:
+    """Write everything, for programs; a secret is a text that says so."""
+    document = {
+        "comparedWith": summary.against,
+        "stacks": {it.stack: _stack(it) for it in summary.stacks},
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
 def _details(stack: StackSummary, room: int) -> list[str]:
-    """A section to open, of no more bytes than there is room for."""
+    """Return a section to open, of no more bytes than there is room for."""
     body = _body(stack)
     if not body:
         return []
-    # A fence ends where as many backticks stand alone; nothing else in it is markup.
+    # A fence ends at a line of as many backticks; nothing else in it is markup.
     longest = max((len(it) for line in body for it in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     name = re.sub(r"[^A-Za-z0-9._/-]", "?", stack.stack)
-    begin = [f"<details><summary>{name}: {headline(stack)}</summary>", "", f"{fence}diff"]
+    begin = [f"<details><summary>{name}: {_headline(stack)}</summary>", "", f"{fence}diff"]
     end = [fence, "", "</details>", ""]
     cut = f"… and {{}} lines more: `ft-serving preview --stack {name}` shows them"
     left = room - _bytes([*begin, *end, cut]) - len(str(len(body)))
@@ -74,38 +105,67 @@ def _details(stack: StackSummary, room: int) -> list[str]:
     return [*begin, *kept, *end]
 
 
-def _body(stack: StackSummary) -> list[str]:
-    return [*map(printable, (stack.refused or stack.note).splitlines()), *lines(stack)]
-
-
 def _bytes(written: list[str]) -> int:
     return sum(len(line.encode()) + 1 for line in written)
 
 
-def text(summary: Summary) -> str:
-    """Write everything, for a terminal."""
-    table = [COLUMNS, *((row[0][1:-1], *row[1:]) for row in rows(summary))]
-    widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))]
-    written = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    ]
-    for stack in summary.stacks:
-        body = _body(stack)
-        if stack.warnings or body:
-            written += ["", f"{printable(stack.stack)}: {headline(stack)}"]
-            written += [f"  WARNING: {it}" for it in stack.warnings]
-            written += [f"  {line}" for line in body]
-    return "\n".join([*written, "", f"Compared with {summary.against}."]) + "\n"
+def _row(stack: StackSummary) -> tuple[str, ...]:
+    """Return the cells of the table; the stack's name is between backticks."""
+    if stack.refused:
+        return (quoted(stack.stack), "refused", *[""] * (len(COLUMNS) - 2))
+    if stack.note:
+        counts = ["not compared", "", "", ""]
+    else:
+        counts = [str(stack.count(action) or "") for action in _MARKS]
+        if not any(counts):
+            counts[0] = "no change"
+    cost = _both(stack, lambda it: _cost(it, stack))
+    return (quoted(stack.stack), *counts, _both(stack, _gpus), cost)
 
 
-def as_json(summary: Summary) -> str:
-    """Write everything, for programs; a secret is a text that says so."""
-    document = {
-        "comparedWith": summary.against,
-        "stacks": {it.stack: _stack(it) for it in summary.stacks},
-    }
-    return json.dumps(document, indent=2) + "\n"
+def _both(stack: StackSummary, shown: Callable[[Capacity], str]) -> str:
+    before, after = shown(stack.before), shown(stack.after)
+    return after if before == after else f"{before} → {after}"
+
+
+def _gpus(capacity: Capacity) -> str:
+    if not capacity.per_replica:
+        return "none"
+    return f"{_span(*map(str, capacity.gpus))} {capacity.gpu or 'of unknown type'}"
+
+
+def _cost(capacity: Capacity, stack: StackSummary) -> str:
+    cost = capacity.hourly_cost(stack.prices)
+    if cost is None:
+        return f"no price of {capacity.gpu or 'these GPUs'} in `cost.gpuHour`"
+    if not capacity.per_replica:
+        return "none"
+    return f"{_span(*(f'{it:.2f}' for it in cost))} {stack.prices.currency}"
+
+
+def _span(least: str, most: str) -> str:
+    return least if least == most else f"{least} to {most}"
+
+
+def _headline(stack: StackSummary) -> str:
+    if stack.refused:
+        return "refused"
+    if stack.note:
+        return "not compared"
+    said = [f"{stack.count(it)} to {it}" for it in _MARKS if stack.count(it)]
+    return ", ".join(said) or "no change"
+
+
+def _body(stack: StackSummary) -> list[str]:
+    lines = [printable(line) for line in (stack.refused or stack.note).splitlines()]
+    for change in stack.changes:
+        name = quoted(change.resource.object_name)[1:-1]
+        lines.append(f"{_MARKS[change.action]} {change.action} {change.resource.kind} {name}")
+        lines += [
+            f"    {one_line(it)}{'  (needs a new one)' if it in change.reasons else ''}"
+            for it in change.properties
+        ]
+    return lines
 
 
 def _stack(stack: StackSummary) -> dict[str, Any]:
@@ -115,14 +175,13 @@ def _stack(stack: StackSummary) -> dict[str, Any]:
         "warnings": list(stack.warnings),
         "note": stack.note,
         "currency": stack.prices.currency,
-        "before": _capacity(stack, after=False),
-        "after": _capacity(stack, after=True),
+        "before": _capacity(stack, stack.before),
+        "after": _capacity(stack, stack.after),
         "changes": [_change(it) for it in stack.changes],
     }
 
 
-def _capacity(stack: StackSummary, *, after: bool) -> dict[str, Any]:
-    capacity = stack.after if after else stack.before
+def _capacity(stack: StackSummary, capacity: Capacity) -> dict[str, Any]:
     cost = capacity.hourly_cost(stack.prices)
     return {
         "gpu": capacity.gpu,

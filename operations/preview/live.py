@@ -1,10 +1,9 @@
-"""What Pulumi itself says that it would do, from a stack's live state."""
+"""Asks Pulumi for the changes to a stack's live state."""
 
 import json
 import re
 import shutil
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,40 +12,35 @@ from typing import Any
 from pulumi.runtime import rpc
 
 from operations.errors import OperationsError
-from operations.preview.changes import Action, Change, Resource, in_order
+from operations.preview.compare import Action, Change, Resource, in_order
 from operations.preview.differences import ABSENT, Property, differences
 from operations.preview.differences import Path as PropertyPath
+from operations.preview.rendered import run
 from operations.recording.listing import SECRET
 from operations.recording.recorder import COMPONENT, STACK
 
-_REPLACED = {"replace", "create-replacement", "delete-replaced"}
-_ACTIONS = {"create": Action.CREATE, "update": Action.UPDATE, "delete": Action.DELETE}
+_ACTIONS = {
+    "create": Action.CREATE,
+    "update": Action.UPDATE,
+    "delete": Action.DELETE,
+    "replace": Action.REPLACE,
+    "create-replacement": Action.REPLACE,
+    "delete-replaced": Action.REPLACE,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Live:
-    """A stack's preview by Pulumi.
+    """Pulumi's preview of a stack."""
 
-    Attributes:
-        changes: What would be done.
-        before: The resources that there are.
-        after: The resources that there would be.
-        refused: Why Pulumi would do nothing, in its words.
-    """
-
-    changes: tuple[Change, ...] = ()
-    before: tuple[Resource, ...] = ()
-    after: tuple[Resource, ...] = ()
-    refused: str = ""
+    changes: tuple[Change, ...] = ()  # The changes.
+    before: tuple[Resource, ...] = ()  # The present resources.
+    after: tuple[Resource, ...] = ()  # The resources that there would be.
+    refused: str = ""  # Pulumi's reason to do nothing, in its words.
 
 
 def preview_live(project: Path, stack: str, settings: Path) -> Live:
-    """Run `pulumi preview` with the credentials of this shell; it changes nothing.
-
-    Args:
-        project: The project's folder.
-        stack: The stack's name, as Pulumi takes it.
-        settings: The stack's file.
+    """Run `pulumi preview` of a stack, with this shell's credentials; it changes nothing.
 
     Raises:
         OperationsError: Pulumi is not installed, or the file cannot be read.
@@ -56,23 +50,23 @@ def preview_live(project: Path, stack: str, settings: Path) -> Live:
         copy = Path(scratch) / settings.name
         try:
             shutil.copyfile(settings, copy)
-            done = subprocess.run(
+            done = run(
                 ["pulumi", "preview", "--json", "--show-sames", "--non-interactive",
                  "--color", "never", "--stack", stack, "--config-file", str(copy)],
-                cwd=project,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
+                project,
             )  # fmt: skip
         except OSError as exc:
             raise OperationsError(
                 f"`pulumi preview` of {stack} cannot be run: {exc}. Without --live neither Pulumi "
                 "nor credentials are needed"
             ) from exc
-    digest = _digest(done.stdout)
-    if done.returncode != 0 or digest is None:
-        return Live(refused=_reason(digest or {}, done.stderr or done.stdout))
+    try:
+        digest = json.loads(done.stdout)
+    except ValueError:
+        digest = None
+    if done.returncode != 0 or not isinstance(digest, dict):
+        said = digest if isinstance(digest, dict) else {}
+        return Live(refused=_reason(said, done.stderr or done.stdout))
     return summarised(digest.get("steps", []))
 
 
@@ -83,111 +77,83 @@ def summarised(steps: Sequence[Mapping[str, Any]]) -> Live:
         kind = step["urn"].split("::")[2].rpartition("$")[2]
         if kind != STACK and not kind.startswith(COMPONENT) and "read" not in step["op"]:
             by_urn.setdefault(step["urn"], []).append(step)
-    of = {urn: _Steps(urn=urn, steps=tuple(steps)) for urn, steps in by_urn.items()}
-    changes = [change for each in of.values() for change in each.changes()]
-    return Live(
-        changes=in_order(changes),
-        before=tuple(it.before for it in of.values() if it.before),
-        after=tuple(it.after for it in of.values() if it.after and "delete" not in it.operations),
+    changes: list[Change] = []
+    before: list[Resource] = []
+    after: list[Resource] = []
+    # A replacement has three steps.
+    for of_one in by_urn.values():
+        operations = {str(step["op"]) for step in of_one}
+        old, new = (_resource(of_one, name) for name in ("oldState", "newState"))
+        if old:
+            before.append(old)
+        if new and "delete" not in operations:
+            after.append(new)
+        actions = {_ACTIONS[each] for each in operations if each in _ACTIONS}
+        if Action.REPLACE in actions:
+            actions = {Action.REPLACE}
+        changes += [_change(action, old, new, of_one) for action in actions]
+    return Live(changes=in_order(changes), before=tuple(before), after=tuple(after))
+
+
+def _change(
+    action: Action, old: Resource | None, new: Resource | None, steps: Sequence[Mapping[str, Any]]
+) -> Change:
+    resource = old or new
+    if resource is None:
+        raise OperationsError(f"Pulumi says nothing about {steps[0]['urn']}")
+    if old is None or new is None or action in (Action.CREATE, Action.DELETE):
+        return Change(action=action, resource=resource)
+    properties = tuple(differences(old.inputs, new.inputs)) or tuple(
+        Property(path=path, old=ABSENT, new=ABSENT)
+        for path in _paths(steps, "diffReasons", "detailedDiff")
     )
+    rules = _paths(steps, "replaceReasons")
+    reasons = tuple(it for it in properties if any(it.lies_in(rule) for rule in rules))
+    return Change(action=action, resource=resource, properties=properties, reasons=reasons)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Steps:
-    """All steps of one resource: a replacement has three."""
-
-    urn: str
-    steps: tuple[Mapping[str, Any], ...]
-
-    @property
-    def operations(self) -> set[str]:
-        return {str(step["op"]) for step in self.steps}
-
-    @property
-    def before(self) -> Resource | None:
-        return self._resource("oldState")
-
-    @property
-    def after(self) -> Resource | None:
-        return self._resource("newState")
-
-    def changes(self) -> Iterator[Change]:
-        if self.operations & _REPLACED:
-            yield self._change(Action.REPLACE)
-            return
-        for operation in self.operations & _ACTIONS.keys():
-            yield self._change(_ACTIONS[operation])
-
-    def _change(self, action: Action) -> Change:
-        before, after = self.before, self.after
-        resource = before or after
-        if resource is None:
-            raise OperationsError(f"Pulumi tells nothing about {self.urn}")
-        if before is None or after is None or action in (Action.CREATE, Action.DELETE):
-            return Change(action=action, resource=resource)
-        properties = tuple(differences(before.inputs, after.inputs))
-        told = [_path(it) for it in self._told("diffReasons", "detailedDiff")]
-        properties = properties or tuple(
-            Property(path=path, old=ABSENT, new=ABSENT) for path in told
-        )
-        rules = [_path(it) for it in self._told("replaceReasons")]
-        return Change(
-            action=action,
-            resource=before,
-            properties=properties,
-            reasons=tuple(it for it in properties if any(it.lies_in(rule) for rule in rules)),
-        )
-
-    def _told(self, *names: str) -> list[str]:
-        found = (step.get(name) or () for step in self.steps for name in names)
-        return list(dict.fromkeys(path for paths in found for path in paths))
-
-    def _resource(self, name: str) -> Resource | None:
-        states = [step[name] for step in self.steps if step.get(name)]
-        if not states:
-            return None
-        state = states[0]
-        return Resource(
-            type=state["type"],
-            name=self.urn.rpartition("::")[2],
-            inputs=_plain(state.get("inputs") or {}),
-            protect=state.get("protect", False),
-            retain=state.get("retainOnDelete", False),
-        )
+def _resource(steps: Sequence[Mapping[str, Any]], name: str) -> Resource | None:
+    state = next((step[name] for step in steps if step.get(name)), None)
+    if state is None:
+        return None
+    return Resource(
+        type=state["type"],
+        name=steps[0]["urn"].rpartition("::")[2],
+        inputs=_plain(state.get("inputs") or {}),
+        protect=state.get("protect", False),
+        retain=state.get("retainOnDelete", False),
+    )
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, Mapping):
         if rpc._special_sig_key in value:
             return SECRET
-        # What providers keep for themselves has two underscores.
+        # Providers keep properties of their own under names with two underscores.
         return {name: _plain(it) for name, it in value.items() if not name.startswith("__")}
     return [_plain(it) for it in value] if isinstance(value, list) else value
 
 
-def _path(text: str) -> PropertyPath:
-    """Read a path of Pulumi, such as `spec.containers[0]["a.b"]`, up to its first index.
+def _paths(steps: Sequence[Mapping[str, Any]], *names: str) -> list[PropertyPath]:
+    """Return Pulumi's paths, such as `spec.containers[0]["a.b"]`, each up to its first index.
 
     Items of lists are found by their names here and by their indices there.
     """
-    parts: list[str] = []
-    for name, quoted, index in re.findall(r'([^.\[\]]+)|\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]', text):
-        if index:
-            break
-        parts.append(name or quoted)
-    return tuple(parts)
-
-
-def _digest(text: str) -> dict[str, Any] | None:
-    try:
-        digest = json.loads(text)
-    except ValueError:
-        return None
-    return digest if isinstance(digest, dict) else None
+    texts = (text for step in steps for name in names for text in step.get(name) or ())
+    paths: list[PropertyPath] = []
+    for text in dict.fromkeys(texts):
+        part = r'([^.\[\]]+)|\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]'
+        path: list[str] = []
+        for name, quoted, index in re.findall(part, text):
+            if index:
+                break
+            path.append(name or quoted)
+        paths.append(tuple(path))
+    return paths
 
 
 def _reason(digest: Mapping[str, Any], shown: str) -> str:
-    """What Pulumi says that is wrong: the program's errors, else all that it wrote."""
+    """Return the errors in Pulumi's words: the program's, or else all that Pulumi wrote."""
     errors = dict.fromkeys(
         str(it["message"]).strip().removeprefix("error: ")
         for it in digest.get("diagnostics") or ()

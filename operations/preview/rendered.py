@@ -1,4 +1,4 @@
-"""Resources as the program would make them, without credentials: of this checkout, or another."""
+"""Renders the program's resources without credentials, of this checkout or of another state."""
 
 import json
 import os
@@ -13,33 +13,25 @@ from typing import Any
 
 from operations import ROOT
 from operations.errors import OperationsError
-from operations.preview.changes import Resource
+from operations.preview.compare import Resource
 from operations.recording.recorder import COMPONENT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rendered:
-    """What the program makes of a stack.
+    """The program's resources for a stack."""
 
-    Attributes:
-        resources: Everything that exists outside of Pulumi; nothing where the stack has no file.
-        refused: Why it makes nothing: what is wrong with the stack's settings.
-    """
-
+    # All that exist outside of Pulumi; none where the stack has no file.
     resources: tuple[Resource, ...] = ()
-    refused: str = ""
+    refused: str = ""  # What is wrong with the stack's settings, if the program refuses them.
 
 
 @contextmanager
 def checkout(project: Path, base: str) -> Iterator[Path]:
-    """Give the folder of another state of the project.
-
-    Args:
-        project: The folder of the checkout.
-        base: A folder with another checkout, or a commit as git names it.
+    """Provide the folder of another state: of a folder with a checkout, or of a commit.
 
     Raises:
-        OperationsError: It is neither.
+        OperationsError: `base` is neither.
     """
     if base and (Path(base) / "Pulumi.yaml").is_file():
         yield Path(base).resolve()
@@ -58,7 +50,7 @@ def checkout(project: Path, base: str) -> Iterator[Path]:
 
 
 def render(folder: Path, stacks: Sequence[str]) -> dict[str, Rendered]:
-    """Render stacks by the program that lies in a folder.
+    """Render stacks by the program in a folder.
 
     Raises:
         OperationsError: The program fails, other than by refusing a stack's settings.
@@ -75,7 +67,7 @@ def render(folder: Path, stacks: Sequence[str]) -> dict[str, Rendered]:
 
 
 def resources_of(listing: Iterable[Mapping[str, Any]]) -> tuple[Resource, ...]:
-    """Read what `operations.recording.listing` lists, without what exists in Pulumi alone."""
+    """Read the list of `operations.recording.listing`, but not what exists only in Pulumi."""
     return tuple(
         Resource(
             type=it["type"],
@@ -83,17 +75,30 @@ def resources_of(listing: Iterable[Mapping[str, Any]]) -> tuple[Resource, ...]:
             inputs=it["inputs"],
             protect=it["options"].get("protect", False),
             retain=it["options"].get("retainOnDelete", False),
-            replaced_on=tuple(
-                tuple(path.split(".")) for path in it["options"].get("replaceOnChanges", ())
-            ),
+            replaced_on=tuple(it["options"].get("replaceOnChanges", ())),
         )
         for it in listing
         if not it["read"] and not it["type"].startswith(COMPONENT)
     )
 
 
+def run(
+    command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder without input, and return its output and exit code."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def _listed(folder: Path, stacks: Sequence[str]) -> dict[str, Any]:
-    # What the shell says of clusters and settings is no part of a stack.
+    # Settings of the shell, such as the choice of a cluster, are no part of a stack.
     variables = {
         name: value
         for name, value in os.environ.items()
@@ -101,15 +106,8 @@ def _listed(folder: Path, stacks: Sequence[str]) -> dict[str, Any]:
     }
     with TemporaryDirectory(prefix="ft-serving-list-") as scratch:
         output = Path(scratch) / "resources.json"
-        done = subprocess.run(
-            [sys.executable, "-m", "operations.recording", str(folder), str(output), *stacks],
-            cwd=ROOT,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = [sys.executable, "-m", "operations.recording", str(folder), str(output), *stacks]
+        done = run(command, ROOT, variables)
         if done.returncode != 0:
             said = [line for line in done.stderr.splitlines() if line.strip()]
             raise OperationsError(
@@ -121,15 +119,7 @@ def _listed(folder: Path, stacks: Sequence[str]) -> dict[str, Any]:
 
 def _git(project: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
     try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=project,
-            env={**os.environ, **(variables or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run(["git", *arguments], project, {**os.environ, **(variables or {})})
     except FileNotFoundError as exc:
         raise OperationsError("git is not installed; --base also takes a folder") from exc
     if done.returncode != 0:

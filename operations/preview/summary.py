@@ -1,19 +1,17 @@
-"""Puts together what there is to say about each stack, whatever it is compared with."""
+"""Summarises the changes of each stack, rendered or live."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ft_serving.core.errors import FtServingError
 from operations.errors import OperationsError
 from operations.preview.capacity import Capacity, capacity_of
-from operations.preview.changes import Action, Change, Resource
-from operations.preview.compare import compare
+from operations.preview.compare import Action, Change, Resource, compare
+from operations.preview.differences import quoted
 from operations.preview.live import preview_live
 from operations.preview.rendered import Rendered, checkout, render
 from operations.preview.warnings import warnings
-from operations.preview.words import quoted
 from stacks.config import StackConfig
 from stacks.sections.cluster import Cost
 from stacks.stack_file import read_stack_file, stack_names
@@ -26,60 +24,42 @@ _FILE_GOES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StackSummary:
-    """What there is to say about a stack.
-
-    Attributes:
-        stack: Its name.
-        changes: What would be done, the gravest first.
-        warnings: What someone should know before; names are between backticks.
-        before: The GPUs that it has.
-        after: The GPUs that it would have.
-        prices: What GPUs cost, by the settings that it would have.
-        refused: Why it cannot be deployed; nothing else is known then.
-        note: Why it is not compared.
-    """
+    """The summary of a stack."""
 
     stack: str
-    changes: tuple[Change, ...] = ()
-    warnings: tuple[str, ...] = ()
-    before: Capacity = field(default_factory=Capacity)
-    after: Capacity = field(default_factory=Capacity)
+    changes: tuple[Change, ...] = ()  # Its changes, the gravest first.
+    warnings: tuple[str, ...] = ()  # Dangers of the changes; names are between backticks.
+    before: Capacity = field(default_factory=Capacity)  # The GPUs that it has.
+    after: Capacity = field(default_factory=Capacity)  # The GPUs that it would have.
+    # The cost of GPUs, by the settings that it would have.
     prices: Cost = field(default_factory=Cost)
-    refused: str = ""
-    note: str = ""
+    refused: str = ""  # Why it cannot be deployed; nothing else is known then.
+    note: str = ""  # Why it is not compared.
 
     def count(self, action: Action) -> int:
-        """How many resources something is done with."""
+        """Return the number of resources with an action."""
         return sum(change.action is action for change in self.changes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """What there is to say about stacks.
-
-    Attributes:
-        against: What they are compared with, in words.
-        stacks: One summary each.
-    """
+    """The summaries of stacks, and what they are compared with, in words."""
 
     against: str
     stacks: tuple[StackSummary, ...]
 
 
 def summarise_rendered(project: Path, stacks: Sequence[str], base: str) -> Summary:
-    """Compare what the checkout makes with what another state of it makes.
+    """Compare the checkout's resources with those of `base`, a folder or a commit.
 
-    Args:
-        project: The checkout's folder.
-        stacks: Names of stacks; all that either state has, if empty.
-        base: The other state: a folder or a commit.
+    Without `stacks`, all stacks of either state are compared.
 
     Raises:
         OperationsError: There is no such stack or state, or the checkout's program fails.
     """
-    with ExitStack() as context:
-        folder = context.enter_context(checkout(project, base))
-        known = sorted({*stack_names(project), *stack_names(folder)})
+    with checkout(project, base) as folder:
+        present = set(stack_names(project))
+        known = sorted({*present, *stack_names(folder)})
         if unknown := [quoted(it) for it in stacks if it not in known]:
             raise OperationsError(
                 f"There is no stack {', '.join(unknown)}. There are {', '.join(known)}"
@@ -90,22 +70,21 @@ def summarise_rendered(project: Path, stacks: Sequence[str], base: str) -> Summa
             other, failure = render(folder, wanted), ""
         except OperationsError as exc:
             other, failure = {}, str(exc)
-        removed = set(wanted) - set(stack_names(project))
-        summaries = [
-            _removed(stack, other.get(stack, Rendered()), folder)
-            if stack in removed
-            else _compared(stack, other.get(stack, Rendered(refused=failure)), head[stack], project)
-            for stack in wanted
-        ]
+        summaries = []
+        for stack in wanted:
+            before = other.get(stack, Rendered(refused=failure))
+            if stack in present:
+                summaries.append(_compared(stack, before, head[stack], project))
+            else:
+                gone = _summary(stack, before.resources, (), _config(folder, stack))
+                summaries.append(replace(gone, warnings=(_FILE_GOES,)))
     return Summary(against=f"{quoted(base)}, both rendered", stacks=tuple(summaries))
 
 
 def summarise_live(project: Path, stacks: Sequence[str]) -> Summary:
-    """Have Pulumi compare what the checkout makes with what is deployed.
+    """Compare the checkout's resources with those that are deployed, by Pulumi.
 
-    Args:
-        project: The checkout's folder.
-        stacks: Names of stacks, as Pulumi takes them; all of the checkout's, if empty.
+    Without `stacks`, named as Pulumi takes them, all of the checkout's are compared.
 
     Raises:
         OperationsError: Pulumi cannot be run, or a stack has no file.
@@ -120,16 +99,7 @@ def summarise_live(project: Path, stacks: Sequence[str]) -> Summary:
 
 
 def live_summary(project: Path, stack: str, settings: Path) -> StackSummary:
-    """Have Pulumi preview one stack.
-
-    Args:
-        project: The program's folder.
-        stack: The stack's name, as Pulumi takes it.
-        settings: The stack's file.
-
-    Raises:
-        OperationsError: Pulumi cannot be run, or the file cannot be read.
-    """
+    """Summarise Pulumi's preview of one stack; see `preview_live`."""
     live = preview_live(project, stack, settings)
     if live.refused:
         return StackSummary(stack=stack, refused=live.refused)
@@ -144,15 +114,7 @@ def summary_of(
     after: Sequence[Resource],
     config: StackConfig | None,
 ) -> StackSummary:
-    """Say of a stack's changes what they mean.
-
-    Args:
-        stack: The stack's name.
-        changes: What would be done.
-        before: The resources that there are.
-        after: The resources that there would be.
-        config: The stack's settings, for prices; None where they cannot be read.
-    """
+    """Summarise a stack's changes; without its settings there are no prices."""
     gpu = config.gpu.type if config else ""
     return StackSummary(
         stack=stack,
@@ -168,28 +130,26 @@ def _compared(stack: str, base: Rendered, head: Rendered, project: Path) -> Stac
     if head.refused:
         return StackSummary(stack=stack, refused=head.refused)
     config = _config(project, stack)
-    if base.refused:
-        summary = summary_of(stack, (), head.resources, head.resources, config)
-        note = f"The base cannot be rendered, so that nothing is compared: {base.refused}"
-        return replace(summary, note=note)
-    changes = compare(base.resources, head.resources)
-    return summary_of(stack, changes, base.resources, head.resources, config)
+    if not base.refused:
+        return _summary(stack, base.resources, head.resources, config)
+    note = f"The base cannot be rendered, so that nothing is compared: {base.refused}"
+    return replace(_summary(stack, head.resources, head.resources, config), note=note)
 
 
-def _removed(stack: str, base: Rendered, folder: Path) -> StackSummary:
-    changes = compare(base.resources, ())
-    summary = summary_of(stack, changes, base.resources, (), _config(folder, stack))
-    return replace(summary, warnings=(_FILE_GOES,))
+def _summary(
+    stack: str, before: Sequence[Resource], after: Sequence[Resource], config: StackConfig | None
+) -> StackSummary:
+    return summary_of(stack, compare(before, after), before, after, config)
 
 
 def _config(folder: Path, stack: str) -> StackConfig | None:
     try:
         return read_stack_file(folder, stack)
     except FtServingError:
-        # Settings of another time than this checkout's: GPUs are counted, and have no prices.
+        # The settings of an older checkout: GPUs are counted, and have no prices.
         return None
 
 
 def _short(stack: str) -> str:
-    """The last part of ORGANISATION/PROJECT/STACK, which the stack's file is named by."""
+    """Return the last part of ORGANISATION/PROJECT/STACK, after which the stack's file is named."""
     return stack.rpartition("/")[2]

@@ -1,9 +1,9 @@
-"""What in a preview someone should know before it happens: data lost, service down."""
+"""Warnings about changes that lose data or stop the service."""
 
 import re
 from collections.abc import Iterable, Iterator
 
-from operations.preview.changes import (
+from operations.preview.compare import (
     CLAIM,
     INFERENCE_SERVICE,
     NAMESPACE,
@@ -11,42 +11,11 @@ from operations.preview.changes import (
     Action,
     Change,
 )
-from operations.preview.differences import Property
-from operations.preview.words import quoted
+from operations.preview.differences import Property, quoted
 from stacks.quantities import BYTES_PATTERN, parse_bytes
 
-
-def warnings(changes: Iterable[Change]) -> tuple[str, ...]:
-    """Return a sentence for each danger; names in it are between backticks."""
-    return tuple(text for change in changes for text in _of(change))
-
-
-def _of(change: Change) -> Iterator[str]:
-    kind = change.resource.type
-    if change.action in (Action.DELETE, Action.REPLACE):
-        if kind.endswith(CLAIM):
-            lost = "DATA LOSS, the new volume is empty. " if change.properties else ""
-            yield f"{_what(change)}. {lost}{_fate(change, 'The weights on it are deleted.')}"
-        elif kind.endswith(INFERENCE_SERVICE):
-            yield f"{_what(change)}. DOWNTIME: {_DOWNTIME[change.action]}"
-        elif kind.endswith(NAMESPACE):
-            yield f"{_what(change)}. {_fate(change, 'All in it is deleted, the weights too.')}"
-    moved = [it for it in change.properties if it.path[0] in _CLUSTER]
-    if kind == PROVIDER and moved:
-        yield (
-            f"{_paths(moved)} would change. If that is another cluster, everything is created anew "
-            "there, and what is here is left behind."
-        )
-    for item in change.properties:
-        if kind.endswith(CLAIM) and item.path == _SIZE and _shrinks(item):
-            yield (
-                f"{_name(change)} would be smaller: {item.old} to {item.new}. Kubernetes refuses "
-                "that, and `pulumi up` fails."
-            )
-
-
 _CLUSTER = ("cluster", "context", "kubeconfig")
-"""Settings of the provider that say which cluster is meant."""
+"""Settings of the provider that choose the cluster."""
 
 _SIZE = ("spec", "resources", "requests", "storage")
 
@@ -59,22 +28,44 @@ _DOWNTIME = {
 }
 
 
+def warnings(changes: Iterable[Change]) -> tuple[str, ...]:
+    """Return a sentence for each danger; names in it are between backticks."""
+    return tuple(text for change in changes for text in _of(change))
+
+
+def _of(change: Change) -> Iterator[str]:
+    kind = change.resource.type
+    name = f"{change.resource.kind} {quoted(change.resource.object_name)}"
+    if change.action in (Action.DELETE, Action.REPLACE):
+        because = f" ({_paths(change.reasons)})" if change.reasons else ""
+        what = f"{name} would be {change.action.value}d{because}"
+        if kind.endswith(CLAIM):
+            lost = "DATA LOSS, the new volume is empty. " if change.properties else ""
+            yield f"{what}. {lost}{_fate(change, 'The weights on it are deleted.')}"
+        elif kind.endswith(INFERENCE_SERVICE):
+            yield f"{what}. DOWNTIME: {_DOWNTIME[change.action]}"
+        elif kind.endswith(NAMESPACE):
+            yield f"{what}. {_fate(change, 'All in it is deleted, the weights too.')}"
+    moved = [it for it in change.properties if it.path[0] in _CLUSTER]
+    if kind == PROVIDER and moved:
+        yield (
+            f"{_paths(moved)} would change. If that is another cluster, everything is created anew "
+            "there, and what is here is left behind."
+        )
+    for item in change.properties:
+        if kind.endswith(CLAIM) and item.path == _SIZE and _shrinks(item):
+            yield (
+                f"{name} would be smaller: {item.old} to {item.new}. Kubernetes refuses that, and "
+                "`pulumi up` fails."
+            )
+
+
 def _fate(change: Change, deleted: str) -> str:
     if change.resource.protect:
         return "`pulumi up` refuses it while `storage.protect` is true."
     if change.resource.retain:
         return "Pulumi forgets the old one, which stays in the cluster."
     return deleted
-
-
-def _what(change: Change) -> str:
-    because = f" ({_paths(change.reasons)})" if change.reasons else ""
-    done = "replaced" if change.action is Action.REPLACE else "deleted"
-    return f"{_name(change)} would be {done}{because}"
-
-
-def _name(change: Change) -> str:
-    return f"{change.resource.kind} {quoted(change.resource.object_name)}"
 
 
 def _paths(properties: Iterable[Property]) -> str:

@@ -1,1 +1,1 @@
-"""What the program asks Pulumi's engine for, without an engine, credentials or a cluster."""
+"""Records the resources of a program, without an engine, credentials or a cluster."""

@@ -1,7 +1,7 @@
-"""Lists what the program of a folder makes of its stacks: `python -m operations.recording`.
+"""Lists the resources of the stacks of a folder's program: `python -m operations.recording`.
 
-The folder is this checkout, or another state of it. Each has modules of the same names, so that
-each is listed by a process of its own.
+The folder is this checkout or another state of it. Each state has a process of its own, because
+their modules have the same names.
 """
 
 import json
@@ -19,12 +19,9 @@ from operations.recording.recorder import record
 
 
 def main(folder: str, output: str, *stacks: str) -> None:
-    """Write what is made, by stack, to a file as JSON.
-
-    A stack has `resources`, or in `refused` the message by which the program refuses its settings.
-    """
+    """Write JSON to a file: by stack `resources`, or the program's refusal in `refused`."""
     for name in [name for name in sys.modules if name.split(".")[0] == "operations"]:
-        # The recorder is this checkout's. What the program imports is its own folder's.
+        # The recorder is this checkout's; the program imports its own folder's modules.
         del sys.modules[name]
     os.chdir(folder)
     sys.path[0] = str(Path.cwd())
@@ -48,14 +45,14 @@ def _listed(stack: str) -> dict[str, Any]:
 
 
 def _encoded(value: object) -> str:
-    """Encode a setting as Pulumi hands it to programs; a secret stays encrypted."""
+    """Return a setting as Pulumi hands it to programs; a secret stays encrypted."""
     if isinstance(value, dict) and set(value) == {"secure"}:
         return str(value["secure"])
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def _is_secret(value: object) -> bool:
-    """Whether a setting is, or holds, what Pulumi writes for an encrypted one."""
+    """Return whether a setting is encrypted, or a part of it is."""
     if isinstance(value, dict):
         return "secure" in value or any(map(_is_secret, value.values()))
     return isinstance(value, list) and any(map(_is_secret, value))

@@ -1,4 +1,4 @@
-"""A recording as a list to review, to compare and to write to a file: without secrets."""
+"""Lists a recording's resources without secrets, to review, to compare and to write to a file."""
 
 import hashlib
 import json
@@ -9,15 +9,12 @@ from pulumi.runtime import rpc
 
 from operations.recording.recorder import Recording, Registered, plain
 
-SECRET = "[secret]"  # noqa: S105 - what is shown instead of one
-"""What stands for a secret: the only key of a mapping, whose value tells two secrets apart."""
+SECRET = "[secret]"  # noqa: S105 - shown instead of one
+"""Stands for a secret: the only key of a mapping, whose value tells two secrets apart."""
 
 
 def listing(recording: Recording) -> list[dict[str, Any]]:
-    """Return every resource as plain values: type, name, parent, read, inputs and options.
-
-    They are in the order of their types and names, since that of registration is an accident.
-    """
+    """Return type, name, parent, read, inputs and options of every resource, by type and name."""
     return sorted(map(_listed, recording.resources), key=lambda it: (it["type"], it["name"]))
 
 

@@ -1,4 +1,4 @@
-"""Records what a program asks Pulumi's engine for, without an engine."""
+"""Records the resources that a program registers, without an engine."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,55 +19,36 @@ URL = "http://served.example.com"
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """One resource, as the program registered it.
+    """A resource, as the program registered it."""
 
-    Attributes:
-        type: Its type token.
-        name: Its logical name.
-        inputs: Its properties, secrets in plain text.
-        parent: The name of the component that it is part of; empty for none.
-        dependencies: The names of all that it waits for.
-        request: All that was said.
-        read: Whether it was read and not made.
-    """
-
-    type: str
-    name: str
-    inputs: Mapping[str, Any]
-    parent: str
-    dependencies: frozenset[str]
-    request: Any = field(repr=False)
-    read: bool = False
+    type: str  # Its type token.
+    name: str  # Its logical name.
+    inputs: Mapping[str, Any]  # Its properties, secrets in plain text.
+    parent: str  # The name of the component that it is part of; empty for none.
+    dependencies: frozenset[str]  # The names of all that it waits for.
+    request: Any = field(repr=False)  # All that was said.
+    read: bool = False  # Whether it was read and not made.
 
 
 @dataclass(kw_only=True)
 class Recording:
-    """Everything that a program did.
+    """The resources and outputs of a program."""
 
-    Attributes:
-        resources: In the order of registration.
-        outputs: What each component registered, by its name.
-        exports: The stack's outputs.
-    """
-
-    resources: list[Registered] = field(default_factory=list)
+    resources: list[Registered] = field(default_factory=list)  # In the order of registration.
+    # What each component registered, by its name.
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    exports: dict[str, Any] = field(default_factory=dict)
+    exports: dict[str, Any] = field(default_factory=dict)  # The stack's outputs.
 
     def of(self, type_end: str) -> list[Registered]:
-        """The resources whose type ends so."""
+        """Return the resources whose type has an end."""
         return [each for each in self.resources if each.type.endswith(type_end)]
 
     def component(self, name: str) -> Registered:
-        """The component of that name."""
+        """Return the component of a name."""
         return next(it for it in self.of("") if it.name == name and it.type.startswith(COMPONENT))
 
     def one(self, type_end: str, name: str | None = None) -> Registered:
-        """The only such resource.
-
-        Raises:
-            LookupError: There is none, or several.
-        """
+        """Return the only resource with an end of its type, and a name; else raise LookupError."""
         found = [each for each in self.of(type_end) if name in (None, each.name)]
         if len(found) != 1:
             raise LookupError(f"{type_end} {name}: {found}")
@@ -75,7 +56,7 @@ class Recording:
 
 
 class _Engine(mocks.Mocks):
-    """Answers as the cluster and the registry would."""
+    """Answers in place of the cluster and the registry."""
 
     def __init__(self, digest_of: Callable[[str], str]) -> None:
         self._digest_of = digest_of
@@ -97,7 +78,7 @@ class _Engine(mocks.Mocks):
 
 
 class Recorder(mocks.MockMonitor):
-    """Keeps the requests, of which mocks are told a part alone; its methods are Pulumi's own."""
+    """Keeps whole requests, because mocks get only a part; its methods are Pulumi's own."""
 
     def __init__(self, digest_of: Callable[[str], str]) -> None:
         super().__init__(_Engine(digest_of))
@@ -149,9 +130,9 @@ def record(
     secret_keys: Iterable[str] = (),
     digest_of: Callable[[str], str] = lambda _image: DIGEST,
 ) -> Recording:
-    """Run a program to its end and return what it did.
+    """Run a program to its end, and return its resources and outputs.
 
-    It is run as by `up`: in a preview values are unknown, and a test that looks at one in an
+    It runs as in an `up`, because a preview's values are unknown: a test that looks at one in an
     `apply` would look at nothing.
     """
     recorder = Recorder(digest_of)
@@ -173,10 +154,7 @@ def record(
 
 
 def plain(value: object) -> object:
-    """Return a value as the program gave it.
-
-    On the wire a secret is a mark and a value, and no number is whole.
-    """
+    """Return a value of the wire, where secrets are marked and no number is whole, as given."""
     if isinstance(value, dict) and rpc._special_sig_key in value:
         return plain(value["value"])
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Why a deployed InferenceService does not become ready, or a Job does not succeed, in words.
+"""Explains why a deployed InferenceService does not become ready, or a Job does not succeed.
 
-`diagnose` and `diagnose_job` are pure functions of API documents; the module `cluster` reads those,
-which needs the extra `cluster`.
+`diagnose` and `diagnose_job` are pure functions of API documents; the module `namespace` reads
+those, which needs the extra `cluster`.
 """
 
 from ft_serving.cluster.diagnosis.diagnose import diagnose, diagnose_job

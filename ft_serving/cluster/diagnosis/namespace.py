@@ -1,15 +1,15 @@
-"""Reads snapshots from a namespace of a cluster. Importing this needs the extra `cluster`."""
+"""Reads snapshots from a namespace of a cluster. It needs the extra `cluster`."""
 
 import dataclasses
 import http.client
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
 from ft_serving.cluster.api import Api, ApiAnswer
 from ft_serving.cluster.diagnosis.causes.containers import bad_end
 from ft_serving.cluster.diagnosis.snapshot import JOB_LABEL, JobSnapshot, Kind, NamespaceSnapshot
-from ft_serving.cluster.documents import Document, condition, container_statuses, label, name
+from ft_serving.cluster.documents import Document, container_statuses, holds, label, name
 from ft_serving.cluster.errors import ClusterRefusalError, ClusterUnavailableError
 
 _GROUPS: Final = {
@@ -35,10 +35,10 @@ class ClusterNamespace:
     """
 
     def __init__(self, *, context: str | None = None, namespace: str | None = None) -> None:
-        """Choose a cluster: inside of one by the pod's service account, else by kubeconfig.
+        """Connect with the pod's service account or, outside of a cluster, with a kubeconfig.
 
         Args:
-            context: A context of the kubeconfig; by default its current one.
+            context: A context of the kubeconfig; by default the current one.
             namespace: By default that of the service account, or of the context.
 
         Raises:
@@ -50,63 +50,40 @@ class ClusterNamespace:
         self._begun = datetime.now(UTC)
 
     def snapshot(self, service: str) -> NamespaceSnapshot:
-        """What the namespace has at this time.
-
-        Args:
-            service: The InferenceService's name.
-        """
+        """Return the namespace's present objects, for an InferenceService."""
         snapshot = NamespaceSnapshot(
             namespace=self.namespace, name=service, begun=self._begun, objects=self._all(_GROUPS)
         )
-        logs = {
-            (name(pod), status["name"]): self._log(name(pod), status)
-            for pod in snapshot.pods()
-            if condition(pod, "Ready").get("status") != "True"
-            for status in container_statuses(pod)
-            if "running" in status["state"] or bad_end(status)
-        }
+        unready = [pod for pod in snapshot.pods() if not holds(pod, "Ready")]
+        logs = self._logs(unready, lambda it: "running" in it["state"] or bad_end(it) is not None)
         return dataclasses.replace(snapshot, logs=logs)
 
     def overview(self, service: str) -> NamespaceSnapshot:
-        """A snapshot that has the last lines of its Jobs, too.
-
-        Args:
-            service: The InferenceService's name.
-        """
+        """Return a snapshot that has the last lines of Jobs, too."""
         snapshot = self.snapshot(service)
-        logs = {
-            (name(pod), status["name"]): self._log(name(pod), status)
-            for pod in snapshot.all(Kind.PODS)
-            if label(pod, JOB_LABEL)
-            for status in container_statuses(pod)
-            if "waiting" not in status["state"]
-        }
+        of_jobs = [pod for pod in snapshot.all(Kind.PODS) if label(pod, JOB_LABEL)]
+        logs = self._logs(of_jobs, lambda it: "waiting" not in it["state"])
         return dataclasses.replace(snapshot, logs={**snapshot.logs, **logs})
 
     def job_snapshot(self, job: str) -> JobSnapshot:
-        """What of it is about a Job.
-
-        Args:
-            job: The Job's name.
-        """
+        """Return the present objects that are about a Job."""
         return JobSnapshot(
             namespace=self.namespace, name=job, begun=self._begun, objects=self._all(_OF_JOBS)
         )
 
     def delete_revision(self, revision: str) -> None:
-        """Delete a Knative revision; the newest one is made anew by its service.
-
-        Args:
-            revision: Its name.
-        """
+        """Delete a Knative revision; its service makes the newest one anew."""
         group = _GROUPS[Kind.REVISIONS]
         path = f"/{group}/namespaces/{self.namespace}/{Kind.REVISIONS}/{revision}"
         _accepted(self._api.delete(path))
 
     def _all(self, kinds: Iterable[Kind]) -> dict[Kind, list[Document]]:
         objects = {kind: self._list(kind) for kind in kinds}
-        nodes = self._nodes()
-        return objects if nodes is None else {**objects, Kind.NODES: nodes}
+        # A role of one namespace may not read the cluster's nodes.
+        nodes = self._api.get("/api/v1/nodes")
+        if nodes.status != http.client.FORBIDDEN:
+            objects[Kind.NODES] = _items(nodes)
+        return objects
 
     def _list(self, kind: Kind) -> list[Document]:
         resource = kind.partition(".")[0]
@@ -120,10 +97,15 @@ class ClusterNamespace:
             )
         return _items(answer)
 
-    def _nodes(self) -> list[Document] | None:
-        """The cluster's nodes, which a role of one namespace may not read."""
-        answer = self._api.get("/api/v1/nodes")
-        return None if answer.status == http.client.FORBIDDEN else _items(answer)
+    def _logs(
+        self, pods: Iterable[Document], wanted: Callable[[Document], bool]
+    ) -> dict[tuple[str, str], str]:
+        return {
+            (name(pod), status["name"]): self._log(name(pod), status)
+            for pod in pods
+            for status in container_statuses(pod)
+            if wanted(status)
+        }
 
     def _log(self, pod: str, status: Document) -> str:
         # While it waits to be started again, the API gives the log of the one that ended.
@@ -139,7 +121,7 @@ class ClusterNamespace:
             return ""
         if answer.status == http.client.FORBIDDEN:
             _accepted(answer)
-        # The pod or its node went away meanwhile, or the log is dropped: the rest still tells.
+        # Without a log (its pod or node went away, or it was dropped) the other objects still tell.
         return answer.text if answer.status == http.client.OK else ""
 
 
@@ -149,7 +131,6 @@ def _items(answer: ApiAnswer) -> list[Document]:
 
 
 def _accepted(answer: ApiAnswer) -> ApiAnswer:
-    """Return an answer that is one, or raise why not."""
     if answer.status == http.client.OK:
         return answer
     message = f"The API server answers {answer.status}: {answer.message}"

@@ -1,14 +1,17 @@
-"""What the API server says of a deployment or a Job at one time."""
+"""The API objects of a deployment or of a Job at one time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from ft_serving.cluster.documents import (
     Document,
+    annotation,
     claim_names,
     condition,
+    created,
+    is_ending,
     label,
     name,
     time,
@@ -24,7 +27,7 @@ ROLLOUT_ANNOTATION = "deployment.kubernetes.io/revision"
 
 
 class Kind(StrEnum):
-    """The kinds of objects that are looked at; the value is the resource's name in the API."""
+    """A kind of object that a snapshot has; the value is its resource's name in the API."""
 
     INFERENCE_SERVICES = "inferenceservices"
     KNATIVE_SERVICES = "services.serving.knative.dev"
@@ -40,35 +43,33 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NamespaceSnapshot:
-    """The objects of a namespace, and what some of its containers wrote.
-
-    Attributes:
-        namespace: The namespace.
-        name: The InferenceService's name.
-        begun: When looking began. What is there at once may be about a state that is just being
-            replaced.
-        objects: The namespace's objects; of nodes those of the cluster, where they may be read.
-        logs: The last lines of the containers of pods that are not ready, by pod and container;
-            of the one before, where a container ended and runs again.
-    """
+    """The objects of a namespace, and the logs of some of its containers."""
 
     namespace: str
-    name: str
-    begun: datetime
+    name: str  # The InferenceService's name.
+    begun: datetime  # When looking began. Conditions from before it may be about an older state.
+    # The namespace's objects; of nodes those of the cluster, where they may be read.
     objects: Mapping[Kind, Sequence[Document]]
+    # The last lines of the containers of pods that are not ready, by pod and container; those of
+    # the run before, where a container ended and runs again.
     logs: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def all(self, kind: Kind) -> Sequence[Document]:
-        """The objects of a kind."""
+        """Return the objects of a kind."""
         return self.objects.get(kind, ())
 
     def service(self) -> Document | None:
-        """The InferenceService, where it exists."""
-        found = (each for each in self.all(Kind.INFERENCE_SERVICES) if name(each) == self.name)
-        return next(found, None)
+        """Return the InferenceService, where it exists."""
+        return self._named(Kind.INFERENCE_SERVICES)
+
+    def predictor_status(self) -> Document:
+        """Return the status of the InferenceService's predictor."""
+        status = (self.service() or {}).get("status", {})
+        predictor: Document = status.get("components", {}).get("predictor", {})
+        return predictor
 
     def observed(self) -> bool:
-        """Whether the statuses of what is to become ready are about its newest specification."""
+        """Return whether all statuses are about the newest specification."""
         service = self.service()
         made = [*self.own(Kind.KNATIVE_SERVICES), *self.current(Kind.DEPLOYMENTS)]
         return service is not None and all(
@@ -77,30 +78,27 @@ class NamespaceSnapshot:
         )
 
     def own(self, kind: Kind) -> list[Document]:
-        """The objects of a kind that were made for the InferenceService."""
+        """Return the objects of a kind that were made for the InferenceService."""
         return [
             each for each in self.all(kind) if label(each, INFERENCE_SERVICE_LABEL) == self.name
         ]
 
     def newest_revision(self) -> str:
-        """The name of the Knative revision that is to become ready; empty in Standard mode."""
-        status = (self.service() or {}).get("status", {})
-        predictor = status.get("components", {}).get("predictor", {})
-        return str(predictor.get("latestCreatedRevision", ""))
+        """Return the name of the newest Knative revision; empty in Standard mode."""
+        return str(self.predictor_status().get("latestCreatedRevision", ""))
 
     def abandoned_revision(self) -> str:
-        """The newest Knative revision, where it failed and never was ready; empty otherwise."""
+        """Return the newest Knative revision if it failed and never was ready; else empty."""
         newest = self.newest_revision()
-        status = (self.service() or {}).get("status", {})
-        ready = status.get("components", {}).get("predictor", {}).get("latestReadyRevision")
         failed = any(
             name(revision) == newest and condition(revision, "Ready").get("status") == "False"
             for revision in self.own(Kind.REVISIONS)
         )
+        ready = self.predictor_status().get("latestReadyRevision")
         return newest if failed and ready != newest else ""
 
     def current(self, kind: Kind) -> list[Document]:
-        """The objects of a kind that belong to what is to become ready, not to older revisions."""
+        """Return the objects of a kind that do not belong to an older revision."""
         revision = self.newest_revision()
         return [
             each
@@ -109,104 +107,95 @@ class NamespaceSnapshot:
         ]
 
     def pods(self) -> list[Document]:
-        """The pods of what is to become ready, without those of the state before it."""
-        pods = [
-            pod for pod in self.current(Kind.PODS) if "deletionTimestamp" not in pod["metadata"]
+        """Return the pods of the newest revision or rollout that are not being deleted."""
+        newest: dict[str, Document] = {}
+        for each in sorted(self.own(Kind.REPLICA_SETS), key=_rollout):
+            newest |= dict.fromkeys(_owners(each), each)
+        sets = set(map(name, newest.values()))
+        return [
+            pod
+            for pod in self.current(Kind.PODS)
+            if not is_ending(pod) and (not _owners(pod) or _owners(pod) & sets)
         ]
-        newest = {name(each) for each in self._newest_replica_sets()}
-        return [pod for pod in pods if not _owners(pod) or _owners(pod) & newest]
 
     def specs(self) -> list[Document]:
-        """The specifications that pods are made after."""
+        """Return the specifications of pods that are to be made."""
         service = self.service()
         return [] if service is None else [service["spec"].get("predictor", {})]
 
     def writers(self) -> list[Document]:
-        """The Jobs that mount a claim which the service reads, oldest first."""
+        """Return the Jobs that mount a claim of the service, oldest first."""
         claims = {claim for spec in self.specs() for claim in claim_names(spec)}
         jobs = [
             job
             for job in self.all(Kind.JOBS)
             if claim_names(job["spec"]["template"]["spec"]) & claims
         ]
-        return sorted(jobs, key=lambda job: str(job["metadata"]["creationTimestamp"]))
+        return sorted(jobs, key=created)
 
     def written_after(self, moment: datetime) -> bool:
-        """Whether a Job has got through since, that may have mended what the service reads."""
+        """Return whether a Job has completed since, which may have mended the release."""
         ends = (job.get("status", {}).get("completionTime") for job in self.writers())
         return any(time(end) > moment for end in ends if end)
 
     def ending(self) -> bool:
-        """Whether pods of the same name's are being deleted."""
-        return any("deletionTimestamp" in pod["metadata"] for pod in self.own(Kind.PODS))
+        """Return whether pods of the service are being deleted."""
+        return any(map(is_ending, self.own(Kind.PODS)))
 
-    def events(self, kind: str, of: str, reasons: str | Sequence[str]) -> list[Document]:
-        """The events of an object with one of certain reasons, oldest first.
+    def events(self, kind: str, of: str, *reasons: str) -> list[Document]:
+        """Return the events of an object (`Pod`, its name) with certain reasons, oldest first."""
+        found = [
+            event
+            for event in self.all(Kind.EVENTS)
+            if event["involvedObject"].get("kind") == kind
+            and event["involvedObject"].get("name") == of
+            and event.get("reason") in reasons
+        ]
+        return sorted(found, key=self.last)
 
-        Args:
-            kind: The object's kind, as `Pod`.
-            of: The object's name.
-            reasons: What stands under `reason`.
-        """
-        wanted = [reasons] if isinstance(reasons, str) else reasons
-        return sorted(
-            (
-                event
-                for event in self.all(Kind.EVENTS)
-                if event["involvedObject"].get("kind") == kind
-                and event["involvedObject"].get("name") == of
-                and event.get("reason") in wanted
-            ),
-            key=lambda event: self.happened(event)[1],
-        )
+    def first(self, event: Document) -> datetime:
+        """Return when an event happened first."""
+        first = event.get("firstTimestamp") or event.get("eventTime")
+        return time(first) if first else self.begun
 
-    def happened(self, event: Document) -> tuple[datetime, datetime]:
-        """When an event happened first and last."""
-        stamp = event.get("eventTime")
-        first = event.get("firstTimestamp") or stamp
+    def last(self, event: Document) -> datetime:
+        """Return when an event happened last."""
         last = (event.get("series") or {}).get("lastObservedTime") or event.get("lastTimestamp")
-        begin = time(first) if first else self.begun
-        return begin, time(last) if last else begin
+        return time(last) if last else self.first(event)
 
-    def _newest_replica_sets(self) -> Iterator[Document]:
-        newest: dict[str, Document] = {}
-        for each in self.own(Kind.REPLICA_SETS):
-            for deployment in _owners(each):
-                known = newest.get(deployment)
-                if known is None or _rollout(each) > _rollout(known):
-                    newest[deployment] = each
-        yield from newest.values()
+    def _named(self, kind: Kind) -> Document | None:
+        return next((each for each in self.all(kind) if name(each) == self.name), None)
 
 
 class JobSnapshot(NamespaceSnapshot):
     """A snapshot of a Job instead of an InferenceService; `name` is the Job's."""
 
     def job(self) -> Document | None:
-        """The Job, where it exists."""
-        return next((each for each in self.all(Kind.JOBS) if name(each) == self.name), None)
+        """Return the Job, where it exists."""
+        return self._named(Kind.JOBS)
 
     def uid(self) -> str:
-        """What tells the Job from others that had its name; empty where there is no Job."""
+        """Return the Job's uid, which tells it from earlier Jobs of its name; else empty."""
         return str((self.job() or {"metadata": {}})["metadata"].get("uid", ""))
 
     def service(self) -> None:
-        """No InferenceService."""
+        """Return no InferenceService."""
 
     def own(self, kind: Kind) -> list[Document]:
-        """The pods of all Jobs that had this name; of other kinds there are none."""
+        """Return the pods of all Jobs that had this name; of other kinds there are none."""
         return [each for each in self.all(kind) if label(each, JOB_LABEL) == self.name]
 
     def pods(self) -> list[Document]:
-        """The Job's pods, without those of one that had its name before."""
+        """Return the Job's pods, without those of an earlier Job of its name."""
         uid = self.uid()
         return [
             pod
             for pod in self.own(Kind.PODS)
-            if label(pod, _UID_LABEL) == uid and "deletionTimestamp" not in pod["metadata"]
+            if label(pod, _UID_LABEL) == uid and not is_ending(pod)
         ]
 
     def specs(self) -> list[Document]:
-        """The specification of the Job's pods, of which there may be none yet."""
+        """Return the specification of the Job's pods, of which there may be none yet."""
         job = self.job()
         return [] if job is None else [job["spec"]["template"]["spec"]]
 
@@ -217,5 +206,4 @@ def _owners(document: Document) -> set[str]:
 
 
 def _rollout(replica_set: Document) -> int:
-    annotations = replica_set["metadata"].get("annotations") or {}
-    return int(annotations.get(ROLLOUT_ANNOTATION, 0))
+    return int(annotation(replica_set, ROLLOUT_ANNOTATION) or 0)

@@ -1,15 +1,13 @@
-"""What a diagnosis comes to."""
+"""The causes, findings and verdicts of a diagnosis."""
 
 import math
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from ft_serving.cluster.diagnosis.snapshot import NamespaceSnapshot
-
 
 class State(StrEnum):
-    """How a deployment stands: a service is ready, a Job has succeeded."""
+    """The state of a deployment: READY is a service that is ready, or a Job that succeeded."""
 
     READY = "ready"
     PENDING = "pending"
@@ -17,7 +15,7 @@ class State(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a deployment does not become ready; what is the root of others stands before them."""
+    """A reason why a deployment does not become ready; roots of others stand before them."""
 
     MISSING = "missing"
     QUOTA = "quota"
@@ -36,11 +34,10 @@ class Cause(StrEnum):
 
 
 GRACE_S = {
-    Cause.MISSING: 0.0,
     # KServe and the ReplicaSet's controller try again at once, and would have got through.
     Cause.QUOTA: 10.0,
     Cause.REFUSED: 10.0,
-    # What it was to write for a service may be there from an earlier one: it explains others alone.
+    # A failed Job fails no service, because an earlier Job may have written the same release.
     Cause.JOB: math.inf,
     Cause.CLAIM: 15.0,
     # A cluster's autoscaler says within this time whether it adds a node.
@@ -50,24 +47,18 @@ GRACE_S = {
     # kubelet pulls a second time after 10 s.
     Cause.IMAGE: 15.0,
     Cause.CONTAINER: 15.0,
-    # A container has ended twice before one of these is said.
-    Cause.MODEL: 0.0,
-    Cause.MEMORY: 0.0,
-    Cause.CRASH: 0.0,
-    Cause.PROBE: 0.0,
-    Cause.DEADLINE: 0.0,
 }
-"""Seconds that a cause may hold before it counts as final, where nothing says otherwise."""
+"""Seconds that a cause has to last before it is final; the others are final at once."""
 
 SCALE_UP_GRACE_S = 900.0
 """For pods that a node is being added for; a GPU node takes up to a quarter of an hour."""
 
 ROOM_GRACE_S = 120.0
-"""For pods that wait while others end, which may hold what they ask for."""
+"""For pods that wait while others end, which may hold the resources that they ask for."""
 
 SETTLING_S = 10.0
-"""Seconds of looking before anything is final: right after a change, controllers have not yet taken
-down what they said about the state before it."""
+"""Seconds of looking before anything is final: right after a change, conditions may still be about
+the state before it."""
 
 UNOBSERVED_SETTLING_S = 30.0
 """The same, while a controller has not said that it saw the newest specification."""
@@ -76,65 +67,29 @@ UNREACHABLE_GRACE_S = 120.0
 """For registries that cannot be reached, and claims whose volume cannot be made yet."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that keeps a deployment from becoming ready.
+    """A reason why a deployment is not ready."""
 
-    Attributes:
-        cause: What kind of thing.
-        message: What was wrong, what was given, what to do.
-        since: When it began.
-        grace_s: Seconds from `since` after which it counts as final; infinite, where only a
-            deadline tells it from a slow start.
-    """
-
-    cause: Cause
-    message: str
-    since: datetime
-    grace_s: float
+    cause: Cause  # Its kind.
+    message: str  # What is wrong, what was given, and what to do.
+    since: datetime  # When it began.
+    # Seconds after which it is final; None for those of the cause, infinite where only a deadline
+    # tells it from a slow start.
+    grace_s: float | None = None
 
     def final(self, now: datetime) -> bool:
-        """Whether it has held for so long that waiting will not mend it."""
-        return (now - self.since).total_seconds() >= self.grace_s
-
-
-def found(
-    snapshot: NamespaceSnapshot,
-    cause: Cause,
-    message: str,
-    *,
-    since: datetime | None = None,
-    grace_s: float | None = None,
-) -> Finding:
-    """A finding; see `Finding` for its attributes.
-
-    Args:
-        snapshot: What it was found in.
-        cause: What kind of thing.
-        message: What was wrong, what was given, what to do.
-        since: When it began; by default when looking began.
-        grace_s: By default the cause's own.
-    """
-    return Finding(
-        cause=cause,
-        message=message,
-        since=since or snapshot.begun,
-        grace_s=GRACE_S[cause] if grace_s is None else grace_s,
-    )
+        """Return whether it has lasted for so long that waiting will not mend it."""
+        grace_s = GRACE_S.get(self.cause, 0.0) if self.grace_s is None else self.grace_s
+        return (now - self.since).total_seconds() >= grace_s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """How a deployment stands.
+    """The state of a deployment, and its reasons."""
 
-    Attributes:
-        state: `FAILED` where a finding is final.
-        findings: What is in the way, roots first, final ones before those that may pass.
-        summary: One line or more: the final findings' messages, or what is waited for.
-        url: The address within the cluster, where there is one.
-    """
-
-    state: State
-    findings: tuple[Finding, ...]
-    summary: str
-    url: str | None
+    state: State  # `FAILED` if a finding is final.
+    # The findings; final ones first, and roots before what follows from them.
+    findings: tuple[Finding, ...] = ()
+    summary: str  # The messages of the final findings, or the reason to wait; one line or more.
+    url: str | None = None  # The service's address within the cluster.

@@ -1,4 +1,4 @@
-"""Diagnoses a deployment again and again until it is decided."""
+"""Diagnoses a deployment again and again until it is ready or has failed."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from ft_serving.cluster.diagnosis.verdict import State, Verdict
 from ft_serving.cluster.errors import ClusterUnavailableError
 
-# Asked for anew each time instead of watched: ten small lists, no connection to lose.
+# Ten small lists each time; a watch would have a connection to lose.
 PAUSE_S = 2.0
 SAY_AGAIN_S = 30.0
 
@@ -21,18 +21,10 @@ def watch(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     pause: Callable[[float], None] = time.sleep,
 ) -> Verdict:
-    """Wait until a deployment is ready, or will not be.
+    """Wait until a deployment is ready or has failed, and return the last verdict.
 
-    Args:
-        look: Diagnoses the deployment as it is at a time.
-        what: Its name.
-        budget_s: Seconds after which waiting ends.
-        say: Told what is waited for, when it changes and every half minute.
-        clock: The time.
-        pause: Waits so many seconds.
-
-    Returns:
-        The last verdict: ready, failed, or still pending when the time was up.
+    The verdict is pending if `budget_s` seconds did not do. `say` gets the reason for the wait,
+    when it changes and every half minute; `look` diagnoses the deployment `what` at a time.
 
     Raises:
         ClusterRefusalError: The API server refuses to tell.
@@ -46,7 +38,7 @@ def watch(
             verdict = look(clock())
             reason = verdict.summary.partition("\n")[0].removesuffix(". Its last lines:")
         except ClusterUnavailableError as exc:
-            # It restarts, or a connection broke: as worth waiting for as the service.
+            # It restarts, or a connection broke: that passes as a service's start does.
             failure, reason = exc, str(exc)
         waited = (clock() - begin).total_seconds()
         if verdict is not None and verdict.state is not State.PENDING:

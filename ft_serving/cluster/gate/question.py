@@ -1,4 +1,4 @@
-"""One question to a service that has just become ready, and what its answer has to be."""
+"""Asks a service that has just become ready one question, and checks the answer."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,18 +23,12 @@ def ask(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> tuple[Generation, float]:
-    """Ask a service for the text behind a prompt.
+    """Ask a service for the text behind a prompt, and again while its ingress does not know it.
 
-    Args:
-        client: Where to ask.
-        prompt: The prompt.
-        parameters: Checked ones.
-        say: Told what keeps the service from answering at first.
-        clock: Monotonic seconds.
-        pause: Waits so many seconds.
+    `say` gets the reasons why it does not answer at first; `clock` and `pause` count in seconds.
 
     Returns:
-        What was generated, and how many seconds the request took, without any wait before it.
+        The generation, and the seconds of the last request, without the wait before it.
 
     Raises:
         ClientError: There is no answer; see `ft_serving.client.errors`.
@@ -59,28 +53,17 @@ def ask(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expectation:
-    """The golden answer; or, where a model has none, words that chance would not bring.
+    """The golden answer, or words that a model without one would not give by chance."""
 
-    Attributes:
-        text: The whole text behind the prompt; None where it is not known.
-        token_ids: The tokens of that text, exactly; None where they are not known.
-        words: What the text has to contain, in this order; upper and lower case are the same.
-    """
-
-    text: str | None = None
-    token_ids: Sequence[int] | None = None
-    words: Sequence[str] = ()
+    text: str | None = None  # The whole text behind the prompt.
+    token_ids: Sequence[int] | None = None  # All tokens of that text.
+    words: Sequence[str] = ()  # Words that the text contains in this order, in upper or lower case.
 
     def check(self, prompt: str, answer: str, output_ids: Sequence[int]) -> None:
-        """Compare an answer.
-
-        Args:
-            prompt: What was asked.
-            answer: The text that was generated behind it.
-            output_ids: Its tokens.
+        """Compare the text and the tokens that were generated behind a prompt.
 
         Raises:
-            ClusterError: It is another one.
+            ClusterError: They are not the expected ones.
         """
         if self.text is not None and answer != self.text:
             raise ClusterError(_wrong(prompt, repr(self.text), answer))

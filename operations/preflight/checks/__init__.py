@@ -1,4 +1,4 @@
-"""The checks, what others build on before them; each takes needs and facts."""
+"""The checks of a cluster; each yields its findings from needs and facts."""
 
 from collections.abc import Callable, Iterator
 
@@ -24,14 +24,10 @@ CHECKS: tuple[Check, ...] = (
     nodes,
     images,
 )
+"""Checks that others depend on come before them."""
 
 
 def check(needs: Needs, facts: Facts) -> list[PreflightFinding]:
-    """Say all that is in the way of a deployment, errors first.
-
-    Args:
-        needs: What is to be deployed.
-        facts: What there is.
-    """
+    """Return all that is in the way of a deployment, errors first."""
     findings = [finding for each in CHECKS for finding in each(needs, facts)]
     return sorted(findings, key=lambda finding: finding.severity is not Severity.ERROR)

@@ -1,4 +1,4 @@
-"""Knative's settings, as far as the pods of this deployment need them.
+"""Checks of Knative's settings, as far as the pods of this deployment need them.
 
 Names and defaults are those of knative.dev/serving, pkg/apis/config and pkg/apis/autoscaling.
 """
@@ -29,7 +29,7 @@ _MAX_CONCURRENCY = 1000
 
 
 def features(predictor: Document) -> dict[str, str]:
-    """The feature flags that a pod's specification needs, each with what needs it."""
+    """Return the feature flags that a pod's specification needs, each with its reason."""
     needed = {flag: field for field, flag in _FIELDS.items() if predictor.get(field)}
     for volume in predictor.get("volumes", ()):
         claim = volume.get("persistentVolumeClaim")
@@ -43,64 +43,47 @@ def features(predictor: Document) -> dict[str, str]:
 
 
 def knative(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
-    """Feature flags, and limits that the service stays below."""
+    """Check feature flags, and limits that the service stays below."""
     if not needs.serverless or facts.objects.get(FactKind.KNATIVE_CONFIG) is None:
         return
-    yield from _features(needs, facts)
-    predictor = needs.predictor
-    yield from _limit(
-        "max-revision-timeout-seconds", "config-defaults", facts,
-        needed=int(predictor["timeout"]), default=_MAX_REQUEST_S,
-        what="seconds for a request", setting="coldStart.budgetSeconds",
-    )  # fmt: skip
-    yield from _limit(
-        "container-concurrency-max-limit", "config-defaults", facts,
-        needed=int(predictor["containerConcurrency"]), default=_MAX_CONCURRENCY,
-        what="requests at once", setting="replicas.containerConcurrency",
-    )  # fmt: skip
-    # 0 is no limit.
-    if int(facts.config("config-autoscaler").get("max-scale-limit") or 0):
-        yield from _limit(
-            "max-scale-limit", "config-autoscaler", facts,
-            needed=needs.config.scaling.max, default=0, what="replicas", setting="replicas.max",
-        )  # fmt: skip
-    to_zero = facts.config("config-autoscaler").get("enable-scale-to-zero", "true")
-    if needs.config.scaling.min == 0 and to_zero.lower() == "false":
-        yield warning(
-            "Knative's enable-scale-to-zero",
-            found="false in config-autoscaler: the last replica stays",
-            needed="true, for replicas.min: 0",
-            remedy=_patch("config-autoscaler", "enable-scale-to-zero", "true"),
-        )
-
-
-def _features(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
-    found = facts.config("config-features")
+    flags = facts.config("config-features")
     for flag, what in features(needs.predictor).items():
-        value = found.get(flag, "enabled" if flag in _ON_BY_DEFAULT else "disabled")
-        # Volumes take "enabled" alone, other fields "allowed" as well.
+        value = flags.get(flag, "enabled" if flag in _ON_BY_DEFAULT else "disabled")
+        # "allowed" is enough for fields, but not for volumes.
         volumes = flag in (_CLAIMS, _WRITABLE, _EMPTY_DIRS)
         if value.lower() == "enabled" or (value.lower() == "allowed" and not volumes):
             continue
         yield error(
             f"Knative's {flag}",
-            found=value if flag in found else f"{value}, the default",
+            found=value if flag in flags else f"{value}, the default",
             needed=f"enabled, for {what} of the server's pods",
             remedy=_patch("config-features", flag, "enabled"),
         )
-
-
-def _limit(
-    key: str, name_of_map: str, facts: Facts, *, needed: int, default: int, what: str, setting: str
-) -> Iterator[PreflightFinding]:
-    found = int(facts.config(name_of_map).get(key) or default)
-    if needed > found:
-        yield error(
-            f"Knative's {key}",
-            found=str(found),
-            needed=f"at least {needed} {what}",
-            remedy=f"Lower {setting}, or let an administrator raise it: "
-            + _patch(name_of_map, key, str(needed)),
+    scaling, spec = needs.config.scaling, needs.predictor
+    for key, name_of_map, needed, default, what, setting in (
+        ("max-revision-timeout-seconds", "config-defaults", int(spec["timeout"]),
+         _MAX_REQUEST_S, "seconds for a request", "coldStart.budgetSeconds"),
+        ("container-concurrency-max-limit", "config-defaults", int(spec["containerConcurrency"]),
+         _MAX_CONCURRENCY, "requests at once", "replicas.containerConcurrency"),
+        # 0, its default, is no limit.
+        ("max-scale-limit", "config-autoscaler", scaling.max, 0, "replicas", "replicas.max"),
+    ):  # fmt: skip
+        found = int(facts.config(name_of_map).get(key) or default)
+        if found and needed > found:
+            yield error(
+                f"Knative's {key}",
+                found=str(found),
+                needed=f"at least {needed} {what}",
+                remedy=f"Lower {setting}, or let an administrator raise it: "
+                + _patch(name_of_map, key, str(needed)),
+            )
+    to_zero = facts.config("config-autoscaler").get("enable-scale-to-zero", "true")
+    if scaling.min == 0 and to_zero.lower() == "false":
+        yield warning(
+            "Knative's enable-scale-to-zero",
+            found="false in config-autoscaler: the last replica stays",
+            needed="true, for replicas.min: 0",
+            remedy=_patch("config-autoscaler", "enable-scale-to-zero", "true"),
         )
 
 

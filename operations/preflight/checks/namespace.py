@@ -1,10 +1,10 @@
-"""The namespace, what is in it under the names that the deployment takes, and what one may do."""
+"""Checks of the namespace, of objects in it that have the deployment's names, and permissions."""
 
 from collections import defaultdict
 from collections.abc import Iterator
 
 from components.cluster import PART, STACK, labels
-from ft_serving.cluster.documents import Document, label, name
+from ft_serving.cluster.documents import Document, annotation, is_ending, label, name
 from operations.preflight.facts import FactKind, Facts, PreflightFinding, error, warning
 from operations.preflight.needs import Needs
 
@@ -14,12 +14,14 @@ _ANOTHER = "or set cluster.namespace to another one"
 
 
 def namespace(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
-    """A namespace that takes the deployment, without a service of somebody else's."""
+    """Check that the namespace takes the deployment, and has no service of somebody else's."""
+    owner = needs.stack
     for found in facts.all(FactKind.NAMESPACE):
-        if found["metadata"].get("deletionTimestamp"):
+        owner = annotation(found, STACK) or needs.stack
+        if is_ending(found):
             yield error(
                 f"Namespace {name(found)}",
-                found="it being deleted",
+                found="being deleted",
                 needed="one that stays",
                 remedy=f"`kubectl wait --for=delete namespace/{name(found)}`, {_ANOTHER}",
             )
@@ -33,64 +35,56 @@ def namespace(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
                 f"{_ENFORCED}={_RESTRICTED}` names those, {_ANOTHER}",
             )
     for found in facts.all(FactKind.SERVICE):
+        what = f"InferenceService {name(found)} in namespace {needs.namespace}"
         if not is_own(found):
             yield error(
-                f"InferenceService {name(found)} in namespace {needs.namespace}",
+                what,
                 found="one that this program did not make",
-                needed="the name for its own",
+                needed="the name, for the program's own",
                 remedy=f"`kubectl --namespace {needs.namespace} delete inferenceservice "
                 f"{name(found)}`, {_ANOTHER}",
             )
-        elif (owner := _stack(needs, facts)) is not None:
+        elif owner != needs.stack:
             yield error(
-                f"InferenceService {name(found)} in namespace {needs.namespace}",
-                found=f"that of stack {owner}",
-                needed="a namespace for each stack: two in one take each other's resources over",
-                remedy="set cluster.namespace to another one; where the stack was renamed, "
+                what,
+                found=f"one of stack {owner}",
+                needed="a namespace for each stack: two in one take over each other's resources",
+                remedy="Set cluster.namespace to another one; where the stack was renamed, "
                 f"`kubectl annotate namespace {needs.namespace} {STACK}-`",
             )
 
 
 def access(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
-    """Permissions that are missing, by kind."""
+    """Check that no permission is missing, by kind."""
     by_kind = defaultdict(list)
     for each in facts.denied:
         by_kind[each.group, each.resource, each.namespaced].append(each.verb)
     for (group, resource, namespaced), verbs in sorted(by_kind.items()):
         kind = f"{resource}.{group}" if group else resource
         where = f" in namespace {needs.namespace}" if namespaced else ""
-        option = f"--namespace {needs.namespace} " if namespaced else ""
+        option = f" --namespace {needs.namespace}" if namespaced else ""
         yield error(
             f"Permission for {kind}{where}",
             found=f"not allowed to {', '.join(sorted(verbs))}",
-            needed="that, to deploy",
+            needed="permission for these, to deploy",
             remedy=f"Ask for a {'Role' if namespaced else 'ClusterRole'} that grants it; "
-            f"`kubectl auth can-i --list {option}`".rstrip("` ")
-            + "` shows what there is",
+            f"`kubectl auth can-i --list{option}` shows what there is",
         )
     if unread := facts.unread():
         yield warning(
             "Reading the cluster",
             found=f"not allowed to read {', '.join(unread)}",
-            needed="that, to check them: they were left out",
+            needed="permission to read them; they were not checked",
             remedy="Ask for a ClusterRole that may get and list them, or check them by hand",
         )
 
 
-def _stack(needs: Needs, facts: Facts) -> str | None:
-    """The other stack that the namespace says that it is of."""
-    for found in facts.all(FactKind.NAMESPACE):
-        marked = found["metadata"].get("annotations", {}).get(STACK, needs.stack)
-        return None if marked == needs.stack else str(marked)
-    return None
-
-
 def is_own(document: Document) -> bool:
-    """Whether an object has the labels of what this program makes."""
+    """Return whether an object has the labels of the program's objects."""
     own = labels("")
     return all(label(document, key) == value for key, value in own.items() if key != PART)
 
 
 def is_own_pod(needs: Needs, pod: Document) -> bool:
-    """Whether a pod is the deployment's: what it holds is free for the one that follows."""
+    """Return whether a pod is the deployment's: the next one may use its resources."""
     return pod["metadata"]["namespace"] == needs.namespace and is_own(pod)

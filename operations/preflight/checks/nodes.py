@@ -1,13 +1,12 @@
-"""Nodes: those that the server may run on, and room on them for its replicas."""
+"""Checks of the nodes that the server may run on, and of their room for its replicas."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from ft_serving.cluster.documents import Document, label, name
-from operations.preflight.amounts import Amounts, amounts, plain, pod_amounts, total
+from operations.preflight.amounts import Amounts, amounts, plain, pod_amounts, server_pod, total
 from operations.preflight.checks.namespace import is_own_pod
-from operations.preflight.checks.quota import server_pod
 from operations.preflight.facts import FactKind, Facts, PreflightFinding, error, warning
 from operations.preflight.needs import Needs
 
@@ -18,31 +17,80 @@ _AUTOSCALER = "where an autoscaler adds such nodes, set cluster.preflight: warn"
 
 
 def nodes(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
-    """Labels, then taints, then size, then what others leave: the first that fails is told."""
+    """Check labels, then taints, then size, then free room, up to the first that fails."""
     found = facts.objects.get(FactKind.NODES)
     if found is None:
         return
-    labelled = [each for each in found if _labelled(needs, each)]
+    requirements = needs.config.node_requirements
+    labelled = [
+        node for node in found if all(label(node, it.key) in it.values for it in requirements)
+    ]
+    taken = [each for each in labelled if not _repelling(needs, each)]
     if not labelled:
         yield _no_label(needs, found)
-        return
-    taken = [each for each in labelled if not _repelling(needs, each)]
-    if not taken:
+    elif not taken:
         yield _tainted(needs, labelled)
-        return
-    yield from _room(needs, facts, taken)
+    else:
+        yield from _room(needs, facts, taken)
+
+
+def _no_label(needs: Needs, found: Sequence[Document]) -> PreflightFinding:
+    requirements = needs.config.node_requirements
+    wanted = ", ".join(f"{it.key} {' or '.join(it.values)}" for it in requirements)
+    there = "; ".join(
+        f"{it.key}: {', '.join(sorted({label(node, it.key) for node in found} - {''})) or 'none'}"
+        for it in requirements
+    )
+    return error(
+        "Node labels",
+        found=f"{len(found)} node(s), with {there}" if found else "no nodes",
+        needed=f"at least one node with {wanted}" if wanted else "at least one",
+        remedy="Set gpu.type, scheduling.nodeLabels or scheduling.region to what there is; "
+        + _AUTOSCALER,
+    )
+
+
+def _tainted(needs: Needs, labelled: Sequence[Document]) -> PreflightFinding:
+    taints = [taint for node in labelled for taint in _repelling(needs, node)]
+    shown = {f"{each['key']}={each.get('value', '')}:{each['effect']}" for each in taints}
+    keys = sorted({each["key"] for each in taints})
+    return error(
+        "Taints of nodes",
+        found=f"{', '.join(sorted(shown))} on all {len(labelled)} that could be taken",
+        needed="one node whose taints are tolerated, and that takes new pods",
+        remedy=f"Set scheduling.tolerations: {' '.join(f'- key: {key}' for key in keys)}",
+    )
+
+
+def _repelling(needs: Needs, node: Document) -> list[Mapping[str, str]]:
+    """Return the taints that keep the server away; a cordoned node has one."""
+    tolerations = needs.predictor.get("tolerations", ())
+    return [
+        taint
+        for taint in node["spec"].get("taints") or ()
+        if taint["effect"] in _REPELLING
+        and not any(_tolerates(each, taint) for each in tolerations)
+    ]
+
+
+def _tolerates(toleration: Document, taint: Document) -> bool:
+    equal = toleration.get("operator", "Equal") == "Equal"
+    return (
+        toleration.get("key") in (None, taint["key"])
+        and toleration.get("effect") in (None, taint["effect"])
+        and (not equal or (toleration.get("value") or "") == taint.get("value", ""))
+    )
 
 
 def _room(needs: Needs, facts: Facts, taken: Sequence[Document]) -> Iterator[PreflightFinding]:
     wanted: Amounts = server_pod(needs, facts)["requests"]
     whole = [amounts(each["status"].get("allocatable", {})) for each in taken]
     first, fit = needs.replicas_at_first, sum(_fits(node, wanted) for node in whole)
-    replica = _listed(wanted)
     if fit == 0:
         yield error(
             "Nodes",
             found=f"{len(taken)} to choose from, the largest with {_largest(whole, wanted)}",
-            needed=f"one for a replica: {replica}",
+            needed=f"one for a replica: {_listed(wanted)}",
             remedy=f"Lower resources, or take larger nodes; {_AUTOSCALER}",
         )
         return
@@ -50,13 +98,13 @@ def _room(needs: Needs, facts: Facts, taken: Sequence[Document]) -> Iterator[Pre
         yield error(
             "Nodes",
             found=f"room for {fit} replica(s)",
-            needed=f"{first}, each of {replica}",
+            needed=f"{first}, each of {_listed(wanted)}",
             remedy=f"Lower replicas.min, or add nodes; {_AUTOSCALER}",
         )
         return
-    scaling, spare = needs.config.scaling, needs.config.scheduling.spare_gpu
-    # A replica more for a rollout counts alike: it is one that may have nowhere to run.
-    most = max(scaling.max, first + (1 if spare and GPU in wanted else 0))
+    # A rollout needs one more replica for a while, unless it ends the old one first.
+    spare = needs.config.scheduling.spare_gpu and GPU in wanted
+    most = max(needs.config.scaling.max, first + spare)
     if fit < most:
         yield warning(
             "Nodes",
@@ -78,12 +126,16 @@ def _free(
             others[pod["spec"].get("nodeName", "")].append(pod_amounts(pod)["requests"])
     used = {node: total(each) for node, each in others.items()}
     left = [
-        _less(amounts(each["status"]["allocatable"]), used.get(name(each), {})) for each in taken
+        {
+            resource: value - used.get(name(each), {}).get(resource, Decimal())
+            for resource, value in amounts(each["status"]["allocatable"]).items()
+        }
+        for each in taken
     ]
     fit = sum(_fits(node, wanted) for node in left)
     if fit >= needs.replicas_at_first:
         return
-    # Pods that hold GPUs hold them for days; what holds cores may be over before it is needed.
+    # Pods hold GPUs for days; those that hold cores may end before the cores are needed.
     say = error if GPU in wanted else warning
     yield say(
         "Room on nodes",
@@ -94,74 +146,10 @@ def _free(
     )
 
 
-def _labelled(needs: Needs, node: Document) -> bool:
-    return all(label(node, it.key) in it.values for it in needs.config.node_requirements)
-
-
-def _no_label(needs: Needs, found: Sequence[Document]) -> PreflightFinding:
-    requirements = needs.config.node_requirements
-    wanted = ", ".join(f"{it.key} {' or '.join(it.values)}" for it in requirements)
-    there = "; ".join(
-        f"{it.key}: {', '.join(sorted({label(node, it.key) for node in found} - {''})) or 'none'}"
-        for it in requirements
-    )
-    return error(
-        "Node labels",
-        found=f"{len(found)} node(s), with {there}" if found else "no nodes",
-        needed=f"at least one node with {wanted}" if wanted else "at least one",
-        remedy="Set gpu.type, scheduling.nodeLabels or scheduling.region to what there is; "
-        + _AUTOSCALER,
-    )
-
-
-def _tainted(needs: Needs, labelled: Sequence[Document]) -> PreflightFinding:
-    taints = sorted(
-        {
-            f"{taint['key']}={taint.get('value', '')}:{taint['effect']}"
-            for node in labelled
-            for taint in _repelling(needs, node)
-        }
-    )
-    keys = sorted({taint.partition("=")[0] for taint in taints})
-    return error(
-        "Taints of nodes",
-        found=f"{', '.join(taints)} on all {len(labelled)} that could be taken",
-        needed="one node whose taints are tolerated, and that takes new pods",
-        remedy=f"Set scheduling.tolerations: {' '.join(f'- key: {key}' for key in keys)}",
-    )
-
-
-def _repelling(needs: Needs, node: Document) -> list[Mapping[str, str]]:
-    """The taints that keep the server away; a cordoned node has one."""
-    tolerations = needs.predictor.get("tolerations", ())
-    return [
-        taint
-        for taint in node["spec"].get("taints") or ()
-        if taint["effect"] in _REPELLING
-        and not any(_tolerates(each, taint) for each in tolerations)
-    ]
-
-
-def _tolerates(toleration: Document, taint: Document) -> bool:
-    equal = toleration.get("operator", "Equal") == "Equal"
-    return (
-        toleration.get("key") in (None, taint["key"])
-        and toleration.get("effect") in (None, taint["effect"])
-        and (not equal or (toleration.get("value") or "") == taint.get("value", ""))
-    )
-
-
 def _fits(node: Amounts, wanted: Amounts) -> int:
-    """How many pods of a kind fit onto a node."""
-    needed = {resource: value for resource, value in wanted.items() if value}
-    return min(
-        (max(0, int(node.get(resource, Decimal()) // value)) for resource, value in needed.items()),
-        default=0,
-    )
-
-
-def _less(node: Amounts, used: Mapping[str, Decimal]) -> Amounts:
-    return {resource: value - used.get(resource, Decimal()) for resource, value in node.items()}
+    """Return how many pods of a kind fit onto a node."""
+    counts = (node.get(key, Decimal()) // value for key, value in wanted.items() if value)
+    return max(0, int(min(counts, default=Decimal())))
 
 
 def _largest(nodes_of: Sequence[Amounts], wanted: Amounts) -> str:

@@ -1,4 +1,4 @@
-"""Kubernetes, KServe and Knative: there, of a version that works, and running."""
+"""Checks that Kubernetes, KServe and Knative have versions that work, and run."""
 
 import re
 from collections.abc import Iterator
@@ -13,37 +13,24 @@ Version = tuple[int, int]
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.\d+")
 
 KUBERNETES_LEAST: Version = (1, 32)
-"""What KServe 0.16 asks for (its guide "Knative mode Installation")."""
-
+"""KServe 0.16 asks for it (its guide "Knative mode Installation")."""
 
 METRICS_GROUP = "metrics.k8s.io"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Component:
-    """Something installed in a cluster.
-
-    Attributes:
-        title: Its name.
-        group: Its API group.
-        version: The version of that API that is used.
-        kind: Where its Deployments are read.
-        deployments: Those of them that have to run.
-        least: The oldest version that is known to work.
-        reason: Why older ones are not.
-        refused: Whether older ones are known not to.
-        install: How it is had.
-    """
+    """A component of a cluster."""
 
     title: str
     group: str
-    version: str
-    kind: FactKind
-    deployments: tuple[str, ...]
-    least: Version
-    reason: str
-    refused: bool
-    install: str
+    version: str  # The version of that API that is used.
+    kind: FactKind  # Its Deployments.
+    deployments: tuple[str, ...]  # The names of those that have to run.
+    least: Version  # The oldest version that is known to work.
+    reason: str  # Why not an older one.
+    refused: bool  # Whether older ones are known not to work.
+    install: str  # How to install it.
 
 
 KSERVE = Component(
@@ -72,7 +59,7 @@ KNATIVE = Component(
 
 
 def platform(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
-    """Versions, API groups, controllers, and webhooks that answer."""
+    """Check versions, API groups, controllers and webhooks."""
     found = _version(facts.version)
     if found is not None and found < KUBERNETES_LEAST:
         yield warning(
@@ -83,35 +70,25 @@ def platform(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
         )
     for component in (KSERVE, KNATIVE) if needs.serverless else (KSERVE,):
         served = facts.groups.get(component.group, ())
-        if component.version not in served:
-            yield _missing(component, served)
-            continue
-        yield from _controllers(component, facts)
-        yield from _refused(component, facts.refusals.get(component.title, ""))
+        if component.version in served:
+            yield from _controllers(component, facts)
+            yield from _refused(component, facts.refusals.get(component.title, ""))
+        else:
+            yield error(
+                component.title,
+                found=f"its API only in {', '.join(served)}" if served else "no such API",
+                needed=f"{component.group}/{component.version}",
+                remedy=component.install,
+            )
     scaling = needs.config.scaling
-    if not needs.serverless and scaling.max > scaling.min:
-        yield from _metrics(facts)
-
-
-def _metrics(facts: Facts) -> Iterator[PreflightFinding]:
-    """A HorizontalPodAutoscaler, which scales in mode Standard, asks for them."""
-    if METRICS_GROUP not in facts.groups:
+    # In mode Standard a HorizontalPodAutoscaler scales, which reads them.
+    if not needs.serverless and scaling.max > scaling.min and METRICS_GROUP not in facts.groups:
         yield warning(
             "Metrics of pods",
             found=f"no API {METRICS_GROUP}",
-            needed="it, to scale by cpu or memory: replicas stay at replicas.min",
+            needed="that API, to scale by cpu or memory; without it, replicas stay at replicas.min",
             remedy="Install metrics-server: https://github.com/kubernetes-sigs/metrics-server",
         )
-
-
-def _missing(component: Component, served: object) -> PreflightFinding:
-    versions = ", ".join(served) if isinstance(served, (list, tuple)) else ""
-    return error(
-        component.title,
-        found=f"its API in {versions} alone" if versions else "no such API",
-        needed=f"{component.group}/{component.version}",
-        remedy=component.install,
-    )
 
 
 def _controllers(component: Component, facts: Facts) -> Iterator[PreflightFinding]:
@@ -129,49 +106,47 @@ def _controllers(component: Component, facts: Facts) -> Iterator[PreflightFindin
                 + component.install,
             )
         elif not deployment.get("status", {}).get("availableReplicas"):
-            yield _not_running(component, deployment)
-    versions = {_release(each) for each in there.values()} - {None}
-    for version in sorted(each for each in versions if each is not None):
-        if version < component.least:
-            say = error if component.refused else warning
-            yield say(
-                component.title,
-                found=_shown(version),
-                needed=f"{_shown(component.least)} or newer: {component.reason}",
-                remedy=component.install,
+            stopped = deployment["spec"].get("replicas") == 0
+            kubectl = f"kubectl --namespace {deployment['metadata']['namespace']}"
+            yield error(
+                f"{component.title}'s {wanted}",
+                found="scaled to 0" if stopped else "no pod available",
+                needed="one that runs",
+                remedy=f"`{kubectl} scale deployment {wanted} --replicas 1` starts it"
+                if stopped
+                else f"`{kubectl} describe deployment,pods` shows why",
             )
-
-
-def _not_running(component: Component, deployment: Document) -> PreflightFinding:
-    where = f"--namespace {deployment['metadata']['namespace']}"
-    stopped = deployment["spec"].get("replicas") == 0
-    start = f"`kubectl {where} scale deployment {name(deployment)} --replicas 1` starts it"
-    look = f"`kubectl {where} describe deployment,pods` shows why"
-    return error(
-        f"{component.title}'s {name(deployment)}",
-        found="it scaled to 0" if stopped else "no pod of it available",
-        needed="one that runs",
-        remedy=start if stopped else look,
-    )
+    versions = {found for each in there.values() if (found := _release(each))}
+    for version in sorted(each for each in versions if each < component.least):
+        say = error if component.refused else warning
+        yield say(
+            component.title,
+            found=_shown(version),
+            needed=f"{_shown(component.least)} or newer: {component.reason}",
+            remedy=component.install,
+        )
 
 
 def _refused(component: Component, refusal: str) -> Iterator[PreflightFinding]:
-    answered = "failed calling webhook" not in refusal
-    # What Knative is asked about stands for what KServe will make: that it answers is enough.
-    if not refusal or (answered and component is KNATIVE):
-        return
-    yield error(
-        f"{component.title}'s webhook",
-        found=f"a refusal: {refusal}" if answered else f"no answer: {refusal}",
-        needed="that it takes an object of this deployment's kind, which was only tried",
-        remedy="Mend what it names"
-        if answered
-        else f"`kubectl get pods --all-namespaces` shows whether {component.title} runs",
-    )
+    if "failed calling webhook" in refusal:
+        yield error(
+            f"{component.title}'s webhook",
+            found=f"no answer: {refusal}",
+            needed="a webhook that accepts an object of this deployment's kind (tried with dryRun)",
+            remedy=f"`kubectl get pods --all-namespaces` shows whether {component.title} runs",
+        )
+    # Knative's object is only a stand-in for KServe's, so a refusal of it tells nothing.
+    elif refusal and component is not KNATIVE:
+        yield error(
+            f"{component.title}'s webhook",
+            found=f"a refusal: {refusal}",
+            needed="a webhook that accepts an object of this deployment's kind (tried with dryRun)",
+            remedy="Correct what it names",
+        )
 
 
 def _release(deployment: Document) -> Version | None:
-    """The version that a Deployment's label or image tells; images by digest tell none."""
+    """Return the version in a Deployment's label or image tag; digests have none."""
     pod = deployment["spec"]["template"]["spec"]
     images = [container["image"] for container in pod["containers"]]
     tags = [image.rpartition(":")[2] for image in images if "@" not in image]

@@ -1,8 +1,8 @@
-"""The volume: a class that gives it, or a claim that is there already and is like it."""
+"""Checks of the class of a new volume, or of the claim that is there already."""
 
 from collections.abc import Iterator
 
-from ft_serving.cluster.documents import Document, name
+from ft_serving.cluster.documents import Document, annotation, name
 from operations.preflight.amounts import amount
 from operations.preflight.facts import FactKind, Facts, PreflightFinding, error, warning
 from operations.preflight.needs import Needs
@@ -24,11 +24,11 @@ ONE_NODE_PROVISIONERS = {
     "pd.csi.storage.gke.io",
     "rancher.io/local-path",
 }
-"""Those whose documentation says that a volume with a file system is for one node."""
+"""Provisioners whose documentation says that a volume with a file system is for one node."""
 
 
 def storage(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
-    """The claim that is there, or else the class that a new one gets."""
+    """Check the claim that is there, or else the class that a new one gets."""
     claims = facts.all(FactKind.CLAIM)
     classes = {name(each): each for each in facts.all(FactKind.STORAGE_CLASSES)}
     if claims:
@@ -41,7 +41,8 @@ def _class(needs: Needs, classes: dict[str, Document]) -> Iterator[PreflightFind
     settings = needs.config.storage
     wanted = settings.storage_class
     known = ", ".join(sorted(classes)) or "none"
-    chosen = classes.get(wanted) if wanted else _default(classes)
+    defaults = (each for each in classes.values() if annotation(each, _DEFAULT) == "true")
+    chosen = classes.get(wanted) if wanted else next(defaults, None)
     if chosen is None:
         yield error(
             f"StorageClass {wanted}" if wanted else "The default StorageClass",
@@ -63,7 +64,7 @@ def _class(needs: Needs, classes: dict[str, Document]) -> Iterator[PreflightFind
         yield warning(
             f"StorageClass {name(chosen)}",
             found="no allowVolumeExpansion",
-            needed="that, for storage.size to grow later",
+            needed="allowVolumeExpansion: true, so that storage.size can grow later",
             remedy="Make storage.size large enough for the next models, too",
         )
 
@@ -71,51 +72,29 @@ def _class(needs: Needs, classes: dict[str, Document]) -> Iterator[PreflightFind
 def _existing(
     needs: Needs, claim: Document, classes: dict[str, Document]
 ) -> Iterator[PreflightFinding]:
-    settings = needs.config.storage
-    what = f"PersistentVolumeClaim {name(claim)} in namespace {needs.namespace}"
-    remove = (
-        f"or delete it with the weights on it: `kubectl --namespace {needs.namespace} delete "
-        f"persistentvolumeclaim {name(claim)}`"
-    )
-    modes = claim["spec"].get("accessModes", [])
-    if settings.access_mode.value not in modes:
+    wanted, spec = needs.config.storage, claim["spec"]
+    modes, of_class = spec.get("accessModes", []), spec.get("storageClassName", "")
+    size = spec["resources"]["requests"]["storage"]
+    fixed = of_class in classes and not classes[of_class].get("allowVolumeExpansion")
+    wrong = []
+    if wanted.access_mode.value not in modes:
+        found = f"the access mode {', '.join(modes)}, which cannot change"
+        setting = f"storage.accessMode: {modes[0] if modes else ''}"
+        wrong.append((found, wanted.access_mode.value, setting))
+    if wanted.storage_class and wanted.storage_class != of_class:
+        found = f"the class {of_class or 'none'}, which cannot change"
+        wrong.append((found, wanted.storage_class, f"storage.storageClass: {of_class}"))
+    if amount(wanted.size) < amount(size):
+        found = f"the size {size}, which cannot shrink"
+        wrong.append((found, wanted.size, f"storage.size: {size}"))
+    if amount(wanted.size) > amount(size) and fixed:
+        found = f"the size {size}, of a class whose volumes do not grow"
+        wrong.append((found, wanted.size, f"storage.size: {size}"))
+    for found, needed, setting in wrong:
         yield error(
-            what,
-            found=f"the access mode {', '.join(modes)}, which cannot change",
-            needed=settings.access_mode.value,
-            remedy=f"Set storage.accessMode: {modes[0] if modes else ''}, {remove}",
+            f"PersistentVolumeClaim {name(claim)} in namespace {needs.namespace}",
+            found=found,
+            needed=needed,
+            remedy=f"Set {setting}, or delete it with the weights on it: `kubectl --namespace "
+            f"{needs.namespace} delete persistentvolumeclaim {name(claim)}`",
         )
-    of_class = claim["spec"].get("storageClassName", "")
-    if settings.storage_class and settings.storage_class != of_class:
-        yield error(
-            what,
-            found=f"the class {of_class or 'none'}, which cannot change",
-            needed=settings.storage_class,
-            remedy=f"Set storage.storageClass: {of_class}, {remove}",
-        )
-    size = claim["spec"]["resources"]["requests"]["storage"]
-    if amount(settings.size) < amount(size):
-        yield error(
-            what,
-            found=f"the size {size}, which cannot shrink",
-            needed=settings.size,
-            remedy=f"Set storage.size: {size}, {remove}",
-        )
-    chosen = classes.get(of_class)
-    grows = amount(settings.size) > amount(size)
-    if grows and chosen is not None and not chosen.get("allowVolumeExpansion"):
-        yield error(
-            what,
-            found=f"the size {size}, of a class whose volumes do not grow",
-            needed=settings.size,
-            remedy=f"Set storage.size: {size}, {remove}",
-        )
-
-
-def _default(classes: dict[str, Document]) -> Document | None:
-    found = (
-        each
-        for each in classes.values()
-        if (each["metadata"].get("annotations") or {}).get(_DEFAULT) == "true"
-    )
-    return next(found, None)

@@ -1,4 +1,4 @@
-"""What the API server of a real cluster said of a deployment, recorded as plain documents."""
+"""Snapshots of real deployments, recorded as plain documents."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ft_serving.cluster.diagnosis import Kind, NamespaceSnapshot, Verdict, diagnose
+from ft_serving.cluster.diagnosis import Kind, NamespaceSnapshot, State, Verdict, diagnose
 
 FOLDER = Path(__file__).parent / "recorded"
 
@@ -17,7 +17,7 @@ def names() -> list[str]:
 
 
 def recorded(name: str) -> tuple[NamespaceSnapshot, datetime]:
-    """A recorded snapshot and when it was taken."""
+    """A recorded snapshot, whose documents may be changed, and when it was taken."""
     document: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
     snapshot = NamespaceSnapshot(
         namespace=document["namespace"],
@@ -30,7 +30,7 @@ def recorded(name: str) -> tuple[NamespaceSnapshot, datetime]:
 
 
 def verdict(name: str, *, later_s: float = 0.0) -> Verdict:
-    """What a recording is diagnosed as, at its own time or later."""
+    """The verdict about a recording, at its own time or later."""
     snapshot, now = recorded(name)
     return diagnose(snapshot, now + timedelta(seconds=later_s))
 
@@ -39,3 +39,13 @@ def changed(snapshot: NamespaceSnapshot, **kinds: list[Any]) -> NamespaceSnapsho
     """A snapshot with other objects of some kinds, named as members of `Kind` in lower case."""
     objects = {**snapshot.objects, **{Kind[kind.upper()]: items for kind, items in kinds.items()}}
     return dataclasses.replace(snapshot, objects=objects)
+
+
+def final_after(snapshot: NamespaceSnapshot, since: datetime) -> float:
+    """The seconds after which a snapshot's deployment has failed, within a second."""
+    low, high = 0, 2000
+    while low < high:
+        middle = (low + high) // 2
+        failed = diagnose(snapshot, since + timedelta(seconds=middle)).state is State.FAILED
+        low, high = (low, middle) if failed else (middle + 1, high)
+    return low

@@ -1,137 +1,130 @@
-"""Reading a namespace, and what an API server may answer instead."""
+"""Reading a namespace, and the API server's other answers."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
 
+from ft_serving.cluster.api import Api
 from ft_serving.cluster.diagnosis import Kind, State, diagnose
 from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
 from ft_serving.cluster.errors import ClusterRefusalError, ClusterUnavailableError
-from tests.cluster.diagnosis.recorded_api import RecordedApi, recorded_api
+from tests.cluster.conftest import Serve
 from tests.cluster.diagnosis.recorded_snapshots import recorded
-from tests.fake_api import TOKEN
+from tests.fake_api import TOKEN, FakeApi
 
-DEFAULT = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+NAME = "weights-altered"
+NOT_BASE64 = (
+    "{current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}], clusters: "
+    "[{name: c, cluster: {server: 'https://h', certificate-authority-data: x}}], users: []}"
+)
 
 
 @pytest.fixture
-def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordedApi]:
-    with recorded_api(recorded("weights-altered")[0]) as api:
-        monkeypatch.setattr(DEFAULT, str(api.kubeconfig(tmp_path)))
-        yield api
+def api(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    monkeypatch.setattr(urllib3.Retry, "sleep", lambda *_: None)
+    return serve(recorded(NAME)[0])
 
 
-def test_a_snapshot_has_all_that_a_diagnosis_needs(api: RecordedApi) -> None:
-    snapshot, now = recorded("weights-altered")
-    cluster = ClusterNamespace()
-    read = cluster.snapshot("weights-altered")
-
-    assert cluster.namespace == snapshot.namespace == read.namespace
-    assert read.objects == snapshot.objects
-    assert read.logs == snapshot.logs
-    assert api.tokens == {f"Bearer {TOKEN}"}
-    found = diagnose(snapshot, now)
+def test_a_snapshot_has_all_that_a_diagnosis_needs(api: FakeApi) -> None:
+    snapshot, now = recorded(NAME)
+    read = ClusterNamespace().snapshot(NAME)
+    assert (read.namespace, read.objects, read.logs) == (
+        snapshot.namespace,
+        snapshot.objects,
+        snapshot.logs,
+    )
+    assert api.logins == {f"Bearer {TOKEN}"}
+    found = diagnose(dataclasses.replace(read, begun=snapshot.begun), now)
     assert found.state is State.FAILED
-    assert diagnose(read, now).findings == found.findings
 
 
-def test_only_the_namespace_is_read_but_for_the_nodes(api: RecordedApi) -> None:
-    ClusterNamespace(namespace="other").snapshot("weights-altered")
+def test_only_the_namespace_is_read_but_for_the_nodes(api: FakeApi) -> None:
+    ClusterNamespace(namespace="other").snapshot(NAME)
     assert {path for path in api.asked if "/namespaces/other/" not in path} == {"/api/v1/nodes"}
 
 
-def test_the_namespace_is_that_of_the_context(api: RecordedApi) -> None:
+def test_the_namespace_is_that_of_the_context(api: FakeApi) -> None:
     assert ClusterNamespace(context="here").namespace == "gate-bad"
     assert ClusterNamespace(context="bare").namespace == "default"
     assert ClusterNamespace(context="here", namespace="given").namespace == "given"
 
 
-def test_nodes_that_may_not_be_read_are_left_out(api: RecordedApi) -> None:
-    api.refusals = {"/nodes": 403}
-    assert Kind.NODES not in ClusterNamespace().snapshot("weights-altered").objects
+def test_a_cluster_may_have_no_knative_and_hide_its_nodes_and_logs(api: FakeApi) -> None:
+    api.answers = {"/revisions": (404, {}), "/nodes": (403, {}), "/log": (500, {})}
+    read = ClusterNamespace().snapshot(NAME)
+    assert read.all(Kind.REVISIONS) == []
+    assert Kind.NODES not in read.objects
+    assert set(read.logs.values()) == {""}
 
 
-def test_a_cluster_without_knative_has_no_revisions(api: RecordedApi) -> None:
-    api.refusals = {"/revisions": 404}
-    assert ClusterNamespace().snapshot("weights-altered").all(Kind.REVISIONS) == []
-
-
-def test_a_cluster_without_kserve_is_an_error(api: RecordedApi) -> None:
-    api.refusals = {"/inferenceservices": 404}
-    with pytest.raises(ClusterRefusalError, match="install KServe"):
-        ClusterNamespace().snapshot("weights-altered")
-
-
-def test_what_may_not_be_read_is_named(api: RecordedApi) -> None:
-    api.refusals = {"/pods": 403}
-    with pytest.raises(ClusterRefusalError, match=r"403: no /pods for you\. Let it get and"):
-        ClusterNamespace().snapshot("weights-altered")
-
-
-def test_credentials_that_are_not_accepted_are_told_from_a_missing_role(api: RecordedApi) -> None:
-    api.refusals = {"/pods": 401}
-    with pytest.raises(ClusterRefusalError, match="the kubeconfig's credentials: no /pods for you"):
-        ClusterNamespace().snapshot("weights-altered")
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_an_api_server_in_trouble_may_do_later(
-    api: RecordedApi, status: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("ending", "status", "error", "words"),
+    [
+        ("/inferenceservices", 404, ClusterRefusalError, "install KServe"),
+        ("/pods", 403, ClusterRefusalError, r"403: not you\. Let it get and list this"),
+        ("/pods", 401, ClusterRefusalError, "the kubeconfig's credentials: not you"),
+        ("/pods", 429, ClusterUnavailableError, "is busy; it answers 429: not you"),
+        ("/pods", 500, ClusterUnavailableError, "answers 500: not you"),
+    ],
+)
+def test_an_answer_that_is_none_is_told(
+    api: FakeApi, ending: str, status: int, error: type[Exception], words: str
 ) -> None:
-    monkeypatch.setattr(urllib3.Retry, "sleep", lambda *_: None)
-    api.refusals = {"/pods": status}
-    with pytest.raises(ClusterUnavailableError):
-        ClusterNamespace().snapshot("weights-altered")
+    api.answers = {ending: (status, {"message": "not you"})}
+    with pytest.raises(error, match=words):
+        ClusterNamespace().snapshot(NAME)
 
 
-def test_an_api_server_that_is_busy_is_asked_again(
-    api: RecordedApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(urllib3.Retry, "sleep", lambda *_: None)
+def test_an_api_server_that_is_busy_is_asked_again(api: FakeApi) -> None:
     api.busy_times = 3
-    assert ClusterNamespace().snapshot("weights-altered").service() is not None
+    assert ClusterNamespace().snapshot(NAME).service() is not None
 
 
-def test_an_api_server_that_is_gone_may_come_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with recorded_api(recorded("sound")[0]) as api:
-        monkeypatch.setattr(DEFAULT, str(api.kubeconfig(tmp_path)))
-    with pytest.raises(ClusterUnavailableError, match="does not answer") as caught:
-        ClusterNamespace().snapshot("sound")
+def test_an_api_server_that_is_gone_is_told_by_its_address(api: FakeApi, tmp_path: Path) -> None:
+    gone = dataclasses.replace(api, port=9).kubeconfig(tmp_path)
+    with pytest.raises(ClusterUnavailableError, match=":9 does not answer") as caught:
+        Api.of_kubeconfig(str(gone)).get("/version")
     assert TOKEN not in str(caught.value)
 
 
-@pytest.mark.parametrize("status", [400, 404, 500])
-def test_a_log_that_is_not_there_is_empty(api: RecordedApi, status: int) -> None:
-    api.refusals = {"/log": status}
-    assert set(ClusterNamespace().snapshot("weights-altered").logs.values()) == {""}
-
-
-def test_a_context_that_is_not_there_is_an_error(api: RecordedApi) -> None:
+def test_a_context_that_does_not_exist_is_an_error(api: FakeApi) -> None:
     with pytest.raises(ClusterUnavailableError, match="elsewhere"):
         ClusterNamespace(context="elsewhere")
 
 
-def test_no_kubeconfig_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DEFAULT, str(tmp_path / "none"))
-    with pytest.raises(ClusterUnavailableError, match="Set KUBECONFIG"):
-        ClusterNamespace()
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "{",
+        "just text",
+        "[]",
+        "clusters: 3",
+        "current-context: nowhere",
+        NOT_BASE64,
+    ],
+)
+def test_a_kubeconfig_that_is_none_is_told(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "kubeconfig"
+    if content:
+        path.write_text(content)
+    with pytest.raises(
+        ClusterUnavailableError, match=r"(?s)No cluster can be asked: .*Set KUBECONFIG"
+    ):
+        Api.of_kubeconfig(str(path))
 
 
-def test_an_overview_has_what_jobs_wrote_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_overview_has_the_logs_of_jobs_too(serve: Serve) -> None:
     snapshot, _ = recorded("job")
     wrote = {**snapshot.logs, ("weights-sh8nl", "it"): "weights  1 GiB of 23 GiB  4%"}
-    with recorded_api(dataclasses.replace(snapshot, logs=wrote)) as api:
-        monkeypatch.setattr(DEFAULT, str(api.kubeconfig(tmp_path)))
-        status = {"name": "it", "ready": False, "state": {"running": {}}, "restartCount": 0}
-        for pod in api.snapshot.all(Kind.PODS):
-            if pod["metadata"]["name"] == "weights-sh8nl":
-                pod["status"]["containerStatuses"] = [status]
-        assert ClusterNamespace().overview(snapshot.name).logs == wrote
-        assert ("weights-sh8nl", "it") not in ClusterNamespace().snapshot(snapshot.name).logs
+    pods: Any = snapshot.all(Kind.PODS)
+    for pod in pods:
+        if pod["metadata"]["name"] == "weights-sh8nl":
+            running = {"name": "it", "ready": False, "state": {"running": {}}, "restartCount": 0}
+            pod["status"]["containerStatuses"] = [running]
+    serve(dataclasses.replace(snapshot, logs=wrote))
+    assert ClusterNamespace().overview(snapshot.name).logs == wrote
+    assert ("weights-sh8nl", "it") not in ClusterNamespace().snapshot(snapshot.name).logs

@@ -1,20 +1,19 @@
-"""Needs of the shipped stacks, and a sound cluster for each, as an API server tells it."""
+"""Needs of the shipped stacks, and a sound cluster for each."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from operations.preflight.checks import check
 from operations.preflight.checks.knative import features
-from operations.preflight.facts import FactKind, Facts, PreflightFinding, Severity
+from operations.preflight.facts import FactKind, Facts, PreflightFinding
 from operations.preflight.needs import Needs, needs_of
 from stacks.config import StackConfig
+from tests.fake_api import GROUPS
 from tests.stacks.documents import config, shipped
 
 Document = dict[str, Any]
 OWN = {"app.kubernetes.io/name": "ft-serving", "app.kubernetes.io/managed-by": "pulumi"}
-GROUPS = {"serving.kserve.io": ("v1alpha1", "v1beta1"), "serving.knative.dev": ("v1",)}
 
 
 def stack(name: str, changes: Mapping[str, Any] | None = None) -> StackConfig:
@@ -26,7 +25,7 @@ def stack(name: str, changes: Mapping[str, Any] | None = None) -> StackConfig:
 def needs(
     name: str, changes: Mapping[str, Any] | None = None, password: str | None = None
 ) -> Needs:
-    """What such a stack needs."""
+    """The needs of such a stack."""
     return needs_of(name, stack(name, changes), password)
 
 
@@ -102,10 +101,7 @@ def sound(wanted: Needs) -> Facts:
     knative = ("activator", "autoscaler", "controller", "webhook")
     objects: dict[FactKind, list[Document] | None] = {
         FactKind.NODES: [
-            gpu_node("gpu-1"),
-            gpu_node("gpu-2"),
-            gpu_node("gpu-3"),
-            gpu_node("gpu-4"),
+            *(gpu_node(f"gpu-{number}") for number in range(1, 5)),
             node(),
         ],
         FactKind.PODS: [],
@@ -129,28 +125,6 @@ def found(
     objects: Mapping[FactKind, list[Document] | None] | None = None,
     **facts: Any,
 ) -> list[PreflightFinding]:
-    """What is found where a sound cluster is changed.
-
-    Args:
-        wanted: What is needed.
-        objects: Kinds whose objects are others.
-        facts: Other facts.
-    """
+    """The findings where a sound cluster has other objects of some kinds, and other facts."""
     whole = sound(wanted)
     return check(wanted, replace(whole, objects={**whole.objects, **(objects or {})}, **facts))
-
-
-def changed(document: Document, **metadata: Any) -> Document:
-    """A document with other metadata."""
-    copied = copy.deepcopy(document)
-    copied["metadata"].update(metadata)
-    return copied
-
-
-def one(
-    findings: list[PreflightFinding], what: str, severity: Severity = Severity.ERROR
-) -> PreflightFinding:
-    """The only finding, which is about `what`."""
-    assert [each.what for each in findings] == [what]
-    assert findings[0].severity is severity
-    return findings[0]

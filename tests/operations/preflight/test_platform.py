@@ -1,8 +1,7 @@
-"""On the platform: nothing is found where all is there, and each lack when it is made."""
+"""On the platform, preflight finds nothing, and then each lack that is made."""
 
 import json
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -18,18 +17,12 @@ from operations.preflight.checks import check
 from operations.preflight.cluster import read_facts
 from operations.preflight.facts import PreflightFinding, Severity
 from operations.preflight.needs import needs_of
-from operations.preflight.registry import ask_registry
 from tests.deployment.program import Deployment, platform_settings
-from tests.operations.preflight.cluster import needs, stack
-from tests.operations.preflight.fake_registry import PASSWORD, USER
 from tests.platform.kubectl import Namespace
 from tests.platform.waiting import wait_until
 from tests.stacks.documents import config
 
 pytestmark = pytest.mark.platform
-
-# "a-password" by bcrypt, as `htpasswd -B` writes it.
-HASHED = "$2b$04$uRTZLbVNq6p40lIMaBtw.edci87.GpOP4mVYidvNLCfD2B2qbZ1Ha"
 
 KNATIVE = Namespace("knative-serving")
 KSERVE = Namespace("kserve")
@@ -48,7 +41,7 @@ def namespace() -> Iterator[Namespace]:
 def found(
     namespace: str, changes: Mapping[str, Any] | None = None, kubeconfig: Path = KUBECONFIG
 ) -> dict[str, PreflightFinding]:
-    """What is found for the stack `dev` in a namespace, by its subject."""
+    """The findings for the stack `dev` in a namespace, by their subject."""
     settings = config(platform_settings(namespace, changes))
     wanted = needs_of("test", settings, None)
     facts = read_facts(wanted, kubeconfig=str(kubeconfig), context=None)
@@ -61,58 +54,22 @@ def test_the_platform_lacks_nothing(namespace: Namespace) -> None:
     assert found("preflight-not-made") == {}, "the program makes the namespace"
 
 
-def test_what_the_stack_asks_for_and_the_cluster_has_not_is_found_at_once() -> None:
-    changes = {"storage.storageClass": "nosuch", "image.registry": "localhost:9"}
+def test_all_that_the_cluster_lacks_is_found_at_once() -> None:
+    image = f"localhost:5000/ft-serving/nosuch@sha256:{'0' * 64}"
+    changes = {
+        "storage.storageClass": "nosuch",
+        "image.registry": "localhost:9",
+        "image.weights": {"existing": image},
+    }
     findings = found("preflight-not-made", changes)
-    assert findings.keys() == {"StorageClass nosuch", "Registry localhost:9"}
+    assert findings.keys() == {"StorageClass nosuch", "Registry localhost:9", f"Image {image}"}
     assert findings["StorageClass nosuch"].found == "no such class; there are: ft-serving-shared"
     assert "refused" in findings["Registry localhost:9"].found
 
 
-def test_a_node_without_gpus_is_no_place_for_a_gpu_stack() -> None:
-    wanted = needs_of("coreweave", stack("coreweave"), None)
-    findings = check(wanted, read_facts(wanted, kubeconfig=str(KUBECONFIG), context=None))
-    (finding,) = (each for each in findings if each.what == "Node labels")
-    assert finding.found == (
-        "1 node(s), with gpu.nvidia.com/class: none; topology.kubernetes.io/region: none"
-    )
-    assert finding.severity is Severity.ERROR
-
-
-def test_an_image_that_is_not_in_the_registry_is_found(namespace: Namespace) -> None:
-    image = f"localhost:5000/ft-serving/nosuch@sha256:{'0' * 64}"
-    findings = found(namespace.name, {"image.weights": {"existing": image}})
-    assert findings.keys() == {f"Image {image}"}
-
-
-def test_a_quota_that_is_too_small_is_found(namespace: Namespace) -> None:
-    namespace.kubectl("create", "quota", "small", "--hard=requests.memory=256Mi,pods=1")
-    try:
-        namespace.kubectl(
-            "wait", "quota/small", "--for=jsonpath={.status.hard.pods}=1", "--timeout=30s"
-        )
-        (finding,) = found(namespace.name).values()
-        assert finding.what == f"Quota small of namespace {namespace.name}"
-    finally:
-        namespace.kubectl("delete", "quota", "small")
-
-
-def test_an_inference_service_made_by_hand_is_found(namespace: Namespace) -> None:
-    wanted = needs_of("test", config(platform_settings(namespace.name)), None)
-    metadata = {"name": wanted.service["metadata"]["name"]}
-    namespace.kubectl("create", "--filename=-", manifest={**wanted.service, "metadata": metadata})
-    try:
-        (finding,) = found(namespace.name).values()
-        command = finding.remedy.split("`")[1]
-        assert command == (
-            f"kubectl --namespace {namespace.name} delete inferenceservice fastertransformer-triton"
-        )
-    finally:
-        namespace.kubectl("delete", "inferenceservice", metadata["name"])
-    assert found(namespace.name) == {}, "the remedy mends it"
-
-
-def test_who_may_little_is_told_what_is_missing(namespace: Namespace, tmp_path: Path) -> None:
+def test_a_user_with_few_permissions_is_told_those_that_are_missing(
+    namespace: Namespace, tmp_path: Path
+) -> None:
     namespace.kubectl("create", "serviceaccount", "narrow")
     namespace.kubectl(
         "create", "role", "narrow", "--verb=get,list,watch,create,delete,patch",
@@ -164,46 +121,6 @@ def test_a_preview_and_an_up_end_before_they_change_anything(tmp_path: Path) -> 
     assert set(report.operations("storage")) == {"create"}
 
 
-def test_a_wrong_password_of_a_real_registry_ends_an_up_and_is_not_shown(tmp_path: Path) -> None:
-    wrong = "another-password"
-    with private_registry(tmp_path / "registry") as host:
-        changes = {
-            "cluster.preflight": "stop",
-            "image.registry": host,
-            "image.username": USER,
-        }
-        name = f"preflight-{secrets.token_hex(4)}"
-        deployment = Deployment(tmp_path, name, platform_settings(name, changes))
-        deployment.set_secret("registryPassword", wrong)
-        report = deployment.up()
-        assert not report.succeeded
-        assert f"Login at registry {host}: found user {USER} refused" in report.messages
-        assert wrong not in report.messages
-        settings = config(platform_settings(name, changes), None, "registryPassword")
-        for password, refused in ((wrong, True), (PASSWORD, False)):
-            answer = ask_registry(needs_of("test", settings, password))
-            assert answer.reached
-            assert answer.refused is refused
-
-
-def test_without_a_cluster_a_preview_warns_and_an_up_ends(tmp_path: Path) -> None:
-    kubeconfig = yaml.safe_load(KUBECONFIG.read_text())
-    for each in kubeconfig["clusters"]:
-        each["cluster"]["server"] = "https://127.0.0.1:9"
-    nowhere = tmp_path / "kubeconfig"
-    nowhere.write_text(yaml.safe_dump(kubeconfig))
-    changes = {"cluster.preflight": "stop", "cluster.kubeconfig": str(nowhere)}
-    name = f"preflight-{secrets.token_hex(4)}"
-    deployment = Deployment(tmp_path, name, platform_settings(name, changes))
-    assert "The cluster was not checked. The API server https://127.0.0.1:9 does not answer" in (
-        deployment.preview().messages
-    )
-    report = deployment.up()
-    assert not report.succeeded
-    assert "The API server https://127.0.0.1:9 does not answer" in report.messages
-    assert report.steps == []
-
-
 @pytest.mark.exclusive
 def test_a_flag_that_knative_lacks_is_found_and_its_remedy_mends_it(namespace: Namespace) -> None:
     with changed_map("config-features", FLAG, "disabled"):
@@ -229,41 +146,12 @@ def test_a_kserve_that_does_not_run_is_found(namespace: Namespace) -> None:
         deadline = time.monotonic() + 30
         while "KServe's webhook" not in (findings := found(namespace.name)):
             assert time.monotonic() < deadline, findings
-        assert findings[f"KServe's {controller}"].found == "it scaled to 0"
+        assert findings[f"KServe's {controller}"].found == "scaled to 0"
         command = findings[f"KServe's {controller}"].remedy.split("`")[1]
         assert command.endswith(f"scale deployment {controller} --replicas 1")
     finally:
         KSERVE.kubectl("scale", "deployment", controller, "--replicas=1")
         KSERVE.kubectl("rollout", "status", "deployment", controller, "--timeout=120s")
-
-
-@contextmanager
-def private_registry(folder: Path) -> Iterator[str]:
-    """Debian's registry with a password, beside the platform's."""
-    folder.mkdir()
-    (folder / "htpasswd").write_text(f"{USER}:{HASHED}\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{free.getsockname()[1]}"
-    settings = {
-        "version": 0.1,
-        "log": {"accesslog": {"disabled": True}, "level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(folder)}},
-        "http": {"addr": host},
-        "auth": {"htpasswd": {"realm": "it", "path": str(folder / "htpasswd")}},
-    }
-    (folder / "config.yml").write_text(yaml.safe_dump(settings))
-    registry = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")])
-    try:
-        deadline = time.monotonic() + 20
-        asked = needs("dev", {"image.registry": host})
-        while not ask_registry(asked).reached:
-            assert time.monotonic() < deadline, "the registry does not start"
-            time.sleep(0.1)
-        yield host
-    finally:
-        registry.terminate()
-        registry.wait()
 
 
 @contextmanager

@@ -1,19 +1,12 @@
-"""What registries answer about logins and images."""
+"""Registries' answers about logins and images."""
 
 import pytest
 
 from operations.preflight.facts import RegistryAnswer
 from operations.preflight.needs import Needs
 from operations.preflight.registry import ask_image, ask_registry
+from tests.fake_api import DIGEST, IMAGE, PASSWORD, USER, FakeRegistry, fake_registry
 from tests.operations.preflight.cluster import needs
-from tests.operations.preflight.fake_registry import (
-    DIGEST,
-    IMAGE,
-    PASSWORD,
-    USER,
-    FakeRegistry,
-    fake_registry,
-)
 
 FINE = RegistryAnswer(reached=True)
 
@@ -30,31 +23,32 @@ def test_a_right_password_is_accepted_and_a_wrong_one_refused(bearer: bool) -> N
     with fake_registry(bearer=bearer) as registry:
         assert ask_registry(at(registry)) == FINE
         wrong = ask_registry(at(registry, password="another"))
-    assert wrong.reached
-    assert wrong.refused
+    assert (wrong.reached, wrong.refused) == (True, True)
     assert "another" not in wrong.reason
+    pushing = "repository:ft-serving/server-cpu:pull,push"
+    assert registry.scopes == ([pushing] * 2 if bearer else [])
 
 
-def test_a_token_is_asked_for_pushing() -> None:
-    with fake_registry(bearer=True) as registry:
-        ask_registry(at(registry))
-    assert registry.scopes == ["repository:ft-serving/server-cpu:pull,push"]
+@pytest.mark.parametrize("realm", ["http://registry.example/token", "http://localhost.example/t"])
+def test_a_password_goes_to_no_realm_that_is_not_encrypted(realm: str) -> None:
+    with fake_registry(bearer=True, realm=realm) as registry:
+        assert ask_registry(at(registry)).reason == "it gives no token"
 
 
 @pytest.mark.parametrize(("username", "password"), [(None, None), (USER, None)])
-def test_without_a_login_that_it_answers_is_all(username: str | None, password: str | None) -> None:
+def test_without_a_login_an_answer_is_enough(username: str | None, password: str | None) -> None:
     with fake_registry() as registry:
         assert ask_registry(at(registry, username, password)) == FINE
 
 
-def test_a_registry_that_is_not_there_says_why() -> None:
+def test_a_registry_that_does_not_answer_says_why() -> None:
     answer = ask_registry(needs("dev", {"image.registry": "127.0.0.1:9"}))
     assert not answer.reached
     assert "refused" in answer.reason
 
 
 @pytest.mark.parametrize("bearer", [False, True])
-def test_an_image_is_there_or_missing(bearer: bool) -> None:
+def test_an_image_exists_or_is_missing(bearer: bool) -> None:
     with fake_registry(bearer=bearer) as registry:
         there = f"{registry.host}/{IMAGE}@{DIGEST}"
         assert ask_image(at(registry), there) == FINE

@@ -1,4 +1,4 @@
-"""Which properties differ, and how they are named."""
+"""The properties that differ are found and named."""
 
 import pytest
 

@@ -2,17 +2,16 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from operations.preview.changes import Action, Change, Resource
-from operations.preview.compare import compare
+from operations.preview.compare import Action, Change, Resource, compare
 from operations.preview.formats import COMMENT_BYTES, MARKER, as_json, markdown, text
-from operations.preview.summary import StackSummary, Summary
-from operations.preview.warnings import warnings
+from operations.preview.summary import StackSummary
 from operations.recording.listing import SECRET
-from tests.operations.preview.states import previewed
+from tests.operations.preview.states import claim, in_text, previewed, summary, summary_with
 
 HOSTILE = [
     "a|b",
@@ -23,24 +22,8 @@ HOSTILE = [
     "<!-- ft-serving preview -->",
     "@everyone",
     "\x1b[31mred\u202eesrever\u2028line",
-    "x" * 100_000,
+    "x" * 60_000,
 ]
-
-
-def claim(name: str, storage_class: str) -> Resource:
-    return Resource(
-        type="kubernetes:core/v1:PersistentVolumeClaim",
-        name="storage",
-        inputs={"metadata": {"name": name}, "spec": {"storageClassName": storage_class}},
-    )
-
-
-def summary(*stacks: StackSummary) -> Summary:
-    return Summary(against="`HEAD^1`, both rendered", stacks=stacks)
-
-
-def of(changes: tuple[Change, ...], stack: str = "prod") -> StackSummary:
-    return StackSummary(stack=stack, changes=changes, warnings=warnings(changes))
 
 
 def outside_of_fences(comment: str) -> str:
@@ -74,50 +57,48 @@ def test_a_comment_is_a_table_then_dangers_then_details() -> None:
     assert "<summary>dev" not in comment, "nothing is said of a stack that stays"
 
 
+def with_class(value: str) -> StackSummary:
+    return summary_with(compare([claim()], [claim(storage_class=value)]))
+
+
+def refused(value: str) -> StackSummary:
+    return StackSummary(stack="prod", refused=f"it: must be\n{value}")
+
+
+@pytest.mark.parametrize("stack", [with_class, refused])
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda it: ascii(it)[:20])
-def test_no_value_ends_what_it_stands_in(value: str) -> None:
-    changes = compare([claim("models", "old")], [claim("models", value)])
-    comment = markdown(summary(of(changes)))
-    assert outside_of_fences(comment) == outside_of_fences(
-        markdown(summary(of(compare([claim("models", "old")], [claim("models", "new")]))))
-    )
+def test_no_value_and_no_message_is_markup_or_moves_the_cursor(
+    value: str, stack: Callable[[str], StackSummary]
+) -> None:
+    comment = markdown(summary(stack(value)))
+    assert outside_of_fences(comment) == outside_of_fences(markdown(summary(stack("new"))))
     assert len(comment.encode()) <= COMMENT_BYTES
-    assert "\x1b" not in comment + text(summary(of(changes)))
-    assert "\u202e" not in comment
-    assert "\u2028" not in comment
+    for character in "\x1b\u202e\u2028":
+        assert character not in comment + text(summary(stack(value)))
 
 
 @pytest.mark.parametrize("name", HOSTILE[:-1], ids=lambda it: ascii(it)[:20])
 def test_no_name_is_markup(name: str) -> None:
     changes = compare([claim(name, "old")], [claim(name, "new")])
-    comment = outside_of_fences(markdown(summary(of(changes, stack=name))))
+    comment = outside_of_fences(markdown(summary(summary_with(changes, stack=name))))
     table = comment.splitlines()[5]
     assert len(re.findall(r"(?<!\\)\|", table)) == 8, "seven columns"
     without_code = re.sub(r"`[^`\n]*`", "", comment.removeprefix(MARKER))
     for markup in ("<script", "<!--", "@everyone", "</details>\n</details>"):
         assert markup not in without_code
     assert len(comment.splitlines()) == len(
-        outside_of_fences(markdown(summary(of(changes, stack="prod")))).splitlines()
+        outside_of_fences(markdown(summary(summary_with(changes, stack="prod")))).splitlines()
     )
 
 
-def test_what_the_configuration_is_refused_with_is_shown_in_full() -> None:
-    refused = StackSummary(stack="prod", refused="gpu.type: must be …\nstorage.size: must be …")
-    comment = markdown(summary(refused, StackSummary(stack="dev")))
+def test_a_refusal_of_the_configuration_is_shown_in_full() -> None:
+    wrong = StackSummary(stack="prod", refused="gpu.type: must be …\nstorage.size: must be …")
+    comment = markdown(summary(wrong, StackSummary(stack="dev")))
     assert "| `prod` | refused |  |  |  |  |  |" in comment
     assert "```diff\ngpu.type: must be …\nstorage.size: must be …\n```" in comment
-    assert json.loads(as_json(summary(refused)))["stacks"]["prod"] == {
+    assert json.loads(as_json(summary(wrong)))["stacks"]["prod"] == {
         "refused": ["gpu.type: must be …", "storage.size: must be …"]
     }
-
-
-@pytest.mark.parametrize("value", HOSTILE[:-1], ids=lambda it: ascii(it)[:20])
-def test_no_message_is_markup_and_none_moves_the_cursor(value: str) -> None:
-    refused = summary(StackSummary(stack="prod", refused=f"it: must be\n{value}"))
-    assert outside_of_fences(markdown(refused)) == outside_of_fences(
-        markdown(summary(StackSummary(stack="prod", refused="it: must be")))
-    )
-    assert "\x1b" not in text(refused)
 
 
 def test_a_comment_is_cut_to_what_github_takes_and_says_so() -> None:
@@ -125,7 +106,9 @@ def test_a_comment_is_cut_to_what_github_takes_and_says_so() -> None:
         Change(action=Action.CREATE, resource=Resource(type="a:b:Job", name=f"ü{i}" * 9, inputs={}))
         for i in range(3000)
     )
-    comment = markdown(summary(of(many, "one"), of(many, "two"), StackSummary(stack="three")))
+    comment = markdown(
+        summary(summary_with(many, "one"), summary_with(many, "two"), StackSummary(stack="three"))
+    )
     assert COMMENT_BYTES * 0.9 < len(comment.encode()) <= COMMENT_BYTES
     assert comment.count("<details>") == comment.count("</details>") == 1
     assert comment.count("```") == 2
@@ -133,13 +116,14 @@ def test_a_comment_is_cut_to_what_github_takes_and_says_so() -> None:
     assert comment.count("+ create Job") == 3000 - int(left)
     assert comment.splitlines()[-1].startswith("Compared with")
     assert "| `three` | no change |" in comment, "the table is never cut"
-    assert text(summary(of(many))).count("create Job") == 3000
+    assert text(summary(summary_with(many))).count("create Job") == 3000
 
 
 def test_a_long_value_shows_where_it_differs() -> None:
     same = "--option=" + "y" * 500
     changes = compare([claim("models", same + "old")], [claim("models", same + "new")])
-    (line,) = [it for it in text(summary(of(changes))).splitlines() if it.startswith("      spec.")]
+    lines = in_text(summary_with(changes))
+    (line,) = [it for it in lines if it.startswith("      spec.")]
     assert 'yyyold" → …' in line
     assert 'yyynew"' in line
     assert len(line) < 200
@@ -150,8 +134,9 @@ def test_a_secret_that_changes_is_said_to_change_and_never_shown() -> None:
         inputs: dict[str, Any] = {"stringData": {"token": {SECRET: fingerprint}}}
         return Resource(type="kubernetes:core/v1:Secret", name="hub", inputs=inputs)
 
-    stack = of(compare([secret("123456789abc")], [secret("cba987654321")]))
-    for written in (text(summary(stack)), markdown(summary(stack)), as_json(summary(stack))):
+    stack = summary_with(compare([secret("123456789abc")], [secret("cba987654321")]))
+    for write in (text, markdown, as_json):
+        written = write(summary(stack))
         assert "123456789abc" not in written
         assert "cba987654321" not in written
     assert "stringData.token: [secret] → [secret]  (needs a new one)" in text(summary(stack))

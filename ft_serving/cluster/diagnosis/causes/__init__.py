@@ -1,4 +1,4 @@
-"""What keeps deployments from becoming ready: a function a topic, from a snapshot to findings.
+"""The causes of failed deployments: functions from a snapshot to findings.
 
-Each looks at the state as it is; how long a finding may hold before it counts is `verdict.GRACE_S`.
+Each looks at the present state; `verdict.GRACE_S` says how long a finding has to last.
 """

@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterator
 
 from ft_serving.cluster.diagnosis.snapshot import NamespaceSnapshot
-from ft_serving.cluster.diagnosis.verdict import Cause, Finding, found
+from ft_serving.cluster.diagnosis.verdict import Cause, Finding
 from ft_serving.cluster.documents import (
     Document,
-    condition,
     container_statuses,
     containers,
+    holds,
     name,
     time,
 )
@@ -28,41 +28,38 @@ _LONGEST_LINE = 400
 
 # Triton's informational lines, and the tables that it prints.
 _NOISE = re.compile(r"[IV]\d{4} [\d:.]+ |[+|]|.*\|\s*$|\s*$")
-# Triton: src/core, model_lifecycle.cc. What the backend said ends where Python says where.
+# Triton: src/core, model_lifecycle.cc. The backend's message ends where Python says where.
 _MODEL = re.compile(r"failed to load '([^']+)' version \d+: [\w ]+: (?P<said>.*)\"\s*$")
 _PYTHON = re.compile(r"^TritonModelException: |\\n\\nAt:\\n.*")
 _REPOSITORY = re.compile(r"^error: creating server: \w+ - (failed to (?!load all models).*)")
 
 
 def broken_containers(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
-    """Containers that cannot be created, end again and again, or do not get ready."""
+    """Yield containers that cannot be created, end again and again, or do not get ready."""
     for pod in snapshot.pods():
         findings = [
             finding
             for status in container_statuses(pod)
-            for finding in (_unstarted(snapshot, pod, status), _ended(snapshot, pod, status))
+            for finding in (_unstarted(pod, status), _ended(snapshot, pod, status))
             if finding is not None
         ]
         yield from findings or _unready(snapshot, pod)
 
 
 def unstarted_containers(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
-    """Containers that cannot be created."""
+    """Yield containers that cannot be created."""
     for pod in snapshot.pods():
         for status in container_statuses(pod):
-            finding = _unstarted(snapshot, pod, status)
+            finding = _unstarted(pod, status)
             if finding is not None:
                 yield finding
 
 
 def bad_end(status: Document) -> Document | None:
-    """How a container that is not ready ended last; None where it has not ended.
+    """Return how a container that is not ready ended last; None where it has not ended.
 
-    A server should not end at all, so that exit code 0 is as bad as others. What initialises a pod
-    and has done so counts as ready.
-
-    Args:
-        status: Its status.
+    A server should not end at all, so exit code 0 counts, too. An init container that is done is
+    ready.
     """
     if status["ready"]:
         return None
@@ -72,13 +69,13 @@ def bad_end(status: Document) -> Document | None:
 
 
 def telling_lines(log: str) -> str:
-    """The last lines, without those that tell nothing about a failure."""
+    """Return the last lines of a log, without those that say nothing about a failure."""
     lines = [line for line in log.splitlines() if not _NOISE.match(line)]
     return "\n".join(line[:_LONGEST_LINE] for line in lines[-MOST_LINES:])
 
 
 def model_failure(log: str) -> str | None:
-    """Why Triton could not load a model, in its backend's words; None where it does not say."""
+    """Return why Triton could not load a model, in its backend's words; None if it did not say."""
     for line in reversed(log.splitlines()):
         if match := _MODEL.search(line):
             return _PYTHON.sub("", match["said"]).replace("\\n", "\n").strip()
@@ -87,16 +84,15 @@ def model_failure(log: str) -> str | None:
     return None
 
 
-def _unstarted(snapshot: NamespaceSnapshot, pod: Document, status: Document) -> Finding | None:
+def _unstarted(pod: Document, status: Document) -> Finding | None:
     waiting = status["state"].get("waiting", {})
     if waiting.get("reason") not in _UNSTARTED:
         return None
-    return found(
-        snapshot,
+    return Finding(
         Cause.CONTAINER,
         f"Container {status['name']} of pod {name(pod)} cannot be created "
         f"({waiting['reason']}): {waiting.get('message', 'no reason given')}",
-        since=time(pod["status"]["startTime"]),
+        time(pod["status"]["startTime"]),
     )
 
 
@@ -111,32 +107,30 @@ def _ended(snapshot: NamespaceSnapshot, pod: Document, status: Document) -> Find
     if not again and not probe.startswith("startup"):
         return None
     cause, message = _cause(snapshot, pod, status, ended, times, probe)
-    end = time(ended["finishedAt"]) if ended.get("finishedAt") else None
-    # What mended the release is seen at the next start, which kubelet pauses before.
+    end = time(ended["finishedAt"]) if ended.get("finishedAt") else snapshot.begun
+    # A release that was mended shows at the next start, for which kubelet waits a while.
     start = ended.get("startedAt")
     mended = cause is Cause.MODEL and start is not None and snapshot.written_after(time(start))
-    return found(snapshot, cause, message, since=end, grace_s=math.inf if mended else None)
+    return Finding(cause, message, end, math.inf if mended else None)
 
 
 def _unready(snapshot: NamespaceSnapshot, pod: Document) -> Iterator[Finding]:
-    """A pod that runs and whose probes fail: only a deadline tells it from a slow start."""
+    """Yield a pod that runs and whose probes fail: it may be a slow start until a deadline."""
     statuses = pod.get("status", {}).get("containerStatuses") or ()
     failures = snapshot.events("Pod", name(pod), "Unhealthy")
     if not failures or not all("running" in each["state"] for each in statuses):
         return
-    if condition(pod, "Ready").get("status") == "True":
+    if holds(pod, "Ready"):
         return
-    lines = [
-        telling_lines(log) for (of, _), log in sorted(snapshot.logs.items()) if of == name(pod)
-    ]
-    wrote = "\n".join(each for each in lines if each)
-    yield found(
-        snapshot,
+    logs = sorted(snapshot.logs.items())
+    lines = filter(None, (telling_lines(log) for (of, _), log in logs if of == name(pod)))
+    wrote = "\n".join(lines)
+    yield Finding(
         Cause.PROBE,
         f"Pod {name(pod)} runs and is not ready: {failures[-1]['message'].strip()}"
         + (f". Its last lines:\n{wrote}" if wrote else ""),
-        since=snapshot.happened(failures[0])[0],
-        grace_s=math.inf,
+        snapshot.first(failures[0]),
+        math.inf,
     )
 
 
@@ -152,9 +146,10 @@ def _cause(
     log = snapshot.logs.get((name(pod), status["name"])) or ended.get("message", "")
     lines = telling_lines(log)
     wrote = f". Its last lines:\n{lines}" if lines else ". It wrote nothing"
+    count = f"{times} times so far" if times > 1 else "once so far"
     if ended.get("reason") == "OOMKilled":
         return Cause.MEMORY, (
-            f"{who} was killed for its memory (OOMKilled), {_count(times)}: its limit is "
+            f"{who} was killed for its memory (OOMKilled), {count}: its limit is "
             f"{_memory_limit(pod, status['name'])}. Raise it{wrote}"
         )
     said = model_failure(log)
@@ -168,11 +163,7 @@ def _cause(
     why = f"{ended['exitCode']} ({ended.get('reason', 'Error')})"
     if ended.get("reason") in _NEVER_STARTED:
         return Cause.CONTAINER, f"{who} cannot be run: {ended.get('message', why)}"
-    return Cause.CRASH, f"{who} ended with exit code {why}, {_count(times)}{wrote}"
-
-
-def _count(times: int) -> str:
-    return f"{times} times so far" if times > 1 else "once so far"
+    return Cause.CRASH, f"{who} ended with exit code {why}, {count}{wrote}"
 
 
 def _memory_limit(pod: Document, container: str) -> str:
@@ -182,11 +173,10 @@ def _memory_limit(pod: Document, container: str) -> str:
 
 
 def _probe(snapshot: NamespaceSnapshot, pod: Document, container: str) -> str:
-    """Which probe kubelet killed a container for and what it said last; empty where none did."""
+    """Return the probe that kubelet killed a container for, and its last failure; else empty."""
     for event in snapshot.events("Pod", name(pod), "Killing"):
-        killed = event["message"]
         for kind in ("startup", "liveness"):
-            if f"Container {container} failed {kind} probe" in killed:
+            if f"Container {container} failed {kind} probe" in event["message"]:
                 failures = [
                     each["message"]
                     for each in snapshot.events("Pod", name(pod), "Unhealthy")

@@ -1,4 +1,4 @@
-"""How a deployment stands, with all that belongs to it: on one screen, or as JSON.
+"""Reports the state of a deployment with all that belongs to it, on one screen or as JSON.
 
 `report` is a pure function of a snapshot, like `diagnose`; `screen` needs rich and no cluster.
 """

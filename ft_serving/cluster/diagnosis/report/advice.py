@@ -1,4 +1,4 @@
-"""What to do next, by how a deployment stands."""
+"""Advises on the next step, by the state of a deployment."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,7 +20,7 @@ _SETTINGS = {
 """The settings of a stack (docs/configuration.md) that mend a cause."""
 
 _LOGGED = (Cause.MODEL, Cause.MEMORY, Cause.CRASH, Cause.PROBE, Cause.DEADLINE)
-"""What a container's log says more about."""
+"""Causes that a container's log says more about."""
 
 
 def advice(
@@ -30,15 +30,7 @@ def advice(
     pods: Sequence[Pod],
     jobs: Sequence[StackJob],
 ) -> Iterator[str]:
-    """Yield sentences, the most helpful first.
-
-    Args:
-        standing: How it stands.
-        cause: Of a failure.
-        namespace: Its namespace.
-        pods: Its pods, the newest first.
-        jobs: Its Jobs.
-    """
+    """Yield sentences, the most helpful first; `pods` has the newest pod first."""
     kubectl = f"kubectl --namespace {namespace}"
     match standing:
         case Standing.READY:
@@ -48,10 +40,19 @@ def advice(
             yield "To keep one running: replicas.min: 1, then `pulumi up`"
         case Standing.ON_ITS_WAY:
             yield "Wait, and look again"
-            yield from _running_logs(kubectl, pods, jobs)
+            running = [
+                f"job/{job.name}"
+                for job in jobs
+                if job.phase is JobPhase.RUNNING and job.role is JobRole.DOWNLOAD
+            ]
+            servers = [f"{pod.name} --container kserve-container" for pod in pods[:1]]
+            for each in running or servers:
+                yield f"{kubectl} logs --follow {each}"
         case Standing.FAILED:
             yield from _mending(cause, kubectl, pods)
-            yield from _failed_logs(kubectl, jobs)
+            for job in jobs:
+                if job.phase is JobPhase.FAILED and job.role is not JobRole.DOWNLOAD_GATE:
+                    yield f"{kubectl} logs job/{job.name}"
 
 
 def _mending(cause: Cause | None, kubectl: str, pods: Sequence[Pod]) -> Iterator[str]:
@@ -62,25 +63,9 @@ def _mending(cause: Cause | None, kubectl: str, pods: Sequence[Pod]) -> Iterator
     elif cause in _SETTINGS:
         yield f"Change {_SETTINGS[cause]} as needed, then `pulumi up`"
     else:
-        yield "`pulumi up`, once that is mended"
+        yield "Mend the cause, then `pulumi up`"
     if pods and cause in _LOGGED:
         previous = " --previous" if pods[0].restarts else ""
         yield f"{kubectl} logs {pods[0].name} --container kserve-container{previous}"
     elif pods and cause is not None:
         yield f"{kubectl} describe pod {pods[0].name}"
-
-
-def _running_logs(kubectl: str, pods: Sequence[Pod], jobs: Sequence[StackJob]) -> Iterator[str]:
-    running = [
-        job for job in jobs if job.phase is JobPhase.RUNNING and job.role is JobRole.DOWNLOAD
-    ]
-    for job in running:
-        yield f"{kubectl} logs --follow job/{job.name}"
-    if pods and not running:
-        yield f"{kubectl} logs --follow {pods[0].name} --container kserve-container"
-
-
-def _failed_logs(kubectl: str, jobs: Sequence[StackJob]) -> Iterator[str]:
-    for job in jobs:
-        if job.phase is JobPhase.FAILED and job.role is not JobRole.DOWNLOAD_GATE:
-            yield f"{kubectl} logs job/{job.name}"

@@ -1,61 +1,67 @@
-"""From a snapshot to a report."""
+"""Makes a report of a snapshot."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ft_serving.cluster.diagnosis.diagnose import diagnose, diagnose_replicas
+from ft_serving.cluster.diagnosis.diagnose import diagnose, diagnose_job, diagnose_replicas
 from ft_serving.cluster.diagnosis.report.advice import advice
-from ft_serving.cluster.diagnosis.report.jobs import jobs_of
 from ft_serving.cluster.diagnosis.report.model import (
     JobPhase,
     Report,
     Revision,
     StackJob,
     Standing,
+    Warnings,
 )
-from ft_serving.cluster.diagnosis.report.warnings import warnings_of
 from ft_serving.cluster.diagnosis.report.workloads import (
     claims_of,
     pods_of,
     release_of,
     revisions_of,
 )
-from ft_serving.cluster.diagnosis.snapshot import NamespaceSnapshot
+from ft_serving.cluster.diagnosis.snapshot import JobSnapshot, Kind, NamespaceSnapshot
 from ft_serving.cluster.diagnosis.verdict import Cause, State
-from ft_serving.cluster.documents import Document, condition, time
-from ft_serving.cluster.job_labels import JobRole
+from ft_serving.cluster.documents import Document, created, holds, name, time
+from ft_serving.cluster.job_labels import JobRole, role_of
 
+_MOST_WARNINGS = 50
+"""More do not help, and every one may be long."""
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Judgement:
-    standing: Standing
-    cause: Cause | None = None
-    reason: str = ""
+_SAID_BETTER = ("Error: ErrImagePull", "Error: ImagePullBackOff")
+"""kubelet's messages beside a warning that has the registry's reason."""
+
+# The beginning of `diagnose_job`'s message: the phase says as much.
+_FAILED = re.compile(r"^It failed(?: \(\w*\))?: ")
+
+_PHASES = {
+    State.READY: JobPhase.SUCCEEDED,
+    State.PENDING: JobPhase.RUNNING,
+    State.FAILED: JobPhase.FAILED,
+}
 
 
 def report(snapshot: NamespaceSnapshot, now: datetime) -> Report:
-    """Say how a deployment stands, with all that belongs to it.
+    """Report the state of a deployment whose objects were read at a time.
 
-    Args:
-        snapshot: What the API server says of it; with its Jobs' logs, their last lines are told.
-        now: When that was read.
+    It has the Jobs' last lines if the snapshot has their logs.
     """
     service = snapshot.service()
-    # Looked at once: what has to settle began with the last change and not with this look.
+    # This is one look: conditions had time to settle since the last change.
     since_change = dataclasses.replace(snapshot, begun=_changed(service))
     revisions, pods = revisions_of(snapshot), pods_of(snapshot)
-    jobs, claims = jobs_of(snapshot, now), claims_of(snapshot)
-    judged = _judge(since_change, jobs, revisions, now)
+    jobs, claims = _jobs(snapshot, now), claims_of(snapshot)
+    standing, cause, reason = _judge(since_change, jobs, revisions, now)
     status = (service or {}).get("status", {})
     return Report(
         namespace=snapshot.namespace,
         name=snapshot.name,
         at=now,
-        standing=judged.standing,
+        standing=standing,
         serving=_serving(snapshot, revisions),
-        cause=judged.cause,
-        reason=judged.reason,
+        cause=cause,
+        reason=reason,
         url=status.get("url"),
         mode=status.get("deploymentMode"),
         replicas=_replicas(service),
@@ -65,12 +71,8 @@ def report(snapshot: NamespaceSnapshot, now: datetime) -> Report:
         pods=pods,
         jobs=jobs,
         claims=claims,
-        warnings=tuple(
-            warnings_of(snapshot, [job.name for job in jobs], [claim.name for claim in claims])
-        ),
-        next_steps=tuple(
-            advice(judged.standing, judged.cause, snapshot.namespace, pods, jobs),
-        ),
+        warnings=_warnings(snapshot, [it.name for it in jobs], [it.name for it in claims]),
+        next_steps=tuple(advice(standing, cause, snapshot.namespace, pods, jobs)),
     )
 
 
@@ -79,7 +81,8 @@ def _judge(
     jobs: Sequence[StackJob],
     revisions: Sequence[Revision],
     now: datetime,
-) -> _Judgement:
+) -> tuple[Standing, Cause | None, str]:
+    """Return the standing, the cause of a failure, and the reason in words."""
     verdict = diagnose(snapshot, now)
     made = snapshot.service() is not None
     lacking = [each for each in revisions if each.wanted and each.ready < each.wanted]
@@ -89,28 +92,27 @@ def _judge(
             verdict = broken
     if made and verdict.state is State.FAILED:
         cause = next((each.cause for each in verdict.findings if each.final(now)), None)
-        return _Judgement(standing=Standing.FAILED, cause=cause, reason=verdict.summary)
+        return Standing.FAILED, cause, verdict.summary
     if made and verdict.state is State.PENDING:
-        return _Judgement(standing=Standing.ON_ITS_WAY, reason=verdict.summary)
-    # Without a service, or with one that is ready, a Job may be what `up` failed of or waits for.
+        return Standing.ON_ITS_WAY, None, verdict.summary
+    # The service is ready or does not exist yet: `up` may have failed, or wait, with a Job.
     current = [job for job in jobs if _current(job, jobs, snapshot)]
     for job in current:
         if job.phase is JobPhase.FAILED:
-            reason = f"Job {job.name} ({job.role}) failed: {job.said}"
-            return _Judgement(standing=Standing.FAILED, cause=_job_cause(job), reason=reason)
+            # A smoke test's failure is about the answer, and none of the causes.
+            cause = None if job.role is JobRole.SMOKE_TEST else job.cause
+            return Standing.FAILED, cause, f"Job {job.name} ({job.role}) failed: {job.said}"
     for job in current:
         if job.phase is JobPhase.RUNNING:
-            reason = f"Job {job.name} ({job.role}) runs: {job.said}"
-            return _Judgement(standing=Standing.ON_ITS_WAY, reason=reason)
+            return Standing.ON_ITS_WAY, None, f"Job {job.name} ({job.role}) runs: {job.said}"
     if not made:
-        cause = Cause.MISSING
-        return _Judgement(standing=Standing.FAILED, cause=cause, reason=verdict.summary)
+        return Standing.FAILED, Cause.MISSING, verdict.summary
     idle = revisions and all(each.state == "idle" and not each.running for each in revisions)
-    return _Judgement(standing=Standing.SCALED_TO_ZERO if idle else Standing.READY)
+    return Standing.SCALED_TO_ZERO if idle else Standing.READY, None, ""
 
 
 def _current(job: StackJob, jobs: Sequence[StackJob], snapshot: NamespaceSnapshot) -> bool:
-    """Whether a Job is about what there is now, and not about a state before."""
+    """Return whether a Job is about the present state, and not about one before."""
     if job.role is JobRole.SMOKE_TEST:
         return snapshot.service() is not None and job.created >= snapshot.begun
     if job.role is JobRole.DOWNLOAD_GATE:
@@ -119,15 +121,48 @@ def _current(job: StackJob, jobs: Sequence[StackJob], snapshot: NamespaceSnapsho
     return True
 
 
-def _job_cause(job: StackJob) -> Cause | None:
-    # What a smoke test says is about the answer; of the others, about the weights.
-    if job.role is JobRole.SMOKE_TEST:
-        return None
-    return job.cause
+def _jobs(snapshot: NamespaceSnapshot, now: datetime) -> tuple[StackJob, ...]:
+    """Return the newest Job of each role, in the order in which they run."""
+    jobs = sorted(snapshot.all(Kind.JOBS), key=created)
+    newest = {role_of(job, snapshot.name): job for job in jobs}
+    return tuple(_job(snapshot, role, newest[role], now) for role in JobRole if role in newest)
+
+
+def _job(snapshot: NamespaceSnapshot, role: JobRole, job: Document, now: datetime) -> StackJob:
+    about = JobSnapshot(
+        namespace=snapshot.namespace,
+        name=name(job),
+        begun=snapshot.begun,
+        objects=snapshot.objects,
+        logs=snapshot.logs,
+    )
+    verdict = diagnose_job(about, now)
+    phase = _PHASES[verdict.state]
+    wrote = _last_line(about)
+    told = phase is JobPhase.FAILED or verdict.findings or not wrote
+    return StackJob(
+        role=role,
+        name=name(job),
+        phase=phase,
+        created=created(job),
+        said=_FAILED.sub("", verdict.summary) if told else wrote,
+        cause=verdict.findings[0].cause if verdict.findings else None,
+    )
+
+
+def _last_line(snapshot: JobSnapshot) -> str:
+    """Return the last telling line of the newest of the Job's pods that has one."""
+    for pod in sorted(snapshot.pods(), key=created, reverse=True):
+        for (of, _), log in snapshot.logs.items():
+            # `ft-serving weights prepare` prints a release's folder, for programs.
+            lines = [line for line in log.splitlines() if line.strip() and line[0] != "/"]
+            if of == name(pod) and lines:
+                return lines[-1].strip()
+    return ""
 
 
 def _changed(service: Document | None) -> datetime:
-    """When the specification was last changed; of what is not there, before everything."""
+    """Return when the specification was last changed; without a service, the earliest time."""
     if service is None:
         return datetime.min.replace(tzinfo=UTC)
     metadata = service["metadata"]
@@ -141,19 +176,11 @@ def _changed(service: Document | None) -> datetime:
 
 
 def _serving(snapshot: NamespaceSnapshot, revisions: Sequence[Revision]) -> bool:
-    predictor = _predictor_status(snapshot.service())
-    routed = condition(snapshot.service() or {}, "PredictorRouteReady").get("status") == "True"
-    # One that is idle is started by the next request.
-    idle = any(
-        each.state == "idle" and each.name == predictor.get("latestReadyRevision")
-        for each in revisions
-    )
+    # The next request starts a replica of a revision that is idle.
+    ready = snapshot.predictor_status().get("latestReadyRevision")
+    idle = any(each.state == "idle" and each.name == ready for each in revisions)
+    routed = holds(snapshot.service() or {}, "PredictorRouteReady")
     return (routed and idle) or any(each.ready for each in revisions)
-
-
-def _predictor_status(service: Document | None) -> Document:
-    status: Document = (service or {}).get("status", {}).get("components", {}).get("predictor", {})
-    return status
 
 
 def _replicas(service: Document | None) -> tuple[int, int] | None:
@@ -166,10 +193,38 @@ def _replicas(service: Document | None) -> tuple[int, int] | None:
 
 
 def _image(snapshot: NamespaceSnapshot) -> str | None:
-    images = [
+    images = (
         str(container["image"])
         for spec in snapshot.specs()
         for container in spec.get("containers") or ()
         if "image" in container
+    )
+    return next(images, None)
+
+
+def _warnings(
+    snapshot: NamespaceSnapshot, jobs: Sequence[str], claims: Sequence[str]
+) -> tuple[Warnings, ...]:
+    """Return the warnings about the service, its pods, Jobs and claims, each once, newest first."""
+    # Objects that are gone, such as pods of a revision given up, are known only by their names.
+    beginnings = tuple(f"{each}-" for each in (f"{snapshot.name}-predictor", *jobs))
+    names = {snapshot.name, f"{snapshot.name}-predictor", *jobs, *claims}
+    found: dict[tuple[str, str, str], list[Document]] = {}
+    for event in snapshot.all(Kind.EVENTS):
+        about = str(event["involvedObject"].get("name", ""))
+        message = " ".join(str(event.get("message", "")).split())
+        ours = about in names or about.startswith(beginnings)
+        if ours and event.get("type") == "Warning" and message not in _SAID_BETTER:
+            kind = f"{event['involvedObject'].get('kind')}/{about}"
+            found.setdefault((kind, str(event.get("reason", "")), message), []).append(event)
+    told = [
+        Warnings(
+            about=about,
+            reason=reason,
+            message=message,
+            count=sum(int((it.get("series") or it).get("count") or 1) for it in events),
+            last=max(map(snapshot.last, events)),
+        )
+        for (about, reason, message), events in found.items()
     ]
-    return images[0] if images else None
+    return tuple(sorted(told, key=lambda each: each.last, reverse=True)[:_MOST_WARNINGS])

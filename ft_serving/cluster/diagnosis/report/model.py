@@ -1,4 +1,4 @@
-"""What a report holds."""
+"""The parts of a report. Their fields are the keys of `ft-serving diagnose --json`."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from ft_serving.cluster.job_labels import JobRole
 
 
 class Standing(StrEnum):
-    """How a deployment stands as a whole."""
+    """The state of a deployment as a whole."""
 
     READY = "ready"
     SCALED_TO_ZERO = "scaled to zero"
@@ -18,7 +18,7 @@ class Standing(StrEnum):
 
 
 class JobPhase(StrEnum):
-    """How a Job stands."""
+    """The state of a Job."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -29,121 +29,70 @@ class JobPhase(StrEnum):
 class Release:
     """The release of weights that the newest specification serves.
 
-    Attributes:
-        name: Its folder below the model repository.
-        model: REPOSITORY@REVISION. Known, as what follows, by the Job that prepared it, while that
-            exists.
-        dtype: Format of the stored weights.
-        compute_dtype: Format that the server computes in.
-        tensor_parallel: GPUs that share each layer.
-        pipeline_parallel: Groups of GPUs that share the layers.
-        streaming: Whether it is served decoupled.
+    All but its name is known from the Job that prepared it, while that exists.
     """
 
-    name: str
-    model: str | None = None
-    dtype: str | None = None
-    compute_dtype: str | None = None
-    tensor_parallel: int | None = None
-    pipeline_parallel: int | None = None
+    name: str  # Its folder in the model repository.
+    model: str | None = None  # REPOSITORY@REVISION.
+    dtype: str | None = None  # Format of the stored weights.
+    compute_dtype: str | None = None  # Format that the server computes in.
+    tensor_parallel: int | None = None  # GPUs that share each layer.
+    pipeline_parallel: int | None = None  # Groups of GPUs that share the layers.
     streaming: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Revision:
-    """A Knative revision or, in Standard mode, the Deployment.
-
-    Attributes:
-        name: Its name.
-        wanted: Replicas that there should be; None where nobody has said it yet.
-        running: Pods whose containers run.
-        ready: Pods that are ready.
-        traffic: Percent of the requests; None where it is not told.
-        state: "ready", "idle", or the reason why not.
-    """
+    """A Knative revision or, in Standard mode, the Deployment."""
 
     name: str
-    wanted: int | None
-    running: int
+    wanted: int | None  # Replicas that there should be; None if nobody has said it yet.
+    running: int  # Pods whose containers run.
     ready: int
-    traffic: int | None
-    state: str
+    traffic: int | None = None  # Percent of the requests; None if it is not known.
+    state: str  # "ready", "idle", or the reason why not.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pod:
-    """A pod of the service.
-
-    Attributes:
-        name: Its name.
-        state: Its phase, or what its first container that is not well waits for.
-        node: Where it is.
-        restarts: Of all of its containers.
-        created: When it was made.
-        last_end: How a container ended last: name, reason and exit code.
-    """
+    """A pod of the service."""
 
     name: str
-    state: str
+    state: str  # Its phase, or the reason why its first container that is not well waits.
     node: str | None
-    restarts: int
+    restarts: int  # Of all of its containers.
     created: datetime
-    last_end: str | None
+    last_end: str | None  # The last end of a container: name, reason and exit code.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StackJob:
-    """A Job of the stack.
-
-    Attributes:
-        role: What it is for.
-        name: Its name.
-        phase: How it stands.
-        created: When it was made.
-        said: Why it failed, or the last line that it wrote.
-        cause: Why it failed, or waits.
-    """
+    """A Job of the stack."""
 
     role: JobRole
     name: str
     phase: JobPhase
     created: datetime
-    said: str
-    cause: Cause | None
+    said: str  # Why it failed, or the last line that it wrote.
+    cause: Cause | None  # Why it failed, or waits.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """A claim of a volume that the service mounts.
-
-    Attributes:
-        name: Its name.
-        phase: "Bound", "Pending", "Lost", or "missing".
-        size: What it has, or asks for while it has none.
-        storage_class: Its class; the cluster's default where it names none.
-        access_modes: Who may mount it.
-    """
+    """A claim that the service mounts."""
 
     name: str
-    phase: str
-    size: str | None
-    storage_class: str | None
-    access_modes: tuple[str, ...]
+    phase: str  # "Bound", "Pending", "Lost", or "missing".
+    size: str | None = None  # The volume's or, without one, the claim's.
+    storage_class: str | None = None  # None for the cluster's default.
+    access_modes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Warnings:
-    """Warnings of one kind about one object.
+    """Warnings of one kind about one object."""
 
-    Attributes:
-        about: The object, as `Pod/NAME`.
-        reason: The event's reason.
-        message: Its text.
-        count: How often it was said.
-        last: When it was said last.
-    """
-
-    about: str
+    about: str  # Pod/NAME.
     reason: str
     message: str
     count: int
@@ -152,44 +101,23 @@ class Warnings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """How a deployment stands, and all that belongs to it.
-
-    Attributes:
-        namespace: Its namespace.
-        name: The InferenceService's name.
-        at: When the cluster was asked.
-        standing: How it stands.
-        serving: Whether requests are answered, be it by an older revision.
-        cause: Of a failure, the root.
-        reason: Why it failed, or what it waits for; empty where it is ready.
-        url: Its address.
-        mode: KServe's deployment mode.
-        replicas: Fewest and most.
-        release: What it serves.
-        image: The server's image.
-        revisions: Those that have pods, requests, or are to have.
-        pods: All of them, the newest first.
-        jobs: The newest Job of each role.
-        claims: What the service mounts.
-        warnings: The newest first.
-        next_steps: What to do.
-    """
+    """The state of a deployment, and all that belongs to it."""
 
     namespace: str
-    name: str
-    at: datetime
+    name: str  # The InferenceService's.
+    at: datetime  # When the cluster was asked.
     standing: Standing
-    serving: bool
-    cause: Cause | None
-    reason: str
+    serving: bool  # Whether requests are answered, be it by an older revision.
+    cause: Cause | None  # The root cause of a failure.
+    reason: str  # Why it failed, or is not ready yet; else empty.
     url: str | None
-    mode: str | None
-    replicas: tuple[int, int] | None
+    mode: str | None  # KServe's deployment mode.
+    replicas: tuple[int, int] | None  # Fewest and most.
     release: Release | None
-    image: str | None
-    revisions: tuple[Revision, ...]
-    pods: tuple[Pod, ...]
-    jobs: tuple[StackJob, ...]
+    image: str | None  # The server's.
+    revisions: tuple[Revision, ...]  # Those with pods or requests, and the newest.
+    pods: tuple[Pod, ...]  # All, the newest first.
+    jobs: tuple[StackJob, ...]  # The newest of each role.
     claims: tuple[Claim, ...]
-    warnings: tuple[Warnings, ...]
+    warnings: tuple[Warnings, ...]  # The newest first.
     next_steps: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A report on one screen, on a terminal or in a log."""
+"""Prints a report on one screen, on a terminal or into a log."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ from ft_serving.cluster.diagnosis.report.model import (
 )
 
 WIDTH = 100
-"""Columns, where there is no terminal that has fewer."""
+"""The most columns."""
 
 _MOST_REASON_LINES = 7
 _ROOM = WIDTH - 3
@@ -36,18 +36,13 @@ _SOUND = (Standing.READY, Standing.SCALED_TO_ZERO)
 _DIGEST = re.compile(r"(@sha256:[0-9a-f]{12})[0-9a-f]{52}")
 _TITLE_WIDTH = 8
 _POD_ID = 5
-_WRAPPING = 30
-"""Columns that lines lose, at most as a rule, where they are broken between words."""
+_MOST_TEXT = 2 * (WIDTH - _TITLE_WIDTH - 2) - 30
+"""Characters of two lines; breaks between words cost about thirty."""
 
 
 def show(report: Report, console: Console) -> None:
-    """Print a report.
-
-    Args:
-        report: What to print.
-        console: Where.
-    """
-    # What is no terminal has 80, which no log asks for.
+    """Print a report."""
+    # rich gives 80 columns to what is no terminal; a log takes more.
     console.width = min(WIDTH, console.width) if console.is_terminal else WIDTH
     with console.capture() as capture:
         for part in _parts(report):
@@ -55,38 +50,41 @@ def show(report: Report, console: Console) -> None:
         for count, step in enumerate(report.next_steps):
             title = Text("" if count else "next", style="bold")
             title.pad_right(_TITLE_WIDTH + 2 - len(title))
-            # Commands are copied: a line break in the middle would end them.
+            # Users copy commands: a line break in the middle would end them.
             console.print(title.append(step, style="not bold"), highlight=False, soft_wrap=True)
-    # A log would keep what tables are filled up with.
+    # A log would keep the spaces that tables are filled up with.
     console.out("\n".join(map(str.rstrip, capture.get().splitlines())), highlight=False)
 
 
 def _parts(report: Report) -> Iterator[RenderableType]:
-    yield Text(f"{report.namespace}/{report.name}  ").append(
-        headline(report), style=_STYLES[report.standing]
-    )
+    title = Text(f"{report.namespace}/{report.name}  ")
+    yield title.append(headline(report), style=_STYLES[report.standing])
     if report.reason:
         yield Padding(Text(_cut(report.reason)), (0, 0, 0, 2))
-    yield _facts(report)
+    yield _grid(_facts(report))
     if report.revisions:
         yield _revisions(report.revisions)
-    table = _grid()
-    _add(table, "pods", _few([_pod(each, report.at) for each in report.pods], _MOST_PODS))
-    _add(table, "jobs", [_job(each, report.at) for each in report.jobs])
-    if report.standing not in _SOUND:
-        # Where all is well they are about the start, as of probes that came early.
-        last = report.warnings[:_MOST_WARNINGS]
-        _add(table, "warnings", [_warning(each, report.at) for each in last])
-    yield table
+    pods = [_pod(each, report.at) for each in report.pods]
+    if len(pods) > _MOST_PODS:
+        pods[_MOST_PODS:] = [f"and {len(pods) - _MOST_PODS} more"]
+    jobs = [_job(each, report.at) for each in report.jobs]
+    # Where all is well, warnings are about the start, such as probes that came early.
+    last = [] if report.standing in _SOUND else report.warnings[:_MOST_WARNINGS]
+    warnings = [_warning(each, report.at) for each in last]
+    yield _grid(
+        ("" if count else title, line)
+        for title, lines in (("pods", pods), ("jobs", jobs), ("warnings", warnings))
+        for count, line in enumerate(lines)
+    )
 
 
 def headline(report: Report) -> str:
-    """How it stands, in one line."""
+    """Return the standing in one line."""
     match report.standing:
         case Standing.READY:
             return "READY"
         case Standing.SCALED_TO_ZERO:
-            return "READY, scaled to zero: no replica runs, as nobody asks"
+            return "READY, scaled to zero: no replica runs, because nobody asks"
         case Standing.ON_ITS_WAY:
             word = "ON ITS WAY"
         case Standing.FAILED:
@@ -94,22 +92,20 @@ def headline(report: Report) -> str:
     return f"{word}; requests are answered all the same" if report.serving else word
 
 
-def _facts(report: Report) -> Table:
-    table = _grid()
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
     if report.url:
-        table.add_row("url", report.url)
+        yield "url", report.url
     if report.release:
-        table.add_row("release", _release(report.release))
+        yield "release", _release(report.release)
     if report.image:
-        table.add_row("image", _short_digests(report.image))
+        yield "image", _short_digests(report.image)
     if report.replicas:
         fewest, most = report.replicas
-        table.add_row("replicas", f"{fewest} to {most}, mode {report.mode or 'not chosen yet'}")
+        yield "replicas", f"{fewest} to {most}, mode {report.mode or 'not chosen yet'}"
     for claim in report.claims:
         about = [claim.size, claim.storage_class and f"class {claim.storage_class}"]
         words = [claim.phase, *about, *claim.access_modes]
-        table.add_row("claim", f"{claim.name}: {', '.join(filter(None, words))}")
-    return table
+        yield "claim", f"{claim.name}: {', '.join(filter(None, words))}"
 
 
 def _release(release: Release) -> str:
@@ -125,7 +121,9 @@ def _release(release: Release) -> str:
 
 
 def _revisions(revisions: Iterable[Revision]) -> Table:
-    table = _table("revision", "wanted", "running", "ready", "traffic", "state")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("revision", "wanted", "running", "ready", "traffic", "state"):
+        table.add_column(column, overflow="fold")
     for each in revisions:
         table.add_row(
             each.name,
@@ -152,52 +150,37 @@ def _pod(pod: Pod, now: datetime) -> str:
 def _job(job: StackJob, now: datetime) -> str:
     line = f"{job.role} {job.name}, {_age(job.created, now)} old: {job.phase}"
     said = job.said.partition("\n")[0]
-    return _shortened(f"{line}, {said}" if said else line, 2)
+    return _shortened(f"{line}, {said}" if said else line, _MOST_TEXT)
 
 
 def _warning(warning: Warnings, now: datetime) -> str:
     kind, _, name = warning.about.partition("/")
-    # Of a pod's name the end tells it from others; `pods` above has the whole.
+    # The end of a pod's name tells it from others; `pods` above has the whole.
     about = f"{kind} …{name[-_POD_ID:]}" if kind == "Pod" else f"{kind} {name}"
     how_often = f"{warning.count} times, last {_age(warning.last, now)} ago"
     message = _short_digests(warning.message)
-    return _shortened(f"{about} {warning.reason} ({how_often}): {message}", 2)
+    return _shortened(f"{about} {warning.reason} ({how_often}): {message}", _MOST_TEXT)
 
 
-def _few(lines: list[str], most: int) -> list[str]:
-    return [*lines[:most], f"and {len(lines) - most} more"] if len(lines) > most else lines
-
-
-def _shortened(line: str, lines: int) -> str:
-    room = lines * (WIDTH - _TITLE_WIDTH - 2) - _WRAPPING
+def _shortened(line: str, room: int) -> str:
     return line if len(line) <= room else f"{line[:room]}…"
 
 
-def _add(table: Table, title: str, lines: Iterable[str]) -> None:
-    for count, line in enumerate(lines):
-        table.add_row("" if count else title, line)
-
-
-def _grid() -> Table:
+def _grid(rows: Iterable[tuple[str, str]]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(min_width=_TITLE_WIDTH, no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    return table
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
 def _cut(reason: str) -> str:
+    # The lines after a sentence are those of a log or a list: their beginnings say enough here.
     first, *rest = _short_digests(reason).splitlines()
-    # What follows a sentence are lines of a log or a list: their beginnings tell enough here.
-    lines = [first, *(line if len(line) <= _ROOM else f"{line[:_ROOM]}…" for line in rest)]
+    lines = [first, *(_shortened(line, _ROOM) for line in rest)]
     if len(lines) > _MOST_REASON_LINES:
-        lines = [*lines[:_MOST_REASON_LINES], "… (--json has all of it)"]
+        lines[_MOST_REASON_LINES:] = ["… (--json has all of it)"]
     return "\n".join(lines)
 
 
@@ -206,7 +189,7 @@ def _short_digests(text: str) -> str:
 
 
 def _age(since: datetime, now: datetime) -> str:
-    """A duration in the way of kubectl: 40s, 12m, 5h, 3d."""
+    """Return a duration in the way of kubectl: 40s, 12m, 5h, 3d."""
     seconds = max(0, int((now - since).total_seconds()))
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= 2 * length:

@@ -1,6 +1,6 @@
-"""What runs: revisions, pods, the claims that they mount, and the release that they serve."""
+"""Reports revisions, pods, the claims that they mount, and the release that they serve."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ft_serving.cluster.diagnosis.report.model import Claim, Pod, Release, Revision
 from ft_serving.cluster.diagnosis.snapshot import REVISION_LABEL, Kind, NamespaceSnapshot
@@ -10,9 +10,11 @@ from ft_serving.cluster.documents import (
     claim_names,
     condition,
     container_statuses,
+    created,
+    holds,
+    is_ending,
     label,
     name,
-    time,
 )
 from ft_serving.cluster.job_labels import (
     COMPUTE_DTYPE,
@@ -28,10 +30,11 @@ _REPOSITORY = "--model-repository="
 
 
 def revisions_of(snapshot: NamespaceSnapshot) -> tuple[Revision, ...]:
-    """The newest revision, and those with pods or requests; in Standard mode the Deployment."""
+    """Return the newest revision, and those with pods or requests; or else the Deployment."""
     newest = snapshot.newest_revision()
+    live = [pod for pod in snapshot.own(Kind.PODS) if not is_ending(pod)]
     if not newest:
-        return tuple(_deployment(snapshot, each) for each in snapshot.own(Kind.DEPLOYMENTS))
+        return tuple(_deployment(each, live) for each in snapshot.own(Kind.DEPLOYMENTS))
     shares = {
         target["revisionName"]: int(target.get("percent") or 0)
         for service in snapshot.own(Kind.KNATIVE_SERVICES)
@@ -39,7 +42,7 @@ def revisions_of(snapshot: NamespaceSnapshot) -> tuple[Revision, ...]:
         if "revisionName" in target
     }
     found = [
-        _revision(snapshot, each, shares.get(name(each), 0) if shares else None)
+        _revision(each, live, shares.get(name(each), 0) if shares else None)
         for each in snapshot.own(Kind.REVISIONS)
     ]
     shown = (each for each in found if each.name == newest or each.running or each.traffic)
@@ -47,24 +50,23 @@ def revisions_of(snapshot: NamespaceSnapshot) -> tuple[Revision, ...]:
 
 
 def pods_of(snapshot: NamespaceSnapshot) -> tuple[Pod, ...]:
-    """All pods of the service, those of older revisions and those that end among them."""
+    """Return all pods of the service, with those of older revisions and those that end."""
     pods = [_pod(each) for each in snapshot.own(Kind.PODS)]
     return tuple(sorted(pods, key=lambda pod: (pod.created, pod.name), reverse=True))
 
 
 def claims_of(snapshot: NamespaceSnapshot) -> tuple[Claim, ...]:
-    """The claims that the newest specification mounts."""
+    """Return the claims that the newest specification mounts."""
     wanted = sorted({claim for spec in snapshot.specs() for claim in claim_names(spec)})
     known = {name(each): each for each in snapshot.all(Kind.CLAIMS)}
-    return tuple(_claim(each, known.get(each)) for each in wanted)
+    return tuple(
+        _claim(known[each]) if each in known else Claim(name=each, phase="missing")
+        for each in wanted
+    )
 
 
 def release_of(snapshot: NamespaceSnapshot) -> Release | None:
-    """The release that the newest specification names; None where it names none.
-
-    Args:
-        snapshot: What there is.
-    """
+    """Return the release that the newest specification names; None if it names none."""
     names = [
         word.removeprefix(_REPOSITORY).rstrip("/").rpartition("/")[2]
         for spec in snapshot.specs()
@@ -75,13 +77,23 @@ def release_of(snapshot: NamespaceSnapshot) -> Release | None:
     if not names:
         return None
     job = next((each for each in snapshot.all(Kind.JOBS) if prepares(each, names[0])), None)
-    return Release(name=names[0]) if job is None else _described(names[0], job)
+    if job is None:
+        return Release(name=names[0])
+    return Release(
+        name=names[0],
+        model=annotation(job, MODEL) or None,
+        dtype=annotation(job, DTYPE) or None,
+        compute_dtype=annotation(job, COMPUTE_DTYPE) or None,
+        tensor_parallel=int(annotation(job, TENSOR_PARALLEL) or 1),
+        pipeline_parallel=int(annotation(job, PIPELINE_PARALLEL) or 1),
+        streaming=annotation(job, STREAMING) == "true",
+    )
 
 
-def _revision(snapshot: NamespaceSnapshot, revision: Document, traffic: int | None) -> Revision:
-    pods = [each for each in _live(snapshot) if label(each, REVISION_LABEL) == name(revision)]
-    ready = condition(revision, "Ready")
-    state = "ready" if ready.get("status") == "True" else str(ready.get("reason", "beginning"))
+def _revision(revision: Document, live: Sequence[Document], traffic: int | None) -> Revision:
+    pods = [each for each in live if label(each, REVISION_LABEL) == name(revision)]
+    reason = str(condition(revision, "Ready").get("reason", "beginning"))
+    state = "ready" if holds(revision, "Ready") else reason
     if condition(revision, "Active").get("reason") == "NoTraffic":
         state = "idle"
     return Revision(
@@ -94,22 +106,15 @@ def _revision(snapshot: NamespaceSnapshot, revision: Document, traffic: int | No
     )
 
 
-def _deployment(snapshot: NamespaceSnapshot, deployment: Document) -> Revision:
-    pods = list(_live(snapshot))
-    progress = condition(deployment, "Progressing")
-    done = progress.get("reason") == "NewReplicaSetAvailable"
+def _deployment(deployment: Document, live: Sequence[Document]) -> Revision:
+    reason = str(condition(deployment, "Progressing").get("reason", "beginning"))
     return Revision(
         name=name(deployment),
         wanted=deployment["spec"].get("replicas"),
-        running=_running(pods),
-        ready=_ready(pods),
-        traffic=None,
-        state="ready" if done else str(progress.get("reason", "beginning")),
+        running=_running(live),
+        ready=_ready(live),
+        state="ready" if reason == "NewReplicaSetAvailable" else reason,
     )
-
-
-def _live(snapshot: NamespaceSnapshot) -> Iterable[Document]:
-    return (each for each in snapshot.own(Kind.PODS) if "deletionTimestamp" not in each["metadata"])
 
 
 def _pod(pod: Document) -> Pod:
@@ -119,13 +124,13 @@ def _pod(pod: Document) -> Pod:
         state=_pod_state(pod, statuses),
         node=pod["spec"].get("nodeName"),
         restarts=sum(each.get("restartCount", 0) for each in statuses),
-        created=time(pod["metadata"]["creationTimestamp"]),
+        created=created(pod),
         last_end=_last_end(statuses),
     )
 
 
 def _pod_state(pod: Document, statuses: Iterable[Document]) -> str:
-    if "deletionTimestamp" in pod["metadata"]:
+    if is_ending(pod):
         return "Ending"
     for status in statuses:
         reason = status["state"].get("waiting", {}).get("reason")
@@ -135,25 +140,20 @@ def _pod_state(pod: Document, statuses: Iterable[Document]) -> str:
     if scheduled.get("status") == "False":
         return str(scheduled.get("reason", "Pending"))
     phase = str(pod.get("status", {}).get("phase", "Pending"))
-    ready = condition(pod, "Ready").get("status") == "True"
-    return f"{phase}, not ready" if phase == "Running" and not ready else phase
+    return "Running, not ready" if phase == "Running" and not holds(pod, "Ready") else phase
 
 
 def _last_end(statuses: Iterable[Document]) -> str | None:
     ends = [
-        (ended.get("finishedAt") or "", f"{status['name']}: {_end(ended)}")
-        for status in statuses
-        for ended in (
-            status["state"].get("terminated"),
-            (status.get("lastState") or {}).get("terminated"),
+        (
+            ended.get("finishedAt") or "",
+            f"{status['name']}: {ended.get('reason', 'Error')}, exit code {ended['exitCode']}",
         )
-        if ended
+        for status in statuses
+        for state in (status["state"], status.get("lastState") or {})
+        if (ended := state.get("terminated"))
     ]
     return max(ends)[1] if ends else None
-
-
-def _end(ended: Document) -> str:
-    return f"{ended.get('reason', 'Error')}, exit code {ended['exitCode']}"
 
 
 def _running(pods: Iterable[Document]) -> int:
@@ -161,30 +161,16 @@ def _running(pods: Iterable[Document]) -> int:
 
 
 def _ready(pods: Iterable[Document]) -> int:
-    return sum(condition(pod, "Ready").get("status") == "True" for pod in pods)
+    return sum(holds(pod, "Ready") for pod in pods)
 
 
-def _claim(claim: str, document: Document | None) -> Claim:
-    if document is None:
-        return Claim(name=claim, phase="missing", size=None, storage_class=None, access_modes=())
-    spec, status = document["spec"], document.get("status", {})
+def _claim(claim: Document) -> Claim:
+    spec, status = claim["spec"], claim.get("status", {})
     sizes = status.get("capacity") or spec.get("resources", {}).get("requests", {})
     return Claim(
-        name=claim,
+        name=name(claim),
         phase=str(status.get("phase", "Pending")),
         size=sizes.get("storage"),
         storage_class=spec.get("storageClassName"),
         access_modes=tuple(spec.get("accessModes") or ()),
-    )
-
-
-def _described(release: str, job: Document) -> Release:
-    return Release(
-        name=release,
-        model=annotation(job, MODEL) or None,
-        dtype=annotation(job, DTYPE) or None,
-        compute_dtype=annotation(job, COMPUTE_DTYPE) or None,
-        tensor_parallel=int(annotation(job, TENSOR_PARALLEL) or 1),
-        pipeline_parallel=int(annotation(job, PIPELINE_PARALLEL) or 1),
-        streaming=annotation(job, STREAMING) == "true",
     )

@@ -1,7 +1,12 @@
-"""`ft-serving gate` and `ft-serving gate-job`, the last steps of a deployment."""
+"""The commands `gate`, `gate-job` and `diagnose`."""
 
+import dataclasses
+import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +15,13 @@ import typer
 from ft_serving.client.commands.connection import CONNECTION, connect, options, say
 from ft_serving.core.errors import FtServingError
 
+NAMESPACE = "ft-serving"
+INFERENCE_SERVICE = "fastertransformer-triton"
+"""The names that the program gives them by default."""
+
+FAILED = 1
+ON_ITS_WAY = 3
+
 # Kubernetes' default for terminationMessagePath.
 TERMINATION_LOG = Path("/dev/termination-log")
 
@@ -17,6 +29,9 @@ TERMINATION_LIMIT = 4096
 """Bytes that Kubernetes keeps of one container's message."""
 
 _CUT = "\n… (the log has the rest)"
+
+LEAST_REQUEST_S = 30.0
+"""Seconds that a request gets at least, however late the service became ready."""
 
 NamespaceOption = Annotated[
     str | None, typer.Option(help="By default the pod's own, or that of the context.")
@@ -29,20 +44,24 @@ ContextOption = Annotated[
     ),
 ]
 TerminationLogOption = Annotated[
-    Path, typer.Option(help="Where Kubernetes reads why a container failed; if it is there.")
+    Path, typer.Option(help="File for the error that Kubernetes shows; written if it exists.")
 ]
 
 # The gate has one --timeout, for the service and its answer.
 _SET_HERE = ("wait", "timeout")
 
-# A request gets at least this long, however late the service became ready.
-LEAST_REQUEST_S = 30.0
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this room's commands to the command line."""
+    app.command()(gate)
+    app.command()(gate_job)
+    app.command()(diagnose)
 
 
 @options("connection", {name: CONNECTION[name] for name in CONNECTION if name not in _SET_HERE})
 def gate(
     inference_service: Annotated[str, typer.Option(help="The InferenceService's name.")],
-    prompt: Annotated[str, typer.Option(help="What to ask once it is ready.")],
+    prompt: Annotated[str, typer.Option(help="The question to ask once it is ready.")],
     expect_text: Annotated[
         str | None,
         typer.Option(help="The whole text that has to follow the prompt, or @FILE that holds it."),
@@ -77,7 +96,7 @@ def gate(
             "say what to expect: --expect-text, --expect-token-ids or --expect-words"
         )
     begin = time.monotonic()
-    try:
+    with _error_left_in(termination_log):
         from ft_serving.client.parameters import checked
         from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
         from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
@@ -104,9 +123,6 @@ def gate(
         with connect(url or address, {**connection, "wait": left, "timeout": left}) as client:
             answer, seconds = ask(client, prompt, parameters, say)
         expectation.check(prompt, answer.text, answer.output_ids)
-    except FtServingError as exc:
-        write_termination_message(termination_log, str(exc))
-        raise
     typer.echo(f"Right answer in {seconds:.2f} s: {prompt}{answer.text}")
 
 
@@ -120,28 +136,54 @@ def gate_job(
     termination_log: TerminationLogOption = TERMINATION_LOG,
 ) -> None:
     """Wait until a Job has succeeded, and fail with the root cause once it cannot."""
-    try:
+    with _error_left_in(termination_log):
         from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
         from ft_serving.cluster.gate.readiness import wait_until_done
 
         cluster = ClusterNamespace(context=context, namespace=namespace)
         wait_until_done(cluster, job, timeout, say)
-    except FtServingError as exc:
-        write_termination_message(termination_log, str(exc))
-        raise
     typer.echo(f"Job {job} has succeeded")
 
 
-def write_termination_message(file: Path, message: str) -> None:
-    """Leave a message where Kubernetes reads it; outside of a container there is no such file.
+def diagnose(
+    namespace: Annotated[str, typer.Option(help="The stack's cluster.namespace.")] = NAMESPACE,
+    inference_service: Annotated[
+        str, typer.Option(help="The InferenceService's name.")
+    ] = INFERENCE_SERVICE,
+    context: ContextOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+) -> None:
+    """Print the state of a deployment, and the root cause if it failed.
 
-    Args:
-        file: The container's `terminationMessagePath`.
-        message: Cut where it is too long: what comes first matters most.
+    Exit codes: 0 ready, scaled to zero or not; 1 failed, or the cluster cannot be asked; 3 on its
+    way.
+    """
+    from rich.console import Console
+
+    from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
+    from ft_serving.cluster.diagnosis.report import Standing, report
+    from ft_serving.cluster.diagnosis.report.screen import show
+
+    cluster = ClusterNamespace(context=context, namespace=namespace)
+    found = report(cluster.overview(inference_service), datetime.now(UTC))
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(found), default=_time_text))
+    else:
+        show(found, Console())
+    if found.standing is Standing.FAILED:
+        raise typer.Exit(FAILED)
+    if found.standing is Standing.ON_ITS_WAY:
+        raise typer.Exit(ON_ITS_WAY)
+
+
+def write_termination_message(file: Path, message: str) -> None:
+    """Write an error to a container's `terminationMessagePath`, if that file exists.
+
+    A message that is too long is cut at its end, because what comes first matters most.
     """
     if not file.exists():
         return
-    # Paths may hold bytes that are no text.
+    # Paths may hold bytes that are not text.
     content = message.encode(errors="backslashreplace")
     if len(content) > TERMINATION_LIMIT:
         room = TERMINATION_LIMIT - len(_CUT.encode())
@@ -149,8 +191,16 @@ def write_termination_message(file: Path, message: str) -> None:
     file.write_bytes(content)
 
 
+@contextmanager
+def _error_left_in(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except FtServingError as exc:
+        write_termination_message(file, str(exc))
+        raise
+
+
 def _text(given: str | None) -> str | None:
-    """What `--expect-text` says."""
     if given is None or not given.startswith("@"):
         return given
     file = Path(given[1:])
@@ -161,7 +211,6 @@ def _text(given: str | None) -> str | None:
 
 
 def _token_ids(given: str | None) -> list[int] | None:
-    """What `--expect-token-ids` says."""
     if given is None:
         return None
     try:
@@ -170,3 +219,9 @@ def _token_ids(given: str | None) -> list[int] | None:
         raise typer.BadParameter(
             f"--expect-token-ids: must be numbers with commas, as 348,434; got {given!r}"
         ) from exc
+
+
+def _time_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    raise TypeError(f"{value!r} has no form in JSON")
