@@ -1,4 +1,4 @@
-"""The groups of tools that the platform is built from, as data.
+"""The groups of tools of which the platform is built, as data.
 
 Versions and hashes are pinned by the `go.mod` and `go.sum` in `modules/<group>`, whose `tool` lines
 name the programs. A group has a module of its own because one for all would force one version of
@@ -22,7 +22,7 @@ class ModuleSource:
     Attributes:
         module: The module's path.
         path: The file or folder inside the module.
-        target: Where it goes inside the group's folder. What lies in `bin` is made executable.
+        target: Its path inside the group's folder. Files in `bin` are made executable.
         pins: The group whose `go.mod` pins the module's version; None for the group itself.
     """
 
@@ -42,7 +42,7 @@ class Group:
         cost_s: Seconds that the group took to build on two cores, downloads excepted.
         variables: Go variables that upstream's own build sets by `-ldflags -X`, and their values:
             `{version}` is 1.2.3, `{major}` 1 and `{minor}` 2.
-        copied: What is taken from the sources as it is.
+        copied: Parts of the sources that are taken as they are.
         embedded: Files of the sources that the group's own programs embed: copied into the folder
             of its pins, by `target`, before Go compiles it.
         compiled: C programs of one file each, linked statically.

@@ -52,14 +52,6 @@ def policy(tmp_path: Path) -> Path:
     return tmp_path / "policy-rc.d"
 
 
-def test_where_all_is_installed_nothing_is_done_or_said(policy: Path, said: list[str]) -> None:
-    machine = Machine(policy)
-    machine.install(said)
-    assert [command[0] for command in machine.commands] == ["dpkg-query"]
-    assert said == []
-    assert not policy.exists()
-
-
 def test_only_what_is_missing_is_installed(policy: Path, said: list[str]) -> None:
     machine = Machine(policy, ["etcd-server", "runit"])
     machine.install(said)
@@ -70,25 +62,32 @@ def test_only_what_is_missing_is_installed(policy: Path, said: list[str]) -> Non
     assert "--no-remove" in command, "Docker's own packages conflict with Debian's, and stay"
     assert ["apt-get", "update"] not in machine.commands
     assert said == ["installing Debian packages: etcd-server, runit"]
-
-
-def test_services_stay_off_meanwhile_and_the_policy_goes(policy: Path, said: list[str]) -> None:
-    machine = Machine(policy, ["docker.io"])
+    machine.missing = ()
     machine.install(said)
-    [during] = machine.policies
-    assert during.endswith("\nexit 101\n")
-    assert list(policy.parent.iterdir()) == []
+    assert len(said) == 1, "nothing is done where all is installed"
 
 
-def test_the_machine_s_own_policy_is_back_afterwards(policy: Path, said: list[str]) -> None:
-    policy.write_text("#!/bin/sh\nexit 0\n")
+@pytest.mark.parametrize("own", ["none", "file", "link"])
+def test_services_stay_off_meanwhile_and_the_machines_own_policy_is_back_afterwards(
+    policy: Path, said: list[str], own: str
+) -> None:
+    text = "#!/bin/sh\nexit 0\n"
+    if own == "file":
+        policy.write_text(text)
+    elif own == "link":
+        policy.symlink_to("elsewhere")
     machine = Machine(policy, ["docker.io"])
     machine.failure = "E: broken\n"
+
     with pytest.raises(PlatformError):
         machine.install(said)
-    assert machine.policies[0].endswith("\nexit 101\n"), "its own may let services start"
-    assert policy.read_text() == "#!/bin/sh\nexit 0\n"
-    assert list(policy.parent.iterdir()) == [policy]
+
+    assert machine.policies[0].endswith("\nexit 101\n")
+    assert list(policy.parent.iterdir()) == ([] if own == "none" else [policy])
+    if own == "file":
+        assert policy.read_text() == text
+    elif own == "link":
+        assert policy.readlink() == Path("elsewhere"), "also where it dangles"
 
 
 def test_what_a_killed_run_left_behind_is_put_right(policy: Path, said: list[str]) -> None:
@@ -98,15 +97,6 @@ def test_what_a_killed_run_left_behind_is_put_right(policy: Path, said: list[str
     policy.with_name("policy-rc.d.ft-serving").write_text("#!/bin/sh\nexit 0\n")
     machine.install(said)
     assert policy.read_text() == "#!/bin/sh\nexit 0\n"
-    assert list(policy.parent.iterdir()) == [policy]
-
-
-def test_a_policy_that_is_a_link_is_back_as_one_though_it_dangles(
-    policy: Path, said: list[str]
-) -> None:
-    policy.symlink_to("elsewhere")
-    Machine(policy, ["docker.io"]).install(said)
-    assert policy.readlink() == Path("elsewhere")
     assert list(policy.parent.iterdir()) == [policy]
 
 
