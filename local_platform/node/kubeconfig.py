@@ -1,4 +1,4 @@
-"""Kubeconfig files: one for the user, one for each part that talks to the API server."""
+"""Writes kubeconfigs: the user's, and one for each part that calls the API server."""
 
 import base64
 from pathlib import Path
@@ -19,11 +19,11 @@ from local_platform.node.certificates import (
 from local_platform.settings import API_PORT, DATA, KUBECONFIG
 
 NAME = "ft-serving"
-"""Cluster, user and context are called so."""
+"""The name of cluster, user and context."""
 
 
 def path_of(identity: CertificateHolder) -> Path:
-    """The kubeconfig of a part."""
+    """Return the kubeconfig of a part."""
     return DATA / "kubeconfigs" / identity.file
 
 
@@ -59,9 +59,7 @@ def _write(path: Path, identity: CertificateHolder) -> None:
         ],
         "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": NAME}}],
     }
-    text = yaml.safe_dump(document, sort_keys=False)
-    if not path.exists() or path.read_text() != text:
-        write_whole(path, text.encode(), mode=0o600)
+    write_whole(path, yaml.safe_dump(document, sort_keys=False).encode(), mode=0o600)
 
 
 def _encoded(path: Path) -> str:
