@@ -1,4 +1,4 @@
-"""Knative Serving, fitted to one small node."""
+"""The objects of Knative Serving for one small node."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from local_platform.addons import knative
-from local_platform.addons.manifests import Manifest, ObjectName, identity, only
+from local_platform.addons.manifests import Manifest, ObjectName, only
 from local_platform.errors import PlatformError
 
 AUTOSCALER = ObjectName("Deployment", "knative-serving", "autoscaler")
@@ -100,17 +100,10 @@ def test_programs_run_from_our_images_with_little_memory_and_no_election(tmp_pat
     }
     assert "affinity" not in pod
     assert deployment["spec"]["replicas"] == 1
-
-
-def test_the_activator_elects_nobody_and_is_told_nothing(tmp_path: Path) -> None:
-    found = knative.manifests(_lay_out(tmp_path), IMAGES)
     activator = only(found, ObjectName("Deployment", "knative-serving", "activator"))
     (container,) = activator["spec"]["template"]["spec"]["containers"]
     assert [one["name"] for one in container["env"]] == ["SYSTEM_NAMESPACE", "GOMEMLIMIT"]
-
-
-def test_what_one_node_has_no_use_for_is_left_out(tmp_path: Path) -> None:
-    kinds = {one["kind"] for one in knative.manifests(_lay_out(tmp_path), IMAGES)}
+    kinds = {one["kind"] for one in found}
     assert kinds == {"ConfigMap", "CustomResourceDefinition", "Deployment"}
 
 
@@ -138,11 +131,6 @@ def test_a_change_of_how_metrics_are_told_starts_programs_again(
     monkeypatch.setattr(knative, "_CONFIG", changed)
     after = only(knative.manifests(folder, IMAGES), AUTOSCALER)["spec"]["template"]["metadata"]
     assert before != after, "they open the port when they start, and look no more"
-
-
-def test_every_object_has_an_identity_of_its_own(tmp_path: Path) -> None:
-    identities = [identity(one) for one in knative.manifests(_lay_out(tmp_path), IMAGES)]
-    assert len(identities) == len(set(identities))
 
 
 def test_a_program_that_is_not_built_is_named(tmp_path: Path) -> None:

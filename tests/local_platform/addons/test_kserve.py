@@ -1,7 +1,6 @@
-"""KServe without cert-manager, Istio and a proxy."""
+"""The objects of KServe, without cert-manager, Istio and a proxy."""
 
 import base64
-import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,15 @@ from typing import Any
 import pytest
 
 from local_platform.addons import kserve
-from local_platform.addons.certificate import make
 from local_platform.addons.manifests import Manifest, ObjectName, only
 from local_platform.errors import PlatformError
+from local_platform.node import certificates
+from local_platform.node.certificates import AUTHORITY, KSERVE_WEBHOOK
 
-CERTIFICATE = make(kserve.CERTIFICATE_HOST, datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC))
+
+@pytest.fixture(autouse=True)
+def made_certificates(certificate_folder: Path) -> None:
+    certificates.ensure()
 
 
 def _rendered() -> list[Manifest]:
@@ -63,42 +66,33 @@ def _rendered() -> list[Manifest]:
 
 
 def _fitted(rendered: list[Manifest]) -> list[Manifest]:
-    return kserve.manifests(rendered, "registry/kserve@sha256:1", CERTIFICATE)
+    return kserve.manifests(rendered, "registry/kserve@sha256:1")
 
 
-def test_the_controller_runs_alone_from_our_image() -> None:
-    found = only(
-        _fitted(_rendered()), ObjectName("Deployment", "kserve", "kserve-controller-manager")
-    )
-    (container,) = found["spec"]["template"]["spec"]["containers"]
+def test_the_controller_runs_without_a_proxy_from_our_image() -> None:
+    wanted = ObjectName("Deployment", "kserve", "kserve-controller-manager")
+    template = only(_fitted(_rendered()), wanted)["spec"]["template"]
+    (container,) = template["spec"]["containers"]
     assert container["image"] == "registry/kserve@sha256:1"
     assert container["args"] == ["--metrics-addr=0"]
     assert "cpu" not in container["resources"]["limits"], "a tenth of a core starts in a minute"
-    assert container["readinessProbe"]["initialDelaySeconds"] == 1
+    assert template["metadata"]["annotations"]["kept"] == "yes"
+    KSERVE_WEBHOOK.certificate.unlink()
+    certificates.ensure()
+    again = only(_fitted(_rendered()), wanted)["spec"]["template"]
+    assert again != template, "a new certificate replaces the pod"
 
 
-def test_the_webhooks_trust_the_certificate_that_the_secret_holds() -> None:
+def test_the_webhooks_trust_the_authority_of_the_certificate_in_the_secret() -> None:
     found = _fitted(_rendered())
-    hooks = only(
-        found,
-        ObjectName("ValidatingWebhookConfiguration", None, "inferenceservice.serving.kserve.io"),
-    )
-    secret = only(found, ObjectName("Secret", "kserve", kserve.CERTIFICATE_SECRET))
+    wanted = "inferenceservice.serving.kserve.io"
+    hooks = only(found, ObjectName("ValidatingWebhookConfiguration", None, wanted))
+    secret = only(found, ObjectName("Secret", "kserve", "kserve-webhook-server-cert"))
     authority = hooks["webhooks"][0]["clientConfig"]["caBundle"]
-    assert authority == secret["data"]["tls.crt"]
-    assert base64.b64decode(authority) == CERTIFICATE.certificate
-    assert hooks["metadata"] == {"name": "inferenceservice.serving.kserve.io", "annotations": {}}
-
-
-def test_a_new_certificate_replaces_the_pod() -> None:
-    other = make(kserve.CERTIFICATE_HOST, datetime.datetime(2027, 3, 1, tzinfo=datetime.UTC))
-    wanted = ObjectName("Deployment", "kserve", "kserve-controller-manager")
-    templates = [
-        only(kserve.manifests(_rendered(), "image", one), wanted)["spec"]["template"]["metadata"]
-        for one in (CERTIFICATE, other)
-    ]
-    assert templates[0] != templates[1]
-    assert templates[0]["annotations"]["kept"] == "yes"
+    assert base64.b64decode(authority) == AUTHORITY.certificate.read_bytes()
+    assert base64.b64decode(secret["data"]["tls.crt"]) == KSERVE_WEBHOOK.certificate.read_bytes()
+    assert base64.b64decode(secret["data"]["tls.key"]) == KSERVE_WEBHOOK.key.read_bytes()
+    assert hooks["metadata"] == {"name": wanted, "annotations": {}}
 
 
 def test_what_belongs_to_parts_that_are_not_installed_is_left_out() -> None:

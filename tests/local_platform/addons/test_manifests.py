@@ -1,7 +1,5 @@
 """Kubernetes objects, ours and upstream's."""
 
-from pathlib import Path
-
 import pytest
 
 from local_platform import settings
@@ -11,7 +9,6 @@ from local_platform.addons.manifests import (
     identity,
     only,
     own,
-    upstream,
     without_descriptions,
 )
 from local_platform.errors import PlatformError
@@ -59,11 +56,6 @@ def test_the_settings_are_in_place() -> None:
     assert [port.get("hostPort") for port in ports] == [settings.INGRESS_PORT, None, None]
 
 
-def test_a_file_that_names_an_unknown_variable_is_refused() -> None:
-    with pytest.raises(KeyError, match="COREDNS_IMAGE"):
-        own("coredns", {})
-
-
 def test_prose_is_dropped_and_a_property_of_that_name_is_kept() -> None:
     definition = {
         "kind": "CustomResourceDefinition",
@@ -102,9 +94,3 @@ def test_prose_is_dropped_and_a_property_of_that_name_is_kept() -> None:
 def test_an_object_that_upstream_no_longer_has_is_named() -> None:
     with pytest.raises(PlatformError, match="no longer hold ConfigMap there/gone"):
         only(_ours(), ObjectName("ConfigMap", "there", "gone"))
-
-
-def test_a_folder_without_manifests_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "placeholder.go").write_text("package config")
-    with pytest.raises(PlatformError, match="no manifest in"):
-        upstream(tmp_path)
