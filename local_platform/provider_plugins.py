@@ -1,4 +1,4 @@
-"""Provides the plugins that Pulumi's engine runs the program's resources with.
+"""Installs the plugins by which Pulumi's engine manages the program's resources.
 
 They lie where Pulumi installs plugins, in the platform's own PULUMI_HOME, under the versions of
 their SDKs, so that the engine finds them without a download and without a warning.
@@ -24,7 +24,7 @@ VERSIONS = {"docker": "5.2.0", "kubernetes": KUBERNETES_SDK}
 """The versions of the SDKs that the program uses."""
 
 _ORIGIN = "origin"
-"""A file in the folder of a plugin that this module put there: says what the plugin is."""
+"""A file in the folder of a plugin that this module made: the plugin's description."""
 
 _DOWNLOAD_SECONDS = 300
 
@@ -32,15 +32,15 @@ Report = Callable[[str], None]
 
 
 def install(toolchain: Toolchain, report: Report) -> None:
-    """Install the plugins: the vendor's where they can be had, others for the rest.
+    """Install the plugins.
 
-    A plugin of the user's own, or one that Pulumi can download, is used as it is. Otherwise the
-    kubernetes plugin is built from its source, and docker's is served by a stand-in (ADR 4). A
+    The user's own plugin, or one that Pulumi can download, is used as it is. Otherwise the
+    kubernetes plugin is built from its source, and a stand-in takes docker's place (ADR 4). A
     download that failed is not tried again; `pulumi plugin install --reinstall` by hand is noticed.
 
     Args:
         toolchain: The tools, Pulumi among them.
-        report: Takes lines about what is built and used.
+        report: Takes a line about each plugin that is built, and the plugins in use.
 
     Raises:
         PlatformError: see `build_missing`.
@@ -63,7 +63,7 @@ def install(toolchain: Toolchain, report: Report) -> None:
 
 
 def describe() -> str:
-    """Return what programs run with, in one line."""
+    """Return the plugins in use, in one line."""
     return ", ".join(
         f"{provider} {version} ({_origin(provider, version)})"
         for provider, version in VERSIONS.items()

@@ -1,4 +1,4 @@
-"""What doctor finds lacking, each alone, and what it says to do."""
+"""Each thing that doctor finds lacking, and what it says to do."""
 
 import os
 import shutil
@@ -57,22 +57,14 @@ def test_a_machine_that_has_everything_is_fit() -> None:
     require()
 
 
-def test_another_system_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_system_or_user_is_named(fit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(sysname="Darwin", machine="arm64"))
-    assert lacking() == {"system": "Darwin on arm64"}
-
-
-def test_a_system_without_debians_packages_is_named(
-    fit: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (fit / "apt-get").unlink()
-    monkeypatch.setenv("PATH", str(fit))
-    assert lacking()["system"] == "Linux on x86_64 without apt-get"
-
-
-def test_root_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert lacking() == {"user": "user id 1000"}
+    (fit / "apt-get").unlink()
+    monkeypatch.setenv("PATH", f"{fit}")
+    found = lacking()
+    assert found["system"] == "Darwin on arm64 without apt-get"
+    assert found["user"] == "user id 1000"
 
 
 def test_too_little_memory_is_named_unless_the_platform_has_it(
@@ -108,25 +100,19 @@ def test_disk_for_building_is_asked_for_only_where_tools_are_not_built(
     assert lacking() == {"disk for building the tools": f"12.0 GiB free at {tmp_path}"}
 
 
-def test_namespaces_that_cannot_be_made_are_named_with_the_kernels_word(fit: Path) -> None:
+def test_namespaces_and_devices_that_are_missing_are_named(
+    fit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     break_command(fit, "unshare", "unshare failed: Operation not permitted")
+    (tmp_path / "tun").unlink()
     assert lacking() == {
         "namespaces": "unshare failed: Operation not permitted",
+        "/dev/net/tun": "missing",
         "network": "unshare failed: Operation not permitted",
     }
-
-
-def test_a_command_that_is_not_installed_is_named(
-    fit: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     (fit / "unshare").unlink()
     monkeypatch.setenv("PATH", str(fit))
     assert lacking()["namespaces"] == "unshare is not installed"
-
-
-def test_the_device_of_the_uplink_is_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "tun").unlink()
-    assert lacking() == {"/dev/net/tun": "missing"}
 
 
 def test_overlayfs_is_lacking_where_neither_kernel_nor_modules_have_it(

@@ -1,4 +1,4 @@
-"""What a shell reads to find the platform."""
+"""The variables and tools by which a shell finds the platform."""
 
 import errno
 import os
