@@ -1,10 +1,12 @@
 """Writes files that are whole at every moment, and holds locks between processes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from local_platform.settings import Report
 
 
 def write_whole(path: Path, content: bytes, *, mode: int) -> None:
@@ -28,7 +30,7 @@ def write_whole(path: Path, content: bytes, *, mode: int) -> None:
 
 
 @contextmanager
-def locked(path: Path, report: Callable[[str], None], waiting: str) -> Iterator[None]:
+def locked(path: Path, report: Report, waiting: str) -> Iterator[None]:
     """Hold a lock file; where another process holds it, report `waiting` and wait."""
     lock = FileLock(path)
     try:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,10 +20,16 @@ from local_platform.node import (
     parts,
     services,
 )
-from local_platform.settings import DATA, DATA_NAMES, KUBECONFIG, RUNTIME, RUNTIME_NAMES, STACKS
+from local_platform.settings import (
+    DATA,
+    DATA_NAMES,
+    KUBECONFIG,
+    RUNTIME,
+    RUNTIME_NAMES,
+    STACKS,
+    Report,
+)
 from local_platform.toolchain import discard_scratch, prepare
-
-Report = Callable[[str], None]
 
 _LOCK = Path("/run/lock/ft-serving-platform.lock")
 _NODE_SECONDS = 120
@@ -41,9 +47,6 @@ def _alone(report: Report) -> Iterator[None]:
 
 def up(report: Report) -> None:
     """Bring the platform up, from nothing or from any state in between.
-
-    Args:
-        report: Told of every step, one line each.
 
     Raises:
         PlatformError: The machine lacks something, or a part does not come up.

@@ -6,7 +6,11 @@ own network.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+Report = Callable[[str], None]
+"""Takes a line that tells the user what is done, and how far it is."""
 
 DATA = Path("/var/lib/ft-serving")
 """The folder that stays after `down`, unless with `--purge`: volumes, images, objects, stacks."""

@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Final
 
 from local_platform.addons.manifests import Manifest
 from local_platform.errors import ApiUnavailableError, ApplyError
-from local_platform.settings import RUNTIME
+from local_platform.settings import RUNTIME, Report
 
 _CACHE: Final = RUNTIME / "kubectl"
 _PARALLEL: Final = 8  # The API server spends most of a request waiting for etcd.
@@ -66,12 +66,7 @@ class Cluster:
         return found
 
     def apply(self, manifests: Sequence[Manifest], *, dry_run: bool = False) -> None:
-        """Create objects, or set our fields of them, by server-side apply.
-
-        Args:
-            manifests: The objects' desired fields.
-            dry_run: Whether the API server only checks them.
-        """
+        """Create objects, or set our fields of them, by server-side apply; or only check them."""
         self.ask(
             "apply", "--server-side", "--force-conflicts", "--field-manager=ft-serving-platform",
             # Upstream's manifests have fields that the CRDs of its own release do not know.
@@ -83,19 +78,14 @@ class Cluster:
 def apply_all(
     cluster: Cluster,
     manifests: Iterable[Manifest],
-    report: Callable[[str], None],
+    report: Report,
     deadline: float,
 ) -> None:
     """Apply objects; what is as it should be stays as it is.
 
     Namespaces and kinds come first, then all else at once. Objects whose webhook does not answer
-    are tried again: its pods may be among the objects, or about to start after a reboot.
-
-    Args:
-        cluster: The cluster.
-        manifests: The objects.
-        report: Told when something is waited for.
-        deadline: The end of all attempts, on the clock of `time.monotonic`.
+    are tried again until the deadline, on the clock of `time.monotonic`: its pods may be among the
+    objects, or about to start after a reboot.
 
     Raises:
         ApplyError: The API server refused objects; the message has all its reasons.
@@ -115,7 +105,7 @@ def apply_all(
 def _apply_wave(
     cluster: Cluster,
     left: list[list[Manifest]],
-    report: Callable[[str], None],
+    report: Report,
     deadline: float,
 ) -> None:
     def attempt(manifests: list[Manifest]) -> ApplyError | None:

@@ -8,7 +8,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ from local_platform import settings
 from local_platform.addons.images import LAYER_FILE, cached_image
 from local_platform.addons.oci import Layer, pack_tar
 from local_platform.errors import PlatformError
+from local_platform.settings import Report
 
 _SUITE: Final = "bookworm"
 _PACKAGES: Final = ("ca-certificates", "libpython3.11", "python3", "python3-venv")
@@ -29,15 +29,10 @@ _LEFT_OUT: Final = (
 )  # fmt: skip
 
 
-def base_image(report: Callable[[str], None], address: str = settings.REGISTRY) -> str:
-    """Return the base image's name by digest; the first call takes one to two minutes to make it.
+def base_image(report: Report, address: str = settings.REGISTRY) -> str:
+    """Return the base image's name by digest, for `BASE_IMAGE` of the project's Dockerfiles.
 
-    Args:
-        report: Told of each step that takes long.
-        address: The registry's host and port.
-
-    Returns:
-        The value of `BASE_IMAGE` of the project's Dockerfiles.
+    The first call makes the image, which takes one to two minutes.
 
     Raises:
         PlatformError: debootstrap failed or is missing, the disk is full, or the registry fails.
@@ -57,7 +52,7 @@ def _key() -> str:
     return hashlib.sha256(pins.encode()).hexdigest()[:16]
 
 
-def _make(folder: Path, report: Callable[[str], None]) -> Layer:
+def _make(folder: Path, report: Report) -> Layer:
     root, tar = folder / "root", folder / "root.tar"
     mirror = _mirror()
     report(f"base image: Debian {_SUITE} with Python, from {mirror}")

@@ -17,6 +17,7 @@ from local_platform import settings
 from local_platform.addons.oci import Layer, image_of, pack_files
 from local_platform.addons.registry import RegistryClient
 from local_platform.errors import PlatformError
+from local_platform.settings import Report
 
 CURRENT: Final = "current"
 """The tag beside that of the content: a name for people and stacks that does not change."""
@@ -48,17 +49,9 @@ class ProgramImage:
 
 
 def push_all(
-    images: list[ProgramImage], report: Callable[[str], None], address: str = settings.REGISTRY
+    images: list[ProgramImage], report: Report, address: str = settings.REGISTRY
 ) -> dict[str, str]:
-    """Push every image that the registry lacks.
-
-    Args:
-        images: The images.
-        report: Told of each image that is made.
-        address: The registry's host and port.
-
-    Returns:
-        The image reference by digest, by the image's name.
+    """Push every image that the registry lacks; return their references by digest, by their names.
 
     Raises:
         PlatformError: A program cannot be read, or the registry fails.
@@ -69,7 +62,7 @@ def push_all(
         return dict(zip((image.name for image in images), references, strict=True))
 
 
-def _push(image: ProgramImage, report: Callable[[str], None], address: str) -> str:
+def _push(image: ProgramImage, report: Report, address: str) -> str:
     name = image.program.name
     files = {name: image.program}
     environment = []

@@ -1,7 +1,6 @@
 """Installs the add-ons in the cluster once its node is ready."""
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -13,20 +12,17 @@ from local_platform.addons.images import ProgramImage, push_all
 from local_platform.addons.manifests import Manifest
 from local_platform.addons.wheels import wheels_image
 from local_platform.node.configuration import PAUSE_IMAGE
+from local_platform.settings import Report
 from local_platform.toolchain import Toolchain
 
 _PATIENCE_S: Final = 300.0  # Starting takes a minute on two cores, and longer beside a first build.
 
 
-def install(toolchain: Toolchain, kubeconfig: Path, report: Callable[[str], None]) -> None:
+def install(toolchain: Toolchain, kubeconfig: Path, report: Report) -> None:
     """Bring the parts in the cluster to what they should be, and wait until all are ready.
 
-    Another call restores what was deleted or changed, and leaves what is right alone.
-
-    Args:
-        toolchain: The programs, and upstream's manifests.
-        kubeconfig: The kubeconfig of an administrator of the platform's cluster.
-        report: Told of every step, one line each.
+    Another call restores what was deleted or changed, and leaves the rest alone. The kubeconfig is
+    an administrator's.
 
     Raises:
         PlatformError: What failed, and why.

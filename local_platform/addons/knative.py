@@ -75,12 +75,7 @@ _LEADER: Final = "STATEFUL_CONTROLLER_ORDINAL", "STATEFUL_SERVICE_NAME"
 
 
 def manifests(folder: Path, images: Mapping[str, str]) -> list[Manifest]:
-    """Return the objects of Knative Serving.
-
-    Args:
-        folder: The folder with the modules' `serving/config/core`, `networking/config` and
-            `caching/config`.
-        images: The image reference of each of `PROGRAMS`.
+    """Return the objects of Knative Serving from its modules' folder, with our `PROGRAMS`' images.
 
     Raises:
         PlatformError: Upstream's manifests lack what is changed here.

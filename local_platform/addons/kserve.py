@@ -53,14 +53,10 @@ _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def render(kubectl: Path, folder: Path) -> list[Manifest]:
-    """Return what upstream would apply: `config/default` by kustomize, and the configuration.
-
-    Args:
-        kubectl: The program.
-        folder: The folder with the module's `kserve/config`.
+    """Return what upstream would apply: its `config/default` by kustomize, and its configuration.
 
     Raises:
-        PlatformError: kustomize failed, or the files are missing.
+        PlatformError: kustomize failed, or the configuration is missing.
     """
     config = folder / "kserve" / "config"
     done = subprocess.run(
@@ -74,11 +70,7 @@ def render(kubectl: Path, folder: Path) -> list[Manifest]:
 
 
 def manifests(rendered: list[Manifest], image: str) -> list[Manifest]:
-    """Return the objects of KServe, with the certificate of its webhooks.
-
-    Args:
-        rendered: The result of `render`.
-        image: The image reference of the controller.
+    """Return the objects of KServe from rendered ones, with the controller's image.
 
     Raises:
         PlatformError: Upstream's manifests lack what is changed here.

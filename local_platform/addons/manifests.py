@@ -51,12 +51,7 @@ def parse(text: str) -> list[Manifest]:
 
 
 def own(name: str, images: Mapping[str, str]) -> list[Manifest]:
-    """Return the objects of a file of this project, with the platform's settings in place.
-
-    Args:
-        name: The file's name without its ending.
-        images: Image references by their variables' names.
-    """
+    """Return the objects of a file in `manifests`, with settings and images for its variables."""
     return parse(Template((_OWN / f"{name}.yaml").read_text()).substitute({**_VARIABLES, **images}))
 
 

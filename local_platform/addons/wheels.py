@@ -8,7 +8,6 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ from local_platform import settings
 from local_platform.addons.images import LAYER_FILE, cached_image
 from local_platform.addons.oci import Layer, pack_files
 from local_platform.errors import PlatformError
+from local_platform.settings import Report
 
 _LOCKS: Final = tuple(
     Path(__file__).parents[2] / "requirements" / f"{name}.lock"
@@ -32,15 +32,10 @@ _TARGET: Final = (
 )  # fmt: skip
 
 
-def wheels_image(report: Callable[[str], None], address: str = settings.REGISTRY) -> str:
-    """Return the name by digest of an image with every wheel; the first call downloads them.
+def wheels_image(report: Report, address: str = settings.REGISTRY) -> str:
+    """Return the name by digest of an image with every wheel, for `WHEELS_IMAGE` of Dockerfiles.
 
-    Args:
-        report: Told of each step that takes long.
-        address: The registry's host and port.
-
-    Returns:
-        The value of `WHEELS_IMAGE` of the project's Dockerfiles.
+    The first call downloads the wheels.
 
     Raises:
         PlatformError: A wheel is not available, or has another hash than its lock says, or the
@@ -56,7 +51,7 @@ def wheels_image(report: Callable[[str], None], address: str = settings.REGISTRY
     )
 
 
-def _make(folder: Path, report: Callable[[str], None]) -> Layer:
+def _make(folder: Path, report: Report) -> Layer:
     wheels = folder / "wheels"
     for lock in _LOCKS:
         report(f"wheels: downloading those of {lock.name}")

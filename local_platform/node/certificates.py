@@ -24,7 +24,7 @@ _RENEWED_BEFORE = datetime.timedelta(days=60)
 _AUTHORITY_LIFETIME = datetime.timedelta(days=3650)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class CertificateHolder:
     """The holder of a certificate.
 
@@ -51,37 +51,29 @@ class CertificateHolder:
         return FOLDER / f"{self.file}.key"
 
 
-AUTHORITY = CertificateHolder(file="ca", user="ft-serving-ca")
-SERVICE_ACCOUNTS = CertificateHolder(file="service-accounts", user="service-accounts")
+AUTHORITY = CertificateHolder("ca", "ft-serving-ca")
+SERVICE_ACCOUNTS = CertificateHolder("service-accounts", "service-accounts")
 API_SERVER = CertificateHolder(
-    file="kube-apiserver",
-    user="kube-apiserver",
+    "kube-apiserver",
+    "kube-apiserver",
     hosts=(
         "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
         f"kubernetes.default.svc.{CLUSTER_DOMAIN}", "127.0.0.1", KUBERNETES_SERVICE, NODE_ADDRESS,
     ),
 )  # fmt: skip
-KUBELET_CLIENT = CertificateHolder(
-    file="kubelet-client", user="kubelet-client", group="system:masters"
-)
-ADMINISTRATOR = CertificateHolder(
-    file="administrator", user="administrator", group="system:masters"
-)
-CONTROLLER_MANAGER = CertificateHolder(
-    file="kube-controller-manager", user="system:kube-controller-manager"
-)
-SCHEDULER = CertificateHolder(file="kube-scheduler", user="system:kube-scheduler")
-PROXY = CertificateHolder(file="kube-proxy", user="system:kube-proxy")
+KUBELET_CLIENT = CertificateHolder("kubelet-client", "kubelet-client", "system:masters")
+ADMINISTRATOR = CertificateHolder("administrator", "administrator", "system:masters")
+CONTROLLER_MANAGER = CertificateHolder("kube-controller-manager", "system:kube-controller-manager")
+SCHEDULER = CertificateHolder("kube-scheduler", "system:kube-scheduler")
+PROXY = CertificateHolder("kube-proxy", "system:kube-proxy")
 KUBELET = CertificateHolder(
-    file="kubelet", user=f"system:node:{NODE}", group="system:nodes", hosts=(NODE, NODE_ADDRESS)
+    "kubelet", f"system:node:{NODE}", "system:nodes", hosts=(NODE, NODE_ADDRESS)
 )
-VOLUMES = CertificateHolder(file="volumes", user="ft-serving:volumes")
+VOLUMES = CertificateHolder("volumes", "ft-serving:volumes")
 """The provisioner of volumes; platform.yaml binds its role."""
 
 KSERVE_WEBHOOK = CertificateHolder(
-    file="kserve-webhook",
-    user="kserve-webhook",
-    hosts=("kserve-webhook-server-service.kserve.svc",),
+    "kserve-webhook", "kserve-webhook", hosts=("kserve-webhook-server-service.kserve.svc",)
 )
 
 _SIGNED = (
@@ -99,20 +91,19 @@ def ensure() -> list[Path]:
     FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     made: list[Path] = []
     if not _valid(AUTHORITY, None):
-        _make_authority()
+        _make(AUTHORITY, ec.generate_private_key(ec.SECP256R1()), None)
         made.append(AUTHORITY.certificate)
     authority = x509.load_pem_x509_certificate(AUTHORITY.certificate.read_bytes())
-    signer = _kept_key(AUTHORITY)
-    assert signer is not None  # noqa: S101 (`_valid` has seen it, or it was made)
     for holder in _SIGNED:
         if not _valid(holder, authority):
-            _sign(holder, authority, signer)
+            # A new key would void all tokens of service accounts, which are checked with theirs.
+            _make(holder, _key(holder) or ec.generate_private_key(ec.SECP256R1()), _key(AUTHORITY))
             made.append(holder.certificate)
     return made
 
 
 def _valid(holder: CertificateHolder, authority: x509.Certificate | None) -> bool:
-    key = _kept_key(holder)
+    key = _key(holder)
     try:
         certificate = x509.load_pem_x509_certificate(holder.certificate.read_bytes())
         if authority is not None:
@@ -135,55 +126,47 @@ def _hosts(certificate: x509.Certificate) -> set[str]:
     return {str(name.value) for name in names}
 
 
-def _make_authority() -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _subject(AUTHORITY)
-    usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
-        key_encipherment=False, data_encipherment=False, key_agreement=False,
-        encipher_only=False, decipher_only=False,
-    )  # fmt: skip
-    certificate = (
-        _builder(name, name, key, _AUTHORITY_LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    _write(AUTHORITY, certificate, key)
-
-
-def _sign(
-    holder: CertificateHolder, authority: x509.Certificate, signer: ec.EllipticCurvePrivateKey
-) -> None:
-    # A new key would void all tokens of service accounts, which are checked with theirs.
-    key = _kept_key(holder) or ec.generate_private_key(ec.SECP256R1())
-    usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    builder = (
-        _builder(_subject(holder), authority.subject, key, _LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
-    )
-    if holder.hosts:
-        names = x509.SubjectAlternativeName([_general_name(host) for host in holder.hosts])
-        builder = builder.add_extension(names, critical=False)
-    _write(holder, builder.sign(signer, hashes.SHA256()), key)
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
+def _make(
+    holder: CertificateHolder,
     key: ec.EllipticCurvePrivateKey,
-    lifetime: datetime.timedelta,
-) -> x509.CertificateBuilder:
-    return (
+    signer: ec.EllipticCurvePrivateKey | None,
+) -> None:
+    """Write a holder's key and its certificate, which the authority signs, its own if no signer."""
+    own = signer is None
+    lifetime = _AUTHORITY_LIFETIME if own else _LIFETIME
+    builder = (
         x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
+        .subject_name(_subject(holder))
+        .issuer_name(_subject(AUTHORITY))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(_now() - datetime.timedelta(minutes=5))
         .not_valid_after(_now() + lifetime)
+        .add_extension(x509.BasicConstraints(ca=own, path_length=0 if own else None), critical=True)
     )
+    if own:
+        usage = x509.KeyUsage(
+            digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
+            key_encipherment=False, data_encipherment=False, key_agreement=False,
+            encipher_only=False, decipher_only=False,
+        )  # fmt: skip
+        builder = builder.add_extension(usage, critical=True)
+    else:
+        extended = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
+    if holder.hosts:
+        names = x509.SubjectAlternativeName([_general_name(host) for host in holder.hosts])
+        builder = builder.add_extension(names, critical=False)
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    # The key first: a certificate without its key would look complete.
+    write_whole(holder.key, private, mode=0o600)
+    certificate = builder.sign(signer or key, hashes.SHA256())
+    public = certificate.public_bytes(serialization.Encoding.PEM)
+    write_whole(holder.certificate, public, mode=0o600)
 
 
 def _subject(holder: CertificateHolder) -> x509.Name:
@@ -200,27 +183,13 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _kept_key(holder: CertificateHolder) -> ec.EllipticCurvePrivateKey | None:
+def _key(holder: CertificateHolder) -> ec.EllipticCurvePrivateKey | None:
     """Return the key, or None if there is none or a power cut left half of one."""
     try:
         key = serialization.load_pem_private_key(holder.key.read_bytes(), password=None)
     except (FileNotFoundError, ValueError):
         return None
     return key if isinstance(key, ec.EllipticCurvePrivateKey) else None
-
-
-def _write(
-    holder: CertificateHolder, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
-) -> None:
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    # The key first: a certificate without its key would look complete.
-    write_whole(holder.key, private, mode=0o600)
-    public = certificate.public_bytes(serialization.Encoding.PEM)
-    write_whole(holder.certificate, public, mode=0o600)
 
 
 def _now() -> datetime.datetime:

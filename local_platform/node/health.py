@@ -2,12 +2,13 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from local_platform.errors import PlatformError
 from local_platform.node import namespace
 from local_platform.node.services import Service, last_lines, state
+from local_platform.settings import Report
 
 _PROBE_SECONDS = 10
 _PAUSE_SECONDS = 0.3
@@ -37,13 +38,8 @@ def failures(services: Sequence[Service]) -> dict[str, str]:
         return {service.name: reason for service, reason in answers if reason is not None}
 
 
-def wait(services: Sequence[Service], patience: float, report: Callable[[str], None]) -> None:
-    """Wait until every service works.
-
-    Args:
-        services: The services.
-        patience: Seconds that all of them have together.
-        report: Told every ten seconds what is waited for.
+def wait(services: Sequence[Service], patience: float, report: Report) -> None:
+    """Wait until every service works, for at most `patience` seconds in all.
 
     Raises:
         PlatformError: Some do not work; the message has each reason and the end of each log.

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from local_platform.errors import PlatformError
+from local_platform.settings import Report
 from local_platform.toolchain import pins
 from local_platform.toolchain.go import go_version
 from local_platform.toolchain.groups import Group, ModuleSource
@@ -56,14 +57,10 @@ class Builder:
 
     go: Path
     scratch: Path
-    report: Callable[[str], None]
+    report: Report
 
     def build(self, group: Group, label: str) -> None:
         """Build a group, and rename it to its place when it is complete.
-
-        Args:
-            group: What to build.
-            label: The beginning of each line about it.
 
         Raises:
             PlatformError: Go or the C compiler failed, or a source is not in its module.

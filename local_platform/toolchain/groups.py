@@ -15,7 +15,7 @@ KUBERNETES_SDK = "4.34.2"
 """The version of pulumi-kubernetes, whose SDK asks for a plugin that is no older."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ModuleSource:
     """A file or folder of a module's source.
 
@@ -72,11 +72,7 @@ GROUPS = (
             ("k8s.io/component-base/version.gitMinor", "{minor}"),
             ("k8s.io/client-go/pkg/version.gitVersion", "v{version}"),
         ),
-        compiled=(
-            ModuleSource(
-                module="k8s.io/kubernetes", path="build/pause/linux/pause.c", target="bin/pause"
-            ),
-        ),
+        compiled=(ModuleSource("k8s.io/kubernetes", "build/pause/linux/pause.c", "bin/pause"),),
     ),
     Group(
         name="pulumi",
@@ -92,9 +88,9 @@ GROUPS = (
         cost_s=20,
         copied=(
             ModuleSource(
-                module="github.com/pulumi/pulumi/sdk/v3",
-                path="python/cmd/pulumi-language-python-exec",
-                target="bin/pulumi-language-python-exec",
+                "github.com/pulumi/pulumi/sdk/v3",
+                "python/cmd/pulumi-language-python-exec",
+                "bin/pulumi-language-python-exec",
                 pins="pulumi",
             ),
         ),
@@ -106,30 +102,16 @@ GROUPS = (
         module="knative.dev/serving",
         cost_s=135,
         copied=(
-            ModuleSource(
-                module="knative.dev/serving",
-                path="config/core",
-                target="manifests/serving/config/core",
-            ),
-            ModuleSource(
-                module="knative.dev/networking",
-                path="config",
-                target="manifests/networking/config",
-            ),
-            ModuleSource(
-                module="knative.dev/caching", path="config", target="manifests/caching/config"
-            ),
+            ModuleSource("knative.dev/serving", "config/core", "manifests/serving/config/core"),
+            ModuleSource("knative.dev/networking", "config", "manifests/networking/config"),
+            ModuleSource("knative.dev/caching", "config", "manifests/caching/config"),
         ),
     ),
     Group(
         name="kserve",
         module="github.com/kserve/kserve",
         cost_s=140,
-        copied=(
-            ModuleSource(
-                module="github.com/kserve/kserve", path="config", target="manifests/kserve/config"
-            ),
-        ),
+        copied=(ModuleSource("github.com/kserve/kserve", "config", "manifests/kserve/config"),),
     ),
     Group(name="traefik", module="github.com/traefik/traefik/v3", cost_s=380),
     Group(name="coredns", module="github.com/coredns/coredns", cost_s=100),
@@ -153,9 +135,9 @@ KUBERNETES_PLUGIN = Group(
     ),
     embedded=(
         ModuleSource(
-            module="github.com/pulumi/pulumi-kubernetes/provider/v4",
-            path="cmd/pulumi-resource-kubernetes/schema.json",
-            target="pulumi-resource-kubernetes/schema.json",
+            "github.com/pulumi/pulumi-kubernetes/provider/v4",
+            "cmd/pulumi-resource-kubernetes/schema.json",
+            "pulumi-resource-kubernetes/schema.json",
         ),
     ),
 )

@@ -3,12 +3,13 @@
 import os
 import secrets
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 
 from local_platform.errors import ToolchainMissingError
 from local_platform.files import locked
+from local_platform.settings import Report
 from local_platform.toolchain import debian, pins
 from local_platform.toolchain.build import Builder
 from local_platform.toolchain.go import find_go
@@ -19,14 +20,11 @@ _DISCARDED = "discarded-"
 """The beginning of the name of a folder that is being deleted."""
 
 
-def prepare(report: Callable[[str], None]) -> Toolchain:
+def prepare(report: Report) -> Toolchain:
     """Install the Debian packages and build the tools that the machine lacks.
 
     A run that was ended goes on from where it was; one that runs beside another waits for it. What
     Go downloaded and compiled stays until `discard_scratch`.
-
-    Args:
-        report: Takes lines about what is done, and how far it is.
 
     Raises:
         PlatformError: What went wrong, and what to do.
@@ -35,12 +33,8 @@ def prepare(report: Callable[[str], None]) -> Toolchain:
     return build_missing(GROUPS, report)
 
 
-def build_missing(groups: Sequence[Group], report: Callable[[str], None]) -> Toolchain:
+def build_missing(groups: Sequence[Group], report: Report) -> Toolchain:
     """Build those groups that are not in the cache.
-
-    Args:
-        groups: The groups.
-        report: Takes lines about what is built, and how far it is.
 
     Raises:
         PlatformError: What went wrong, and what to do.
@@ -68,7 +62,7 @@ def build_missing(groups: Sequence[Group], report: Callable[[str], None]) -> Too
     return find(groups)
 
 
-def discard_scratch(report: Callable[[str], None]) -> None:
+def discard_scratch(report: Report) -> None:
     """Delete in the background what Go downloaded and compiled, once all groups are built.
 
     A process of its own deletes it, because it is a hundred thousand files, and some disks need
@@ -89,6 +83,6 @@ def discard_scratch(report: Callable[[str], None]) -> None:
         )
 
 
-def _locked(report: Callable[[str], None]) -> AbstractContextManager[None]:
+def _locked(report: Report) -> AbstractContextManager[None]:
     waiting = "another process builds the platform's tools: waiting for it to end"
     return locked(root() / "lock", report, waiting)

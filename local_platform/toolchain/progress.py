@@ -8,19 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from local_platform.settings import Report
+
 _SECONDS_BETWEEN_LINES = 15
 _SECONDS_TO_END = 10
 
 
 class GoProgress:
-    """Reports every 15 seconds what `go list`, `go install -v` and `go mod download` do.
+    """Reports every 15 seconds what `go list`, `go install -v` and `go mod download` do."""
 
-    Args:
-        label: The beginning of each line.
-        report: Takes a line.
-    """
-
-    def __init__(self, label: str, report: Callable[[str], None]) -> None:
+    def __init__(self, label: str, report: Report) -> None:
         self.label = label
         self._report = report
         self._started = self._last = self._compiling_since = time.monotonic()

@@ -70,7 +70,7 @@ def test_without_a_download_one_is_built_and_one_is_a_stand_in(
 
     used = f"kubernetes {KUBERNETES_SDK} (built from its source, see ADR 4)"
     assert said == [f"provider plugins: docker 5.2.0 (stand-in, see ADR 4), {used}"]
-    assert plugin(home, "kubernetes").readlink() == built
+    assert str(built) in plugin(home, "kubernetes").read_text()
     assert f"plugin install resource kubernetes {KUBERNETES_SDK}" in calls.read_text()
     calls.unlink()
     provider_plugins.install(pulumi(1), print)
@@ -94,7 +94,7 @@ def test_a_plugin_of_the_users_own_takes_the_place_of_ours(
 ) -> None:
     (tmp_path / "own/plugins/resource-kubernetes-v4.0.0").mkdir(parents=True)
     provider_plugins.install(pulumi(1), print)
-    assert plugin(home, "kubernetes").readlink() == built, "the user's is of another version"
+    assert str(built) in plugin(home, "kubernetes").read_text(), "the user's is of another version"
     own = plugin(tmp_path / "own", "kubernetes")
     own.parent.mkdir(parents=True)
     own.write_text("the vendor's")
@@ -106,7 +106,7 @@ def test_a_plugin_of_the_users_own_takes_the_place_of_ours(
     own.unlink()
     own.parent.rmdir()
     provider_plugins.install(pulumi(1), print)
-    assert plugin(home, "kubernetes").readlink() == built, "a link to nothing is replaced"
+    assert str(built) in plugin(home, "kubernetes").read_text(), "a link to nothing is replaced"
 
 
 def test_a_stand_in_starts_in_any_folder_and_says_its_port(

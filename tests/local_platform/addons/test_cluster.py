@@ -126,15 +126,17 @@ def deployment(namespace: str, name: str, **status: int) -> Manifest:
 DEPLOYMENTS = [deployment(namespace, name) for namespace, name in readiness.DEPLOYMENTS]
 
 
-def in_state(deployments: list[Manifest], *pods: Manifest) -> FakeCluster:
+def in_state(deployments: list[Manifest]) -> FakeCluster:
     def answer(arguments: tuple[str, ...], _: Any) -> str:
-        match arguments:
-            case "get", "deployments", *_:
+        match arguments[:2]:
+            case "get", "deployments":
                 return json.dumps({"items": deployments})
-            case "get", "pods", *_:
-                return json.dumps({"items": pods})
-            case "logs", *_:
-                return "line 1\nline 2\n"
+            case "get", "pods":
+                return "NAME READY STATUS\nweb-1 0/1 CrashLoopBackOff"
+            case "events", _:
+                return "\n".join(f"event {number}" for number in range(10))
+            case "logs", _:
+                raise ApplyError("no log yet")
         assert "--dry-run=server" in arguments, "a question must leave nothing behind"
         return ""
 
@@ -183,46 +185,11 @@ def test_an_api_server_that_does_not_answer_is_the_reason_of_every_part() -> Non
     assert {part.message for part in parts if part.name != "ingress"} == {"refused"}
 
 
-def pod(*states: dict[str, Any], **status: Any) -> Manifest:
-    containers = [{"name": "web", "ready": False} | state for state in states]
-    return {
-        "metadata": {"namespace": "space", "name": "web-1", "creationTimestamp": "2026"},
-        "status": {"containerStatuses": containers, **status},
-    }
-
-
-UNSCHEDULED = [{"type": "PodScheduled", "status": "False", "message": "no memory"}]
-UNPULLED = {"state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}
-CRASHING = {
-    "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-    "lastState": {"terminated": {"exitCode": 2, "reason": "Error"}},
-}
-LOG = "\n    line 1\n    line 2"
-
-
-@pytest.mark.parametrize(
-    ("pods", "reason"),
-    [
-        ([], "exceeded quota"),
-        ([pod(conditions=UNSCHEDULED)], "pod web-1 has no node: no memory"),
-        ([pod(conditions=None)], "pod web-1: the node has not started it yet"),
-        ([pod(UNPULLED)], "pod web-1: ErrImagePull not found"),
-        (
-            [pod({"state": {"running": {}}})],
-            f"pod web-1: it runs and does not call itself ready yet{LOG}",
-        ),
-        (
-            [pod(CRASHING)],
-            f"pod web-1: CrashLoopBackOff; before that it ended with status 2 (Error){LOG}",
-        ),
-    ],
-)
-def test_a_deployment_says_why_it_is_not_ready(pods: list[Manifest], reason: str) -> None:
-    asked = in_state([], *pods)
-    wanted = deployment("space", "web")
-    refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
-    wanted["status"]["conditions"] = [refused]
-    assert readiness.explain(asked, wanted) == reason
-    assert asked.asked[0][2:4] == ("--namespace=space", "--selector=app=web,role=x")
-    if pods and "Crash" in reason:
-        assert asked.asked[1][-1] == "--previous=true", "the log is that of its last run"
+def test_a_deployment_that_is_not_ready_is_explained_by_its_pods_events_and_log() -> None:
+    cluster = in_state([])
+    said = readiness.explain(cluster, deployment("space", "web"))
+    assert [line.strip() for line in said.splitlines()[1:]] == [
+        "NAME READY STATUS", "web-1 0/1 CrashLoopBackOff",
+        "event 5", "event 6", "event 7", "event 8", "event 9", "no log yet",
+    ]  # fmt: skip
+    assert cluster.asked[0] == ("get", "pods", "--namespace=space", "--selector=app=web,role=x")
