@@ -108,7 +108,7 @@ class Namespace:
         return str(answer.data.decode())
 
     def _story(self, item: Document) -> str:
-        """What there is to read about an object that is not as awaited."""
+        """Return what there is to read about an object that is not as awaited."""
         lines = [json.dumps(item.get("status"))]
         lines += [
             f"{event['involvedObject']['name']}: {event.get('message')}"
@@ -117,16 +117,12 @@ class Namespace:
         ]
         for pod in self.items("v1/Pod"):
             for container in pod["status"].get("containerStatuses", ()):
-                lines += self._end_of_log(pod["metadata"]["name"], container)
+                name, state = container["name"], container["state"]
+                if not container["ready"] and ("waiting" not in state or container["lastState"]):
+                    lines.append(f"{pod['metadata']['name']}: {name}: {state}")
+                    previous = {"container": name, "previous": "waiting" in state, "tailLines": 20}
+                    lines.append(self.log(pod["metadata"]["name"], **previous))
         return "\n".join(lines)
-
-    def _end_of_log(self, pod: str, container: Document) -> list[str]:
-        """The last words of a container that is not well, or of the one before it."""
-        if container["ready"] or ("waiting" in container["state"] and not container["lastState"]):
-            return []
-        previous = "waiting" in container["state"]
-        log = self.log(pod, container=container["name"], previous=previous, tailLines=20)
-        return [f"{pod}: {container['name']}: {container['state']}", log]
 
     def _ask(self, action: str, kind: str, **arguments: Any) -> Any:
         api_version, _, short = kind.rpartition("/")

@@ -1,10 +1,10 @@
-"""What can be seen of the platform from the machine that it runs on."""
+"""Observes the platform from the machine that it runs on."""
 
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -15,31 +15,23 @@ from local_platform.settings import RUNTIME
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """The parts of a machine's state that a program could leave something in.
+class Machine(NamedTuple):
+    """The parts of a machine's state in which a program could leave something."""
 
-    Attributes:
-        mounts: Lines of mountinfo, without their numbers.
-        interfaces: Names of network interfaces, with their addresses.
-        rules: Rules and chains of iptables, without their counters.
-        namespaces: Named network namespaces.
-    """
-
-    mounts: tuple[str, ...]
-    interfaces: tuple[str, ...]
-    rules: tuple[str, ...]
-    namespaces: tuple[str, ...]
+    mounts: list[str]
+    interfaces: list[str]
+    rules: list[str]
+    namespaces: list[str]
 
 
 def look() -> Machine:
-    """What the machine is like now."""
+    """Return the machine's state, without numbers of mounts and counters of rules."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     return Machine(
-        mounts=tuple(sorted(line.split(" ", 3)[3] for line in mounts)),
-        interfaces=tuple(_lines("ip", "-brief", "address")),
-        rules=tuple(line for line in _lines("iptables-save") if not line.startswith(("#", ":"))),
-        namespaces=tuple(_lines("ip", "netns", "list")),
+        mounts=sorted(line.split(" ", 3)[3] for line in mounts),
+        interfaces=_lines("ip", "-brief", "address"),
+        rules=[line for line in _lines("iptables-save") if not line.startswith(("#", ":"))],
+        namespaces=_lines("ip", "netns", "list"),
     )
 
 
@@ -65,14 +57,12 @@ def node_processes() -> set[psutil.Process]:
 
 
 def alive(processes: set[psutil.Process]) -> set[str]:
-    """Command lines of those processes that are still there."""
+    """Return the command lines of those processes that still exist."""
     there = set()
     for process in processes:
-        try:
+        with suppress(psutil.NoSuchProcess):
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                 there.add(" ".join(process.cmdline()))
-        except psutil.NoSuchProcess:
-            continue
     return there
 
 

@@ -1,4 +1,4 @@
-"""The objects that tests put into the cluster; containers run as the project's own images do."""
+"""Objects for the cluster; their containers have the rights of the project's own images."""
 
 from typing import Any
 
@@ -53,12 +53,9 @@ def pod(name: str, container: Document, *, claim: str | None = None) -> Document
     if claim is not None:
         container["volumeMounts"] = [{"name": "data", "mountPath": MOUNT}]
         spec["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": name}},
-        "spec": spec,
-    }
+    made = _named("v1", "Pod", name, spec)
+    made["metadata"]["labels"] = {"app": name}
+    return made
 
 
 def python(image: str, program: str) -> Document:
@@ -87,34 +84,26 @@ HTTPServer(("", 8080), Handler).serve_forever()
 
 
 def claim(name: str, size: str = "1Gi") -> Document:
-    """A claim of the platform's storage class."""
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": name},
-        "spec": {
-            "accessModes": ["ReadWriteMany"],
-            "storageClassName": STORAGE_CLASS,
-            "resources": {"requests": {"storage": size}},
-        },
+    """Return a claim of the platform's storage class."""
+    spec = {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": STORAGE_CLASS,
+        "resources": {"requests": {"storage": size}},
     }
+    return _named("v1", "PersistentVolumeClaim", name, spec)
 
 
 def service(name: str) -> Document:
-    """A service on port 80 in front of the web server in the pod of the same name."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name},
-        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]},
-    }
+    """Return a service on port 80 in front of the web server in the pod of the same name."""
+    spec = {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]}
+    return _named("v1", "Service", name, spec)
 
 
 def knative_service(name: str, container: Document) -> Document:
-    """A Knative service, which is scaled to zero when nobody asks."""
-    return {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": name},
-        "spec": {"template": {"spec": {"containers": [container]}}},
-    }
+    """Return a Knative service, which is scaled to zero when nobody asks."""
+    spec = {"template": {"spec": {"containers": [container]}}}
+    return _named("serving.knative.dev/v1", "Service", name, spec)
+
+
+def _named(version: str, kind: str, name: str, spec: Document) -> Document:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
