@@ -53,20 +53,11 @@ def test_a_service_is_changed_when_its_command_or_a_file_that_it_reads_is(
     assert services.names() == ["one"]
 
 
-def test_a_service_that_has_no_supervisor_yet_is_left_to_it(
-    service_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    services.write(service("new"))
-    monkeypatch.setenv("PATH", str(service_folder))  # No `sv` there: calling it would fail.
-
-    services.start("new")
-    services.stop("new")
-
-
 @pytest.fixture
 def sv(service_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The program `sv`, for a service `one` that has a supervisor."""
     services.write(service("one"))
+    services.start("one")  # It has no supervisor yet, which will start it; `sv` would fail.
     (service_folder / "one" / "supervise").mkdir()
     (service_folder / "one" / "supervise" / "ok").touch()
     program = tmp_path / "bin" / "sv"

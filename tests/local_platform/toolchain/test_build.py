@@ -3,16 +3,14 @@
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from typer.testing import CliRunner
 
 from local_platform.errors import PlatformError, ToolchainMissingError
-from local_platform.toolchain import BuildRecord, Toolchain, __main__, progress
+from local_platform.toolchain import progress
 from local_platform.toolchain.build import Builder
 from local_platform.toolchain.groups import Group
 from local_platform.toolchain.preparation import build_missing, discard_scratch
@@ -177,21 +175,3 @@ def test_an_interrupt_ends_the_child_even_if_it_does_not_heed(
         run_reading(["sh", "-c", script], folder=tmp_path, environment={}, on_line=interrupt)
     assert not Path(f"/proc/{caught.value}").exists()
     assert (tmp_path / "mark").exists() is ("cleaned" in trap)
-
-
-def test_the_command_lists_what_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    BuildRecord(version="1.13.1", go="1.26.8", seconds=98.0, size=3 << 20).write(tmp_path)
-
-    def prepare(report: Callable[[str], None]) -> Toolchain:
-        report("building")
-        return Toolchain(folders={"coredns": tmp_path}, tools={"coredns": tmp_path / "coredns"})
-
-    empty = Toolchain(folders={}, tools={})
-    monkeypatch.setattr(__main__, "prepare", prepare)
-    monkeypatch.setattr(__main__, "build_missing", lambda *_: empty)
-    monkeypatch.setattr(__main__, "discard_scratch", lambda report: report("deleted"))
-    result = CliRunner().invoke(__main__.app)
-    assert result.exit_code == 0
-    assert result.stderr == "building\ndeleted\n"
-    assert "1.13.1" in result.stdout
-    assert "3.1 MB  built with Go 1.26.8 in 0:01:38" in result.stdout
