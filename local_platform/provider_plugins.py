@@ -108,8 +108,7 @@ def _download(pulumi: Path, provider: str, version: str) -> bool:
 def _place(folder: Path, provider: str, command: str, origin: str) -> None:
     """Make a plugin's folder with a script that runs a command, unless it is there."""
     script, wanted = folder / f"pulumi-resource-{provider}", f'#!/bin/sh\n{command} "$@"\n'
-    # What is there may also be a link to a plugin that the user has deleted.
-    if script.is_file() and script.read_bytes() == wanted.encode():
+    if script.is_file() and not script.is_symlink() and script.read_text() == wanted:
         return
     _remove(folder)
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What `up` and `down` leave on the machine, without a node."""
+"""The effects of `up` and `down` on the machine, without a node."""
 
 import os
 import re

@@ -30,13 +30,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Path:
-    """What Pulumi's command line was asked."""
+    """The file with the arguments of Pulumi's command line."""
     return tmp_path / "calls"
 
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The kubernetes plugin that would be built."""
+    """The program of the kubernetes plugin, as if it were built."""
     program = tmp_path / "pulumi-resource-kubernetes"
     toolchain = Toolchain(folders={}, tools={program.name: program})
     monkeypatch.setattr(provider_plugins, "build_missing", lambda *_: toolchain)

@@ -39,7 +39,7 @@ class Namespace:
                 return made
 
     def find(self, kind: str, name: str) -> Document | None:
-        """An object, or None."""
+        """Return an object, or None."""
         try:
             found: Document = self._ask("get", kind, name=name)
         except NotFoundError:
@@ -47,7 +47,7 @@ class Namespace:
         return found
 
     def get(self, kind: str, name: str) -> Document:
-        """An object that is there."""
+        """Return an object that exists."""
         found = self.find(kind, name)
         assert found is not None, f"{kind} {name} is gone"
         return found
@@ -96,7 +96,7 @@ class Namespace:
         return log
 
     def log(self, pod: str, **query: Any) -> str:
-        """What a pod's container wrote; `query` as in the API."""
+        """Return a pod's log; `query` as in the API."""
         # Not decoded by the client, which would take a log that happens to be JSON for a document.
         answer = self._client.request(
             "get",
@@ -133,7 +133,7 @@ class Namespace:
 
 
 def ready(item: Mapping[str, Any]) -> bool:
-    """Whether an object's condition Ready is true, and is about its newest specification."""
+    """Return whether an object's condition Ready is true for its newest specification."""
     status = item.get("status", {})
     observed = status.get("observedGeneration", item["metadata"].get("generation"))
     return observed == item["metadata"].get("generation") and any(
@@ -143,12 +143,12 @@ def ready(item: Mapping[str, Any]) -> bool:
 
 
 def has_ended(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod has run to its end, good or bad."""
+    """Return whether a pod has ended, with success or not."""
     return pod["status"].get("phase") in {"Succeeded", "Failed"}
 
 
 def bound(claim: Mapping[str, Any]) -> bool:
-    """Whether a claim has its volume."""
+    """Return whether a claim has its volume."""
     return bool(claim["status"].get("phase") == "Bound")
 
 

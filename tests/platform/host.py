@@ -41,14 +41,14 @@ def _lines(*command: str) -> list[str]:
 
 
 def init() -> psutil.Process:
-    """The first process of the node's namespaces."""
+    """Return the first process of the node's namespaces."""
     process = namespace.find()
     assert process is not None, "the node is not running"
     return process
 
 
 def node_processes() -> set[psutil.Process]:
-    """Every process of the node, pods included, and the one that made its namespaces."""
+    """Return every process of the node with its pods, and the one that made its namespaces."""
     first = init()
     outer = first.parent()
     assert outer is not None
@@ -67,12 +67,12 @@ def alive(processes: set[psutil.Process]) -> set[str]:
 
 
 def supervisor_of(part: str) -> psutil.Process:
-    """The runsv of a part."""
+    """Return the runsv of a part."""
     return _only_child(init(), lambda command: command == ["runsv", part])
 
 
 def process_of(part: str) -> psutil.Process:
-    """A part's own process: not the one that writes its log."""
+    """Return a part's own process, not the one that writes its log."""
     return _only_child(supervisor_of(part), lambda command: command[:1] != ["svlogd"])
 
 
@@ -88,7 +88,7 @@ def _only_child(parent: psutil.Process, wanted: Callable[[list[str]], bool]) -> 
 
 
 def started_again(part: str, killed: psutil.Process) -> bool:
-    """Whether a part has a process that is not the killed one."""
+    """Return whether a part has a process that is not the killed one."""
     try:
         return process_of(part) != killed
     except (ValueError, psutil.NoSuchProcess):
@@ -103,7 +103,7 @@ def leftovers() -> list[Path]:
 
 
 def processes_of(pod_uid: str) -> list[psutil.Process]:
-    """The processes in a pod's containers."""
+    """Return the processes in a pod's containers."""
     found = []
     for process in init().children(recursive=True):
         with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):

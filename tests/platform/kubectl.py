@@ -17,7 +17,7 @@ class Namespace:
         self.name = name
 
     def kubectl(self, *arguments: str, manifest: Object | None = None) -> str:
-        """What kubectl answers, run in the namespace.
+        """Run kubectl in the namespace and return its answer.
 
         Raises:
             subprocess.CalledProcessError: kubectl failed.

@@ -23,7 +23,7 @@ SCRATCH_MOUNTS: list[Document] = [
     {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - in the container
     {"name": "memory", "mountPath": "/dev/shm"},  # noqa: S108
 ]
-"""What the project's images write to, for a container; `SCRATCH` has the volumes, for its pod."""
+"""The folders to which the project's images write, for a container; `SCRATCH` is for its pod."""
 
 SCRATCH: list[Document] = [
     {"name": "tmp", "emptyDir": {}},

