@@ -15,7 +15,6 @@ from local_platform.node import (
     certificates,
     configuration,
     health,
-    kubeconfig,
     namespace,
     parts,
     services,
@@ -58,7 +57,6 @@ def up(report: Report) -> None:
         discard_scratch(report)
         STACKS.mkdir(parents=True, exist_ok=True)
         certificates.ensure()
-        kubeconfig.write_all()
         configuration.write_all()
         described = parts.services(toolchain.tool)
         _run(described, report)

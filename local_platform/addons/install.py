@@ -21,8 +21,8 @@ _PATIENCE_S: Final = 300.0  # Starting takes a minute on two cores, and longer b
 def install(toolchain: Toolchain, kubeconfig: Path, report: Report) -> None:
     """Bring the parts in the cluster to what they should be, and wait until all are ready.
 
-    Another call restores what was deleted or changed, and does not touch the rest. The kubeconfig is
-    an administrator's.
+    Another call restores what was deleted or changed, and does not touch the rest. The kubeconfig
+    is an administrator's.
 
     Raises:
         PlatformError: What failed, and why.

@@ -1,5 +1,6 @@
-"""Writes the configuration files of the node's parts."""
+"""Writes the configuration files of the node's parts, and the kubeconfigs of parts and user."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,24 @@ from typing import Any
 import yaml
 
 from local_platform.files import write_whole
-from local_platform.node.certificates import AUTHORITY, KUBELET, PROXY
-from local_platform.node.kubeconfig import path_of
+from local_platform.node.certificates import (
+    ADMINISTRATOR,
+    AUTHORITY,
+    CONTROLLER_MANAGER,
+    KUBELET,
+    PROXY,
+    SCHEDULER,
+    VOLUMES,
+    CertificateHolder,
+)
 from local_platform.node.namespace import BUILD_NETWORK, CONTROL_GROUP, RESOLV_CONF
 from local_platform.settings import (
+    API_PORT,
     CLUSTER_DNS,
     CLUSTER_DOMAIN,
     CONTAINERD_SOCKET,
     DATA,
+    KUBECONFIG,
     NODE,
     POD_NETWORK,
     REGISTRY,
@@ -36,8 +47,17 @@ PAUSE_IMAGE = f"{REGISTRY}/platform/pause:node"
 """The image that holds a pod's namespaces open; imported into containerd, never pulled."""
 
 
+_NAME = "ft-serving"
+"""The name of cluster, user and context in kubeconfigs."""
+
+
+def path_of(holder: CertificateHolder) -> Path:
+    """Return the kubeconfig of a part."""
+    return DATA / "kubeconfigs" / holder.file
+
+
 def write_all() -> None:
-    """Write every file from the settings; one that is right is not touched."""
+    """Write every file from settings and certificates; one that is right is not touched."""
     for path, text in (
         (CONTAINERD, _containerd()),
         (CNI, json.dumps(_network(), indent=2)),
@@ -47,6 +67,33 @@ def write_all() -> None:
         (PROXY_CONFIGURATION, yaml.safe_dump(_proxy())),
     ):
         write_whole(path, text.encode(), mode=0o644)
+    for holder in (CONTROLLER_MANAGER, SCHEDULER, KUBELET, PROXY, VOLUMES):
+        _write_kubeconfig(path_of(holder), holder)
+    _write_kubeconfig(KUBECONFIG, ADMINISTRATOR)
+
+
+def _write_kubeconfig(path: Path, holder: CertificateHolder) -> None:
+    cluster = {
+        "server": f"https://127.0.0.1:{API_PORT}",
+        "certificate-authority-data": _encoded(AUTHORITY.certificate),
+    }
+    user = {
+        "client-certificate-data": _encoded(holder.certificate),
+        "client-key-data": _encoded(holder.key),
+    }
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": _NAME,
+        "clusters": [{"name": _NAME, "cluster": cluster}],
+        "users": [{"name": _NAME, "user": user}],
+        "contexts": [{"name": _NAME, "context": {"cluster": _NAME, "user": _NAME}}],
+    }
+    write_whole(path, yaml.safe_dump(document, sort_keys=False).encode(), mode=0o600)
+
+
+def _encoded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
 
 
 def _containerd() -> str:

@@ -22,8 +22,8 @@ from local_platform.node.configuration import (
     KUBELET_CONFIGURATION,
     PROXY_CONFIGURATION,
     REGISTRY_CONFIGURATION,
+    path_of,
 )
-from local_platform.node.kubeconfig import path_of
 from local_platform.node.namespace import HOST_NETWORK
 from local_platform.node.services import Service
 from local_platform.settings import (

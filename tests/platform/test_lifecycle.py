@@ -10,7 +10,7 @@ from kubernetes.dynamic import DynamicClient
 
 from local_platform.node import health, parts, services
 from local_platform.node.certificates import SCHEDULER
-from local_platform.node.kubeconfig import path_of
+from local_platform.node.configuration import path_of
 from local_platform.settings import CLUSTER_DNS, DATA, INGRESS_DOMAIN, KUBECONFIG, NAMESPACE
 from local_platform.toolchain import find
 from tests.platform import host, kubectl
