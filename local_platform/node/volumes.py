@@ -28,6 +28,7 @@ from urllib3.exceptions import HTTPError
 from local_platform.settings import NODE, STORAGE_CLASS, VOLUMES
 
 Document = Mapping[str, Any]
+Failures = queue.Queue[Exception]
 
 PROVISIONER = "ft-serving.dev/shared"
 
@@ -108,16 +109,13 @@ class Provisioner:
                 "storageClassName": STORAGE_CLASS,
                 "persistentVolumeReclaimPolicy": "Delete",
                 "claimRef": {
-                    "apiVersion": "v1",
-                    "kind": "PersistentVolumeClaim",
-                    "namespace": meta["namespace"],
-                    "name": meta["name"],
-                    "uid": meta["uid"],
+                    "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                    "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"],
                 },
                 "local": {"path": str(path)},
                 "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
             },
-        }
+        }  # fmt: skip
         # A conflict means that an earlier attempt made it.
         with _passing_over(HTTPStatus.CONFLICT):
             self._api.create_persistent_volume(body=body)
@@ -159,9 +157,7 @@ def _passing_over(*statuses: HTTPStatus) -> Iterator[None]:
 
 
 def follow(
-    listing: Callable[..., object],
-    handle: Callable[[Document], None],
-    failed: queue.Queue[Exception],
+    listing: Callable[..., object], handle: Callable[[Document], None], failed: Failures
 ) -> None:
     """Hand every object of a kind to `handle`: those that exist, then each that changes.
 
@@ -175,9 +171,8 @@ def follow(
             # Version 0 begins with an event for every object that the API server remembers. Without
             # a version it would first wait for its memory to be as new as etcd, of which it learns
             # by notices that Debian's etcd 3.4 does not send: it fails after other kinds change.
-            for event in Watch().stream(
-                listing, resource_version="0", timeout_seconds=_WATCH_SECONDS
-            ):
+            since = {"resource_version": "0", "timeout_seconds": _WATCH_SECONDS}
+            for event in Watch().stream(listing, **since):
                 if event["type"] != "DELETED":
                     # After a conflict the newer version has an event of its own; an object that is
                     # gone needs nothing.
@@ -195,15 +190,16 @@ def main() -> None:
     """Run until the supervisor ends it."""
     parser = argparse.ArgumentParser(prog="python -m local_platform.node.volumes")
     parser.add_argument("--kubeconfig", type=Path, required=True)
-    arguments = parser.parse_args()
+    kubeconfig = parser.parse_args().kubeconfig
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    api = CoreV1Api(local_client(arguments.kubeconfig))
+    api = CoreV1Api(local_client(kubeconfig))
     provisioner = Provisioner(api)
-    failed: queue.Queue[Exception] = queue.Queue()
-    for listing, handle in (
-        (api.list_persistent_volume_claim_for_all_namespaces, provisioner.claim),
-        (api.list_persistent_volume, provisioner.volume),
-    ):
+    claims, volumes = (
+        api.list_persistent_volume_claim_for_all_namespaces,
+        api.list_persistent_volume,
+    )
+    failed: Failures = queue.Queue()
+    for listing, handle in ((claims, provisioner.claim), (volumes, provisioner.volume)):
         threading.Thread(target=follow, args=(listing, handle, failed), daemon=True).start()
     raise failed.get()
 
