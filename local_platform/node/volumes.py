@@ -1,9 +1,8 @@
 """Makes dynamic volumes: folders of the node for claims of the platform's storage class.
 
-A provisioner as 'Dynamic Volume Provisioning' describes one, for one node: a claim gets a `local`
-volume, whose folder kubelet gives to the pod's fsGroup; any number of pods may share it. A claim
-that asks for more gets more at once, since a folder has no size: capacities are stated, not
-enforced. The provisioners of the Kubernetes project need CSI drivers that no module proxy serves.
+A claim gets a `local` volume, whose folder kubelet gives to the pod's fsGroup; any number of pods
+may share it. A claim that asks for more gets more at once, because a folder has no size: capacities
+are stated, not enforced (ADR 6).
 """
 
 import argparse
@@ -29,11 +28,11 @@ from local_platform.settings import NODE, STORAGE_CLASS, VOLUMES
 
 Document = Mapping[str, Any]
 Failures = queue.Queue[Exception]
-
 PROVISIONER = "ft-serving.dev/shared"
 
 _MADE_BY = "pv.kubernetes.io/provisioned-by"
 _MERGE_PATCH = "application/merge-patch+json"
+_DELETED = ("Released", "Delete")
 _ATTEMPT_AGAIN_SECONDS = 2
 _WATCH_SECONDS = 300
 
@@ -72,16 +71,14 @@ class Provisioner:
 
     def volume(self, volume: Document) -> None:
         """Delete a volume and its files if its claim is gone and its policy is Delete."""
-        name, spec = volume["metadata"]["name"], volume["spec"]
-        if (
-            volume["metadata"].get("annotations", {}).get(_MADE_BY) != PROVISIONER
-            or volume["status"].get("phase") != "Released"
-            or spec["persistentVolumeReclaimPolicy"] != "Delete"
-        ):
+        meta, spec, name = volume["metadata"], volume["spec"], volume["metadata"]["name"]
+        if meta.get("annotations", {}).get(_MADE_BY) != PROVISIONER:
+            return
+        if (volume["status"].get("phase"), spec["persistentVolumeReclaimPolicy"]) != _DELETED:
             return
         path, claim = Path(spec["local"]["path"]), spec["claimRef"]
+        # A copy of a volume, or one that a user wrote, may name another's files.
         if (name, path) != (_volume_name(claim), self._path(claim)):
-            # A copy of a volume, or one that a user wrote: the files are another's.
             logger.warning("volume %s was not made here: %s is kept", name, path)
             return
         # Renamed first: a deletion that is cut short leaves no half volume under a volume's name.
@@ -122,7 +119,6 @@ class Provisioner:
             logger.info("made %s for %s/%s", path, meta["namespace"], meta["name"])
 
     def _path(self, claim: Document) -> Path:
-        """Return the folder of a claim's volume, by the claim's namespace, name and uid."""
         return self._folder / f"{claim['namespace']}-{claim['name']}-{claim['uid'][:8]}"
 
     def _grow(self, claim: Document) -> None:
@@ -135,11 +131,9 @@ class Provisioner:
             name=spec["volumeName"], body={"spec": capacity}, _content_type=_MERGE_PATCH
         )
         self._api.patch_namespaced_persistent_volume_claim_status(
-            name=meta["name"],
-            namespace=meta["namespace"],
-            body={"status": {**capacity, "conditions": None}},
+            meta["name"], meta["namespace"], {"status": {**capacity, "conditions": None}},
             _content_type=_MERGE_PATCH,
-        )
+        )  # fmt: skip
         logger.info("grew %s/%s to %s", meta["namespace"], meta["name"], wanted)
 
 
@@ -161,10 +155,7 @@ def follow(
 ) -> None:
     """Hand every object of a kind to `handle`: those that exist, then each that changes.
 
-    Args:
-        listing: The client's function that lists the kind.
-        handle: Takes an object; an error of the API server makes the listing begin anew.
-        failed: Gets any other error; then this function returns.
+    An error of the API server makes the listing begin anew; any other one goes to `failed`.
     """
     while True:
         try:

@@ -25,8 +25,9 @@ class FakeApi:
         self.refusal: Exception | None = None
 
     def __getattr__(self, name: str) -> Any:
-        def request(**given: Any) -> None:
-            self.requests.append((name, given))
+        def request(*values: Any, **given: Any) -> None:
+            named = dict(zip(("name", "namespace", "body"), values, strict=False))
+            self.requests.append((name, named | given))
             if self.refusal is not None:
                 raise self.refusal
 
