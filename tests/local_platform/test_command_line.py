@@ -17,7 +17,7 @@ FULL = "No space left on device; make room, then run it again"
 
 
 def ending(raised: Exception, capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:
-    """The exit code of a command that raises, and what stands on stderr."""
+    """Return the exit code of a command that raises, and its stderr."""
     app = typer.Typer(pretty_exceptions_enable=False)
 
     @app.command()

@@ -53,7 +53,7 @@ class Namespace:
         return found
 
     def items(self, kind: str, selector: str | None = None) -> list[Document]:
-        """The objects of a kind, or those of them with certain labels."""
+        """Return the objects of a kind, or those with certain labels."""
         items: list[Document] = self._ask("get", kind, label_selector=selector)["items"]
         return items
 

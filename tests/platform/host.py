@@ -96,7 +96,7 @@ def started_again(part: str, killed: psutil.Process) -> bool:
 
 
 def leftovers() -> list[Path]:
-    """Files and control groups that are the platform's, its data excepted."""
+    """Return the platform's files and control groups, without its data."""
     places = [RUNTIME, Path("/var/lib/kubelet"), Path("/var/lib/cni"), *_CGROUPS.glob("ft-serving"),
               *_CGROUPS.glob("*/ft-serving")]  # fmt: skip
     return [place for place in places if place.exists()]

@@ -32,7 +32,7 @@ SCRATCH: list[Document] = [
 
 
 def container(image: str, *command: str, **more: Any) -> Document:
-    """A container without rights."""
+    """Return a container without rights."""
     return {
         "name": "main",
         "image": image,
@@ -43,7 +43,7 @@ def container(image: str, *command: str, **more: Any) -> Document:
 
 
 def pod(name: str, container: Document, *, claim: str | None = None) -> Document:
-    """A pod that is not started again; a claim is mounted at `MOUNT` and given to its group."""
+    """Return a pod that is not restarted; a claim is mounted at `MOUNT` and given to its group."""
     spec: Document = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 1,
@@ -59,12 +59,12 @@ def pod(name: str, container: Document, *, claim: str | None = None) -> Document
 
 
 def python(image: str, program: str) -> Document:
-    """A container that runs a program in Python."""
+    """Return a container that runs a program in Python."""
     return container(image, "python3", "-u", "-c", program)
 
 
 def web_server(image: str, answer: str) -> Document:
-    """A container that answers every request on port 8080 alike."""
+    """Return a container that gives every request on port 8080 the same answer."""
     # Without a handler the first process of a container ignores SIGTERM, and Knative is patient.
     program = f"""
 import signal, sys

@@ -59,7 +59,7 @@ class Stack:
         return self.cli.report(self.folder, "up", "--yes", "--skip-preview")
 
     def image(self) -> Any:
-        """The image in the stack's state."""
+        """Return the image in the stack's state."""
         return resource(self.cli.state(NAME, NAME), "image")
 
 
