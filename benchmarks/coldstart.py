@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.wakeup import STAGES, Observer
 from ft_serving.core.terminal import standard_output
-from local_platform.api import Kinds, local_client
+from local_platform.node.volumes import local_client
 from local_platform.settings import CONTAINERD_SOCKET, KUBECONFIG
 from tests.deployment.program import Deployment, platform_settings
 from tests.platform.waiting import wait_until
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--cpu", default="500m", help="`resources.cpu` of the server")
     parser.add_argument("--json", type=Path, help="write every round to this file, too")
     options = parser.parse_args()
-    api = DynamicClient(local_client(KUBECONFIG), discoverer=Kinds)
+    api = DynamicClient(local_client(KUBECONFIG))
     changes = {
         "replicas.min": 0,
         "resources.cpu": options.cpu,

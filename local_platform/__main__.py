@@ -32,18 +32,18 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="A real Kubernetes with Knative, KServe, registry and Docker on this machine alone.",
+    help="A real Kubernetes with Knative, KServe, registry and Docker, on this machine only.",
 )
 
 
 def main() -> None:
-    """Run the command line, which SIGTERM ends as an exception does."""
+    """Run the command line; SIGTERM ends it like an exception."""
     signal.signal(signal.SIGTERM, _terminate)
     run(app)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    # An exception, so that what is under way cleans up behind itself.
+    # An exception, so that every function that runs cleans up.
     raise SystemExit(128 + signal.SIGTERM)
 
 
@@ -62,20 +62,15 @@ def up() -> None:
 
 def _show_places() -> None:
     table = Table("what", "where", box=None, pad_edge=False, header_style="bold")
-    for what, where in (
-        ("Kubernetes API", f"https://127.0.0.1:{API_PORT}, kubeconfig {KUBECONFIG}"),
-        (
-            "ingress",
-            f"http://127.0.0.1:{INGRESS_PORT}, hosts below {INGRESS_DOMAIN} as `.status.url` says",
-        ),
-        ("image registry", REGISTRY),
-        ("Docker engine", f"unix://{DOCKER_SOCKET}"),
-        ("model hub mirror", f"http://127.0.0.1:{HUB_PORT}, in pods {HUB_URL}"),
-        ("storage class", f"{STORAGE_CLASS}, dynamic, ReadWriteMany"),
-        ("Pulumi stacks", str(STACKS)),
-        ("provider plugins", provider_plugins.describe()),
-    ):
-        table.add_row(what, where)
+    table.add_row("Kubernetes API", f"https://127.0.0.1:{API_PORT}, kubeconfig {KUBECONFIG}")
+    hosts = f"hosts below {INGRESS_DOMAIN} as `.status.url` says"
+    table.add_row("ingress", f"http://127.0.0.1:{INGRESS_PORT}, {hosts}")
+    table.add_row("image registry", REGISTRY)
+    table.add_row("Docker engine", f"unix://{DOCKER_SOCKET}")
+    table.add_row("model hub mirror", f"http://127.0.0.1:{HUB_PORT}, in pods {HUB_URL}")
+    table.add_row("storage class", f"{STORAGE_CLASS}, dynamic, ReadWriteMany")
+    table.add_row("Pulumi stacks", str(STACKS))
+    table.add_row("provider plugins", provider_plugins.describe())
     show(table, width=120, soft_wrap=True)
     typer.echo(
         f"\nNext:\n  . {environment.FILE}            # kubectl, pulumi and docker find the platform"
@@ -91,7 +86,7 @@ def down(
         bool, typer.Option("--purge", help=f"Delete {DATA} too: volumes, images, stacks, logs.")
     ] = False,
 ) -> None:
-    """End the platform; nothing of it stays but its data."""
+    """End the platform; only its data stay."""
     lifecycle.down(typer.echo, purge=purge)
     kept = "its data are deleted" if purge else f"its data stay in {DATA}"
     typer.echo(f"The platform is down; {kept}.")
@@ -102,14 +97,16 @@ def status() -> None:
     """Show every part and add-on; exit 1 when one does not work."""
     if namespace.find() is None:
         raise PlatformError("The platform is not running. Start it with `make platform`.")
-    described = parts.services(find().tool)
+    toolchain = find()
+    described = parts.services(toolchain.tool)
     reasons = health.failures(described)
     rows = [
         (service.name, service.name not in reasons, reasons.get(service.name, "works"))
         for service in described
     ]
     if "kube-apiserver" not in reasons:
-        rows += [(addon.name, addon.ready, addon.message) for addon in addons.status(KUBECONFIG)]
+        found = addons.status(toolchain, KUBECONFIG)
+        rows += [(addon.name, addon.ready, addon.message) for addon in found]
     table = Table("part", "", "state", box=None, pad_edge=False, header_style="bold")
     for name, works, message in rows:
         table.add_row(name, "ok" if works else "NOT READY", message)
@@ -121,10 +118,10 @@ def status() -> None:
 @app.command()
 def logs(
     part: Annotated[str, typer.Argument(help="A part's name, as `status` shows it.")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
-    lines: Annotated[int, typer.Option(min=1, help="How many of the last lines.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines, too.")] = False,
+    lines: Annotated[int, typer.Option(min=1, help="The number of last lines.")] = 50,
 ) -> None:
-    """Print the log of a part of the node; `kubectl logs` has those of pods."""
+    """Print the log of a part of the node; `kubectl logs` prints those of pods."""
     names = services.names()
     if part not in names:
         raise PlatformError(
@@ -138,16 +135,11 @@ def logs(
 
 @app.command(name="doctor")
 def examine() -> None:
-    """Check what this machine has and lacks, and change nothing; exit 1 when it lacks something."""
+    """Check this machine and change nothing; exit 1 when it lacks something."""
     findings = doctor.examine()
     table = Table("what", "", "found", "what to do", box=None, pad_edge=False, header_style="bold")
-    for finding in findings:
-        table.add_row(
-            finding.subject,
-            "LACKING" if finding.remedy else "ok",
-            finding.found,
-            finding.remedy or "",
-        )
+    for one in findings:
+        table.add_row(one.subject, "LACKING" if one.remedy else "ok", one.found, one.remedy)
     show(table, width=160)
     if any(finding.remedy for finding in findings):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""How the command lines of this package end, and how they show tables."""
+"""Runs the command lines of this package, and shows their tables."""
 
 import errno
 import io
@@ -18,13 +18,13 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 def run(app: typer.Typer, name: str | None = None) -> None:
     """Run a command line; exit codes are 0 done, 1 an error with a message, 2 wrong usage.
 
-    A full disk ends it with a message, whether the output or a file of a command is on it. typer
-    ends it where the reader of its output has gone, as `head` does. Characters that the output's
-    encoding lacks are escaped.
+    A full disk ends it with a message, whether of the output or of a file. typer ends it where the
+    reader of its output has gone, as `head` does. Characters that the output's encoding lacks are
+    escaped.
 
     Args:
         app: The commands.
-        name: What its help calls it.
+        name: Its name in its help.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -35,7 +35,7 @@ def run(app: typer.Typer, name: str | None = None) -> None:
     except OSError as exc:
         if exc.errno not in _FULL:
             raise
-        # Python writes what is left in its buffer once more when it ends, and would fail there.
+        # Python writes the rest of its buffer when it ends, and would fail there again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         what = exc.filename or "the output or a file"
         _fail(f"{what} cannot be written: {exc.strerror}; make room, then run it again", exc)

@@ -35,8 +35,8 @@ from local_platform.errors import DockerError
 
 IMAGE: Final = "docker:index/image:Image"
 
-Say = Callable[[str], None]
 Values = dict[str, PropertyValue]
+Context = grpc.aio.ServicerContext[Message, Message]
 
 _INPUTS: Final = {"build", "imageName", "registry"}
 _BUILD: Final = {"args", "builderVersion", "context", "dockerfile", "platform"}
@@ -60,20 +60,15 @@ class DockerProvider(provider.Provider):
     """Builds and pushes images; `docker` and its daemon are those of the environment."""
 
     def __init__(self, engine: str) -> None:
-        """Prepare to serve the engine at an address."""
+        """Serve the engine at an address."""
         self._engine = engine_pb2_grpc.EngineStub(grpc.aio.insecure_channel(engine))
-        self._logs: set[Any] = set()
         self._running: set[Process] = set()
         self._cancelled = False
 
     async def check_config(self, request: provider.CheckRequest) -> provider.CheckResponse:
-        """Refuse settings of the provider: the environment's daemon and user serve."""
+        """Refuse settings of the provider: it uses the environment's daemon and user."""
         given = {name for name in request.new_inputs if name != "version"}
         return provider.CheckResponse(inputs=request.new_inputs, failures=_unserved(given, set()))
-
-    async def diff_config(self, _: provider.DiffRequest) -> provider.DiffResponse:
-        """Leave it to the engine: there are no settings."""
-        return provider.DiffResponse()
 
     async def configure(self, _: provider.ConfigureRequest) -> provider.ConfigureResponse:
         """Take no settings."""
@@ -81,7 +76,7 @@ class DockerProvider(provider.Provider):
 
     async def check(self, request: provider.CheckRequest) -> provider.CheckResponse:
         """Refuse what the stand-in does not serve, and make the password a secret."""
-        # Behind the types of its parents.
+        # The type stands behind the types of its parents.
         asked = request.type.rpartition("$")[2]
         if asked != IMAGE:
             failure = provider.CheckFailure("", f"{asked} is not served; {IMAGE} is")
@@ -122,12 +117,6 @@ class DockerProvider(provider.Provider):
         made = await self._make(request.urn, request.news, preview=request.preview)
         return provider.UpdateResponse(properties=made)
 
-    async def read(self, request: provider.ReadRequest) -> provider.ReadResponse:
-        """Return the state as it is: neither the daemon nor the registry is asked."""
-        return provider.ReadResponse(
-            resource_id=request.resource_id, properties=request.properties, inputs=request.inputs
-        )
-
     async def delete(self, _: provider.DeleteRequest) -> None:
         """Remove nothing: others may use the image by its name or digest."""
 
@@ -162,9 +151,9 @@ class DockerProvider(provider.Provider):
                 *(f"--build-arg={key}={value}" for key, value in build.get("args", {}).items()),
                 *("--", context),
                 configuration=configuration,
-                say=self._steps(urn),
+                urn=urn,
             )
-            self._say(urn, f"pushing {name}")
+            await self._say(urn, f"pushing {name}")
             pushed = await self._docker("push", name, configuration=configuration)
         digest = next(match[1] for line in reversed(pushed) if (match := _PUSHED.fullmatch(line)))
         repository = _REPOSITORY.fullmatch(name)
@@ -180,13 +169,9 @@ class DockerProvider(provider.Provider):
         return {key: PropertyValue(value) for key, value in outputs.items()} | given
 
     async def _require_daemon(self) -> None:
-        """Check that the daemon answers, because a build's own message names no remedy.
-
-        Raises:
-            DockerError: No daemon answers.
-        """
+        """Check that the daemon answers, because a build's own message names no remedy."""
         try:
-            await self._docker("version", configuration=None)
+            await self._docker("version")
         except DockerError as exc:
             where = os.environ.get("DOCKER_HOST", "its default address")
             raise DockerError(
@@ -194,12 +179,9 @@ class DockerProvider(provider.Provider):
             ) from exc
 
     async def _docker(
-        self,
-        *arguments: str,
-        configuration: Path | None,
-        say: Say = lambda _: None,
+        self, *arguments: str, configuration: Path | None = None, urn: str | None = None
     ) -> list[str]:
-        """Run docker and return the lines that it wrote.
+        """Run docker and return the lines that it wrote; show a build's steps at a resource.
 
         Raises:
             DockerError: docker is missing, failed or was ended by a cancellation.
@@ -209,27 +191,25 @@ class DockerProvider(provider.Provider):
             environment["DOCKER_CONFIG"] = str(configuration)
         try:
             process = await asyncio.create_subprocess_exec(
-                "docker",
-                *arguments,
-                env=environment,
-                stdin=DEVNULL,
-                stdout=PIPE,
-                stderr=STDOUT,
+                "docker", *arguments, env=environment, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT,
                 limit=_LINE_LIMIT,
                 # A group of its own, so that `cancel` also ends what docker starts.
                 start_new_session=True,
-            )
+            )  # fmt: skip
         except FileNotFoundError as exc:
             raise DockerError("docker is not on PATH: install Docker's command line") from exc
         self._running.add(process)
         lines: list[str] = []
+        shown: set[str] = set()
         try:
             assert process.stdout is not None  # noqa: S101 (a pipe was asked for)
             async for raw in process.stdout:
                 line = raw.decode(errors="replace").rstrip()
                 if line and not _STEP_DIGEST.fullmatch(line):
                     lines.append(line)
-                    say(line)
+                if urn and (step := _STEP.fullmatch(line)) and step[1] not in shown:
+                    shown.add(step[1])
+                    await self._say(urn, step[1])
             status = await process.wait()
         finally:
             self._running.discard(process)
@@ -240,28 +220,11 @@ class DockerProvider(provider.Provider):
             raise DockerError(f"docker {arguments[0]} failed:\n{said}")
         return lines
 
-    def _steps(self, urn: str) -> Say:
-        """Return what shows each step of a build once, when it begins."""
-        shown: set[str] = set()
-
-        def say(line: str) -> None:
-            if (step := _STEP.fullmatch(line)) and step[1] not in shown:
-                shown.add(step[1])
-                self._say(urn, step[1])
-
-        return say
-
-    def _say(self, urn: str, message: str) -> None:
+    async def _say(self, urn: str, message: str) -> None:
         """Show what a resource is doing, until the next message replaces it."""
         request = engine_pb2.LogRequest(
             severity=engine_pb2.INFO, message=message, urn=urn, ephemeral=True
         )
-        sent = asyncio.create_task(self._log(request))
-        # The event loop itself holds a task only weakly.
-        self._logs.add(sent)
-        sent.add_done_callback(self._logs.discard)
-
-    async def _log(self, request: engine_pb2.LogRequest) -> None:
         # A message that is lost is not worth a failed build.
         with contextlib.suppress(grpc.RpcError):
             await cast("Awaitable[object]", self._engine.Log(request))
@@ -270,28 +233,26 @@ class DockerProvider(provider.Provider):
 Call = Callable[..., Coroutine[Any, Any, Any]]
 
 
-def _telling(call: Call) -> Call:
-    """Return a call that tells the engine a `DockerError`'s message as it is."""
+def _plain_errors(call: Call) -> Call:
+    """Return a call that gives the engine only a `DockerError`'s message.
 
-    async def telling(
-        self: ProviderServicer,
-        request: Message,
-        context: grpc.aio.ServicerContext[Message, Message],
-    ) -> object:
+    The SDK's server puts a traceback into the message of every error.
+    """
+
+    async def plain(self: ProviderServicer, request: Message, context: Context) -> object:
         try:
             return await call(self, request, context)
         except Exception as exc:
-            # The SDK's server puts a traceback into the message of every error.
             if not isinstance(exc.__context__, DockerError):
                 raise
             await context.abort(grpc.StatusCode.UNKNOWN, str(exc.__context__))
 
-    return telling
+    return plain
 
 
 class _Servicer(ProviderServicer):
-    Create = _telling(ProviderServicer.Create)
-    Update = _telling(ProviderServicer.Update)
+    Create = _plain_errors(ProviderServicer.Create)
+    Update = _plain_errors(ProviderServicer.Update)
 
 
 def _unserved(
@@ -317,13 +278,10 @@ def _plain(value: PropertyValue | None) -> Any:  # noqa: ANN401 (a value of JSON
 
 @contextlib.contextmanager
 def _configuration(registry: Mapping[str, str]) -> Iterator[Path | None]:
-    """Make a folder for DOCKER_CONFIG with a registry's credentials added to the user's own.
+    """Make a folder for DOCKER_CONFIG with the user's own and a registry's credentials.
 
-    A command line would show the password to every user of the machine.
-
-    Args:
-        registry: `server`, `username` and `password`; without these there is no folder, and the
-            user's own configuration serves.
+    A command line would show the password to every user of the machine. Without credentials there
+    is no folder, and docker uses the user's own.
     """
     if not (registry.get("username") and registry.get("password")):
         yield None

@@ -1,4 +1,4 @@
-"""The variables by which programs find the platform, and the folder of its command-line tools."""
+"""Writes the variables by which programs find the platform, and its command-line tools."""
 
 import secrets
 import shlex
@@ -13,22 +13,22 @@ BIN = DATA / "bin"
 """Command-line tools, for PATH."""
 
 FILE = DATA / "env"
-"""A shell reads it with `.`; nothing of it is set anywhere else."""
+"""The file with the variables, which a shell reads with `.`."""
 
 PULUMI_HOME = DATA / "pulumi"
-"""Pulumi's own folder, with its plugins: the user's stays as it is."""
+"""Pulumi's folder on the platform, with its plugins; the user's own is not changed."""
 
 PASSPHRASE = DATA / "passphrase"
-"""The file with what Pulumi encrypts the secrets of this platform's stacks with."""
+"""The file with the passphrase of the stacks' secrets."""
 
 _TOOLS = ("kubectl", "pulumi", "pulumi-language-python", "pulumi-language-python-exec")
 
-# Debian's, which has BuildKit in itself: a newer client on PATH may lack its buildx component.
+# Debian's, which contains BuildKit: a newer client on PATH may lack its buildx component.
 _DOCKER = Path("/usr/bin/docker")
 
 
 def variables() -> dict[str, str]:
-    """Variables for programs that use the platform, PATH excepted."""
+    """Return the variables for programs that use the platform, without PATH."""
     return {
         "DOCKER_HOST": f"unix://{DOCKER_SOCKET}",
         "HF_ENDPOINT": f"http://127.0.0.1:{HUB_PORT}",
@@ -58,8 +58,8 @@ def write(toolchain: Toolchain) -> None:
 def _place(program: Path, target: Path) -> None:
     """Put a program into a folder.
 
-    Pulumi looks for its language host beside itself, behind all symbolic links, and warns at each
-    command of one that it finds elsewhere.
+    A symbolic link will not do: Pulumi looks for its language host beside its own file, and at each
+    command warns of one that it finds elsewhere.
     """
     if target.exists() and target.samefile(program):
         return
@@ -68,13 +68,12 @@ def _place(program: Path, target: Path) -> None:
     try:
         new.hardlink_to(program)
     except OSError:
-        # The cache is on another volume; the times tell the next `up` that it is the same file.
-        if target.exists() and _looks_equal(program, target):
+        # The cache is on another volume; the next `up` knows the copy by its size and time.
+        if target.exists() and _size_and_time(target) == _size_and_time(program):
             return
         shutil.copy2(program, new)
     new.rename(target)
 
 
-def _looks_equal(one: Path, other: Path) -> bool:
-    first, second = one.stat(), other.stat()
-    return (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns)
+def _size_and_time(path: Path) -> tuple[int, int]:
+    return path.stat().st_size, path.stat().st_mtime_ns

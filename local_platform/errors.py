@@ -1,27 +1,27 @@
-"""The errors that this package raises on purpose: a class of its own for each that is caught."""
+"""The errors of this package: a class of its own for each that is caught."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 
 class PlatformError(Exception):
-    """Something a user can act on: the message says what was wrong, what was given, what to do.
+    """An error on which a user can act: what was wrong, what was given, what to do.
 
     The command line prints it without a traceback and exits with status 1.
     """
 
 
 class ToolchainMissingError(PlatformError):
-    """Tools are asked for that were not built yet, or whose pins changed since.
+    """Tools are not built yet, or their pins changed since.
 
     Attributes:
-        groups: The names of the groups they belong to.
+        groups: The names of their groups.
     """
 
     def __init__(self, groups: Sequence[str]) -> None:
         self.groups = tuple(groups)
         super().__init__(
-            f"not built yet, or pinned anew since: {', '.join(groups)}; "
+            f"not built, or built from other pins: {', '.join(groups)}; "
             "run `python -m local_platform.toolchain`, which builds what is missing"
         )
 

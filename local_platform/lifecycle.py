@@ -1,20 +1,20 @@
-"""`up` and `down`: bring the platform to where it should be from wherever it is, and away."""
+"""Brings the platform up from whatever state it is in, and takes it down."""
 
-import contextlib
+import os
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from filelock import FileLock, Timeout
 
 from local_platform import addons, doctor, environment, provider_plugins
 from local_platform.errors import PlatformError
+from local_platform.files import locked
 from local_platform.node import (
     certificates,
     configuration,
     health,
-    kubeconfig,
     namespace,
     parts,
     services,
@@ -26,37 +26,26 @@ from local_platform.settings import (
     RUNTIME,
     RUNTIME_NAMES,
     STACKS,
+    Report,
 )
 from local_platform.toolchain import discard_scratch, prepare
-
-Report = Callable[[str], None]
 
 _LOCK = Path("/run/lock/ft-serving-platform.lock")
 _NODE_SECONDS = 120
 
 
-@contextlib.contextmanager
+@contextmanager
 def _alone(report: Report) -> Iterator[None]:
     """Keep every other `up` and `down` of this machine waiting."""
-    lock = FileLock(_LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        report("Another `up` or `down` is at work on this machine; waiting for it.")
-        lock.acquire()
-    except OSError as exc:
-        raise PlatformError(f"Cannot lock {_LOCK}: {exc}. The platform needs root.") from exc
-    try:
+    if os.geteuid() != 0:
+        raise PlatformError("The platform needs root: namespaces, mounts and packages need that.")
+    waiting = "Another `up` or `down` is at work on this machine; waiting for it."
+    with locked(_LOCK, report, waiting):
         yield
-    finally:
-        lock.release()
 
 
 def up(report: Report) -> None:
     """Bring the platform up, from nothing or from any state in between.
-
-    Args:
-        report: Told in one line each what is done and how it goes on.
 
     Raises:
         PlatformError: The machine lacks something, or a part does not come up.
@@ -68,7 +57,6 @@ def up(report: Report) -> None:
         discard_scratch(report)
         STACKS.mkdir(parents=True, exist_ok=True)
         certificates.ensure()
-        kubeconfig.write_all()
         configuration.write_all()
         described = parts.services(toolchain.tool)
         _run(described, report)
@@ -102,7 +90,7 @@ def _run(described: list[services.Service], report: Report) -> None:
 def down(report: Report, *, purge: bool = False) -> None:
     """End every process of the platform; what it wrote stays unless `purge`.
 
-    What someone else put into the platform's folders stays in any case, and is told.
+    Files of others in the platform's folders always stay, and are named.
 
     Raises:
         PlatformError: Something could not be ended or removed.
@@ -116,7 +104,7 @@ def down(report: Report, *, purge: bool = False) -> None:
 
 
 def _delete(folder: Path, names: Collection[str], report: Report) -> None:
-    """Delete what the platform made in a folder, and the folder where that is all.
+    """Delete what the platform made in a folder, and the folder if nothing else is there.
 
     Raises:
         PlatformError: Something is mounted there, or cannot be deleted.
@@ -131,7 +119,7 @@ def _delete(folder: Path, names: Collection[str], report: Report) -> None:
             f"{folder} was deleted. Unmount it, then run this again."
         )
     for path in folder.iterdir():
-        # Also a small file that a killed run left half-written: files.write_whole.
+        # Also a file that a killed run left half-written: files.write_whole.
         if path.name.removeprefix(".") not in names:
             continue
         if path.is_dir() and not path.is_symlink():

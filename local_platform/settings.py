@@ -1,4 +1,4 @@
-"""Where the embedded platform lies on a machine, and its fixed addresses.
+"""The folders of the embedded platform on a machine, and its fixed addresses.
 
 One machine has one platform: its folders, ports and node address are fixed, so that certificates,
 kubeconfig and image references stay valid through restarts, reboots and changes of the machine's
@@ -6,10 +6,14 @@ own network.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+Report = Callable[[str], None]
+"""Takes a line that tells the user what is done, and how far it is."""
+
 DATA = Path("/var/lib/ft-serving")
-"""What outlives `down`, which deletes it with `--purge`: volumes, images, objects, stacks, logs."""
+"""The folder that stays after `down`, unless with `--purge`: volumes, images, objects, stacks."""
 
 RUNTIME = Path("/run/ft-serving")
 """Sockets and service folders; empty after a reboot."""
@@ -19,13 +23,13 @@ DATA_NAMES = frozenset({
     "kubeconfig", "kubeconfigs", "kubelet", "kubelet-plugins", "log", "made-folders", "passphrase",
     "pulumi", "registry", "stacks", "volumes",
 })  # fmt: skip
-"""What the platform makes in `DATA`; what else lies there is someone else's and never deleted."""
+"""The names that the platform makes in `DATA`; others are someone else's and never deleted."""
 
 RUNTIME_NAMES = frozenset({
-    "cni", "containerd", "docker", "docker.sock", "host-network", "resolv.conf",
+    "cni", "containerd", "docker", "docker.sock", "host-network", "kubectl", "resolv.conf",
     "services", "slirp4netns.sock",
 })  # fmt: skip
-"""What the platform makes in `RUNTIME`, likewise."""
+"""The names that the platform makes in `RUNTIME`, likewise."""
 
 LOGS = DATA / "log"
 VOLUMES = DATA / "volumes"
@@ -61,19 +65,19 @@ INGRESS_CLASS = "traefik"
 """The class of Ingresses, which services in mode Standard have."""
 
 INGRESS_DOMAIN = "localhost"
-"""Hosts of served models end in it: names that are this machine's by RFC 6761, with no DNS."""
+"""The end of served models' hosts; RFC 6761 gives such names to this machine, without DNS."""
 
 STORAGE_CLASS = "ft-serving-shared"
 """The class of dynamic volumes, ReadWriteMany."""
 
 NAMESPACE = "ft-serving-platform"
-"""Where the platform's own pods and services live, those of Knative and KServe excepted."""
+"""The namespace of the platform's own pods and services, without those of Knative and KServe."""
 
 HUB_URL = f"http://model-hub.{NAMESPACE}:{HUB_PORT}"
 """The model hub mirror, for pods."""
 
 
 def cache() -> Path:
-    """The folder of what is slow to build: outside any checkout, shared by all of them."""
+    """Return the folder of what is slow to build, which all checkouts share."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "ft-serving"

@@ -54,10 +54,10 @@ def api() -> "DynamicClient":
     # Not above: most runs need no cluster, and loading the library takes a second.
     from kubernetes.dynamic import DynamicClient
 
-    from local_platform.api import Kinds, local_client
+    from local_platform.node.volumes import local_client
     from local_platform.settings import KUBECONFIG
 
-    return DynamicClient(local_client(KUBECONFIG), discoverer=Kinds)
+    return DynamicClient(local_client(KUBECONFIG))
 
 
 @pytest.fixture(scope="session")

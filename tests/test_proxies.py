@@ -14,7 +14,7 @@ from ft_serving.core.errors import FtServingError, ProxyError
 from ft_serving.core.hub import retry
 from ft_serving.core.hub.client import Hub
 from ft_serving.core.proxies import proxy_for
-from local_platform.api import local_client
+from local_platform.node.volumes import local_client
 from operations.preflight.registry import ask_registry
 from tests.client.fake_grpc import FakeGrpc
 from tests.client.fake_triton import FakeTriton

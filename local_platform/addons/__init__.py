@@ -1,4 +1,4 @@
-"""What is put into the cluster: DNS, ingress, Knative Serving, KServe, and images for them."""
+"""The add-ons in the cluster: DNS, ingress, Knative Serving, KServe, and images for them."""
 
 from local_platform.addons.debian import base_image
 from local_platform.addons.install import install, status

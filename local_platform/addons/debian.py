@@ -1,26 +1,24 @@
-"""The base of the project's own images, made of Debian packages where no hub can be reached.
+"""Makes the base of the project's own images of Debian packages, where no hub can be reached.
 
-What the images expect of it stands in docs/images.md: Python with `venv` and its shared library,
-and the CA certificates.
+docs/images.md says what the images expect of it: Python with `venv` and its shared library, and the
+CA certificates.
 """
 
 import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from local_platform import settings
-from local_platform.addons.cached_layer import LAYER_FILE, cached_layer, published
-from local_platform.addons.oci import Layer, LayerWriter, RunConfig
-from local_platform.addons.registry import RegistryClient
+from local_platform.addons.images import LAYER_FILE, cached_image
+from local_platform.addons.oci import Layer, pack_tar
 from local_platform.errors import PlatformError
+from local_platform.settings import Report
 
 _SUITE: Final = "bookworm"
 _PACKAGES: Final = ("ca-certificates", "libpython3.11", "python3", "python3-venv")
-_REPOSITORY: Final = "platform/debian"
 
 # What a container does not use, and what would differ between two runs.
 _LEFT_OUT: Final = (
@@ -29,44 +27,24 @@ _LEFT_OUT: Final = (
     "./usr/share/doc/*", "./usr/share/locale/*", "./usr/share/man/*",
     "./var/cache/*", "./var/lib/apt/lists/*", "./var/log/*",
 )  # fmt: skip
-_CHUNK: Final = 1 << 20
-_STAGES: Final = {
-    "Retrieving InRelease": "asking the mirror",
-    "Resolving dependencies": "choosing packages",
-    "Extracting dpkg": "unpacking packages",
-    "Installing core packages": "installing core packages",
-    "Configuring required packages": "configuring required packages",
-    "Unpacking the base system": "unpacking Python",
-    "Configuring the base system": "configuring Python",
-}
 
 
-def base_image(report: Callable[[str], None], address: str = settings.REGISTRY) -> str:
-    """The base image's name by digest; it is made at first, which takes one to two minutes.
+def base_image(report: Report, address: str = settings.REGISTRY) -> str:
+    """Return the base image's name by digest, for `BASE_IMAGE` of the project's Dockerfiles.
 
-    Args:
-        report: Told of each step of what takes long.
-        address: The registry's host and port.
-
-    Returns:
-        What `BASE_IMAGE` of the project's Dockerfiles is set to.
+    The first call makes the image, which takes one to two minutes.
 
     Raises:
         PlatformError: debootstrap failed or is missing, the disk is full, or the registry fails.
     """
-    key = _key()
-    digest = published(
-        RegistryClient(address),
-        _REPOSITORY,
-        key,
-        lambda: cached_layer(settings.cache() / "base" / key, lambda folder: _make(folder, report)),
-        RunConfig(
-            user="0:0",
-            command=("bash",),
-            environment={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-        ),
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return cached_image(
+        "platform/debian",
+        settings.cache() / "base" / _key(),
+        lambda folder: _make(folder, report),
+        {"User": "0:0", "Cmd": ["bash"], "Env": [f"PATH={path}"]},
+        address,
     )
-    return f"{address}/{_REPOSITORY}@{digest}"
 
 
 def _key() -> str:
@@ -74,44 +52,38 @@ def _key() -> str:
     return hashlib.sha256(pins.encode()).hexdigest()[:16]
 
 
-def _make(folder: Path, report: Callable[[str], None]) -> Layer:
-    root = folder / "root"
-    _debootstrap(root, report)
-    report("base image: packing it")
-    with LayerWriter(folder / LAYER_FILE) as writer:
-        _archive(root, writer)
-    shutil.rmtree(root)
-    return writer.layer()
-
-
-def _debootstrap(root: Path, report: Callable[[str], None]) -> None:
+def _make(folder: Path, report: Report) -> Layer:
+    root, tar = folder / "root", folder / "root.tar"
+    mirror = _mirror()
+    report(f"base image: Debian {_SUITE} with Python, from {mirror}")
     # In a mount namespace of its own: what debootstrap mounts goes with it, even when it is killed.
-    command = ["unshare", "--mount", "--propagation=private", "--",
-               "debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}",
-               _SUITE, str(root), _mirror()]  # fmt: skip
-    report(f"base image: Debian {_SUITE} with Python, from {command[-1]}")
-    said = []
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
-        for line in process.stdout or ():
-            said.append(line.rstrip())
-            stage = _STAGES.get(line.removeprefix("I: ").strip().removesuffix("..."))
-            if stage is not None:
-                report(f"base image: {stage}")
-    if process.returncode != 0:
-        last = "\n".join(said[-5:])
+    _run("unshare", "--mount", "--propagation=private", "--",
+         "debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}",
+         _SUITE, str(root), mirror)  # fmt: skip
+    report("base image: packing it")
+    _run("tar", "--create", f"--file={tar}", "--directory", str(root), "--one-file-system",
+         "--sort=name", "--numeric-owner", "--mtime=@0", "--xattrs",
+         "--xattrs-include=security.capability",
+         *(f"--exclude={pattern}" for pattern in _LEFT_OUT), ".")  # fmt: skip
+    shutil.rmtree(root)
+    return pack_tar(folder / LAYER_FILE, tar)
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        last = "\n".join(done.stdout.splitlines()[-5:])
         raise PlatformError(
-            f"debootstrap ended with status {process.returncode}; its last lines:\n{last}"
+            f"the base image could not be made: {command[0]} ended with status {done.returncode}; "
+            f"its last lines:\n{last}"
         )
 
 
 def _mirror() -> str:
-    """The mirror that this machine's apt takes the suite from: it is known to be reachable.
-
-    Raises:
-        PlatformError: apt takes the suite from nowhere.
-    """
+    """Return the mirror from which this machine's apt takes the suite, because it is reachable."""
     asked = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)",
          "Created-By: Packages", f"Codename: {_SUITE}"],
@@ -124,14 +96,3 @@ def _mirror() -> str:
             "made; add one to /etc/apt/sources.list and run `apt-get update`"
         )
     return named[0]
-
-
-def _archive(root: Path, writer: LayerWriter) -> None:
-    command = ["tar", "--create", "--directory", str(root), "--one-file-system", "--sort=name",
-               "--numeric-owner", "--mtime=@0", "--xattrs", "--xattrs-include=security.capability",
-               *(f"--exclude={pattern}" for pattern in _LEFT_OUT), "."]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as tar:
-        while tar.stdout and (chunk := tar.stdout.read(_CHUNK)):
-            writer.write(chunk)
-    if tar.returncode != 0:
-        raise PlatformError(f"tar ended with status {tar.returncode}")

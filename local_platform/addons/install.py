@@ -1,51 +1,39 @@
-"""The whole of what is put into the cluster once its node is ready."""
+"""Installs the add-ons in the cluster once its node is ready."""
 
-import base64
-import datetime
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from local_platform.addons import certificate, knative, kserve, manifests, readiness
-from local_platform.addons.apply import apply_all
-from local_platform.addons.certificate import Certificate
-from local_platform.addons.cluster import ClusterObjects
+from local_platform.addons import knative, kserve, manifests, readiness
+from local_platform.addons.cluster import Cluster, apply_all
 from local_platform.addons.debian import base_image
 from local_platform.addons.images import ProgramImage, push_all
-from local_platform.addons.manifests import Manifest, ObjectName
+from local_platform.addons.manifests import Manifest
 from local_platform.addons.wheels import wheels_image
 from local_platform.node.configuration import PAUSE_IMAGE
+from local_platform.settings import Report
 from local_platform.toolchain import Toolchain
 
 _PATIENCE_S: Final = 300.0  # Starting takes a minute on two cores, and longer beside a first build.
 
-_SECRET: Final = ObjectName("Secret", kserve.NAMESPACE, kserve.CERTIFICATE_SECRET)
 
-
-def install(toolchain: Toolchain, kubeconfig: Path, report: Callable[[str], None]) -> None:
+def install(toolchain: Toolchain, kubeconfig: Path, report: Report) -> None:
     """Bring the parts in the cluster to what they should be, and wait until all are ready.
 
-    Calling it again mends: what was deleted or changed comes back, what is right is left alone.
-
-    Args:
-        toolchain: The programs, and upstream's manifests.
-        kubeconfig: Of an administrator of the platform's cluster.
-        report: Told of every step, one line each.
+    Another call restores what was deleted or changed, and does not touch the rest. The kubeconfig
+    is an administrator's.
 
     Raises:
         PlatformError: What failed, and why.
     """
-    cluster = ClusterObjects(kubeconfig)
+    cluster = Cluster(kubectl=toolchain.tool("kubectl"), kubeconfig=kubeconfig)
     with ThreadPoolExecutor() as pool:
-        rendered = pool.submit(
-            kserve.render, toolchain.tool("kubectl"), toolchain.manifests("kserve")
-        )
+        rendered = pool.submit(kserve.render, cluster.kubectl, toolchain.manifests("kserve"))
         # Nothing in the cluster needs them, so they are made beside the rest.
         for_builds = [pool.submit(make, report) for make in (base_image, wheels_image)]
         images = push_all(_images(toolchain), report)
-        objects = _objects(toolchain, images, rendered.result(), _certificate(cluster))
+        objects = _objects(toolchain, images, rendered.result())
         report(f"applying {len(objects)} objects")
         apply_all(cluster, objects, report, time.monotonic() + _PATIENCE_S)
         report("waiting for pods and webhooks")
@@ -54,13 +42,9 @@ def install(toolchain: Toolchain, kubeconfig: Path, report: Callable[[str], None
             made.result()
 
 
-def status(kubeconfig: Path) -> list[readiness.PartStatus]:
-    """Every part in the cluster, whether it is ready, and why not.
-
-    Raises:
-        PlatformError: The kubeconfig cannot be used.
-    """
-    return readiness.status(ClusterObjects(kubeconfig))
+def status(toolchain: Toolchain, kubeconfig: Path) -> list[readiness.PartStatus]:
+    """Return the state of every part in the cluster."""
+    return readiness.status(Cluster(kubectl=toolchain.tool("kubectl"), kubeconfig=kubeconfig))
 
 
 def _images(toolchain: Toolchain) -> list[ProgramImage]:
@@ -75,7 +59,7 @@ def _images(toolchain: Toolchain) -> list[ProgramImage]:
             ProgramImage(
                 name=f"knative-{name}",
                 program=toolchain.tool(name),
-                # It asks registries for the digests that tags of served images stand for.
+                # It asks registries for the digests of the tags of served images.
                 certificates=name == "controller",
             )
             for name in knative.PROGRAMS
@@ -84,30 +68,12 @@ def _images(toolchain: Toolchain) -> list[ProgramImage]:
 
 
 def _objects(
-    toolchain: Toolchain,
-    images: dict[str, str],
-    rendered_kserve: list[Manifest],
-    webhook: Certificate,
+    toolchain: Toolchain, images: dict[str, str], rendered_kserve: list[Manifest]
 ) -> list[Manifest]:
     named = {"COREDNS_IMAGE": images["coredns"], "TRAEFIK_IMAGE": images["traefik"]}
     programs = {name: images[f"knative-{name}"] for name in knative.PROGRAMS}
     return [
         *(one for name in ("platform", "coredns", "traefik") for one in manifests.own(name, named)),
         *knative.manifests(toolchain.manifests("knative"), programs),
-        *kserve.manifests(rendered_kserve, images["kserve"], webhook),
+        *kserve.manifests(rendered_kserve, images["kserve"]),
     ]
-
-
-def _certificate(cluster: ClusterObjects) -> Certificate:
-    """The webhook's certificate that is in the cluster, as long as it serves."""
-    now = datetime.datetime.now(datetime.UTC)
-    found = cluster.get("v1", _SECRET)
-    if found is not None:
-        data = found.get("data") or {}
-        stored = Certificate(
-            certificate=base64.b64decode(data.get("tls.crt", "")),
-            key=base64.b64decode(data.get("tls.key", "")),
-        )
-        if certificate.serves(stored, kserve.CERTIFICATE_HOST, now):
-            return stored
-    return certificate.make(kserve.CERTIFICATE_HOST, now)

@@ -1,4 +1,4 @@
-"""Knative Serving for one small node: upstream's manifests, our images and settings."""
+"""The objects of Knative Serving for one small node: upstream's, with our images and settings."""
 
 import copy
 import json
@@ -21,65 +21,61 @@ PROGRAMS: Final = ("activator", "autoscaler", "controller", "queue", "webhook")
 
 _IMAGE: Final = "ko://knative.dev/serving/cmd/"
 
-# One node has nothing to scale to and nothing to be disrupted by. The certificate is for TLS inside
-# the cluster, which is off; the image is a hint to a cache that is not installed.
+# On one node nothing scales out or needs a disruption budget. The certificate is for TLS inside the
+# cluster, which is off; the image is a hint to a cache that is not installed.
 _DROPPED: Final = {"HorizontalPodAutoscaler", "PodDisruptionBudget", "Certificate", "Image"}
 
 _CONFIG: Final[dict[str, dict[str, str]]] = {
     "config-autoscaler": {
-        # An idle service gives its memory back within a minute; a busy one is scaled by the average
-        # of ten seconds, which suits models whose answers take seconds.
+        # An idle service frees its memory within a minute; a busy one is scaled by the average of
+        # ten seconds, which suits models whose answers take seconds.
         "stable-window": "10s",
         "scale-to-zero-grace-period": "5s",
     },
     "config-deployment": {
-        # Docker on this machine is what resolved the digests of these.
+        # Docker on this machine has resolved the digests of these.
         "registries-skipping-tag-resolving": f"kind.local,ko.local,dev.local,{settings.REGISTRY}",
         "queue-sidecar-cpu-request": "10m",
         "queue-sidecar-memory-request": "32Mi",
     },
     "config-domain": {settings.INGRESS_DOMAIN: ""},
-    # What a pod that serves a model needs beyond Knative's defaults: weights on a claim, memory as
-    # a volume for Triton, a node with the right GPU, and a locked down container.
-    "config-features": {
-        "kubernetes.podspec-affinity": "enabled",
-        "kubernetes.podspec-nodeselector": "enabled",
-        "kubernetes.podspec-persistent-volume-claim": "enabled",
-        "kubernetes.podspec-persistent-volume-write": "enabled",
-        "kubernetes.podspec-securitycontext": "enabled",
-        "kubernetes.podspec-tolerations": "enabled",
-        "kubernetes.podspec-volumes-emptydir": "enabled",
-    },
-    "config-network": {
-        "ingress-class": "traefik.ingress.networking.knative.dev",
-    },
-    # As docs/monitoring.md asks of a cluster: nothing but a scraper asks for them.
+    # A pod that serves a model needs more than Knative's defaults allow: weights on a claim, memory
+    # as a volume for Triton, a node with the right GPU, and a locked down container.
+    "config-features": dict.fromkeys(
+        (
+            "kubernetes.podspec-affinity",
+            "kubernetes.podspec-nodeselector",
+            "kubernetes.podspec-persistent-volume-claim",
+            "kubernetes.podspec-persistent-volume-write",
+            "kubernetes.podspec-securitycontext",
+            "kubernetes.podspec-tolerations",
+            "kubernetes.podspec-volumes-emptydir",
+        ),
+        "enabled",
+    ),
+    "config-network": {"ingress-class": "traefik.ingress.networking.knative.dev"},
+    # docs/monitoring.md asks this of a cluster.
     "config-observability": {
         "metrics-protocol": "prometheus",
         "request-metrics-protocol": "prometheus",
     },
 }
 
-# Programs open the port of their metrics when they start: a change of this has to start them again.
+# Programs open the port of their metrics when they start, so a change restarts them.
 _OBSERVABILITY: Final = "ft-serving.dev/observability"
 
-# Soft limits in MiB of each program's heap, above what it was seen to need.
+# Soft limits in MiB of each program's heap, above the heap that was measured.
 _MEMORY: Final = {"activator": 64, "autoscaler": 64, "controller": 96, "webhook": 64}
 
-# There is one of each, so there is nobody to elect. Told that it is the first and only member of a
-# StatefulSet, a program takes no leases: none to be renewed in etcd all day, and none of a program
-# that was killed to wait a minute for. knative.dev/pkg/leaderelection owns these names.
+# There is one of each, so no leader is elected. As the first and only member of a StatefulSet a
+# program takes no lease, which it would renew in etcd all day, and for which its successor would
+# wait a minute after a kill. knative.dev/pkg/leaderelection owns these names.
 _ELECTED: Final = ("autoscaler", "controller", "webhook")
 _LEADER: Final = "STATEFUL_CONTROLLER_ORDINAL", "STATEFUL_SERVICE_NAME"
 
 
 def manifests(folder: Path, images: Mapping[str, str]) -> list[Manifest]:
-    """The objects of Knative Serving.
-
-    Args:
-        folder: Where the modules' `serving/config/core`, `networking/config` and `caching/config`
-            lie.
-        images: The image reference of each of `PROGRAMS`.
+    """Return the objects of Knative Serving from its modules' folder, with our `PROGRAMS`' images.
 
     Raises:
         PlatformError: Upstream's manifests lack what is changed here.
@@ -102,18 +98,14 @@ def _fitted(manifest: Manifest, images: Mapping[str, str]) -> Manifest:
         case "CustomResourceDefinition":
             return without_descriptions(manifest)
         case "ConfigMap":
-            return _without_example(manifest)
+            # Upstream's documentation, and its checksum.
+            manifest["data"].pop("_example", None)
+            manifest["metadata"].get("annotations", {}).pop("knative.dev/example-checksum", None)
+            return manifest
         case "Deployment":
             return _deployment(manifest, images)
         case _:
             return manifest
-
-
-def _without_example(config: Manifest) -> Manifest:
-    """Without the documentation that upstream keeps in the configuration, and its checksum."""
-    config["data"].pop("_example", None)
-    config["metadata"].get("annotations", {}).pop("knative.dev/example-checksum", None)
-    return config
 
 
 def _deployment(deployment: Manifest, images: Mapping[str, str]) -> Manifest:
@@ -121,9 +113,8 @@ def _deployment(deployment: Manifest, images: Mapping[str, str]) -> Manifest:
     annotations = template.setdefault("metadata", {}).setdefault("annotations", {})
     annotations[_OBSERVABILITY] = json.dumps(_CONFIG["config-observability"], sort_keys=True)
     pod = template["spec"]
-    pod.pop("affinity", None)  # It spreads replicas over nodes; there is one of either.
-    # The old one has nobody to lose who would wait for it: an answer of a model outlives neither
-    # `down` nor a change of the platform.
+    pod.pop("affinity", None)  # It spreads replicas over nodes, and there is only one of each.
+    # No request needs a longer end: no answer of a model survives `down` or a change of a part.
     pod["terminationGracePeriodSeconds"] = 10
     deployment["spec"]["replicas"] = 1
     deployment["spec"]["strategy"] = {"type": "Recreate"}
@@ -137,7 +128,7 @@ def _deployment(deployment: Manifest, images: Mapping[str, str]) -> Manifest:
         "limits": {"memory": f"{8 * _MEMORY[program]}Mi"},
     }
     environment = {one["name"]: one for one in container["env"]}
-    environment.pop("GOGC", None)  # It spends memory for time: five times the heap in use.
+    environment.pop("GOGC", None)  # Upstream's value lets the heap grow to five times its use.
     environment["GOMEMLIMIT"] = {"name": "GOMEMLIMIT", "value": f"{_MEMORY[program]}MiB"}
     if program in _ELECTED:
         ordinal, service = _LEADER

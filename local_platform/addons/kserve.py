@@ -1,7 +1,8 @@
-"""KServe's controller without cert-manager, Istio and other people's model servers."""
+"""The objects of KServe's controller, without cert-manager, Istio and other model servers."""
 
 import base64
 import copy
+import hashlib
 import json
 import subprocess
 from collections.abc import Mapping
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from local_platform import settings
-from local_platform.addons.certificate import Certificate
 from local_platform.addons.manifests import (
     Manifest,
     ObjectName,
@@ -20,15 +20,14 @@ from local_platform.addons.manifests import (
     without_descriptions,
 )
 from local_platform.errors import PlatformError
+from local_platform.node.certificates import AUTHORITY, KSERVE_WEBHOOK
 
 NAMESPACE: Final = "kserve"
-CERTIFICATE_SECRET: Final = "kserve-webhook-server-cert"  # noqa: S105 - the name of one
-CERTIFICATE_HOST: Final = "kserve-webhook-server-service.kserve.svc"
 
 _CONFIG: Final = ObjectName("ConfigMap", NAMESPACE, "inferenceservice-config")
 
-# cert-manager's kinds; an empty secret that nothing reads; and what belongs to the proxy before the
-# metrics, which upstream has from a hub.
+# cert-manager's kinds; an empty secret that nothing reads; and the objects of the proxy before the
+# metrics, whose image upstream takes from a hub.
 _DROPPED_KINDS: Final = {"Certificate", "Issuer"}
 _DROPPED: Final = {
     ObjectName("Secret", NAMESPACE, "kserve-webhook-server-secret"),
@@ -45,27 +44,19 @@ _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
         "ingressClassName": settings.INGRESS_CLASS,
         "ingressDomain": settings.INGRESS_DOMAIN,
     },
-    # Upstream's default requests 1 CPU and 2 GiB for a service that says nothing of its needs.
+    # Upstream's default requests 1 CPU and 2 GiB for a service that requests nothing.
     "inferenceService": {
-        "resource": {
-            "cpuLimit": "1",
-            "memoryLimit": "2Gi",
-            "cpuRequest": "50m",
-            "memoryRequest": "128Mi",
-        }
+        "resource": {"cpuLimit": "1", "memoryLimit": "2Gi",
+                     "cpuRequest": "50m", "memoryRequest": "128Mi"},
     },
-}
+}  # fmt: skip
 
 
 def render(kubectl: Path, folder: Path) -> list[Manifest]:
-    """What upstream would apply: `config/default` by kustomize, and the configuration.
-
-    Args:
-        kubectl: The program.
-        folder: Where the module's `kserve/config` lies.
+    """Return what upstream would apply: its `config/default` by kustomize, and its configuration.
 
     Raises:
-        PlatformError: kustomize failed, or the files are not there.
+        PlatformError: kustomize failed, or the configuration is missing.
     """
     config = folder / "kserve" / "config"
     done = subprocess.run(
@@ -78,19 +69,14 @@ def render(kubectl: Path, folder: Path) -> list[Manifest]:
     return [*parse(done.stdout), configuration]
 
 
-def manifests(rendered: list[Manifest], image: str, certificate: Certificate) -> list[Manifest]:
-    """The objects of KServe.
-
-    Args:
-        rendered: From `render`.
-        image: The image reference of the controller.
-        certificate: Of the webhooks, for `CERTIFICATE_HOST`.
+def manifests(rendered: list[Manifest], image: str) -> list[Manifest]:
+    """Return the objects of KServe from rendered ones, with the controller's image.
 
     Raises:
         PlatformError: Upstream's manifests lack what is changed here.
     """
     kept = [
-        _fitted(copy.deepcopy(manifest), image, certificate)
+        _fitted(copy.deepcopy(manifest), image)
         for manifest in rendered
         if manifest["kind"] not in _DROPPED_KINDS and identity(manifest) not in _DROPPED
     ]
@@ -103,16 +89,20 @@ def manifests(rendered: list[Manifest], image: str, certificate: Certificate) ->
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/tls",
-        "metadata": {"name": CERTIFICATE_SECRET, "namespace": NAMESPACE},
+        "metadata": {"name": "kserve-webhook-server-cert", "namespace": NAMESPACE},
         "data": {
-            "tls.crt": base64.b64encode(certificate.certificate).decode(),
-            "tls.key": base64.b64encode(certificate.key).decode(),
+            "tls.crt": _encoded(KSERVE_WEBHOOK.certificate),
+            "tls.key": _encoded(KSERVE_WEBHOOK.key),
         },
     }
     return [namespace, secret, *kept]
 
 
-def _fitted(manifest: Manifest, image: str, certificate: Certificate) -> Manifest:
+def _encoded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _fitted(manifest: Manifest, image: str) -> Manifest:
     manifest["metadata"].get("annotations", {}).pop("cert-manager.io/inject-ca-from", None)
     manifest["metadata"].pop("creationTimestamp", None)
     match manifest["kind"]:
@@ -121,11 +111,10 @@ def _fitted(manifest: Manifest, image: str, certificate: Certificate) -> Manifes
         case "ConfigMap":
             return _configuration(manifest)
         case "Deployment":
-            return _deployment(manifest, image, certificate)
+            return _deployment(manifest, image)
         case "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration":
-            authority = base64.b64encode(certificate.certificate).decode()
             for webhook in manifest["webhooks"]:
-                webhook["clientConfig"]["caBundle"] = authority
+                webhook["clientConfig"]["caBundle"] = _encoded(AUTHORITY.certificate)
     return manifest
 
 
@@ -139,15 +128,12 @@ def _configuration(manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _deployment(manifest: Manifest, image: str, certificate: Certificate) -> Manifest:
+def _deployment(manifest: Manifest, image: str) -> Manifest:
     template = manifest["spec"]["template"]
-    found = [one for one in template["spec"]["containers"] if one["name"] == "manager"]
-    if len(found) != 1:
-        raise PlatformError("upstream's KServe deployment no longer has one container `manager`")
-    (manager,) = found
+    (manager,) = (one for one in template["spec"]["containers"] if one["name"] == "manager")
     manager["image"] = image
     manager["imagePullPolicy"] = "IfNotPresent"
-    # There is one, so there is nobody to elect; and nobody to ask for metrics.
+    # There is only one, so it elects no leader, and nothing asks it for metrics.
     manager["args"] = ["--metrics-addr=0"]
     # Upstream's limit of a tenth of a core makes its start take most of a minute.
     manager["resources"] = {
@@ -157,10 +143,9 @@ def _deployment(manifest: Manifest, image: str, certificate: Certificate) -> Man
     manager["env"].append({"name": "GOMEMLIMIT", "value": "128MiB"})
     manager["readinessProbe"] |= {"initialDelaySeconds": 1, "periodSeconds": 2}
     template["spec"]["containers"] = [manager]
-    # A new certificate is a new pod: the old one would serve the old one for a minute.
-    template["metadata"].setdefault("annotations", {})["ft-serving.dev/certificate"] = (
-        certificate.fingerprint
-    )
+    # A new certificate makes a new pod, because the old pod would serve the old one for a minute.
+    fingerprint = hashlib.sha256(KSERVE_WEBHOOK.certificate.read_bytes()).hexdigest()[:16]
+    template["metadata"].setdefault("annotations", {})["ft-serving.dev/certificate"] = fingerprint
     manifest["spec"]["replicas"] = 1
     manifest["spec"]["strategy"] = {"type": "Recreate"}
     return manifest

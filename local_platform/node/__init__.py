@@ -1,1 +1,1 @@
-"""The node: namespaces of its own, and the supervised parts that make a cluster there."""
+"""The node: its namespaces, and the supervised parts that make a cluster in them."""

@@ -1,15 +1,15 @@
-"""The cluster's certificate authority, and what it signs.
+"""Makes the cluster's certificate authority and the certificates that it signs.
 
-Kubernetes' 'PKI certificates and requirements' lists who needs which subject.
+Kubernetes' 'PKI certificates and requirements' lists the subject that each part needs.
 """
 
 import datetime
 import ipaddress
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -24,14 +24,14 @@ _RENEWED_BEFORE = datetime.timedelta(days=60)
 _AUTHORITY_LIFETIME = datetime.timedelta(days=3650)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class CertificateHolder:
-    """Whom a certificate is for.
+    """The holder of a certificate.
 
     Attributes:
         file: The name of its two files, without `.crt` and `.key`.
-        user: The common name: what Kubernetes takes for the user.
-        group: The organization: what Kubernetes takes for the group.
+        user: The common name, which Kubernetes takes for the user.
+        group: The organization, which Kubernetes takes for the group.
         hosts: Names and addresses that it serves on.
     """
 
@@ -51,89 +51,71 @@ class CertificateHolder:
         return FOLDER / f"{self.file}.key"
 
 
-AUTHORITY = CertificateHolder(file="ca", user="ft-serving-ca")
-SERVICE_ACCOUNTS = CertificateHolder(file="service-accounts", user="service-accounts")
+AUTHORITY = CertificateHolder("ca", "ft-serving-ca")
+SERVICE_ACCOUNTS = CertificateHolder("service-accounts", "service-accounts")
 API_SERVER = CertificateHolder(
-    file="kube-apiserver",
-    user="kube-apiserver",
+    "kube-apiserver",
+    "kube-apiserver",
     hosts=(
-        "localhost",
-        "kubernetes",
-        "kubernetes.default",
-        "kubernetes.default.svc",
-        f"kubernetes.default.svc.{CLUSTER_DOMAIN}",
-        "127.0.0.1",
-        KUBERNETES_SERVICE,
-        NODE_ADDRESS,
+        "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+        f"kubernetes.default.svc.{CLUSTER_DOMAIN}", "127.0.0.1", KUBERNETES_SERVICE, NODE_ADDRESS,
     ),
-)
-KUBELET_CLIENT = CertificateHolder(
-    file="kubelet-client", user="kubelet-client", group="system:masters"
-)
-ADMINISTRATOR = CertificateHolder(
-    file="administrator", user="administrator", group="system:masters"
-)
-CONTROLLER_MANAGER = CertificateHolder(
-    file="kube-controller-manager", user="system:kube-controller-manager"
-)
-SCHEDULER = CertificateHolder(file="kube-scheduler", user="system:kube-scheduler")
-PROXY = CertificateHolder(file="kube-proxy", user="system:kube-proxy")
+)  # fmt: skip
+KUBELET_CLIENT = CertificateHolder("kubelet-client", "kubelet-client", "system:masters")
+ADMINISTRATOR = CertificateHolder("administrator", "administrator", "system:masters")
+CONTROLLER_MANAGER = CertificateHolder("kube-controller-manager", "system:kube-controller-manager")
+SCHEDULER = CertificateHolder("kube-scheduler", "system:kube-scheduler")
+PROXY = CertificateHolder("kube-proxy", "system:kube-proxy")
 KUBELET = CertificateHolder(
-    file="kubelet", user=f"system:node:{NODE}", group="system:nodes", hosts=(NODE, NODE_ADDRESS)
+    "kubelet", f"system:node:{NODE}", "system:nodes", hosts=(NODE, NODE_ADDRESS)
 )
-VOLUMES = CertificateHolder(file="volumes", user="ft-serving:volumes")
-"""The provisioner of volumes; storage.yaml binds its role."""
+VOLUMES = CertificateHolder("volumes", "ft-serving:volumes")
+"""The provisioner of volumes; platform.yaml binds its role."""
+
+KSERVE_WEBHOOK = CertificateHolder(
+    "kserve-webhook", "kserve-webhook", hosts=("kserve-webhook-server-service.kserve.svc",)
+)
 
 _SIGNED = (
-    API_SERVER,
-    KUBELET_CLIENT,
-    ADMINISTRATOR,
-    CONTROLLER_MANAGER,
-    SCHEDULER,
-    PROXY,
-    KUBELET,
-    VOLUMES,
-    SERVICE_ACCOUNTS,
-)
+    API_SERVER, KUBELET_CLIENT, ADMINISTRATOR, CONTROLLER_MANAGER, SCHEDULER, PROXY, KUBELET,
+    VOLUMES, KSERVE_WEBHOOK, SERVICE_ACCOUNTS,
+)  # fmt: skip
 
 
 def ensure() -> list[Path]:
-    """Make what is missing or about to expire.
+    """Make the certificates that are missing, damaged or about to expire.
 
     Returns:
-        The certificates that were made just now; whoever uses one must be started again.
+        The certificates that were made; the programs that use them must be started again.
     """
     FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     made: list[Path] = []
     if not _valid(AUTHORITY, None):
-        _make_authority()
+        _make(AUTHORITY, ec.generate_private_key(ec.SECP256R1()), None)
         made.append(AUTHORITY.certificate)
     authority = x509.load_pem_x509_certificate(AUTHORITY.certificate.read_bytes())
-    signer = _load_key(AUTHORITY.key)
-    for identity in _SIGNED:
-        if not _valid(identity, authority):
-            _sign(identity, authority, signer)
-            made.append(identity.certificate)
+    for holder in _SIGNED:
+        if not _valid(holder, authority):
+            # A new key would void all tokens of service accounts, which are checked with theirs.
+            _make(holder, _key(holder) or ec.generate_private_key(ec.SECP256R1()), _key(AUTHORITY))
+            made.append(holder.certificate)
     return made
 
 
-def _valid(identity: CertificateHolder, authority: x509.Certificate | None) -> bool:
-    key = _kept_key(identity)
+def _valid(holder: CertificateHolder, authority: x509.Certificate | None) -> bool:
+    key = _key(holder)
     try:
-        certificate = x509.load_pem_x509_certificate(identity.certificate.read_bytes())
-    except (FileNotFoundError, ValueError):
+        certificate = x509.load_pem_x509_certificate(holder.certificate.read_bytes())
+        if authority is not None:
+            certificate.verify_directly_issued_by(authority)
+    except (FileNotFoundError, ValueError, TypeError, InvalidSignature):
         return False
-    if key is None or certificate.public_key() != key.public_key():
-        return False
-    if certificate.not_valid_after_utc - _now() < _RENEWED_BEFORE:
-        return False
-    if authority is None:
-        return True
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except Exception:  # noqa: BLE001 - of whatever kind: it is not this authority's, make a new one
-        return False
-    return _hosts(certificate) == set(identity.hosts)
+    return (
+        key is not None
+        and certificate.public_key() == key.public_key()
+        and certificate.not_valid_after_utc - _now() >= _RENEWED_BEFORE
+        and _hosts(certificate) == set(holder.hosts)
+    )
 
 
 def _hosts(certificate: x509.Certificate) -> set[str]:
@@ -144,108 +126,70 @@ def _hosts(certificate: x509.Certificate) -> set[str]:
     return {str(name.value) for name in names}
 
 
-def _make_authority() -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _subject(AUTHORITY)
-    usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
-        key_encipherment=False, data_encipherment=False, key_agreement=False,
-        encipher_only=False, decipher_only=False,
-    )  # fmt: skip
-    certificate = (
-        _builder(name, name, key, _AUTHORITY_LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    _write(AUTHORITY, certificate, key)
-
-
-def _sign(
-    identity: CertificateHolder, authority: x509.Certificate, signer: ec.EllipticCurvePrivateKey
-) -> None:
-    # Service accounts' tokens are checked with such a key: a new one would void all of them.
-    key = _kept_key(identity) or ec.generate_private_key(ec.SECP256R1())
-    builder = (
-        _builder(_subject(identity), authority.subject, key, _LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(
-            x509.ExtendedKeyUsage(
-                [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-            ),
-            critical=False,
-        )
-    )
-    if identity.hosts:
-        builder = builder.add_extension(
-            x509.SubjectAlternativeName(_names(identity.hosts)), critical=False
-        )
-    _write(identity, builder.sign(signer, hashes.SHA256()), key)
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
+def _make(
+    holder: CertificateHolder,
     key: ec.EllipticCurvePrivateKey,
-    lifetime: datetime.timedelta,
-) -> x509.CertificateBuilder:
-    return (
+    signer: ec.EllipticCurvePrivateKey | None,
+) -> None:
+    """Write a holder's key and its certificate, which the authority signs, its own if no signer."""
+    own = signer is None
+    lifetime = _AUTHORITY_LIFETIME if own else _LIFETIME
+    builder = (
         x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
+        .subject_name(_subject(holder))
+        .issuer_name(_subject(AUTHORITY))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(_now() - datetime.timedelta(minutes=5))
         .not_valid_after(_now() + lifetime)
+        .add_extension(x509.BasicConstraints(ca=own, path_length=0 if own else None), critical=True)
     )
-
-
-def _subject(identity: CertificateHolder) -> x509.Name:
-    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, identity.user)]
-    if identity.group:
-        attributes.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, identity.group))
-    return x509.Name(attributes)
-
-
-def _names(hosts: Iterable[str]) -> list[x509.GeneralName]:
-    names: list[x509.GeneralName] = []
-    for host in hosts:
-        try:
-            names.append(x509.IPAddress(ipaddress.ip_address(host)))
-        except ValueError:
-            names.append(x509.DNSName(host))
-    return names
-
-
-def _kept_key(identity: CertificateHolder) -> ec.EllipticCurvePrivateKey | None:
-    """The key there is; `None` before the first time, and where a power cut left half of one."""
-    try:
-        return _load_key(identity.key)
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"{path} holds another kind of key than this program writes")
-    return key
-
-
-def _write(
-    identity: CertificateHolder, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
-) -> None:
+    if own:
+        usage = x509.KeyUsage(
+            digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
+            key_encipherment=False, data_encipherment=False, key_agreement=False,
+            encipher_only=False, decipher_only=False,
+        )  # fmt: skip
+        builder = builder.add_extension(usage, critical=True)
+    else:
+        extended = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
+    if holder.hosts:
+        names = x509.SubjectAlternativeName([_general_name(host) for host in holder.hosts])
+        builder = builder.add_extension(names, critical=False)
     private = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
     # The key first: a certificate without its key would look complete.
-    for path, content in (
-        (identity.key, private),
-        (identity.certificate, certificate.public_bytes(serialization.Encoding.PEM)),
-    ):
-        write_whole(path, content, mode=0o600)
+    write_whole(holder.key, private, mode=0o600)
+    certificate = builder.sign(signer or key, hashes.SHA256())
+    public = certificate.public_bytes(serialization.Encoding.PEM)
+    write_whole(holder.certificate, public, mode=0o600)
+
+
+def _subject(holder: CertificateHolder) -> x509.Name:
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, holder.user)]
+    if holder.group:
+        attributes.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, holder.group))
+    return x509.Name(attributes)
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _key(holder: CertificateHolder) -> ec.EllipticCurvePrivateKey | None:
+    """Return the key, or None if there is none or a power cut left half of one."""
+    try:
+        key = serialization.load_pem_private_key(holder.key.read_bytes(), password=None)
+    except (FileNotFoundError, ValueError):
+        return None
+    return key if isinstance(key, ec.EllipticCurvePrivateKey) else None
 
 
 def _now() -> datetime.datetime:

@@ -1,5 +1,6 @@
-"""The configuration files of the node's parts."""
+"""Writes the configuration files of the node's parts, and the kubeconfigs of parts and user."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,24 @@ from typing import Any
 import yaml
 
 from local_platform.files import write_whole
-from local_platform.node.certificates import AUTHORITY, KUBELET, PROXY
-from local_platform.node.kubeconfig import path_of
+from local_platform.node.certificates import (
+    ADMINISTRATOR,
+    AUTHORITY,
+    CONTROLLER_MANAGER,
+    KUBELET,
+    PROXY,
+    SCHEDULER,
+    VOLUMES,
+    CertificateHolder,
+)
 from local_platform.node.namespace import BUILD_NETWORK, CONTROL_GROUP, RESOLV_CONF
 from local_platform.settings import (
+    API_PORT,
     CLUSTER_DNS,
     CLUSTER_DOMAIN,
     CONTAINERD_SOCKET,
     DATA,
+    KUBECONFIG,
     NODE,
     POD_NETWORK,
     REGISTRY,
@@ -36,8 +47,17 @@ PAUSE_IMAGE = f"{REGISTRY}/platform/pause:node"
 """The image that holds a pod's namespaces open; imported into containerd, never pulled."""
 
 
+_NAME = "ft-serving"
+"""The name of cluster, user and context in kubeconfigs."""
+
+
+def path_of(holder: CertificateHolder) -> Path:
+    """Return the kubeconfig of a part."""
+    return DATA / "kubeconfigs" / holder.file
+
+
 def write_all() -> None:
-    """Write every file from the settings; one that is right is left alone."""
+    """Write every file from settings and certificates; one that is right is not touched."""
     for path, text in (
         (CONTAINERD, _containerd()),
         (CNI, json.dumps(_network(), indent=2)),
@@ -46,9 +66,34 @@ def write_all() -> None:
         (KUBELET_CONFIGURATION, yaml.safe_dump(_kubelet())),
         (PROXY_CONFIGURATION, yaml.safe_dump(_proxy())),
     ):
-        # kube-proxy watches its file, and ends when it is written, were it with the same text.
-        if not path.exists() or path.read_text() != text:
-            write_whole(path, text.encode(), mode=0o644)
+        write_whole(path, text.encode(), mode=0o644)
+    for holder in (CONTROLLER_MANAGER, SCHEDULER, KUBELET, PROXY, VOLUMES):
+        _write_kubeconfig(path_of(holder), holder)
+    _write_kubeconfig(KUBECONFIG, ADMINISTRATOR)
+
+
+def _write_kubeconfig(path: Path, holder: CertificateHolder) -> None:
+    cluster = {
+        "server": f"https://127.0.0.1:{API_PORT}",
+        "certificate-authority-data": _encoded(AUTHORITY.certificate),
+    }
+    user = {
+        "client-certificate-data": _encoded(holder.certificate),
+        "client-key-data": _encoded(holder.key),
+    }
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": _NAME,
+        "clusters": [{"name": _NAME, "cluster": cluster}],
+        "users": [{"name": _NAME, "user": user}],
+        "contexts": [{"name": _NAME, "context": {"cluster": _NAME, "user": _NAME}}],
+    }
+    write_whole(path, yaml.safe_dump(document, sort_keys=False).encode(), mode=0o600)
+
+
+def _encoded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
 
 
 def _containerd() -> str:
@@ -62,7 +107,7 @@ state = "{RUNTIME}/containerd"
 
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE_IMAGE}"
-  # Where CAP_SYS_RESOURCE is missing, runc cannot set a negative score and dies without saying so.
+  # Without CAP_SYS_RESOURCE runc cannot set a negative score, and dies without a message.
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
@@ -142,7 +187,7 @@ def _kubelet() -> dict[str, Any]:
         "resolvConf": str(RESOLV_CONF),
         "volumePluginDir": str(DATA / "kubelet-plugins"),
         "maxPods": 110,
-        # The machine's disk is shared with other work: a share of it says nothing about pods.
+        # Other work shares the machine's disk, so a percentage of it says nothing about pods.
         "evictionHard": {
             "memory.available": "200Mi",
             "nodefs.available": "1Gi",

@@ -1,24 +1,21 @@
-"""Whether the node's parts do their work, by the probe of each."""
+"""Asks the node's parts by their probes whether they work."""
 
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from local_platform.errors import PlatformError
 from local_platform.node import namespace
 from local_platform.node.services import Service, last_lines, state
+from local_platform.settings import Report
 
 _PROBE_SECONDS = 10
 _PAUSE_SECONDS = 0.3
 
 
 def failing(service: Service) -> str | None:
-    """Ask a service whether it does its work.
-
-    Returns:
-        `None` when it does, else what its probe printed.
-    """
+    """Return None if a service works, else the message of its probe."""
     try:
         done = subprocess.run(
             namespace.entering(service.probe),
@@ -34,41 +31,27 @@ def failing(service: Service) -> str | None:
     return done.stderr.strip() or f"its probe exited with status {done.returncode}"
 
 
-def failures(services: Iterable[Service]) -> dict[str, str]:
-    """Ask all services at once; the failing ones by name, each with its reason."""
-    services = list(services)
+def failures(services: Sequence[Service]) -> dict[str, str]:
+    """Ask all services at once; return the failing ones by name, each with its reason."""
     with ThreadPoolExecutor(max_workers=4) as pool:
-        answers = pool.map(failing, services)
-        return {
-            service.name: reason
-            for service, reason in zip(services, answers, strict=True)
-            if reason is not None
-        }
+        answers = zip(services, pool.map(failing, services), strict=True)
+        return {service.name: reason for service, reason in answers if reason is not None}
 
 
-def wait(services: Iterable[Service], patience: float, report: Callable[[str], None]) -> None:
-    """Wait until every service does its work.
-
-    Args:
-        services: Those to wait for.
-        patience: Seconds that all of them have together.
-        report: Told now and then what is waited for.
+def wait(services: Sequence[Service], patience: float, report: Report) -> None:
+    """Wait until every service works, for at most `patience` seconds in all.
 
     Raises:
-        PlatformError: Some do not; the message names each with its reason and last log lines.
+        PlatformError: Some do not work; the message has each reason and the end of each log.
     """
-    begin = time.monotonic()
-    waiting = {service.name: service for service in services}
-    told = begin
-    while reasons := failures(waiting.values()):
-        waiting = {name: waiting[name] for name in reasons}
+    begin = told = time.monotonic()
+    while reasons := failures(services):
+        services = [service for service in services if service.name in reasons]
         now = time.monotonic()
         if now - begin > patience:
-            raise PlatformError(
-                "\n".join(_story(waiting[name], why) for name, why in reasons.items())
-            )
+            raise PlatformError("\n".join(_story(one, reasons[one.name]) for one in services))
         if now - told > 10:
-            report(f"waiting for {', '.join(waiting)} ({now - begin:.0f} s)")
+            report(f"waiting for {', '.join(reasons)} ({now - begin:.0f} s)")
             told = now
         time.sleep(_PAUSE_SECONDS)
 

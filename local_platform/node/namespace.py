@@ -1,4 +1,4 @@
-"""The namespaces that the node lives in, and their first process.
+"""Makes and ends the namespaces of the node, whose first process is the supervisor.
 
 A process of a pid namespace dies with the namespace's init, a mount with the last process of its
 mount namespace, interfaces and iptables rules with the network namespace. So ending one process
@@ -20,15 +20,15 @@ from local_platform.settings import DATA, LOGS, NODE, RUNTIME, RUNTIME_NAMES
 
 SERVICES = RUNTIME / "services"
 HOST_NETWORK = RUNTIME / "host-network"
-"""Inside the node: a handle to the machine's own network namespace, for the uplink alone."""
+"""Inside the node: a handle to the machine's own network namespace, for the uplink only."""
 
 RESOLV_CONF = RUNTIME / "resolv.conf"
 MADE_FOLDERS = DATA / "made-folders"
-"""Lists those of the fixed folders that the machine lacked: `stop` removes no other. It outlives a
-reboot, as the folders do."""
+"""A list of the fixed folders that the machine lacked: `stop` removes only these, after a reboot
+as well."""
 
 BUILD_NETWORK = "172.30.0.0/24"
-"""Docker's bridge, for builds alone."""
+"""The network of Docker's bridge, only for builds."""
 
 CONTROL_GROUP = "ft-serving"
 """The control group of all pods and builds, one a hierarchy."""
@@ -37,8 +37,8 @@ _INIT = ["runsvdir", "-P", str(SERVICES)]
 _CGROUPS = Path("/sys/fs/cgroup")
 _NAMESERVER = "10.0.2.3"  # slirp4netns(1): its own resolver, which asks the machine's.
 
-# Folders whose paths are fixed in kubelet, containerd or the CNI plugins: inside the node they are
-# the platform's own, so that another cluster's, or none, is what the machine goes on seeing.
+# kubelet, containerd and the CNI plugins have fixed paths for these. Inside the node they are the
+# platform's own, and outside the machine still sees its own, perhaps another cluster's.
 _OWN_FOLDERS = {
     Path("/var/lib/kubelet"): DATA / "kubelet",
     Path("/var/lib/cni"): RUNTIME / "cni",
@@ -62,7 +62,7 @@ exec unshare --net -- sh -euc '
 
 
 def find() -> psutil.Process | None:
-    """The first process of the node's namespaces; `None` when the node is not running."""
+    """Return the first process of the node's namespaces, or None if the node is not running."""
     for process in psutil.process_iter(["cmdline"]):
         if process.info["cmdline"] == _INIT and process.status() != psutil.STATUS_ZOMBIE:
             return process
@@ -70,13 +70,10 @@ def find() -> psutil.Process | None:
 
 
 def start() -> psutil.Process:
-    """Make the namespaces and start the supervisor in them.
-
-    Returns:
-        The supervisor, the namespaces' init.
+    """Make the namespaces and start the supervisor in them; return the supervisor.
 
     Raises:
-        PlatformError: It did not come up; the message has what it printed.
+        PlatformError: It did not come up; the message has its output.
     """
     _prepare_folders()
     script = _SETUP.format(
@@ -104,15 +101,15 @@ def start() -> psutil.Process:
         time.sleep(0.02)
     raise PlatformError(
         f"The node's namespaces could not be made: {log.read_text().strip() or 'no output'}\n"
-        "`python -m local_platform doctor` says what this machine lacks."
+        "`python -m local_platform doctor` names what this machine lacks."
     )
 
 
 def _prepare_folders() -> None:
     RUNTIME.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = {*_made_folders(), *(path for path in _OWN_FOLDERS if not path.exists())}
-    # After a node that was killed as after a reboot: addresses, process ids and sockets of what
-    # died would be taken for those of what lives.
+    # A node that was killed, or a reboot, leaves addresses, process ids and sockets of processes
+    # that no longer exist.
     for left in RUNTIME.iterdir():
         if left.name not in RUNTIME_NAMES or left == SERVICES:
             continue
@@ -129,7 +126,7 @@ def _prepare_folders() -> None:
 
 
 def entering(command: Sequence[str]) -> list[str]:
-    """The command line that runs `command` inside the node.
+    """Return the command line that runs `command` inside the node.
 
     Raises:
         PlatformError: The node is not running.
@@ -163,14 +160,12 @@ def stop(patience: float = 20.0) -> None:
 
 
 def _made_folders() -> list[Path]:
-    try:
-        return [Path(line) for line in MADE_FOLDERS.read_text().splitlines()]
-    except FileNotFoundError:
-        return []
+    lines = MADE_FOLDERS.read_text().splitlines() if MADE_FOLDERS.exists() else []
+    return [Path(line) for line in lines]
 
 
 def _hierarchies() -> list[Path]:
-    """The mounted hierarchies: one a controller with cgroup v1, one in all with v2."""
+    """Return the mounted hierarchies: one for each controller with cgroup v1, one with v2."""
     if (_CGROUPS / "cgroup.procs").exists():
         return [_CGROUPS]
     return [path for path in _CGROUPS.iterdir() if (path / "cgroup.procs").exists()

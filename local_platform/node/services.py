@@ -1,7 +1,7 @@
-"""The node's parts as services of runit: a folder with a `run` script each.
+"""Runs the node's parts as services of runit: a folder with a `run` script each.
 
-`runsvdir` (namespace.py) starts each one, starts it again a second after it died, and `svlogd`
-turns its log over. runit(8), sv(8) and svlogd(8) of Debian own these formats.
+`runsvdir` (namespace.py) starts each one, and again a second after it died; `svlogd` rotates its
+log. runit(8), sv(8) and svlogd(8) of Debian own these formats.
 """
 
 import hashlib
@@ -28,11 +28,11 @@ class Service:
     """One supervised process.
 
     Attributes:
-        name: Its folder's and its log's name.
-        command: Program and arguments, run as they are, with no shell in between.
+        name: The name of its folder and its log.
+        command: Program and arguments, run without a shell.
         environment: Variables beside those of the supervisor.
-        files: What it reads when it starts: when one changes, it is started again.
-        probe: A command that succeeds, inside the node, once the service does its work.
+        files: The files that it reads when it starts: a change of one restarts it.
+        probe: A command that succeeds, inside the node, once the service works.
     """
 
     name: str
@@ -43,18 +43,17 @@ class Service:
 
     @property
     def log(self) -> Path:
-        """The log's newest file; every line begins with the time in UTC."""
+        """The newest file of its log; every line begins with the time in UTC."""
         return log_of(self.name)
 
     def script(self) -> str:
-        """The text of the `run` script."""
+        """Return the text of the `run` script."""
         exports = "".join(
             f"export {name}={shlex.quote(value)}\n"
             for name, value in sorted(self.environment.items())
         )
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in self.files)).hexdigest()
-        # Should the service's supervisor be killed, its next one would find the ports taken by this
-        # process: so they end together.
+        # The process ends with its supervisor: if that is killed, the next one needs the ports.
         return (
             f"#!/bin/sh\n# Files: {digest}\nexec 2>&1\n{exports}"
             f"exec setpriv --pdeathsig KILL -- {shlex.join(self.command)}\n"
@@ -62,48 +61,33 @@ class Service:
 
 
 def log_of(name: str) -> Path:
-    """The newest file of a service's log."""
+    """Return the newest file of a service's log."""
     return LOGS / name / "current"
 
 
 def write(service: Service) -> bool:
-    """Write the service's folder.
-
-    Returns:
-        Whether its description is another than before.
-    """
-    run = SERVICES / service.name / "run"
-    script = service.script()
-    if run.exists() and run.read_text() == script:
+    """Write the service's folder; return whether its description has changed."""
+    folder, text = SERVICES / service.name, service.script()
+    run = folder / "run"
+    if run.exists() and run.read_text() == text:
         return False
-    _write_log_service(service)
-    _write_script(run, script)
+    log = service.log.parent
+    write_whole(log / "config", _LOG_RULES.encode(), mode=0o644)
+    script = f"#!/bin/sh\nexec svlogd -ttt {shlex.quote(str(log))}\n"
+    write_whole(folder / "log" / "run", script.encode(), mode=0o755)
+    # Last and whole, because runsvdir may look at any moment.
+    write_whole(run, text.encode(), mode=0o755)
     return True
 
 
 def start(name: str) -> None:
-    """Start a service that was stopped; one that runs is left alone."""
+    """Start a service that was stopped."""
     _sv("up", name)
 
 
 def restart(name: str) -> None:
-    """End the service's process, by force where it lingers, and start it by its new description."""
+    """End the service's process, by force if it lingers, and start it by its new description."""
     _sv("force-restart", name)
-
-
-def _write_log_service(service: Service) -> None:
-    folder = service.log.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config").write_text(_LOG_RULES)
-    _write_script(
-        SERVICES / service.name / "log" / "run",
-        f"#!/bin/sh\nexec svlogd -ttt {shlex.quote(str(folder))}\n",
-    )
-
-
-def _write_script(path: Path, text: str) -> None:
-    # runsvdir may look at any moment, and must never find half a script.
-    write_whole(path, text.encode(), mode=0o755)
 
 
 def stop(name: str) -> None:
@@ -117,14 +101,12 @@ def remove(name: str) -> None:
 
 
 def names() -> list[str]:
-    """The services that have a folder, in the order of their names."""
-    if not SERVICES.is_dir():
-        return []
-    return sorted(path.name for path in SERVICES.iterdir() if (path / "run").exists())
+    """Return the services that have a folder, sorted."""
+    return sorted(path.parent.name for path in SERVICES.glob("*/run"))
 
 
 def state(name: str) -> str:
-    """What `sv status` says of a service, without its log's part: `run: … (pid 12) 34s`."""
+    """Return the answer of `sv status` without its log's part: `run: … (pid 12) 34s`."""
     done = subprocess.run(
         ["sv", "status", str(SERVICES / name)], capture_output=True, text=True, check=False
     )
@@ -132,7 +114,7 @@ def state(name: str) -> str:
 
 
 def last_lines(service_log: Path, count: int) -> list[str]:
-    """The end of a log; an empty list when there is none yet."""
+    """Return the end of a log, or an empty list if there is none yet."""
     try:
         text = service_log.read_bytes()[-64 * 1024 :].decode(errors="replace")
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""The node's way out, and the machine's way in: slirp4netns with its port forwards.
+"""Connects the node's network with the machine's: slirp4netns with its port forwards.
 
-Runs inside the node's pid and mount namespaces but in the machine's network namespace. slirp4netns
-is a network stack in user space: the node gets addresses of its own and reaches what the machine
-reaches, while the machine's interfaces, routes and firewall stay as they are.
+It runs inside the node's pid and mount namespaces but in the machine's network namespace.
+slirp4netns is a network stack in user space: the node gets addresses of its own and reaches what
+the machine reaches, while the machine's interfaces, routes and firewall stay as they are.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The platform's tools: pinned, built once, kept in a cache.
 
-`prepare` brings them to a machine, `find` finds them there without building any.
+`prepare` builds those that a machine lacks; `find` finds them without building any.
 """
 
 from local_platform.toolchain.groups import KUBERNETES_PLUGIN, KUBERNETES_SDK

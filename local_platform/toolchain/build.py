@@ -5,8 +5,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,19 +13,19 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from local_platform.errors import PlatformError
+from local_platform.settings import Report
 from local_platform.toolchain import pins
 from local_platform.toolchain.go import go_version
 from local_platform.toolchain.groups import Group, ModuleSource
-from local_platform.toolchain.process import run_reading
-from local_platform.toolchain.progress import GoProgress
+from local_platform.toolchain.progress import GoProgress, run_reading
 from local_platform.toolchain.store import BuildRecord, folder_of
 
 _LAST_LINES = 15
 
-# Go's own answer to what it would compile. A program's package counts as stale until it is linked.
+# `go list` names the packages to compile. A program's package counts as stale until it is linked.
 _STALE = '-f={{if and .Stale (ne .Name "main")}}{{.ImportPath}}{{end}}'
 
-# What a line of Go's means to whoever reads it; the first that matches is told.
+# The advice for a failure is that of the first pattern that Go's last lines match.
 _ADVICE = (
     (
         r"SECURITY ERROR|checksum mismatch",
@@ -41,7 +40,7 @@ _ADVICE = (
         r"dial tcp|i/o timeout|TLS handshake|proxyconnect|no such host|connection re|x509:",
         "The module proxy was not reached: check the network and GOPROXY, then run it again.",
     ),
-    (r"", "When the cause is mended, run it again."),
+    (r"", "Remove the cause, then run it again."),
 )
 
 
@@ -58,25 +57,25 @@ class Builder:
 
     go: Path
     scratch: Path
-    report: Callable[[str], None]
+    report: Report
 
     def build(self, group: Group, label: str) -> None:
         """Build a group, and rename it to its place when it is complete.
 
-        Args:
-            group: What to build.
-            label: What lines about it begin with.
-
         Raises:
-            PlatformError: Go or the C compiler failed, a source is not in its module, or the
-                group's files of pins are damaged.
+            PlatformError: Go or the C compiler failed, or a source is not in its module.
         """
         started = time.monotonic()
         folder = self.scratch / group.name
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "bin").mkdir(parents=True)
-        self._embed(group)
-        self._install_tools(group, folder / "bin", label)
+        module = self._module(group.name, group)
+        for source in group.embedded:
+            _copy(self._source(group, source), module / source.target)
+        progress = GoProgress(label, self.report)
+        progress.expect(self._run(["list", "-deps", _STALE, "tool"], module, progress))
+        flags = f"-ldflags={pins.linker_flags(group)}"
+        self._run(["install", "-v", flags, "tool"], module, progress, folder / "bin")
         for source in group.copied:
             _copy(self._source(group, source), folder / source.target)
         for source in group.compiled:
@@ -95,20 +94,8 @@ class Builder:
             f"{label}: built in {timedelta(seconds=round(record.seconds))}, {decimal(record.size)}"
         )
 
-    def _install_tools(self, group: Group, target: Path, label: str) -> None:
-        module = self._module(group, None)
-        progress = GoProgress(label, self.report)
-        progress.expect(self._run(["list", "-deps", _STALE, "tool"], module, progress))
-        flags = f"-ldflags={pins.linker_flags(group)}"
-        self._run(["install", "-v", flags, "tool"], module, progress, target)
-
-    def _embed(self, group: Group) -> None:
-        module = self._module(group, None)
-        for source in group.embedded:
-            _copy(self._source(group, source), module / source.target)
-
     def _source(self, group: Group, source: ModuleSource) -> Path:
-        module = self._module(group, source.pins)
+        module = self._module(source.pins or group.name, group)
         progress = GoProgress(f"{group.name}: {source.module}", self.report)
         self._run(["mod", "download", source.module], module, progress)
         listed = self._run(["list", "-m", "-f={{.Dir}}", source.module], module, progress)
@@ -120,9 +107,8 @@ class Builder:
             )
         return path
 
-    def _module(self, group: Group, pinned_by: str | None) -> Path:
-        """A copy of the pins, so that Go has no business in the checkout."""
-        name = pinned_by or group.name
+    def _module(self, name: str, group: Group) -> Path:
+        """Return the folder of a copy of the pins, so that Go writes nothing in the checkout."""
         module = self.scratch / f"{name}.module"
         shutil.copytree(group.modules / name, module, dirs_exist_ok=True)
         return module
@@ -134,66 +120,51 @@ class Builder:
         progress: GoProgress,
         target: Path | None = None,
     ) -> Sequence[str]:
-        """Run Go in a module's folder and return what it wrote."""
+        """Run Go in a module's folder and return the lines that it wrote."""
         lines: list[str] = []
 
         def read(line: str) -> None:
             lines.append(line)
             progress.read(line)
 
-        status = run_reading(
-            [self.go, *arguments],
-            folder=module,
-            environment=self._environment(target),
-            on_line=read,
-            on_wait=progress.tick,
-        )
-        if status:
-            raise PlatformError(self._explain(progress.label, arguments[0], lines))
+        environment = self._environment(target)
+        if run_reading([self.go, *arguments], folder=module, environment=environment, on_line=read):
+            said = [line for line in lines if not line.startswith("go: downloading")]
+            text = "\n".join(f"  {line}" for line in said[-_LAST_LINES:])
+            advice = next(advice for pattern, advice in _ADVICE if re.search(pattern, text))
+            raise PlatformError(
+                f"{progress.label}: `go {arguments[0]}` failed; its last lines:\n{text}\n"
+                f"{advice} What was downloaded and compiled is kept in {self.scratch}."
+            )
         return lines
 
     def _environment(self, target: Path | None) -> dict[str, str]:
-        environment = os.environ | {
+        temporary = self.scratch / "temporary"
+        temporary.mkdir(exist_ok=True)
+        caches = {
+            "GOMODCACHE": str(self.scratch / "modules"),
+            "GOCACHE": str(self.scratch / "compiled"),
+        }
+        return {
+            **caches,
+            **os.environ,
             "CGO_ENABLED": "0",
             "GOARCH": pins.architecture(),
-            # Without the last the module cache could be deleted by root only.
+            # Without the last only root could delete the module cache.
             "GOFLAGS": " ".join([*pins.FLAGS, "-modcacherw"]),
             # Less time in the compiler's garbage collector for more memory: a quarter faster.
             "GOGC": "400",
             "GOOS": "linux",
-            # What a killed Go leaves there goes with the rest, and /tmp may be small.
-            "GOTMPDIR": str(self._temporary()),
+            # A killed Go leaves files there, which go with the rest; and /tmp may be small.
+            "GOTMPDIR": str(temporary),
             "GOTOOLCHAIN": "local",
             "GOWORK": "off",
+            **({"GOBIN": str(target)} if target else {}),
         }
-        for name, folder in _CACHES.items():
-            environment.setdefault(name, str(self.scratch / folder))
-        if target:
-            environment["GOBIN"] = str(target)
-        return environment
-
-    def _temporary(self) -> Path:
-        folder = self.scratch / "temporary"
-        folder.mkdir(exist_ok=True)
-        return folder
-
-    def _explain(self, label: str, verb: str, lines: Sequence[str]) -> str:
-        said = deque(
-            (line for line in lines if not line.startswith("go: downloading")), maxlen=_LAST_LINES
-        )
-        text = "\n".join(f"  {line}" for line in said)
-        advice = next(advice for pattern, advice in _ADVICE if re.search(pattern, text))
-        return (
-            f"{label}: `go {verb}` failed; its last lines:\n{text}\n"
-            f"{advice} What was downloaded and compiled is kept in {self.scratch}."
-        )
-
-
-_CACHES = {"GOMODCACHE": "modules", "GOCACHE": "compiled"}
 
 
 def disk_usage(folder: Path) -> int:
-    """Bytes that a folder's files take on disk."""
+    """Return the bytes that a folder's files take on disk."""
     return sum(
         (Path(parent) / name).lstat().st_blocks * 512
         for parent, _, names in os.walk(folder)

@@ -1,4 +1,4 @@
-"""The Debian packages that the platform runs, installed without starting what they bring.
+"""Installs the Debian packages that the platform runs, and keeps their services from starting.
 
 deb-systemd-invoke(1p) and invoke-rc.d(8) own the contract of policy-rc.d.
 """
@@ -10,26 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local_platform.errors import PlatformError
+from local_platform.settings import Report
 
 PACKAGES = (
-    "ca-certificates",
-    "conntrack",
-    "containerd",
-    "containernetworking-plugins",
-    "debootstrap",
-    "docker-registry",
-    "docker.io",
-    "etcd-server",
-    "gcc",
-    "iproute2",
-    "iptables",
-    "kmod",
-    "libc6-dev",
-    "runc",
-    "runit",
-    "slirp4netns",
-    "util-linux",
-)
+    "ca-certificates", "conntrack", "containerd", "containernetworking-plugins", "debootstrap",
+    "docker-registry", "docker.io", "etcd-server", "gcc", "iproute2", "iptables", "kmod",
+    "libc6-dev", "runc", "runit", "slirp4netns", "util-linux",
+)  # fmt: skip
 
 _UNITS = {
     "containerd": ("containerd.service",),
@@ -45,13 +32,12 @@ _POLICY_TEXT = (
 _SYSTEMD = Path("/run/systemd/system")
 _OLD_INDEX = ("Unable to locate package", "has no installation candidate", "404  Not Found")
 
-
 Run = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
-"""Runs a command to its end and captures what it writes."""
+"""Runs a command to its end and captures its output."""
 
 
 def run_command(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command of dpkg or apt, which shall ask nothing and answer in English."""
+    """Run a command of dpkg or apt, which asks nothing and answers in English."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     return subprocess.run(
         command,
@@ -64,7 +50,7 @@ def run_command(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 def install_packages(
-    report: Callable[[str], None],
+    report: Report,
     *,
     run: Run = run_command,
     policy: Path = _POLICY,
@@ -75,11 +61,11 @@ def install_packages(
     Args:
         report: Takes lines about what is done.
         run: Runs dpkg, apt-get and systemctl.
-        policy: Where Debian looks for the machine's policy about starting services.
-        systemd: A folder that exists where systemd runs.
+        policy: The file in which Debian looks for the machine's policy about starting services.
+        systemd: A folder that exists only if systemd runs.
 
     Raises:
-        PlatformError: a package could not be installed, would drive others out, or this is no
+        PlatformError: A package could not be installed or would remove others, or this is no
             Debian.
     """
     missing = _missing(run)
@@ -116,8 +102,8 @@ def _missing(run: Run) -> list[str]:
     return [package for package in PACKAGES if package not in installed]
 
 
-def _install(packages: Sequence[str], report: Callable[[str], None], run: Run) -> None:
-    # Docker's own packages conflict with Debian's: those of the machine shall stay.
+def _install(packages: Sequence[str], report: Report, run: Run) -> None:
+    # Docker's own packages conflict with Debian's. If the machine has them, they stay.
     options = ["--yes", "--no-install-recommends", "--no-remove", "-oDPkg::Lock::Timeout=300"]
     command = ["apt-get", "install", *options, *packages]
     try:
@@ -132,16 +118,16 @@ def _install(packages: Sequence[str], report: Callable[[str], None], run: Run) -
         said = "\n".join(f"  {line}" for line in installed.stderr.strip().splitlines()[-10:])
         raise PlatformError(
             f"apt-get failed:\n{said}\n"
-            "It needs root, the network and a Debian archive. Mend that, or run it yourself: "
+            "It needs root, the network and a Debian archive. Correct that, or run it yourself: "
             f"apt-get install --no-install-recommends {' '.join(packages)}"
         )
 
 
 @contextmanager
 def _no_service_starts(policy: Path) -> Iterator[None]:
-    """Put our policy in place for a while.
+    """Put our policy in place while the context is open.
 
-    A run that was killed leaves ours behind, and the machine's own aside: the next one restores it.
+    A killed run leaves ours in place and the machine's own aside; the next run restores it.
     """
     aside = policy.with_name(policy.name + ".ft-serving")
     if os.path.lexists(policy) and not _is_ours(policy):
@@ -151,7 +137,7 @@ def _no_service_starts(policy: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # A package's script may have put another in its place meanwhile.
+        # A package's script may have put another in its place.
         if _is_ours(policy):
             policy.unlink()
         if os.path.lexists(aside) and not os.path.lexists(policy):
@@ -159,7 +145,7 @@ def _no_service_starts(policy: Path) -> Iterator[None]:
 
 
 def _is_ours(policy: Path) -> bool:
-    # Not a link, through which the machine's own would be overwritten.
+    # A link is never ours: writing through it would overwrite the machine's own.
     return (
         policy.is_file()
         and not policy.is_symlink()

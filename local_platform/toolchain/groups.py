@@ -1,4 +1,4 @@
-"""The groups of tools that the platform is built from, as data.
+"""The groups of tools of which the platform is built, as data.
 
 Versions and hashes are pinned by the `go.mod` and `go.sum` in `modules/<group>`, whose `tool` lines
 name the programs. A group has a module of its own because one for all would force one version of
@@ -15,14 +15,14 @@ KUBERNETES_SDK = "4.34.2"
 """The version of pulumi-kubernetes, whose SDK asks for a plugin that is no older."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ModuleSource:
     """A file or folder of a module's source.
 
     Attributes:
         module: The module's path.
         path: The file or folder inside the module.
-        target: Where it goes inside the group's folder. What lies in `bin` is made executable.
+        target: Its path inside the group's folder. Files in `bin` are made executable.
         pins: The group whose `go.mod` pins the module's version; None for the group itself.
     """
 
@@ -42,7 +42,7 @@ class Group:
         cost_s: Seconds that the group took to build on two cores, downloads excepted.
         variables: Go variables that upstream's own build sets by `-ldflags -X`, and their values:
             `{version}` is 1.2.3, `{major}` 1 and `{minor}` 2.
-        copied: What is taken from the sources as it is.
+        copied: Parts of the sources that are taken as they are.
         embedded: Files of the sources that the group's own programs embed: copied into the folder
             of its pins, by `target`, before Go compiles it.
         compiled: C programs of one file each, linked statically.
@@ -72,11 +72,7 @@ GROUPS = (
             ("k8s.io/component-base/version.gitMinor", "{minor}"),
             ("k8s.io/client-go/pkg/version.gitVersion", "v{version}"),
         ),
-        compiled=(
-            ModuleSource(
-                module="k8s.io/kubernetes", path="build/pause/linux/pause.c", target="bin/pause"
-            ),
-        ),
+        compiled=(ModuleSource("k8s.io/kubernetes", "build/pause/linux/pause.c", "bin/pause"),),
     ),
     Group(
         name="pulumi",
@@ -92,9 +88,9 @@ GROUPS = (
         cost_s=20,
         copied=(
             ModuleSource(
-                module="github.com/pulumi/pulumi/sdk/v3",
-                path="python/cmd/pulumi-language-python-exec",
-                target="bin/pulumi-language-python-exec",
+                "github.com/pulumi/pulumi/sdk/v3",
+                "python/cmd/pulumi-language-python-exec",
+                "bin/pulumi-language-python-exec",
                 pins="pulumi",
             ),
         ),
@@ -106,30 +102,16 @@ GROUPS = (
         module="knative.dev/serving",
         cost_s=135,
         copied=(
-            ModuleSource(
-                module="knative.dev/serving",
-                path="config/core",
-                target="manifests/serving/config/core",
-            ),
-            ModuleSource(
-                module="knative.dev/networking",
-                path="config",
-                target="manifests/networking/config",
-            ),
-            ModuleSource(
-                module="knative.dev/caching", path="config", target="manifests/caching/config"
-            ),
+            ModuleSource("knative.dev/serving", "config/core", "manifests/serving/config/core"),
+            ModuleSource("knative.dev/networking", "config", "manifests/networking/config"),
+            ModuleSource("knative.dev/caching", "config", "manifests/caching/config"),
         ),
     ),
     Group(
         name="kserve",
         module="github.com/kserve/kserve",
         cost_s=140,
-        copied=(
-            ModuleSource(
-                module="github.com/kserve/kserve", path="config", target="manifests/kserve/config"
-            ),
-        ),
+        copied=(ModuleSource("github.com/kserve/kserve", "config", "manifests/kserve/config"),),
     ),
     Group(name="traefik", module="github.com/traefik/traefik/v3", cost_s=380),
     Group(name="coredns", module="github.com/coredns/coredns", cost_s=100),
@@ -153,9 +135,9 @@ KUBERNETES_PLUGIN = Group(
     ),
     embedded=(
         ModuleSource(
-            module="github.com/pulumi/pulumi-kubernetes/provider/v4",
-            path="cmd/pulumi-resource-kubernetes/schema.json",
-            target="pulumi-resource-kubernetes/schema.json",
+            "github.com/pulumi/pulumi-kubernetes/provider/v4",
+            "cmd/pulumi-resource-kubernetes/schema.json",
+            "pulumi-resource-kubernetes/schema.json",
         ),
     ),
 )

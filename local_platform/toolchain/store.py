@@ -13,17 +13,17 @@ from local_platform.errors import ToolchainMissingError
 from local_platform.toolchain import pins
 from local_platform.toolchain.groups import GROUPS, Group
 
-RECORD = "build.json"
+_RECORD = "build.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRecord:
-    """How a group was built, kept in its folder.
+    """The record of a build, kept in the group's folder.
 
     Attributes:
         version: The tools' version.
         go: The version of Go that built them.
-        seconds: How long that took, downloads included.
+        seconds: The time that the build took, downloads included.
         size: Bytes of all files in the folder.
     """
 
@@ -34,7 +34,7 @@ class BuildRecord:
 
     def write(self, folder: Path) -> None:
         """Write the record into the group's folder."""
-        (folder / RECORD).write_text(json.dumps(asdict(self), indent=2) + "\n")
+        (folder / _RECORD).write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,43 +50,28 @@ class Toolchain:
     tools: Mapping[str, Path]
 
     def tool(self, name: str) -> Path:
-        """The program of a tool: `tool("kube-apiserver")`.
-
-        Raises:
-            KeyError: no group has a tool of that name.
-        """
+        """Return the program of a tool: `tool("kube-apiserver")`."""
         return self.tools[name]
 
     def manifests(self, group: str) -> Path:
-        """The folder of what upstream applies to a cluster, as `<module>/<path in the module>`.
-
-        Raises:
-            KeyError: the group has none.
-        """
-        folder = self.folders[group] / "manifests"
-        if not folder.is_dir():
-            raise KeyError(group)
-        return folder
+        """Return the folder of upstream's manifests: `<module>/<path in the module>`."""
+        return self.folders[group] / "manifests"
 
     def records(self) -> Mapping[str, BuildRecord]:
-        """Return how each group was built."""
+        """Return the record of each group's build."""
         return {
-            name: BuildRecord(**json.loads((folder / RECORD).read_text()))
+            name: BuildRecord(**json.loads((folder / _RECORD).read_text()))
             for name, folder in self.folders.items()
         }
 
 
 def root() -> Path:
-    """The folder of the groups' folders."""
+    """Return the folder of the groups' folders."""
     return settings.cache() / "toolchain"
 
 
 def folder_of(group: Group) -> Path:
-    """Where a group lies once it is built.
-
-    Raises:
-        PlatformError: see `pins.key`.
-    """
+    """Return the folder that a group has once it is built."""
     return root() / f"{group.name}-{pins.key(group)}"
 
 
@@ -94,19 +79,10 @@ def find(groups: Sequence[Group] = GROUPS) -> Toolchain:
     """Find the tools without building any.
 
     Raises:
-        ToolchainMissingError: some were never built, or their pins changed since.
-        PlatformError: see `pins.key`.
+        ToolchainMissingError: Some were never built, or their pins changed since.
     """
-    folders: dict[str, Path] = {}
-    tools: dict[str, Path] = {}
-    missing = []
-    for group in groups:
-        folder = folder_of(group)
-        if folder.is_dir():
-            folders[group.name] = folder
-            tools |= {program.name: program for program in (folder / "bin").iterdir()}
-        else:
-            missing.append(group.name)
-    if missing:
+    folders = {group.name: folder_of(group) for group in groups}
+    if missing := [name for name, folder in folders.items() if not folder.is_dir()]:
         raise ToolchainMissingError(missing)
-    return Toolchain(folders=folders, tools=tools)
+    programs = (path for folder in folders.values() for path in (folder / "bin").iterdir())
+    return Toolchain(folders=folders, tools={program.name: program for program in programs})

@@ -1,8 +1,9 @@
-"""What doctor finds lacking, each alone, and what it says to do."""
+"""Each thing that doctor finds lacking, and what it says to do."""
 
 import os
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,21 +16,22 @@ from local_platform.errors import PlatformError, ToolchainMissingError
 from local_platform.node import namespace
 
 GIB = 1024**3
+DENIED = "unshare failed: Operation not permitted"
 
 
 @pytest.fixture(autouse=True)
-def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine that has everything; returns the folder of its commands, all of which succeed."""
-    commands = tmp_path / "bin"
-    commands.mkdir()
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine that has everything; its commands, all of which succeed, are in `bin`."""
+    (tmp_path / "bin").mkdir()
     for name in ("apt-get", "ip", "iptables", "modprobe", "unshare"):
-        (commands / name).touch(mode=0o755)
-        (commands / name).write_text("#!/bin/sh\n")
+        (tmp_path / "bin" / name).touch(mode=0o755)
+        (tmp_path / "bin" / name).write_text("#!/bin/sh\n")
     (tmp_path / "tun").touch()
     (tmp_path / "filesystems").write_text("nodev\toverlay\n")
     for controller in ("cpu", "cpuset", "memory", "pids", "freezer"):
         (tmp_path / "cgroup" / controller).mkdir(parents=True)
-    monkeypatch.setenv("PATH", f"{commands}:/bin")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(sysname="Linux", machine="x86_64"))
     monkeypatch.setattr(namespace, "find", lambda: None)
@@ -37,152 +39,113 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50 * GIB))
     monkeypatch.setattr(doctor, "find", lambda: None)
     monkeypatch.setattr(doctor, "FORWARDED", ())
+    monkeypatch.setattr(doctor, "DATA", tmp_path / "not" / "yet")
     monkeypatch.setattr(doctor, "_TUN", tmp_path / "tun")
     monkeypatch.setattr(doctor, "_FILE_SYSTEMS", tmp_path / "filesystems")
     monkeypatch.setattr(doctor, "_CGROUPS", tmp_path / "cgroup")
-    return commands
+    return tmp_path
 
 
 def lacking() -> dict[str, str]:
-    """What is lacking, each with what was found."""
+    """Return what is lacking, each with what was found."""
     return {one.subject: one.found for one in examine() if one.remedy}
 
 
-def break_command(folder: Path, name: str, message: str) -> None:
-    (folder / name).write_text(f"#!/bin/sh\necho 'noise' >&2\necho '{message}' >&2\nexit 1\n")
+Change = Callable[[Path, pytest.MonkeyPatch], object]
 
 
-def test_a_machine_that_has_everything_is_fit() -> None:
-    assert lacking() == {}
-    require()
+def fail(command: str, message: str) -> Change:
+    script = f"#!/bin/sh\necho 'noise' >&2\necho '{message}' >&2\nexit 1\n"
+    return lambda machine, _: (machine / "bin" / command).write_text(script)
 
 
-def test_another_system_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(sysname="Darwin", machine="arm64"))
-    assert lacking() == {"system": "Darwin on arm64"}
+def patch(module: object, name: str, value: object) -> Change:
+    return lambda _, monkeypatch: monkeypatch.setattr(module, name, value)
 
 
-def test_a_system_without_debians_packages_is_named(
-    fit: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (fit / "apt-get").unlink()
-    monkeypatch.setenv("PATH", str(fit))
-    assert lacking()["system"] == "Linux on x86_64 without apt-get"
+def missing(_: object = None) -> None:
+    raise ToolchainMissingError(["pulumi"])
 
 
-def test_root_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert lacking() == {"user": "user id 1000"}
-
-
-def test_too_little_memory_is_named_unless_the_platform_has_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=3.5 * GIB))
-    assert lacking() == {"memory": "3.5 GiB available"}
-
-    monkeypatch.setattr(namespace, "find", psutil.Process)
-    assert lacking() == {}
-
-
-def test_too_little_disk_is_named_with_the_folder_that_is_there(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(doctor, "DATA", tmp_path / "not" / "yet")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * GIB))
-    assert lacking() == {"disk for data": f"2.0 GiB free at {tmp_path}"}
-
-
-def test_disk_for_building_is_asked_for_only_where_tools_are_not_built(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def find() -> None:
-        raise ToolchainMissingError(["pulumi"])
-
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=12 * GIB))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert lacking() == {}
-
-    monkeypatch.setattr(doctor, "find", find)
-
-    assert lacking() == {"disk for building the tools": f"12.0 GiB free at {tmp_path}"}
-
-
-def test_namespaces_that_cannot_be_made_are_named_with_the_kernels_word(fit: Path) -> None:
-    break_command(fit, "unshare", "unshare failed: Operation not permitted")
-    assert lacking() == {
-        "namespaces": "unshare failed: Operation not permitted",
-        "network": "unshare failed: Operation not permitted",
-    }
-
-
-def test_a_command_that_is_not_installed_is_named(
-    fit: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (fit / "unshare").unlink()
-    monkeypatch.setenv("PATH", str(fit))
-    assert lacking()["namespaces"] == "unshare is not installed"
-
-
-def test_the_device_of_the_uplink_is_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "tun").unlink()
-    assert lacking() == {"/dev/net/tun": "missing"}
-
-
-def test_overlayfs_is_lacking_where_neither_kernel_nor_modules_have_it(
-    fit: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "filesystems").write_text("nodev\ttmpfs\n\text4\n")
+def no_overlay(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (machine / "filesystems").write_text("nodev\ttmpfs\n\text4\n")
     assert lacking() == {}, "the kernel can load it"
-
-    break_command(fit, "modprobe", "FATAL: Module overlay not found")
-
-    assert lacking() == {"overlay file system": "unknown to the kernel"}
+    fail("modprobe", "FATAL: Module overlay not found")(machine, monkeypatch)
 
 
-def test_missing_controllers_are_named_for_either_version(tmp_path: Path) -> None:
-    (tmp_path / "cgroup" / "pids").rmdir()
-    (tmp_path / "cgroup" / "cpu").rmdir()
-    assert lacking() == {"control groups": "v1 without cpu, pids"}
-
-    listing = tmp_path / "cgroup" / "cgroup.controllers"
-    listing.write_text("cpuset cpu io pids\n")
-    assert lacking() == {"control groups": "v2 without memory"}
-
-    listing.write_text("cpuset cpu io memory pids\n")
-    assert lacking() == {}
+def no_disk_for_building(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=12 * GIB))
+    assert lacking() == {}, "the tools are built"
+    monkeypatch.setattr(doctor, "find", missing)
 
 
-def test_a_port_that_is_taken_is_named_with_how_to_find_who_has_it(
+def fewer_groups(machine: Path, _: pytest.MonkeyPatch) -> None:
+    (machine / "cgroup" / "pids").rmdir()
+    (machine / "cgroup" / "cpu").rmdir()
+
+
+def fewer_groups_v2(machine: Path, _: pytest.MonkeyPatch) -> None:
+    (machine / "cgroup" / "cgroup.controllers").write_text("cpuset cpu io pids\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda *_: None, {}),
+        (
+            patch(os, "uname", lambda: SimpleNamespace(sysname="Darwin", machine="arm64")),
+            {"system": "Darwin on arm64 with apt-get"},
+        ),
+        (patch(os, "geteuid", lambda: 1000), {"user": "user id 1000"}),
+        (
+            patch(psutil, "virtual_memory", lambda: SimpleNamespace(available=3.5 * GIB)),
+            {"memory": "3.5 GiB available"},
+        ),
+        (
+            patch(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * GIB)),
+            {"disk for data": "2.0 GiB free at {machine}"},
+        ),
+        (no_disk_for_building, {"disk for building the tools": "12.0 GiB free at {machine}"}),
+        (fail("unshare", DENIED), {"namespaces": DENIED, "network": DENIED}),
+        (lambda machine, _: (machine / "tun").unlink(), {"/dev/net/tun": "missing"}),
+        (no_overlay, {"overlay file system": "unknown to the kernel"}),
+        (fewer_groups, {"control groups": "v1 without cpu, pids"}),
+        (fewer_groups_v2, {"control groups": "v2 without memory"}),
+    ],
+)
+def test_what_a_machine_lacks_is_named(
+    machine: Path,
     monkeypatch: pytest.MonkeyPatch,
+    change: Change,
+    found: dict[str, str],
 ) -> None:
+    change(machine, monkeypatch)
+    assert lacking() == {subject: text.format(machine=machine) for subject, text in found.items()}
+
+
+def test_what_the_platform_itself_uses_is_not_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=GIB))
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         monkeypatch.setattr(doctor, "FORWARDED", (port,))
-
-        (lack,) = [one for one in examine() if one.remedy]
-
-        assert lack.subject == f"port {port}"
-        assert lack.found == "cannot be used: Address already in use"
-        assert f"sport = :{port}" in str(lack.remedy)
+        assert lacking() == {
+            "memory": "1.0 GiB available",
+            f"port {port}": "cannot be used: Address already in use",
+        }
         monkeypatch.setattr(namespace, "find", psutil.Process)
-        assert lacking() == {}, "the platform itself has it"
-    monkeypatch.setattr(namespace, "find", lambda: None)
-    assert lacking() == {}
+        assert lacking() == {}
 
 
 def test_all_that_is_lacking_is_said_at_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, machine: Path
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    (tmp_path / "tun").unlink()
+    (machine / "tun").unlink()
 
     with pytest.raises(PlatformError) as caught:
         require()
 
-    assert str(caught.value) == (
-        "This machine cannot run the platform yet:\n"
-        "  user: user id 1000. Run it as root: namespaces, mounts and packages need that.\n"
-        "  /dev/net/tun: missing. Load the module (`modprobe tun`) or give the container that"
-        " device."
-    )
+    first, user, tun = str(caught.value).splitlines()
+    assert first == "This machine cannot run the platform yet:"
+    assert user.startswith("  user: user id 1000. Run it as root: ")
+    assert tun.startswith("  /dev/net/tun: missing. Load the module (`modprobe tun`)")

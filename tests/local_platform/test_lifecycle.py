@@ -1,220 +1,124 @@
-"""What `up` and `down` do in which order, with every step replaced by its name."""
+"""The effects of `up` and `down` on the machine, without a node."""
 
+import os
 import re
 import shutil
-import threading
 import types
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
+from filelock import FileLock
 
-from local_platform import addons, doctor, environment, lifecycle, provider_plugins
+from local_platform import doctor, lifecycle
 from local_platform.errors import PlatformError
-from local_platform.node import (
-    certificates,
-    configuration,
-    health,
-    kubeconfig,
-    namespace,
-    parts,
-    services,
-)
+from local_platform.files import locked
+from local_platform.node import namespace, services
 from local_platform.node.services import Service
 from local_platform.settings import DATA_NAMES, RUNTIME_NAMES
 
 ROOT = Path(__file__).parents[2]
 
-STEPS = (
-    (doctor, "require"),
-    (lifecycle, "prepare"),
-    (provider_plugins, "install"),
-    (lifecycle, "discard_scratch"),
-    (certificates, "ensure"),
-    (kubeconfig, "write_all"),
-    (configuration, "write_all"),
-    (namespace, "start"),
-    (services, "start"),
-    (services, "restart"),
-    (services, "stop"),
-    (health, "wait"),
-    (addons, "install"),
-    (environment, "write"),
-    (namespace, "stop"),
-)
 
-
-@pytest.fixture
-def steps(
-    tmp_path: Path, service_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> list[tuple[str, ...]]:
-    """Gets each step's name, and the service's where one is given."""
-    done: list[tuple[str, ...]] = []
-
-    def step(name: str) -> Callable[..., object]:
-        def run(*given: Any, **_: Any) -> Any:
-            done.append((name, *(one for one in given if isinstance(one, str))))
-            return lifecycle  # Whatever has attributes; nothing is called on it but `tool`.
-
-        return run
-
-    for module, name in STEPS:
-        short = module.__name__.rpartition(".")[2]
-        monkeypatch.setattr(module, name, step(f"{short}.{name}"))
-    monkeypatch.setattr(lifecycle, "tool", None, raising=False)
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, service_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine on which no node runs; returns the folder of its `data` and `runtime`."""
     monkeypatch.setattr(lifecycle, "_LOCK", tmp_path / "lock")
-    for name in ("DATA", "RUNTIME", "STACKS"):
-        folder = tmp_path / name.lower()
-        monkeypatch.setattr(lifecycle, name, folder)
-        folder.mkdir()
+    for name in ("data", "runtime"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(lifecycle, name.upper(), tmp_path / name)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(namespace, "find", lambda: None)
-    monkeypatch.setattr(parts, "services", lambda _: [service("etcd"), service("kubelet")])
-    return done
+    monkeypatch.setattr(namespace, "stop", lambda: None)
+    return tmp_path
 
 
 def service(name: str, *arguments: str) -> Service:
     return Service(name=name, command=["true", *arguments])
 
 
-def test_from_nothing_everything_is_made_before_the_node_starts(
-    steps: list[tuple[str, ...]],
-) -> None:
-    lifecycle.up(lambda _: None)
-
-    assert steps == [
-        ("doctor.require",),
-        ("lifecycle.prepare",),
-        ("provider_plugins.install",),
-        ("lifecycle.discard_scratch",),
-        ("certificates.ensure",),
-        ("kubeconfig.write_all",),
-        ("configuration.write_all",),
-        ("namespace.start",),
-        ("health.wait",),
-        ("addons.install",),
-        # Variables say whether stand-ins are in use.
-        ("environment.write",),
-    ]
-    assert services.names() == ["etcd", "kubelet"]
-
-
-def test_an_unfit_machine_is_not_changed(
-    steps: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+def test_an_unfit_machine_is_not_changed_and_the_next_command_need_not_wait(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse() -> None:
         raise PlatformError("no")
 
     monkeypatch.setattr(doctor, "require", refuse)
+    with pytest.raises(PlatformError, match="no"):
+        lifecycle.up(print)
+    assert not list((machine / "data").iterdir())
+    said: list[str] = []
+    lifecycle.down(said.append)
+    assert said == []
 
-    with pytest.raises(PlatformError):
-        lifecycle.up(lambda _: None)
 
-    assert steps == []
-    assert services.names() == []
-
-
-def test_on_a_running_node_only_what_changed_is_started_again(
-    steps: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+def test_on_a_running_node_only_changed_and_obsolete_parts_end(
+    service_folder: Path, machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lifecycle.up(lambda _: None)
-    steps.clear()
+    for name in ("etcd", "kubelet", "obsolete"):
+        services.write(service(name))
+        (service_folder / name / "supervise").mkdir()
+        (service_folder / name / "supervise" / "ok").touch()
+    sv = machine / "bin" / "sv"
+    sv.parent.mkdir()
+    sv.write_text(f'#!/bin/sh\necho "$3 ${{4##*/}}" >>{machine}/asked\n')
+    sv.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sv.parent}:/bin")
     monkeypatch.setattr(namespace, "find", object)
-    monkeypatch.setattr(
-        parts, "services", lambda _: [service("etcd"), service("kubelet", "--changed")]
-    )
     said: list[str] = []
 
-    lifecycle.up(said.append)
+    lifecycle._run([service("etcd"), service("kubelet", "--changed")], said.append)
 
-    assert ("namespace.start",) not in steps
-    assert [step for step in steps if step[0].startswith("services.")] == [
-        ("services.start", "etcd"),
-        ("services.restart", "kubelet"),
-    ]
-    assert "starting kubelet again: what it reads or runs has changed" in said
-
-
-def test_a_part_of_an_older_version_is_ended_and_removed(
-    steps: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    services.write(service("obsolete"))
-    monkeypatch.setattr(namespace, "find", object)
-
-    lifecycle.up(lambda _: None)
-
-    assert ("services.stop", "obsolete") in steps
+    asked = (machine / "asked").read_text().splitlines()
+    assert asked == ["force-shutdown obsolete", "up etcd", "force-restart kubelet"]
+    assert said == ["starting kubelet again: what it reads or runs has changed"]
     assert services.names() == ["etcd", "kubelet"]
 
 
-def test_down_keeps_the_data(steps: list[tuple[str, ...]], tmp_path: Path) -> None:
-    lifecycle.down(lambda _: None)
-
-    assert steps == [("namespace.stop",)]
-    assert not (tmp_path / "runtime").exists()
-    assert (tmp_path / "data").exists()
-
-
-def test_down_with_purge_deletes_the_data_and_says_so(
-    steps: list[tuple[str, ...]], tmp_path: Path
-) -> None:
-    (tmp_path / "data" / "volumes" / "deep").mkdir(parents=True)
-    said: list[str] = []
-
-    lifecycle.down(said.append, purge=True)
-
-    assert said == [f"deleting {tmp_path}/data"]
-    assert not (tmp_path / "data").exists()
+def test_down_keeps_the_data_and_with_purge_deletes_them(machine: Path) -> None:
+    (machine / "data" / "volumes" / "deep").mkdir(parents=True)
+    lifecycle.down(print)
+    assert not (machine / "runtime").exists()
+    assert (machine / "data" / "volumes" / "deep").exists()
+    lifecycle.down(print, purge=True)
+    assert not (machine / "data").exists()
 
 
-def test_data_that_cannot_be_deleted_are_an_error(
-    steps: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "data" / "volumes").mkdir()
-    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
-
-    with pytest.raises(PlatformError, match="data/volumes could not be deleted"):
-        lifecycle.down(lambda _: None, purge=True)
-
-
-def test_down_keeps_what_the_platform_did_not_make(
-    steps: list[tuple[str, ...]], tmp_path: Path
-) -> None:
-    elsewhere = tmp_path / "elsewhere"
+def test_down_keeps_what_the_platform_did_not_make(machine: Path) -> None:
+    data, elsewhere = machine / "data", machine / "elsewhere"
     elsewhere.mkdir()
-    for file in (elsewhere / "theirs", tmp_path / "runtime" / "their.sock"):
+    for file in (elsewhere / "theirs", machine / "runtime" / "their.sock", data / ".kubeconfig"):
         file.touch()
-    (tmp_path / "data" / "volumes").symlink_to(elsewhere)
-    (tmp_path / "data" / ".kubeconfig").touch()
-    release = tmp_path / "data" / "weights" / "triton-model-store"
-    release.mkdir(parents=True)
+    (data / "volumes").symlink_to(elsewhere)
+    (data / "weights" / "release").mkdir(parents=True)
     said: list[str] = []
 
     lifecycle.down(said.append, purge=True)
 
     assert said == [
-        f"kept in {tmp_path}/runtime, because the platform did not make it: their.sock",
-        f"deleting {tmp_path}/data",
-        f"kept in {tmp_path}/data, because the platform did not make it: weights",
+        f"kept in {machine}/runtime, because the platform did not make it: their.sock",
+        f"deleting {data}",
+        f"kept in {data}, because the platform did not make it: weights",
     ]
-    assert release.is_dir()
-    assert (elsewhere / "theirs").exists(), "a link goes without what it leads to"
-    assert (tmp_path / "runtime" / "their.sock").exists()
+    assert (data / "weights" / "release").is_dir()
+    assert (elsewhere / "theirs").exists(), "a link goes without its target"
+    assert (machine / "runtime" / "their.sock").exists()
 
 
-def test_nothing_is_deleted_below_which_something_is_mounted(
-    steps: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_data_that_are_mounted_or_cannot_be_deleted_are_an_error(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mounted = tmp_path / "data" / "volumes" / "one"
+    mounted = machine / "data" / "volumes" / "one"
     mounted.mkdir(parents=True)
-    partition = types.SimpleNamespace(mountpoint=str(mounted))
-    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: [partition])
-
-    with pytest.raises(PlatformError, match=rf"{mounted} is mounted, .* Unmount it"):
-        lifecycle.down(lambda _: None, purge=True)
-
+    with monkeypatch.context() as patched:
+        partition = types.SimpleNamespace(mountpoint=str(mounted))
+        patched.setattr(psutil, "disk_partitions", lambda **_: [partition])
+        with pytest.raises(PlatformError, match=rf"{mounted} is mounted, .* Unmount it"):
+            lifecycle.down(print, purge=True)
     assert mounted.is_dir()
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with pytest.raises(PlatformError, match="data/volumes could not be deleted"):
+        lifecycle.down(print, purge=True)
 
 
 def test_every_place_that_the_code_names_goes_with_the_rest() -> None:
@@ -226,55 +130,23 @@ def test_every_place_that_the_code_names_goes_with_the_rest() -> None:
     assert in_runtime == RUNTIME_NAMES
 
 
-def test_the_second_of_two_waits_for_the_first_and_says_so(
-    steps: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    at_work, go_on = threading.Event(), threading.Event()
-
-    def slow() -> None:
-        at_work.set()
-        go_on.wait(20)
-        steps.append(("slow",))
-
-    monkeypatch.setattr(doctor, "require", slow)
-    first = threading.Thread(target=lifecycle.up, args=(lambda _: None,))
-    first.start()
-    at_work.wait(20)
+def test_the_second_of_two_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
+    first = FileLock(tmp_path / "lock")
+    first.acquire()
     said: list[str] = []
 
     def say(line: str) -> None:
         said.append(line)
-        go_on.set()
+        first.release()
 
-    lifecycle.down(say)
-
-    first.join()
-    assert said == ["Another `up` or `down` is at work on this machine; waiting for it."]
-    assert steps[-2:] == [("environment.write",), ("namespace.stop",)], "one after the other"
+    with locked(tmp_path / "lock", say, "waiting"), locked(tmp_path / "other", say, "never"):
+        assert said == ["waiting"]
 
 
-def test_after_an_error_the_next_need_not_wait(
-    steps: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+def test_without_rights_the_message_says_that_root_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse() -> None:
-        raise PlatformError("no")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(doctor, "require", refuse)
-        with pytest.raises(PlatformError):
-            lifecycle.up(lambda _: None)
-    said: list[str] = []
-
-    lifecycle.down(said.append)
-
-    assert said == []
-
-
-def test_without_rights_the_lock_says_that_root_is_needed(
-    steps: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lifecycle, "_LOCK", tmp_path / "missing" / "lock")
-    (tmp_path / "missing").touch()
-
-    with pytest.raises(PlatformError, match="The platform needs root"):
-        lifecycle.up(lambda _: None)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for command in (lifecycle.up, lifecycle.down):
+        with pytest.raises(PlatformError, match="The platform needs root"):
+            command(print)

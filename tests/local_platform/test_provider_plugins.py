@@ -30,13 +30,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Path:
-    """What Pulumi's command line was asked."""
+    """The file with the arguments of Pulumi's command line."""
     return tmp_path / "calls"
 
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The kubernetes plugin that would be built."""
+    """The program of the kubernetes plugin, as if it were built."""
     program = tmp_path / "pulumi-resource-kubernetes"
     toolchain = Toolchain(folders={}, tools={program.name: program})
     monkeypatch.setattr(provider_plugins, "build_missing", lambda *_: toolchain)
@@ -70,19 +70,11 @@ def test_without_a_download_one_is_built_and_one_is_a_stand_in(
 
     used = f"kubernetes {KUBERNETES_SDK} (built from its source, see ADR 4)"
     assert said == [f"provider plugins: docker 5.2.0 (stand-in, see ADR 4), {used}"]
-    assert plugin(home, "kubernetes").readlink() == built
+    assert str(built) in plugin(home, "kubernetes").read_text()
     assert f"plugin install resource kubernetes {KUBERNETES_SDK}" in calls.read_text()
-
-
-def test_a_download_that_failed_is_not_tried_again(
-    home: Path, pulumi: FakePulumi, built: Path, calls: Path
-) -> None:
-    provider_plugins.install(pulumi(1), print)
     calls.unlink()
-
     provider_plugins.install(pulumi(1), print)
-
-    assert not calls.exists()
+    assert not calls.exists(), "a download that failed is not tried again"
 
 
 def test_a_plugin_that_pulumi_can_download_is_used(
@@ -100,7 +92,9 @@ def test_a_plugin_that_pulumi_can_download_is_used(
 def test_a_plugin_of_the_users_own_takes_the_place_of_ours(
     home: Path, pulumi: FakePulumi, built: Path, tmp_path: Path
 ) -> None:
+    (tmp_path / "own/plugins/resource-kubernetes-v4.0.0").mkdir(parents=True)
     provider_plugins.install(pulumi(1), print)
+    assert str(built) in plugin(home, "kubernetes").read_text(), "the user's is of another version"
     own = plugin(tmp_path / "own", "kubernetes")
     own.parent.mkdir(parents=True)
     own.write_text("the vendor's")
@@ -112,15 +106,7 @@ def test_a_plugin_of_the_users_own_takes_the_place_of_ours(
     own.unlink()
     own.parent.rmdir()
     provider_plugins.install(pulumi(1), print)
-    assert plugin(home, "kubernetes").readlink() == built, "a link to nothing is replaced"
-
-
-def test_a_users_plugin_of_another_version_is_left_alone(
-    home: Path, pulumi: FakePulumi, built: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "own/plugins/resource-kubernetes-v4.0.0").mkdir(parents=True)
-    provider_plugins.install(pulumi(1), print)
-    assert plugin(home, "kubernetes").readlink() == built
+    assert str(built) in plugin(home, "kubernetes").read_text(), "a link to nothing is replaced"
 
 
 def test_a_stand_in_starts_in_any_folder_and_says_its_port(

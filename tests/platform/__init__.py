@@ -1,1 +1,1 @@
-"""What works on the running platform, and that it comes back and goes away as it should."""
+"""Tests of the running platform: it works, it is mended, and it goes away as it should."""

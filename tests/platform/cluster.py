@@ -39,7 +39,7 @@ class Namespace:
                 return made
 
     def find(self, kind: str, name: str) -> Document | None:
-        """An object, or None."""
+        """Return an object, or None."""
         try:
             found: Document = self._ask("get", kind, name=name)
         except NotFoundError:
@@ -47,13 +47,13 @@ class Namespace:
         return found
 
     def get(self, kind: str, name: str) -> Document:
-        """An object that is there."""
+        """Return an object that exists."""
         found = self.find(kind, name)
         assert found is not None, f"{kind} {name} is gone"
         return found
 
     def items(self, kind: str, selector: str | None = None) -> list[Document]:
-        """The objects of a kind, or those of them with certain labels."""
+        """Return the objects of a kind, or those with certain labels."""
         items: list[Document] = self._ask("get", kind, label_selector=selector)["items"]
         return items
 
@@ -96,7 +96,7 @@ class Namespace:
         return log
 
     def log(self, pod: str, **query: Any) -> str:
-        """What a pod's container wrote; `query` as in the API."""
+        """Return a pod's log; `query` as in the API."""
         # Not decoded by the client, which would take a log that happens to be JSON for a document.
         answer = self._client.request(
             "get",
@@ -108,7 +108,7 @@ class Namespace:
         return str(answer.data.decode())
 
     def _story(self, item: Document) -> str:
-        """What there is to read about an object that is not as awaited."""
+        """Return what there is to read about an object that is not as awaited."""
         lines = [json.dumps(item.get("status"))]
         lines += [
             f"{event['involvedObject']['name']}: {event.get('message')}"
@@ -117,16 +117,12 @@ class Namespace:
         ]
         for pod in self.items("v1/Pod"):
             for container in pod["status"].get("containerStatuses", ()):
-                lines += self._end_of_log(pod["metadata"]["name"], container)
+                name, state = container["name"], container["state"]
+                if not container["ready"] and ("waiting" not in state or container["lastState"]):
+                    lines.append(f"{pod['metadata']['name']}: {name}: {state}")
+                    previous = {"container": name, "previous": "waiting" in state, "tailLines": 20}
+                    lines.append(self.log(pod["metadata"]["name"], **previous))
         return "\n".join(lines)
-
-    def _end_of_log(self, pod: str, container: Document) -> list[str]:
-        """The last words of a container that is not well, or of the one before it."""
-        if container["ready"] or ("waiting" in container["state"] and not container["lastState"]):
-            return []
-        previous = "waiting" in container["state"]
-        log = self.log(pod, container=container["name"], previous=previous, tailLines=20)
-        return [f"{pod}: {container['name']}: {container['state']}", log]
 
     def _ask(self, action: str, kind: str, **arguments: Any) -> Any:
         api_version, _, short = kind.rpartition("/")
@@ -137,7 +133,7 @@ class Namespace:
 
 
 def ready(item: Mapping[str, Any]) -> bool:
-    """Whether an object's condition Ready is true, and is about its newest specification."""
+    """Return whether an object's condition Ready is true for its newest specification."""
     status = item.get("status", {})
     observed = status.get("observedGeneration", item["metadata"].get("generation"))
     return observed == item["metadata"].get("generation") and any(
@@ -147,12 +143,12 @@ def ready(item: Mapping[str, Any]) -> bool:
 
 
 def has_ended(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod has run to its end, good or bad."""
+    """Return whether a pod has ended, with success or not."""
     return pod["status"].get("phase") in {"Succeeded", "Failed"}
 
 
 def bound(claim: Mapping[str, Any]) -> bool:
-    """Whether a claim has its volume."""
+    """Return whether a claim has its volume."""
     return bool(claim["status"].get("phase") == "Bound")
 
 

@@ -1,10 +1,10 @@
-"""What can be seen of the platform from the machine that it runs on."""
+"""Observes the platform from the machine that it runs on."""
 
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -15,31 +15,23 @@ from local_platform.settings import RUNTIME
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """The parts of a machine's state that a program could leave something in.
+class Machine(NamedTuple):
+    """The parts of a machine's state in which a program could leave something."""
 
-    Attributes:
-        mounts: Lines of mountinfo, without their numbers.
-        interfaces: Names of network interfaces, with their addresses.
-        rules: Rules and chains of iptables, without their counters.
-        namespaces: Named network namespaces.
-    """
-
-    mounts: tuple[str, ...]
-    interfaces: tuple[str, ...]
-    rules: tuple[str, ...]
-    namespaces: tuple[str, ...]
+    mounts: list[str]
+    interfaces: list[str]
+    rules: list[str]
+    namespaces: list[str]
 
 
 def look() -> Machine:
-    """What the machine is like now."""
+    """Return the machine's state, without numbers of mounts and counters of rules."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     return Machine(
-        mounts=tuple(sorted(line.split(" ", 3)[3] for line in mounts)),
-        interfaces=tuple(_lines("ip", "-brief", "address")),
-        rules=tuple(line for line in _lines("iptables-save") if not line.startswith(("#", ":"))),
-        namespaces=tuple(_lines("ip", "netns", "list")),
+        mounts=sorted(line.split(" ", 3)[3] for line in mounts),
+        interfaces=_lines("ip", "-brief", "address"),
+        rules=[line for line in _lines("iptables-save") if not line.startswith(("#", ":"))],
+        namespaces=_lines("ip", "netns", "list"),
     )
 
 
@@ -49,14 +41,14 @@ def _lines(*command: str) -> list[str]:
 
 
 def init() -> psutil.Process:
-    """The first process of the node's namespaces."""
+    """Return the first process of the node's namespaces."""
     process = namespace.find()
     assert process is not None, "the node is not running"
     return process
 
 
 def node_processes() -> set[psutil.Process]:
-    """Every process of the node, pods included, and the one that made its namespaces."""
+    """Return every process of the node with its pods, and the one that made its namespaces."""
     first = init()
     outer = first.parent()
     assert outer is not None
@@ -65,24 +57,22 @@ def node_processes() -> set[psutil.Process]:
 
 
 def alive(processes: set[psutil.Process]) -> set[str]:
-    """Command lines of those processes that are still there."""
+    """Return the command lines of those processes that still exist."""
     there = set()
     for process in processes:
-        try:
+        with suppress(psutil.NoSuchProcess):
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                 there.add(" ".join(process.cmdline()))
-        except psutil.NoSuchProcess:
-            continue
     return there
 
 
 def supervisor_of(part: str) -> psutil.Process:
-    """The runsv of a part."""
+    """Return the runsv of a part."""
     return _only_child(init(), lambda command: command == ["runsv", part])
 
 
 def process_of(part: str) -> psutil.Process:
-    """A part's own process: not the one that writes its log."""
+    """Return a part's own process, not the one that writes its log."""
     return _only_child(supervisor_of(part), lambda command: command[:1] != ["svlogd"])
 
 
@@ -98,7 +88,7 @@ def _only_child(parent: psutil.Process, wanted: Callable[[list[str]], bool]) -> 
 
 
 def started_again(part: str, killed: psutil.Process) -> bool:
-    """Whether a part has a process that is not the killed one."""
+    """Return whether a part has a process that is not the killed one."""
     try:
         return process_of(part) != killed
     except (ValueError, psutil.NoSuchProcess):
@@ -106,14 +96,14 @@ def started_again(part: str, killed: psutil.Process) -> bool:
 
 
 def leftovers() -> list[Path]:
-    """Files and control groups that are the platform's, its data excepted."""
+    """Return the platform's files and control groups, without its data."""
     places = [RUNTIME, Path("/var/lib/kubelet"), Path("/var/lib/cni"), *_CGROUPS.glob("ft-serving"),
               *_CGROUPS.glob("*/ft-serving")]  # fmt: skip
     return [place for place in places if place.exists()]
 
 
 def processes_of(pod_uid: str) -> list[psutil.Process]:
-    """The processes in a pod's containers."""
+    """Return the processes in a pod's containers."""
     found = []
     for process in init().children(recursive=True):
         with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):

@@ -7,7 +7,7 @@ from local_platform.settings import INGRESS_PORT
 from tests.platform.waiting import wait_until
 
 UNKNOWN_HOST = (HTTPStatus.NOT_FOUND, b"404 page not found\n")
-"""What the ingress answers where no service has the name."""
+"""The answer of the ingress if no service has the name."""
 
 
 _ON_THE_WAY = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)

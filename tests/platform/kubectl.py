@@ -17,7 +17,7 @@ class Namespace:
         self.name = name
 
     def kubectl(self, *arguments: str, manifest: Object | None = None) -> str:
-        """What kubectl answers, run in the namespace.
+        """Run kubectl in the namespace and return its answer.
 
         Raises:
             subprocess.CalledProcessError: kubectl failed.
@@ -34,12 +34,12 @@ class Namespace:
         ).stdout
 
     def find(self, kind: str, name: str) -> Object | None:
-        """An object, or None."""
+        """Return an object, or None."""
         text = self.kubectl("get", kind, name, "--output=json", "--ignore-not-found")
         return json.loads(text) if text else None
 
     def get(self, kind: str, name: str) -> Object:
-        """An object that is there."""
+        """Return an object that exists."""
         found = self.find(kind, name)
         assert found is not None, f"{kind} {name} is gone"
         return found

@@ -1,4 +1,4 @@
-"""The objects that tests put into the cluster; containers run as the project's own images do."""
+"""Objects for the cluster; their containers have the rights of the project's own images."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ SCRATCH_MOUNTS: list[Document] = [
     {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - in the container
     {"name": "memory", "mountPath": "/dev/shm"},  # noqa: S108
 ]
-"""What the project's images write to, for a container; `SCRATCH` has the volumes, for its pod."""
+"""The folders to which the project's images write, for a container; `SCRATCH` is for its pod."""
 
 SCRATCH: list[Document] = [
     {"name": "tmp", "emptyDir": {}},
@@ -32,7 +32,7 @@ SCRATCH: list[Document] = [
 
 
 def container(image: str, *command: str, **more: Any) -> Document:
-    """A container without rights."""
+    """Return a container without rights."""
     return {
         "name": "main",
         "image": image,
@@ -43,7 +43,7 @@ def container(image: str, *command: str, **more: Any) -> Document:
 
 
 def pod(name: str, container: Document, *, claim: str | None = None) -> Document:
-    """A pod that is not started again; a claim is mounted at `MOUNT` and given to its group."""
+    """Return a pod that is not restarted; a claim is mounted at `MOUNT` and given to its group."""
     spec: Document = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 1,
@@ -53,21 +53,18 @@ def pod(name: str, container: Document, *, claim: str | None = None) -> Document
     if claim is not None:
         container["volumeMounts"] = [{"name": "data", "mountPath": MOUNT}]
         spec["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": name}},
-        "spec": spec,
-    }
+    made = _named("v1", "Pod", name, spec)
+    made["metadata"]["labels"] = {"app": name}
+    return made
 
 
 def python(image: str, program: str) -> Document:
-    """A container that runs a program in Python."""
+    """Return a container that runs a program in Python."""
     return container(image, "python3", "-u", "-c", program)
 
 
 def web_server(image: str, answer: str) -> Document:
-    """A container that answers every request on port 8080 alike."""
+    """Return a container that gives every request on port 8080 the same answer."""
     # Without a handler the first process of a container ignores SIGTERM, and Knative is patient.
     program = f"""
 import signal, sys
@@ -87,34 +84,26 @@ HTTPServer(("", 8080), Handler).serve_forever()
 
 
 def claim(name: str, size: str = "1Gi") -> Document:
-    """A claim of the platform's storage class."""
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": name},
-        "spec": {
-            "accessModes": ["ReadWriteMany"],
-            "storageClassName": STORAGE_CLASS,
-            "resources": {"requests": {"storage": size}},
-        },
+    """Return a claim of the platform's storage class."""
+    spec = {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": STORAGE_CLASS,
+        "resources": {"requests": {"storage": size}},
     }
+    return _named("v1", "PersistentVolumeClaim", name, spec)
 
 
 def service(name: str) -> Document:
-    """A service on port 80 in front of the web server in the pod of the same name."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name},
-        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]},
-    }
+    """Return a service on port 80 in front of the web server in the pod of the same name."""
+    spec = {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]}
+    return _named("v1", "Service", name, spec)
 
 
 def knative_service(name: str, container: Document) -> Document:
-    """A Knative service, which is scaled to zero when nobody asks."""
-    return {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": name},
-        "spec": {"template": {"spec": {"containers": [container]}}},
-    }
+    """Return a Knative service, which is scaled to zero when nobody asks."""
+    spec = {"template": {"spec": {"containers": [container]}}}
+    return _named("serving.knative.dev/v1", "Service", name, spec)
+
+
+def _named(version: str, kind: str, name: str, spec: Document) -> Document:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}

@@ -6,13 +6,14 @@ import time
 from pathlib import Path
 
 import pytest
+from kubernetes.dynamic import DynamicClient
 
 from local_platform.node import health, parts, services
 from local_platform.node.certificates import SCHEDULER
-from local_platform.node.kubeconfig import path_of
-from local_platform.settings import DATA, INGRESS_DOMAIN, KUBECONFIG
+from local_platform.node.configuration import path_of
+from local_platform.settings import CLUSTER_DNS, DATA, INGRESS_DOMAIN, KUBECONFIG, NAMESPACE
 from local_platform.toolchain import find
-from tests.platform import host
+from tests.platform import host, kubectl
 from tests.platform.cluster import Namespace, ready
 from tests.platform.ingress import ask, wait_until_routed
 from tests.platform.manifests import claim, knative_service, pod, python, web_server
@@ -83,14 +84,39 @@ def test_after_all_this_the_platform_says_that_it_works() -> None:
     wait_until(works, "status does not say that all parts work", MENDED_SECONDS)
 
 
-def test_up_again_changes_nothing_and_is_quick() -> None:
-    before = {part: host.process_of(part) for part in services.names()}
+def test_what_was_deleted_comes_back_with_up() -> None:
+    for namespace, kind, name in (
+        (NAMESPACE, "service", "coredns"),
+        ("knative-serving", "deployment", "webhook"),
+        ("kserve", "configmap", "inferenceservice-config"),
+    ):
+        kubectl.Namespace(namespace).kubectl("delete", kind, name)
+    assert subprocess.run(command("status"), capture_output=True, check=False).returncode == 1
+
+    run("up")
+
+    run("status")
+    dns = kubectl.Namespace(NAMESPACE).get("service", "coredns")
+    assert dns["spec"]["clusterIP"] == CLUSTER_DNS
+
+
+def test_up_again_changes_nothing_and_is_quick(api: DynamicClient) -> None:
+    ours = "app in (coredns,traefik,activator,autoscaler,controller,webhook)"
+    pods = api.resources.get(api_version="v1", kind="Pod")
+
+    def running() -> set[str]:
+        found = pods.get(label_selector=ours).items
+        return {one.metadata.uid for one in found if not one.metadata.deletionTimestamp}
+
+    # The pods of a Deployment that was deleted go a moment after it.
+    wait_until(lambda: len(running()) == 6, "there is not one pod a part", MENDED_SECONDS)
+    before = {part: host.process_of(part) for part in services.names()}, running()
     began = time.monotonic()
 
     run("up")
 
     assert time.monotonic() - began < NOTHING_TO_DO_SECONDS
-    assert {part: host.process_of(part) for part in services.names()} == before
+    assert ({part: host.process_of(part) for part in services.names()}, running()) == before
 
 
 @pytest.fixture(scope="module")

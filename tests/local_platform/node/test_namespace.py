@@ -1,4 +1,4 @@
-"""What surrounds the node's namespaces, without making any."""
+"""The folders and control groups of the node, without its namespaces."""
 
 from pathlib import Path
 
@@ -53,15 +53,12 @@ def test_a_new_node_finds_its_services_and_nothing_else_of_the_one_before(machin
     assert (machine / "cgroup" / "memory" / "ft-serving").is_dir()
 
 
-def test_other_users_of_the_machine_do_not_reach_the_sockets(machine: Path) -> None:
-    namespace._prepare_folders()
-    assert (machine / "run").stat().st_mode & 0o777 == 0o700
-
-
 def test_stopping_removes_control_groups_from_the_inside_out_and_empty_folders(
     machine: Path,
 ) -> None:
     namespace._prepare_folders()
+    mode = (machine / "run").stat().st_mode & 0o777
+    assert mode == 0o700, "other users of the machine do not reach the sockets"
     for hierarchy in ("cpu", "memory"):
         (machine / "cgroup" / hierarchy / "ft-serving" / "pods" / "one").mkdir(parents=True)
 
@@ -72,18 +69,15 @@ def test_stopping_removes_control_groups_from_the_inside_out_and_empty_folders(
     assert (machine / "data" / "kubelet").exists(), "data stay"
 
 
-def test_an_empty_folder_that_the_machine_had_stays(machine: Path) -> None:
-    (machine / "lib" / "kubelet").mkdir(parents=True)
-    namespace._prepare_folders()
+@pytest.mark.parametrize("had", [True, False])
+def test_a_fixed_folder_goes_only_if_the_platform_made_it(machine: Path, had: bool) -> None:
+    folder = machine / "lib" / "kubelet"
+    if had:
+        folder.mkdir(parents=True)
+    for _ in range(2):  # The first node is killed.
+        namespace._prepare_folders()
     namespace.stop()
-    assert (machine / "lib" / "kubelet").exists()
-
-
-def test_a_folder_made_before_a_node_was_killed_goes_with_the_next_one(machine: Path) -> None:
-    namespace._prepare_folders()
-    namespace._prepare_folders()
-    namespace.stop()
-    assert not (machine / "lib" / "kubelet").exists()
+    assert folder.exists() is had
 
 
 def test_a_folder_that_someone_else_uses_stays(machine: Path) -> None:

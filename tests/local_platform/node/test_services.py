@@ -1,15 +1,21 @@
-"""Services of runit: their scripts, byte for byte, and when one counts as changed."""
+"""The node's parts as services of runit: their scripts, their changes, their health."""
 
-import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from local_platform.errors import PlatformError
-from local_platform.node import services
+from local_platform.node import health, namespace, parts, services
 from local_platform.node.services import Service
 
-NO_FILES = hashlib.sha256().hexdigest()
+
+def service(name: str, *probe: str) -> Service:
+    return Service(name=name, command=["true"], probe=probe)
+
+
+def tool(name: str) -> Path:
+    return Path("/tools") / name
 
 
 def test_a_run_script_hands_its_output_on_and_becomes_the_program() -> None:
@@ -19,80 +25,39 @@ def test_a_run_script_hands_its_output_on_and_becomes_the_program() -> None:
         environment={"GOGC": "50", "A": "it's"},
     )
 
-    assert service.script() == (
-        "#!/bin/sh\n"
-        f"# Files: {NO_FILES}\n"
-        "exec 2>&1\n"
-        "export A='it'\"'\"'s'\n"
-        "export GOGC=50\n"
-        "exec setpriv --pdeathsig KILL -- etcd '--data-dir=/a folder' --logger=zap\n"
-    )
+    assert service.script().splitlines()[2:] == [
+        "exec 2>&1",
+        "export A='it'\"'\"'s'",
+        "export GOGC=50",
+        "exec setpriv --pdeathsig KILL -- etcd '--data-dir=/a folder' --logger=zap",
+    ]
 
 
-def test_a_service_is_written_once_and_again_when_its_command_changes(service_folder: Path) -> None:
-    assert services.write(Service(name="one", command=["true"])), "it is new"
-    run = service_folder / "one" / "run"
-    first = run.stat()
-    assert first.st_mode & 0o777 == 0o755
-
-    assert not services.write(Service(name="one", command=["true"])), "nothing has changed"
-    assert run.stat().st_ino == first.st_ino
-    assert services.write(Service(name="one", command=["true", "again"]))
-    assert "true again" in run.read_text()
-
-
-def test_a_service_counts_as_changed_when_a_file_that_it_reads_does(
+def test_a_service_is_changed_when_its_command_or_a_file_that_it_reads_is(
     service_folder: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "configuration"
     file.write_text("1")
-    service = Service(name="one", command=["true"], files=(file,))
-    assert services.write(service)
-    assert not services.write(service)
+    assert services.names() == []
 
+    assert services.write(Service(name="one", command=["true"], files=(file,))), "it is new"
+    assert not services.write(Service(name="one", command=["true"], files=(file,)))
     file.write_text("2")
+    assert services.write(Service(name="one", command=["true"], files=(file,)))
+    assert services.write(Service(name="one", command=["false"], files=(file,)))
 
-    assert services.write(service)
-
-
-def test_a_log_is_turned_over_in_two_megabytes_thrice(service_folder: Path, tmp_path: Path) -> None:
-    service = Service(name="one", command=["true"])
-    services.write(service)
-
-    log = service_folder / "one" / "log" / "run"
-    assert log.read_text() == f"#!/bin/sh\nexec svlogd -ttt {tmp_path}/log/one\n"
-    assert log.stat().st_mode & 0o777 == 0o755
+    assert os.access(service_folder / "one" / "run", os.X_OK)
+    assert os.access(service_folder / "one" / "log" / "run", os.X_OK)
     assert (tmp_path / "log" / "one" / "config").read_text() == "s2000000\nn2\n"
-    assert service.log == tmp_path / "log" / "one" / "current"
-
-
-def test_names_are_those_of_folders_with_a_script(service_folder: Path) -> None:
-    assert services.names() == [], "there is no folder yet"
-    for name in ("registry", "etcd"):
-        services.write(Service(name=name, command=["true"]))
     (service_folder / "half").mkdir()
-
-    assert services.names() == ["etcd", "registry"]
-
-    services.remove("etcd")
-    assert services.names() == ["registry"]
-
-
-def test_a_service_that_has_no_supervisor_yet_is_left_to_it(
-    service_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    services.write(Service(name="new", command=["true"]))
-    monkeypatch.setenv("PATH", str(service_folder))  # No `sv` there: calling it would fail.
-
-    services.start("new")
-    services.restart("new")
-    services.stop("new")
+    assert services.names() == ["one"]
 
 
 @pytest.fixture
-def supervised(service_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A service with a supervisor, and an `sv` that does what the returned script says."""
-    services.write(Service(name="one", command=["true"]))
+def sv(service_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The program `sv`, for a service `one` that has a supervisor."""
+    services.write(service("one"))
+    services.start("one")  # It has no supervisor yet, which will start it; `sv` would fail.
     (service_folder / "one" / "supervise").mkdir()
     (service_folder / "one" / "supervise" / "ok").touch()
     program = tmp_path / "bin" / "sv"
@@ -102,38 +67,89 @@ def supervised(service_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     return program
 
 
-def test_a_restart_is_one_by_force_after_ten_seconds(supervised: Path, tmp_path: Path) -> None:
-    supervised.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\n')
+def test_a_restart_is_by_force_after_ten_seconds_which_is_no_error(
+    sv: Path, tmp_path: Path
+) -> None:
+    sv.write_text(
+        f"#!/bin/sh\necho \"$@\" >{tmp_path}/asked\necho 'kill: run: one: (pid 7) 30s'\nexit 1\n"
+    )
 
     services.restart("one")
 
-    asked = (tmp_path / "asked").read_text()
-    assert asked == f"-w 10 force-restart {tmp_path}/services/one\n"
+    assert (tmp_path / "asked").read_text() == f"-w 10 force-restart {tmp_path}/services/one\n"
 
 
-def test_that_force_was_needed_is_no_error(supervised: Path) -> None:
-    supervised.write_text("#!/bin/sh\necho 'kill: run: one: (pid 7) 30s'\nexit 1\n")
-
-    services.stop("one")
-
-
-def test_what_sv_says_of_a_failure_is_in_the_error(supervised: Path) -> None:
-    supervised.write_text("#!/bin/sh\necho 'fail: one: runsv not running'\nexit 1\n")
-
+def test_the_answers_of_sv_are_told(sv: Path) -> None:
+    sv.write_text("#!/bin/sh\necho 'fail: one: runsv not running'\nexit 1\n")
     with pytest.raises(PlatformError, match=r"^sv up one failed: fail: one: runsv not"):
         services.start("one")
-
-
-def test_a_state_is_without_paths_and_without_the_logs_part(supervised: Path) -> None:
-    supervised.write_text('#!/bin/sh\necho "run: $2: (pid 12) 34s; run: log: (pid 11) 34s"\n')
-
+    sv.write_text('#!/bin/sh\necho "run: $2: (pid 12) 34s; run: log: (pid 11) 34s"\n')
     assert services.state("one") == "run: one: (pid 12) 34s"
 
 
-def test_the_last_lines_of_a_log_are_read_and_none_where_there_is_no_log(tmp_path: Path) -> None:
-    log = tmp_path / "current"
-    assert services.last_lines(log, 3) == []
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run probes outside the node."""
+    monkeypatch.setattr(namespace, "entering", list)
+    monkeypatch.setattr(health, "_PAUSE_SECONDS", 0)
 
-    log.write_bytes(b"".join(b"line %d\n" % number for number in range(100_000)) + b"\xff\n")
 
-    assert services.last_lines(log, 3) == ["line 99998", "line 99999", "\ufffd"]
+def test_a_service_works_when_its_probe_succeeds(
+    outside: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_PROBE_SECONDS", 0.1)
+    asked = [
+        service("works", "true"),
+        service("refused", "sh", "-c", "echo refused >&2; false"),
+        service("fails", "false"),
+        service("hangs", "sleep", "20"),
+    ]
+    assert health.failures(asked) == {
+        "refused": "refused",
+        "fails": "its probe exited with status 1",
+        "hangs": "no answer within 0.1 s",
+    }
+    late = ("sh", "-c", f"test -e {tmp_path}/one || {{ touch {tmp_path}/one; false; }}")
+    health.wait([service("late", *late)], 20, lambda _: None)
+
+
+def test_patience_ends_with_each_reason_and_the_end_of_each_log(
+    outside: None, service_folder: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log" / "etcd" / "current"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"first\n" + b"noise\n" * 20 + b"2026-11-23 disk full \xff\n")
+
+    with pytest.raises(PlatformError) as caught:
+        health.wait([service("etcd", "false"), service("registry", "true")], 0, lambda _: None)
+
+    message = str(caught.value)
+    assert message.startswith("etcd does not work: its probe exited with status 1 (")
+    assert message.endswith("    2026-11-23 disk full \ufffd")
+    assert "first" not in message
+    assert "registry" not in message
+
+
+@pytest.mark.parametrize(
+    ("part", "option", "why"),
+    [
+        ("etcd", "--listen-client-urls=http://127.0.0.1:2379", "only the node reaches it"),
+        ("uplink", "--net=/run/ft-serving/host-network", "it is in the machine's network"),
+        ("dockerd", "--pidfile=", "a later node has another process of that id"),
+        ("kube-apiserver", "--authorization-mode=Node,RBAC", "it checks everybody"),
+        ("kube-apiserver", "--kubelet-preferred-address-types=InternalIP", "`kubectl logs`"),
+    ],
+)
+def test_a_part_has_an_option_that_it_needs(part: str, option: str, why: str) -> None:
+    (found,) = [one for one in parts.services(tool) if one.name == part]
+    assert option in found.command, why
+
+
+@pytest.mark.parametrize(
+    ("part", "file"), [("uplink", "uplink.py"), ("hub", "__main__.py"), ("volumes", "volumes.py")]
+)
+def test_a_part_of_our_own_starts_again_when_its_code_changes(part: str, file: str) -> None:
+    (found,) = [one for one in parts.services(tool) if one.name == part]
+    code = [path for path in found.files if path.suffix == ".py"]
+    assert {file, "settings.py"} <= {path.name for path in code}
+    assert all(path.exists() for path in code)

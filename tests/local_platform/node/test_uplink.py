@@ -2,8 +2,7 @@
 
 import json
 import socket
-import threading
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,60 +10,33 @@ import pytest
 from local_platform.node import uplink
 
 
-class Slirp:
-    """Stands for slirp4netns: takes one request, to its end, and gives one answer."""
-
-    def __init__(self, path: Path) -> None:
-        self.answer = '{"return": {"id": 1}}'
-        self.request = b""
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(path))
-        self._listening.listen()
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        connection, _ = self._listening.accept()
-        with connection:
-            while received := connection.recv(100):
-                self.request += received
-            connection.sendall(self.answer.encode())
-
-    def close(self) -> None:
-        self._thread.join()
-        self._listening.close()
-
-
-@pytest.fixture
-def slirp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slirp]:
+def test_a_port_is_forwarded_only_from_the_loopback_and_a_refusal_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "slirp.sock"
     monkeypatch.setattr(uplink, "_API_SOCKET", path)
-    slirp = Slirp(path)
-    yield slirp
-    slirp.close()
+    with socket.socket(socket.AF_UNIX) as listening, ThreadPoolExecutor() as pool:
+        listening.bind(str(path))
+        listening.listen()
 
+        def forward(answer: str) -> bytes:
+            asking = pool.submit(uplink._forward, 8080)
+            connection, _ = listening.accept()
+            with connection, connection.makefile("rb") as file:
+                request = file.read()
+                connection.sendall(answer.encode())
+            asking.result()
+            return request
 
-def test_a_port_is_forwarded_from_the_loopback_alone(slirp: Slirp) -> None:
-    uplink._forward(8080)
-
-    assert json.loads(slirp.request) == {
-        "execute": "add_hostfwd",
-        "arguments": {
-            "proto": "tcp",
-            "host_addr": "127.0.0.1",
-            "host_port": 8080,
-            "guest_addr": "10.0.2.100",
-            "guest_port": 8080,
-        },
-    }, "slirp4netns(1), API SOCKET; any other host address would open it to the network"
-
-
-def test_a_port_that_cannot_be_forwarded_is_named_with_the_reason(slirp: Slirp) -> None:
-    slirp.answer = '{"error": {"desc": "bad request: add_hostfwd: slirp_add_hostfwd failed"}}'
-
-    with pytest.raises(OSError, match=r"^127\.0\.0\.1:8080 cannot be forwarded: bad request: add"):
-        uplink._forward(8080)
-
-
-def test_every_port_that_the_platform_answers_on_is_forwarded() -> None:
-    assert uplink.FORWARDED == (6443, 5000, 8080, 8090)
+        assert json.loads(forward('{"return": {"id": 1}}')) == {
+            "execute": "add_hostfwd",
+            "arguments": {
+                "proto": "tcp",
+                "host_addr": "127.0.0.1",
+                "host_port": 8080,
+                "guest_addr": "10.0.2.100",
+                "guest_port": 8080,
+            },
+        }, "slirp4netns(1), API SOCKET; any other host address would open it to the network"
+        with pytest.raises(OSError, match=r"^127\.0\.0\.1:8080 cannot be forwarded: bad request"):
+            forward('{"error": {"desc": "bad request: add_hostfwd failed"}}')

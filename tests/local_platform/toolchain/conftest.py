@@ -72,7 +72,7 @@ def group(tmp_path: Path, source: Path) -> Group:
 
 
 def taken(path: str, target: str) -> ModuleSource:
-    """A part of the module's source."""
+    """Return a part of the module's source."""
     return ModuleSource(module="example.test/tiny", path=path, target=target)
 
 

@@ -1,9 +1,8 @@
-"""Building a group with the real Go, without a network."""
+"""Builds a group, with the real Go and without a network, or with a Go that fails."""
 
 import shutil
 import subprocess
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,120 +10,110 @@ import pytest
 from filelock import FileLock
 
 from local_platform.errors import PlatformError, ToolchainMissingError
+from local_platform.toolchain import progress
+from local_platform.toolchain.build import Builder
 from local_platform.toolchain.groups import Group
 from local_platform.toolchain.preparation import build_missing, discard_scratch
+from local_platform.toolchain.progress import GoProgress, run_reading
 from local_platform.toolchain.store import find, folder_of
 from tests.local_platform.toolchain.conftest import WORDS, taken
+from tests.platform.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (shutil.which("go") and shutil.which("gcc")), reason="needs Go and gcc on PATH"
-    ),
-]
+needs_go = pytest.mark.skipif(
+    not (shutil.which("go") and shutil.which("gcc")), reason="needs Go and gcc on PATH"
+)
 
 
 def run(program: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program], capture_output=True, text=True)
 
 
-def test_a_tool_is_built_with_its_version_and_found_by_name(
-    home: Path, group: Group, said: list[str]
-) -> None:
-    toolchain = build_missing([group], said.append)
-    program = toolchain.tool("hello")
-    assert program == home / folder_of(group).name / "bin" / "hello"
-    assert run(program).stderr == "hello from v1.2.3-1-2\n"
-    assert said[0].startswith("building tiny into ")
-    assert said[-1].startswith("tiny (1 of 1): built in ")
-    record = toolchain.records()["tiny"]
-    assert record.version == "1.2.3"
-    assert record.size >= program.stat().st_size
-    assert record.seconds > 0
-
-
-def test_what_was_built_is_found_again_without_go(
+@pytest.mark.slow
+@needs_go
+def test_a_group_is_built_once_with_its_version_and_its_sources(
     home: Path, group: Group, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build_missing([group], said.append)
-    said.clear()
-    monkeypatch.setenv("PATH", "")
-    assert build_missing([group], said.append) == find([group])
-    assert said == []
-
-
-def test_sources_are_copied_and_compiled_beside_the_tools(
-    home: Path, group: Group, said: list[str]
-) -> None:
+    half = home / "scratch" / "tiny" / "bin"
+    half.mkdir(parents=True)
+    (half / "leftover").write_text("of a run that was killed")
     group = replace(
         group,
         copied=(taken("config", "manifests/tiny/config"), taken("scripts/run", "bin/run")),
         compiled=(taken("pause.c", "bin/pause"),),
     )
-    toolchain = build_missing([group], said.append)
-    assert (toolchain.manifests("tiny") / "tiny/config/deep/one.yaml").read_text() == "kind: One\n"
-    assert run(toolchain.tool("run")).stdout == "ran\n", "module archives have no modes"
-    assert run(toolchain.tool("pause")).returncode == 7
-    assert set(toolchain.tools) == {"hello", "run", "pause"}
-
-
-def test_a_build_leaves_only_the_group_behind(home: Path, group: Group, said: list[str]) -> None:
     pinned = group.modules / "tiny"
     before = {file: file.read_bytes() for file in pinned.iterdir()}
-    build_missing([group], said.append)
-    discard_scratch(said.append)
-    wanted, deadline = {folder_of(group).name, "lock"}, time.monotonic() + 60
-    while {file.name for file in home.iterdir()} != wanted:
-        assert time.monotonic() < deadline, list(home.iterdir())
-        time.sleep(0.05)
-    assert {file: file.read_bytes() for file in pinned.iterdir()} == before
-    assert said[-1] == "deleting in the background what the built tools no longer need"
-
-
-def test_a_half_finished_build_is_not_found_and_is_built_anew(
-    home: Path, group: Group, said: list[str]
-) -> None:
-    half = home / "scratch" / "tiny" / "bin"
-    half.mkdir(parents=True)
-    (half / "leftover").write_text("half a program")
     with pytest.raises(ToolchainMissingError):
         find([group])
-    assert set(build_missing([group], said.append).tools) == {"hello"}
+
+    toolchain = build_missing([group], said.append)
+
+    assert set(toolchain.tools) == {"hello", "run", "pause"}
+    assert toolchain.tool("hello") == home / folder_of(group).name / "bin" / "hello"
+    assert run(toolchain.tool("hello")).stderr == "hello from v1.2.3-1-2\n"
+    assert run(toolchain.tool("run")).stdout == "ran\n", "module archives have no modes"
+    assert run(toolchain.tool("pause")).returncode == 7
+    assert (toolchain.manifests("tiny") / "tiny/config/deep/one.yaml").read_text() == "kind: One\n"
+    assert toolchain.records()["tiny"].version == "1.2.3"
+    assert toolchain.records()["tiny"].size >= toolchain.tool("hello").stat().st_size
+    assert {file: file.read_bytes() for file in pinned.iterdir()} == before
+
+    discard_scratch(said.append)
+    wanted = {folder_of(group).name, "lock"}
+    wait_until(lambda: {file.name for file in home.iterdir()} == wanted, "scratch is still there")
+    said.clear()
+    monkeypatch.setenv("PATH", "")
+    assert build_missing([group], said.append) == find([group]), "found without Go"
+    assert said == []
 
 
-def test_a_failed_build_says_what_go_said_and_goes_on_when_mended(
+@pytest.mark.slow
+@needs_go
+def test_a_failed_build_quotes_go_and_goes_on_once_it_is_corrected(
     home: Path, group: Group, source: Path, said: list[str]
 ) -> None:
     (source / "words/words.go").write_text("package words\n\nvar Version = missing\n")
-    with pytest.raises(PlatformError) as caught:
+    with pytest.raises(PlatformError, match=r"words\.go:3:15: undefined: missing"):
         build_missing([group], said.append)
-    message = str(caught.value)
-    assert message.startswith("tiny (1 of 1): `go install` failed; its last lines:\n")
-    assert "words.go:3:15: undefined: missing" in message
-    assert f"is kept in {home / 'scratch'}." in message
     with pytest.raises(ToolchainMissingError, match="tiny"):
         find([group])
-    (source / "words/words.go").write_text(WORDS)
-    assert build_missing([group], said.append).tool("hello").exists()
-
-
-def test_a_source_that_the_version_lacks_is_named(
-    home: Path, group: Group, said: list[str]
-) -> None:
-    group = replace(group, copied=(taken("config/gone", "manifests/gone"),))
-    with pytest.raises(PlatformError, match=r"example\.test/tiny has no config/gone"):
-        build_missing([group], said.append)
-
-
-def test_a_module_that_is_not_pinned_is_refused(
-    home: Path, group: Group, source: Path, said: list[str]
-) -> None:
     (source / "words/words.go").write_text('package words\n\nimport _ "example.test/other"\n')
     with pytest.raises(PlatformError, match=r"example\.test/other"):
         build_missing([group], said.append)
+    (source / "words/words.go").write_text(WORDS)
+    gone = replace(group, copied=(taken("config/gone", "manifests/gone"),))
+    with pytest.raises(PlatformError, match=r"example\.test/tiny has no config/gone"):
+        build_missing([gone], said.append)
+    assert build_missing([group], said.append).tool("hello").exists()
 
 
-def test_a_second_run_waits_for_the_first_and_says_so(
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("dial tcp: lookup proxy.example: no such host", "check the network and GOPROXY"),
+        ("SECURITY ERROR", "What was downloaded is not what is pinned"),
+        ("write /x: no space left on device", "make room"),
+        ("link: signal: killed", "have 4 GiB free"),
+        ("x.go:1:1: expected 'package'", "Remove the cause"),
+    ],
+)
+def test_a_failed_build_gives_the_advice_for_its_cause(
+    home: Path, group: Group, tmp_path: Path, line: str, advice: str
+) -> None:
+    go = tmp_path / "go"
+    go.write_text(f'#!/bin/sh\nseq 100\necho "go: downloading a v1"\necho "{line}"\nexit 1\n')
+    go.chmod(0o755)
+    (tmp_path / "scratch").mkdir()
+    builder = Builder(go=go, scratch=tmp_path / "scratch", report=print)
+    with pytest.raises(PlatformError) as caught:
+        builder.build(group, "tiny")
+    first, *lines, last = str(caught.value).splitlines()
+    assert first == "tiny: `go list` failed; its last lines:"
+    assert lines == [f"  {number}" for number in range(87, 101)] + [f"  {line}"]
+    assert advice in last
+
+
+def test_a_second_run_waits_for_the_first_and_takes_its_build(
     home: Path, group: Group, said: list[str]
 ) -> None:
     waiting = threading.Event()
@@ -138,11 +127,51 @@ def test_a_second_run_waits_for_the_first_and_says_so(
     with FileLock(home / "lock"):
         second.start()
         assert waiting.wait(10)
-        assert said == ["another process builds the platform's tools: waiting for it to end"]
-        # What the first one has built until it lets go.
-        built = folder_of(group)
-        (built / "bin").mkdir(parents=True)
-        (built / "bin" / "hello").write_text("")
+        (folder_of(group) / "bin").mkdir(parents=True)
     second.join(10)
     assert not second.is_alive()
-    assert len(said) == 1, "the second takes what the first has built"
+    assert said == ["another process builds the platform's tools: waiting for it to end"]
+
+
+def test_progress_counts_downloads_then_compiled_packages(
+    said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    going = GoProgress("tiny", said.append)
+    going.read("go: downloading a.test v1.0.0")
+    now += 20
+    going.read("go: downloading b.test v1.0.0")
+    going.expect(["go: downloading a.test v1.0.0", "", "a/1", "a/2", "a/3", "a/4"])
+    now += 10
+    for line in ("a/1", "# a/2", "b/1"):
+        going.read(line)
+    now += 5
+    going.read("a/1")
+    now += 20
+    for line in ("a/2", "a/3", "a/4"):
+        going.read(line)
+    now += 20
+    going.read("")
+    assert said == [
+        "tiny: downloading, 2 modules; 0:00:20 so far",
+        "tiny: compiling, 1 of 4 packages, 25%, about 0:00:45 left; 0:00:35 so far",
+        "tiny: compiling, 2 of 4 packages, 50%, about 0:00:35 left; 0:00:55 so far",
+        "tiny: linking; 0:01:15 so far",
+    ]
+
+
+@pytest.mark.parametrize("trap", ["trap 'echo cleaned > mark; exit' INT", "trap '' INT"])
+def test_an_interrupt_ends_the_child_even_if_it_does_not_heed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trap: str
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_TO_END", 0.5)
+
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt(line)
+
+    script = f"{trap}; echo $$; while :; do sleep 0.05; done"
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run_reading(["sh", "-c", script], folder=tmp_path, environment={}, on_line=interrupt)
+    assert not Path(f"/proc/{caught.value}").exists()
+    assert (tmp_path / "mark").exists() is ("cleaned" in trap)
