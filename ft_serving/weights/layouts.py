@@ -15,7 +15,7 @@ from ft_serving.core.manifest import CONFIG_INI_PATH
 from ft_serving.core.progress import Task
 from ft_serving.core.release import ReleaseFormat, ReleaseSpec
 from ft_serving.weights.checkpoint import Checkpoint
-from ft_serving.weights.checkpoint.strict_json import MAX_BYTES
+from ft_serving.weights.checkpoint.tensor import MAX_JSON_BYTES
 from ft_serving.weights.convert import WrittenFile, convert
 from ft_serving.weights.errors import DOWNLOAD_AGAIN, refusal
 from ft_serving.weights.folders import CONFIG_JSON
@@ -185,8 +185,8 @@ class HuggingFaceLayout(Layout):
 def _companion(path: Path) -> bytes:
     """Return the content of a file that a release has as it is, unless no server can read it."""
     size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise refusal(path, [f"it has {size} bytes"], f"Such a file has at most {MAX_BYTES}.")
+    if size > MAX_JSON_BYTES:
+        raise refusal(path, [f"it has {size} bytes"], f"Such a file has at most {MAX_JSON_BYTES}.")
     content = path.read_bytes()
     if content.startswith(LFS_POINTER):
         raise refusal(path, ["it is a Git LFS pointer to the file"], "Run `git lfs pull`.")

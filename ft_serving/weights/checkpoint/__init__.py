@@ -1,6 +1,6 @@
 """Readers of published checkpoints: memory-mapped, without torch, running no code from a file.
 
-Read are safetensors and the zip format of `torch.save` (torch 1.6 and later), each as one file or
+They read safetensors and the zip format of `torch.save` (torch 1.6 and later), each as one file or
 sharded with an index, as Hugging Face repositories hold them.
 """
 
