@@ -61,8 +61,8 @@ class ReleaseSpec:
     pipeline_parallel: int
     compute_dtype: DType
     streaming: bool
-    input_length: int | None
-    output_length: int | None
+    input_length: int | None = None
+    output_length: int | None = None
     converter: int = CONVERTER_VERSION
     format: ReleaseFormat = ReleaseFormat.FASTERTRANSFORMER
 

@@ -1,4 +1,4 @@
-"""`ft-serving weights …`: what people and the Job type."""
+"""The commands `ft-serving weights …`, which people and the Job type."""
 
 # What a command needs is imported when it runs: the extra `weights` may not be installed, and
 # `--help` should not wait for it.
@@ -92,10 +92,10 @@ def prepare(
 ) -> None:
     """Download, verify and convert a checkpoint; print the folder of the valid release."""
     from ft_serving.core.progress import Progress
+    from ft_serving.core.release import ReleaseSpec
     from ft_serving.core.storage import Storage
     from ft_serving.core.units import format_bytes
     from ft_serving.weights.layouts import LAYOUTS
-    from ft_serving.weights.prepare import PrepareSettings
     from ft_serving.weights.prepare import prepare as run
     from ft_serving.weights.source import HubSource
 
@@ -109,7 +109,9 @@ def prepare(
     with Progress() as progress:
         companions = LAYOUTS[format_].companions
         source = _open_source(repository, revision, drop_source, volume, progress, companions)
-        settings = PrepareSettings(
+        spec = ReleaseSpec(
+            repository=source.repository,
+            revision=source.revision,
             format=format_,
             dtype=dtype,
             compute_dtype=compute_dtype or dtype,
@@ -119,10 +121,10 @@ def prepare(
             input_length=input_length,
             output_length=output_length,
         )
-        prepared = run(source, settings, volume, progress)
+        prepared = run(source, spec, volume, progress)
         if drop_source and isinstance(source, HubSource):
             source.drop()
-        spec, size = prepared.manifest.spec, format_bytes(prepared.manifest.size)
+        size = format_bytes(prepared.manifest.size)
         progress.say(f"Release {spec.name} ({size}) {prepared.outcome}.")
     typer.echo(prepared.folder)
 
@@ -136,7 +138,7 @@ def verify(
         Path | None, typer.Option(help="Folder of the volume, where the release is named.")
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Compare every sha256, not sizes alone.")
+        bool, typer.Option("--full", help="Compare every sha256, not only sizes.")
     ] = False,
 ) -> None:
     """Compare a release with its manifest; exit with 1 and a list where they differ."""
@@ -188,7 +190,7 @@ def prune(
         typer.Option(min=0, help="Keep so many of the newest valid releases, besides those named."),
     ] = None,
 ) -> None:
-    """Delete releases but those named, the newest, and those that a lease says are in use.
+    """Delete releases except those named, the newest, and those that a lease says are in use.
 
     Downloads that nobody has worked on for a day go, too. What ft-serving did not make is kept.
     """

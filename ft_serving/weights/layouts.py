@@ -1,4 +1,4 @@
-"""What a release of each format consists of, besides config.pbtxt and the manifest."""
+"""The files of a release of each format, besides config.pbtxt and the manifest."""
 
 import json
 from abc import ABC, abstractmethod
@@ -11,12 +11,12 @@ from ft_serving.core.dtypes import DType
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.families.base import Family
 from ft_serving.core.files import LFS_POINTER
-from ft_serving.core.manifest import CONFIG_INI_PATH
+from ft_serving.core.manifest import CONFIG_INI_PATH, ReleaseFile
 from ft_serving.core.progress import Task
 from ft_serving.core.release import ReleaseFormat, ReleaseSpec
 from ft_serving.weights.checkpoint import Checkpoint
 from ft_serving.weights.checkpoint.tensor import MAX_JSON_BYTES
-from ft_serving.weights.convert import WrittenFile, convert
+from ft_serving.weights.convert import convert
 from ft_serving.weights.errors import DOWNLOAD_AGAIN, refusal
 from ft_serving.weights.folders import CONFIG_JSON
 from ft_serving.weights.match import Match
@@ -31,12 +31,15 @@ from ft_serving.weights.shards import (
 
 _DTYPE_WORDS = {DType.FP32: "float32", DType.FP16: "float16", DType.BF16: "bfloat16"}
 
+SourceCheck = Callable[[], object]
+"""Raises if the source is not what it was when it was opened."""
+
 
 class Layout(ABC):
     """The files of a release of one format, for one model.
 
     Attributes:
-        companions: Files of the repository that the release has as they are, where there are any.
+        companions: Files of the repository that the release has as they are, if they are there.
         is_compiled: Whether servers compile code for the release, and keep it in a cache.
         size: Bytes of the weights.
     """
@@ -64,29 +67,24 @@ class Layout(ABC):
 
     @abstractmethod
     def write(
-        self,
-        checkpoint: Checkpoint,
-        match: Match,
-        folder: Path,
-        task: Task,
-        check_source: Callable[[], object],
-    ) -> list[WrittenFile]:
+        self, checkpoint: Checkpoint, match: Match, folder: Path, task: Task, check: SourceCheck
+    ) -> list[ReleaseFile]:
         """Write the weights and keep them on the disk.
 
         Args:
             checkpoint: The source.
-            match: How it holds the model's tensors.
-            folder: Where to write; may hold what a killed process finished.
+            match: The names of the model's tensors in it.
+            folder: The folder to write into; may hold what a killed process finished.
             task: Is advanced by the bytes written.
-            check_source: Raises where the source is not what it was when it was opened.
+            check: Checks the source.
 
         Raises:
             WeightsError: A value does not fit the release's format; names the tensor.
         """
 
-    @abstractmethod
-    def finished(self, folder: Path) -> list[Path]:
+    def finished(self, _folder: Path) -> list[Path]:
         """Return the files of weights that a killed process finished in a folder."""
+        return []
 
 
 class FasterTransformerLayout(Layout):
@@ -104,19 +102,10 @@ class FasterTransformerLayout(Layout):
         return {CONFIG_INI_PATH.name: text.encode()}
 
     def write(
-        self,
-        checkpoint: Checkpoint,
-        match: Match,
-        folder: Path,
-        task: Task,
-        _check_source: Callable[[], object],
-    ) -> list[WrittenFile]:
-        """Write a file for each tensor and rank."""
+        self, checkpoint: Checkpoint, match: Match, folder: Path, task: Task, _check: SourceCheck
+    ) -> list[ReleaseFile]:
+        """Write a file for each tensor and rank; it has its name from its first byte on."""
         return convert(checkpoint, match.jobs(self._jobs), self.spec.dtype, folder, task)
-
-    def finished(self, _folder: Path) -> list[Path]:
-        """Return none: a file has its name from its first byte on."""
-        return []
 
 
 class HuggingFaceLayout(Layout):
@@ -148,16 +137,11 @@ class HuggingFaceLayout(Layout):
         return texts | {name: _companion(source / name) for name in found}
 
     def write(
-        self,
-        checkpoint: Checkpoint,
-        match: Match,
-        folder: Path,
-        task: Task,
-        check_source: Callable[[], object],
-    ) -> list[WrittenFile]:
+        self, checkpoint: Checkpoint, match: Match, folder: Path, task: Task, check: SourceCheck
+    ) -> list[ReleaseFile]:
         """Write the shards that are not finished."""
         shards = [replace(shard, jobs=match.jobs(shard.jobs)) for shard in self._shards]
-        return write_shards(checkpoint, shards, self.spec.dtype, folder, task, check_source)
+        return write_shards(checkpoint, shards, self.spec.dtype, folder, task, check)
 
     def finished(self, folder: Path) -> list[Path]:
         """Return the shards that are whole."""

@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from: a folder on this machine, or a repository on a model hub."""
+"""Sources of checkpoints: a folder on this machine, or a repository on a model hub."""
 
 import hashlib
 import re
@@ -36,7 +36,7 @@ class Source(ABC):
 
     Attributes:
         repository: Its name.
-        revision: What its content is known by, exactly.
+        revision: Commit, or a hash of the files.
         origin: The hub's address, or the folder.
     """
 
@@ -82,14 +82,14 @@ class LocalSource(Source):
             folder: The checkpoint's.
             known: Files hashed before; one of the same name, size and time is not read again.
             progress: Shows the hashing.
-            companions: Files that belong to the checkpoint, too, where the folder has them.
+            companions: Files that belong to the checkpoint, too, if the folder has them.
 
         Raises:
             CheckpointError: The folder lacks a file, or one cannot be read.
         """
         self._folder = absolute(folder)
         try:
-            self._files = _hash_files(self._folder, known, progress, companions)
+            self._files = self._hashed(self._chosen(progress, companions), known, progress)
         except OSError as exc:
             raise CheckpointError(
                 f"{exc.filename or self._folder}: cannot be read: {exc.strerror}. Let the user "
@@ -123,6 +123,42 @@ class LocalSource(Source):
                 )
         return self._files
 
+    def _chosen(self, progress: Progress, companions: Sequence[str]) -> tuple[str, ...]:
+        folder = self._folder
+        try:
+            chosen = _choose(
+                str(folder),
+                names_in(folder),
+                lambda name: (folder / name).read_bytes(),
+                lambda: which_instead(folder),
+                progress,
+                companions,
+            )
+        except CheckpointError as exc:
+            if message := dangling_links(folder):
+                raise CheckpointError(message) from exc
+            raise
+        # A release without its tokenizer would look whole.
+        if companions and (message := dangling_links(folder, companions)):
+            raise CheckpointError(message)
+        return chosen
+
+    def _hashed(
+        self, names: Sequence[str], known: Sequence[SourceFile], progress: Progress
+    ) -> tuple[SourceFile, ...]:
+        digests = {(file.name, file.size, file.mtime_ns): file.digest for file in known}
+        stats = [(name, (self._folder / name).stat()) for name in names]
+        keys = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+        if unknown := [key for key in keys if key not in digests]:
+            task = progress.task("hash", sum(size for _, size, _ in unknown))
+            for key in unknown:
+                digests[key] = f"sha256:{file_sha256(self._folder / key[0], task.advance)}"
+            task.finish()
+        return tuple(
+            SourceFile(name=key[0], size=key[1], digest=digests[key], mtime_ns=key[2])
+            for key in keys
+        )
+
 
 class HubSource(Source):
     """A repository on a hub, downloaded into the storage."""
@@ -139,7 +175,7 @@ class HubSource(Source):
         """Resolve a revision.
 
         A whole commit is taken as it is, so that a release that is there needs no hub. The
-        companions are files that belong to the checkpoint, too, where the repository has them.
+        companions are files that belong to the checkpoint, too, if the repository has them.
 
         Raises:
             WeightsError: The name is not a repository's.
@@ -169,7 +205,7 @@ class HubSource(Source):
         return self._hub.read(self._snapshot, CONFIG_JSON)
 
     def missing_bytes(self) -> int:
-        """Return what the checkpoint's files lack on disk, with earlier parts counted."""
+        """Return the bytes that the checkpoint's files lack on disk; earlier parts count."""
         return missing_bytes(self._snapshot, self._names, self._folder)
 
     @contextmanager
@@ -199,7 +235,7 @@ class HubSource(Source):
         )
 
     def drop(self) -> None:
-        """Delete what was downloaded; what someone else put there is kept, and told.
+        """Delete the download; what someone else put there is kept, and told.
 
         Raises:
             FtServingError: It cannot be deleted.
@@ -214,10 +250,9 @@ class HubSource(Source):
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
-        names = [file.name for file in self._snapshot.files]
         return _choose(
             f"{self.repository} at {self.revision}",
-            names,
+            [file.name for file in self._snapshot.files],
             lambda name: self._hub.read(self._snapshot, name),
             lambda: "Choose another repository or revision.",
             self._progress,
@@ -234,7 +269,7 @@ class HubSource(Source):
 
 
 def _choose(
-    where: str,
+    place: str,
     names: Sequence[str],
     read: Callable[[str], bytes],
     remedy: Callable[[], str],
@@ -244,19 +279,19 @@ def _choose(
     """Choose config.json, the files of a checkpoint, and its companions.
 
     Args:
-        where: The folder or the repository, for messages.
-        names: What is there.
+        place: The folder or the repository, for messages.
+        names: The files that are there.
         read: Returns a file's content.
-        remedy: Says what to do where there is no config.json.
+        remedy: Says what to do if there is no config.json.
         progress: Is told what is there and left out.
-        companions: Files that are chosen where they are there.
+        companions: Files that are chosen if they are there.
 
     Raises:
         CheckpointError: They are not all there.
     """
     if CONFIG_JSON not in names:
         raise CheckpointError(
-            f"{where}: has no {CONFIG_JSON}. {kind_of_files(names, read) or remedy()}"
+            f"{place}: has no {CONFIG_JSON}. {kind_of_files(names, read) or remedy()}"
         )
     chosen = select_files(names, read)
     if ADAPTER_CONFIG in names:
@@ -265,37 +300,3 @@ def _choose(
             "it."
         )
     return CONFIG_JSON, *chosen, *(name for name in companions if name in names)
-
-
-def _hash_files(
-    folder: Path, known: Sequence[SourceFile], progress: Progress, companions: Sequence[str]
-) -> tuple[SourceFile, ...]:
-    try:
-        chosen = _choose(
-            str(folder),
-            names_in(folder),
-            lambda name: (folder / name).read_bytes(),
-            lambda: which_instead(folder),
-            progress,
-            companions,
-        )
-    except CheckpointError as exc:
-        if message := dangling_links(folder):
-            raise CheckpointError(message) from exc
-        raise
-    # A release without its tokenizer would look whole.
-    if companions and (message := dangling_links(folder, companions)):
-        raise CheckpointError(message)
-    digests = {(file.name, file.size, file.mtime_ns): file.digest for file in known}
-    stats = {name: (folder / name).stat() for name in chosen}
-    keys = {name: (name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
-    unknown = {name: key for name, key in keys.items() if key not in digests}
-    if unknown:
-        task = progress.task("hash", sum(size for _, size, _ in unknown.values()))
-        for name, key in unknown.items():
-            digests[key] = f"sha256:{file_sha256(folder / name, task.advance)}"
-        task.finish()
-    return tuple(
-        SourceFile(name=name, size=key[1], digest=digests[key], mtime_ns=key[2])
-        for name, key in keys.items()
-    )

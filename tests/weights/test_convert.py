@@ -50,7 +50,7 @@ def convert_model(
     task = CountingTask()
     with open_checkpoint(folder) as checkpoint:
         written = convert(checkpoint, jobs, dtype, target, task)
-    assert {f.name: f.size for f in written} == {p.name: p.stat().st_size for p in target.iterdir()}
+    assert {f.path: f.size for f in written} == {p.name: p.stat().st_size for p in target.iterdir()}
     assert task.bytes == sum(f.size for f in written)
     return target
 

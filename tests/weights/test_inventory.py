@@ -11,29 +11,22 @@ from pathlib import Path
 import pytest
 from filelock import SoftFileLease
 
-from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import FtServingError, ReleaseError
 from ft_serving.core.manifest import MANIFEST_PATH, read_manifest
 from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage, source_name
 from ft_serving.weights import inventory
 from ft_serving.weights.inventory import Entry, list_releases, prune
-from ft_serving.weights.prepare import Outcome, Prepared, PrepareSettings, prepare
+from ft_serving.weights.prepare import Outcome, Prepared
 from ft_serving.weights.source import LocalSource
 from tests.weights.models import random_checkpoint
+from tests.weights.world import prepare_source
 
 
 def prepared(storage: Storage, ranks: int) -> Prepared:
     progress = Progress(io.StringIO())
     source = LocalSource(random_checkpoint(storage.root.with_name("model")), (), progress)
-    settings = PrepareSettings(
-        dtype=DType.FP16,
-        compute_dtype=DType.FP16,
-        tensor_parallel=ranks,
-        pipeline_parallel=1,
-        streaming=False,
-    )
-    return prepare(source, settings, storage, progress)
+    return prepare_source(source, storage, progress, tensor_parallel=ranks)
 
 
 @pytest.fixture

@@ -21,12 +21,11 @@ from ft_serving.core.storage import Storage
 from ft_serving.core.verify import check_sizes
 from ft_serving.weights import source
 from ft_serving.weights.errors import CheckpointError
-from ft_serving.weights.prepare import prepare as prepare_release
 from ft_serving.weights.source import HubSource
 from local_platform.hub.server import HubServer
 from tests.weights.models import random_checkpoint
 from tests.weights.test_commands import LARGER, command, ft_serving, releases
-from tests.weights.world import SETTINGS
+from tests.weights.world import prepare_source
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -153,7 +152,7 @@ def test_a_release_is_made_only_of_what_the_disk_has_kept(
     progress = Progress(io.StringIO())
     weights = HubSource(Hub(hub, None), "tiny-gptj", "main", storage, progress)
     with pytest.raises(FtServingError, match="Input/output error"):
-        prepare_release(weights, SETTINGS, storage, progress)
+        prepare_source(weights, storage, progress)
     assert list(releases(volume)) == []
 
 

@@ -12,10 +12,10 @@ from safetensors.numpy import load_file
 from ft_serving.core.dtypes import DType
 from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage
-from ft_serving.weights.prepare import PrepareSettings, prepare
 from ft_serving.weights.source import LocalSource
 from tests.oracles.fastertransformer import Array, read_back
 from tests.oracles.gptj import greedy_choices, logits
+from tests.weights.world import prepare_source
 
 MODEL = Path(__file__).parents[2] / "models" / "tiny-gptj"
 CONFIG: dict[str, Any] = json.loads((MODEL / "config.json").read_text())
@@ -26,14 +26,9 @@ def converted(tmp_path: Path, ranks: int) -> dict[str, Array]:
     storage = Storage(tmp_path)
     storage.create()
     progress = Progress(io.StringIO())
-    settings = PrepareSettings(
-        dtype=DType.FP32,
-        compute_dtype=DType.FP32,
-        tensor_parallel=ranks,
-        pipeline_parallel=1,
-        streaming=False,
-    )
-    folder = prepare(LocalSource(MODEL, (), progress), settings, storage, progress).folder
+    source = LocalSource(MODEL, (), progress)
+    settings = {"dtype": DType.FP32, "compute_dtype": DType.FP32, "tensor_parallel": ranks}
+    folder = prepare_source(source, storage, progress, **settings).folder
     return read_back(
         folder / "fastertransformer" / "1",
         layers=CONFIG["n_layer"],
