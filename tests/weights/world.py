@@ -1,11 +1,17 @@
-"""A checkpoint, and a storage for its releases."""
+"""What tests of `prepare` share: a checkpoint, a storage for its releases, and the command line."""
 
 import io
+import os
+import signal
+import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 
+from ft_serving import cli
 from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.progress import Progress
@@ -23,6 +29,8 @@ SETTINGS: dict[str, Any] = {
     "pipeline_parallel": 1,
     "streaming": False,
 }
+
+HUGGING_FACE: dict[str, Any] = {"format": ReleaseFormat.HUGGINGFACE, "tensor_parallel": 1}
 
 
 def prepare_source(
@@ -58,3 +66,28 @@ class World:
         assert self.storage.release_names() == before
         assert self.storage.leftovers() == []
         return str(caught.value)
+
+
+class Done(NamedTuple):
+    """The end of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def ft_serving(*arguments: object, **environment: str) -> Done:
+    """Run `ft-serving weights …` in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    argv = ["ft-serving", "weights", *map(str, arguments)]
+    handler = signal.getsignal(signal.SIGTERM)
+    with (
+        redirect_stdout(out),
+        redirect_stderr(err),
+        patch.object(sys, "argv", argv),
+        patch.dict(os.environ, {"COLUMNS": "250", **environment}),
+        pytest.raises(SystemExit) as ended,
+    ):
+        cli.main()
+    signal.signal(signal.SIGTERM, handler)
+    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
