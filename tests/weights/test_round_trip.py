@@ -14,7 +14,7 @@ from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage
 from ft_serving.weights.source import LocalSource
 from tests.oracles.fastertransformer import Array, read_back
-from tests.oracles.gptj import greedy_choices, logits
+from tests.oracles.gptj import greedy_choices
 from tests.weights.world import prepare_source
 
 MODEL = Path(__file__).parents[2] / "models" / "tiny-gptj"
@@ -44,17 +44,6 @@ def test_every_tensor_comes_back_bit_for_bit(tmp_path: Path, ranks: int) -> None
     assert found.keys() == source.keys()
     for name, array in source.items():
         assert np.array_equal(found[name], array), name
-
-
-@pytest.mark.parametrize("ranks", [1, 4])
-def test_logits_of_the_converted_files_are_those_of_the_source(tmp_path: Path, ranks: int) -> None:
-    prompt = GOLDEN["input_ids"]
-    weights = load_file(MODEL / "model.safetensors")
-    expected = logits(weights, CONFIG, prompt, epsilon=1e-6)
-    found = logits(converted(tmp_path, ranks), CONFIG, prompt, epsilon=1e-6)
-    assert np.abs(expected).max() > 1, "logits near zero would compare equal whatever the weights"
-    # The files are equal bit for bit; only the order of fp64 sums may differ with memory layout.
-    assert np.abs(found - expected).max() < 1e-9
 
 
 def test_the_converted_model_gives_the_golden_answer(tmp_path: Path) -> None:
