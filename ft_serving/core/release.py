@@ -1,4 +1,7 @@
-"""What names a release of weights. Pure, so that a program can tell the name before it exists."""
+"""The settings that name a release of weights.
+
+Pure, so that the program can tell the name before the release exists.
+"""
 
 import hashlib
 import json
@@ -25,12 +28,12 @@ class ReleaseFormat(StrEnum):
 
     @property
     def is_divided(self) -> bool:
-        """Whether the files are for one number of GPUs."""
+        """Is true if the files are for one number of GPUs."""
         return self is ReleaseFormat.FASTERTRANSFORMER
 
 
 def is_commit(revision: str) -> bool:
-    """Whether a revision on the hub is a commit's full name, which no push moves."""
+    """Return whether a revision is a commit's full name, which no push moves."""
     return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
@@ -68,7 +71,7 @@ class ReleaseSpec:
 
     @property
     def name(self) -> str:
-        """The release's folder: a DNS label, equal for equal bytes and for them alone."""
+        """The release's folder: a DNS label, equal for equal bytes and only for them."""
         model = re.sub(r"[^a-z0-9]+", "-", self.repository.rsplit("/", 1)[-1].lower())
         model = model[:32].strip("-") or "model"
         for_gpus = f"tp{self.tensor_parallel}" if self.format.is_divided else "hf"
@@ -76,7 +79,7 @@ class ReleaseSpec:
 
     @property
     def weights(self) -> tuple[str, str, DType, ReleaseFormat, int, int]:
-        """What decides the weight files alone: releases that agree in it can share them."""
+        """The settings of the weight files: releases that agree in them can share the files."""
         return (
             self.repository,
             self.revision,

@@ -225,11 +225,7 @@ class Storage:
         return users
 
     def staging(self, name: str) -> Path:
-        """Create a folder in which a release can be built aside.
-
-        Raises:
-            OSError: The folder cannot be created.
-        """
+        """Create a folder in which a release can be built aside."""
         folder = self._hidden("staging", name)
         folder.mkdir()
         try:
@@ -245,15 +241,7 @@ class Storage:
         return next((it for it in folders if is_own(it) and objection(it, name) is None), None)
 
     def claim(self, repository: str, revision: str, names: Iterable[str]) -> Path:
-        """Create the folder that a checkpoint is downloaded into, or find the one there is.
-
-        Args:
-            repository: The checkpoint's.
-            revision: Its commit.
-            names: The files that will be downloaded.
-
-        Returns:
-            The folder.
+        """Return the folder that the named files are downloaded into; create it if need be.
 
         Raises:
             FtServingError: What is there is not, or not only, a download of this program's.
@@ -322,13 +310,7 @@ class Storage:
         return [(match["name"], entry) for match, entry in matches if match]
 
     def create_cache(self, name: str) -> None:
-        """Create the folder that servers of a release may write to, unless it is there.
-
-        Kubernetes would make it, too, but as root's.
-
-        Raises:
-            OSError: The folder cannot be created.
-        """
+        """Create the folder that servers of a release may write to; Kubernetes would as root."""
         folder = self.root / CACHES / name
         folder.mkdir(parents=True, exist_ok=True)
         if not is_own(folder):
@@ -347,11 +329,7 @@ class Storage:
         return delete(self.root / CACHES / name, f"{CACHES}/{name}")
 
     def idle_seconds(self, folder: Path) -> float:
-        """Return how long ago something in a folder was last written.
-
-        Raises:
-            OSError: The folder cannot be read, or changes meanwhile.
-        """
+        """Return how long ago something in a folder was last written."""
         return time.time() - max(p.lstat().st_mtime for p in (folder, *folder.rglob("*")))
 
     def free_bytes(self) -> int:

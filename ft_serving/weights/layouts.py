@@ -1,7 +1,6 @@
 """The files of a release of each format, besides config.pbtxt and the manifest."""
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,8 +34,10 @@ SourceCheck = Callable[[], object]
 """Raises if the source is not what it was when it was opened."""
 
 
-class Layout(ABC):
-    """The files of a release of one format, for one model.
+class Layout:
+    """The files of FasterTransformer for one model; other formats override what differs.
+
+    config.ini, and a headerless array for each tensor and rank.
 
     Attributes:
         companions: Files of the repository that the release has as they are, if they are there.
@@ -46,28 +47,30 @@ class Layout(ABC):
 
     companions: ClassVar[tuple[str, ...]] = ()
     is_compiled: ClassVar[bool] = False
-    size: int
 
     def __init__(self, family: Family, architecture: Architecture, spec: ReleaseSpec) -> None:
         self.family = family
         self.architecture = architecture
         self.spec = spec
+        self._jobs = file_jobs(family, architecture, spec.tensor_parallel)
+        self.size = total_bytes(self._jobs, spec.dtype)
 
-    @abstractmethod
-    def texts(self, source: Path, names: Collection[str]) -> Mapping[str, bytes]:
+    def texts(self, _source: Path, _names: Collection[str]) -> Mapping[str, bytes]:
         """Return the content of every small file beside the weights, by its name.
 
         Args:
-            source: The checkpoint's folder.
-            names: Its files.
+            _source: The checkpoint's folder.
+            _names: Its files.
 
         Raises:
             CheckpointError: A file of the source cannot be used.
         """
+        spec = self.spec
+        text = render_config_ini(self.family, self.architecture, spec.dtype, spec.repository)
+        return {CONFIG_INI_PATH.name: text.encode()}
 
-    @abstractmethod
     def write(
-        self, checkpoint: Checkpoint, match: Match, folder: Path, task: Task, check: SourceCheck
+        self, checkpoint: Checkpoint, match: Match, folder: Path, task: Task, _check: SourceCheck
     ) -> list[ReleaseFile]:
         """Write the weights and keep them on the disk.
 
@@ -76,36 +79,19 @@ class Layout(ABC):
             match: The names of the model's tensors in it.
             folder: The folder to write into; may hold what a killed process finished.
             task: Is advanced by the bytes written.
-            check: Checks the source.
+            _check: Checks the source.
 
         Raises:
             WeightsError: A value does not fit the release's format; names the tensor.
         """
+        return convert(checkpoint, match.jobs(self._jobs), self.spec.dtype, folder, task)
 
     def finished(self, _folder: Path) -> list[Path]:
-        """Return the files of weights that a killed process finished in a folder."""
+        """Return the files of weights that a killed process finished in a folder.
+
+        None here: a file has its name from its first byte on.
+        """
         return []
-
-
-class FasterTransformerLayout(Layout):
-    """config.ini and headerless arrays, one a tensor and rank."""
-
-    def __init__(self, family: Family, architecture: Architecture, spec: ReleaseSpec) -> None:
-        super().__init__(family, architecture, spec)
-        self._jobs = file_jobs(family, architecture, spec.tensor_parallel)
-        self.size = total_bytes(self._jobs, spec.dtype)
-
-    def texts(self, _source: Path, _names: Collection[str]) -> Mapping[str, bytes]:
-        """Return config.ini."""
-        spec = self.spec
-        text = render_config_ini(self.family, self.architecture, spec.dtype, spec.repository)
-        return {CONFIG_INI_PATH.name: text.encode()}
-
-    def write(
-        self, checkpoint: Checkpoint, match: Match, folder: Path, task: Task, _check: SourceCheck
-    ) -> list[ReleaseFile]:
-        """Write a file for each tensor and rank; it has its name from its first byte on."""
-        return convert(checkpoint, match.jobs(self._jobs), self.spec.dtype, folder, task)
 
 
 class HuggingFaceLayout(Layout):
@@ -204,6 +190,6 @@ def render_config_ini(
 
 
 LAYOUTS: Mapping[ReleaseFormat, type[Layout]] = {
-    ReleaseFormat.FASTERTRANSFORMER: FasterTransformerLayout,
+    ReleaseFormat.FASTERTRANSFORMER: Layout,
     ReleaseFormat.HUGGINGFACE: HuggingFaceLayout,
 }

@@ -76,13 +76,9 @@ class LocalSource(Source):
         progress: Progress,
         companions: Sequence[str] = (),
     ) -> None:
-        """Take stock of a folder.
+        """Hash a folder's files, but for those known by the same name, size and time.
 
-        Args:
-            folder: The checkpoint's.
-            known: Files hashed before; one of the same name, size and time is not read again.
-            progress: Shows the hashing.
-            companions: Files that belong to the checkpoint, too, if the folder has them.
+        The companions are files that belong to the checkpoint, too, if the folder has them.
 
         Raises:
             CheckpointError: The folder lacks a file, or one cannot be read.
@@ -276,18 +272,10 @@ def _choose(
     progress: Progress,
     companions: Sequence[str],
 ) -> tuple[str, ...]:
-    """Choose config.json, the files of a checkpoint, and its companions.
-
-    Args:
-        place: The folder or the repository, for messages.
-        names: The files that are there.
-        read: Returns a file's content.
-        remedy: Says what to do if there is no config.json.
-        progress: Is told what is there and left out.
-        companions: Files that are chosen if they are there.
+    """Choose config.json, the files of a checkpoint, and those of its companions that are there.
 
     Raises:
-        CheckpointError: They are not all there.
+        CheckpointError: They are not all there; ends in the remedy if config.json is missing.
     """
     if CONFIG_JSON not in names:
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""Which tensors of a checkpoint are a model's, and what those are that are not."""
+"""The match of a checkpoint's tensors with a model, and the kinds that match none."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What someone else put into a storage is never deleted."""
+"""Files that someone else put into a storage are never deleted."""
 
 import json
 import os

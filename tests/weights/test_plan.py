@@ -1,4 +1,4 @@
-"""Which file holds what, before anything is read."""
+"""The files of a release, as they are planned before anything is read."""
 
 import json
 from typing import Any

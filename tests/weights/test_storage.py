@@ -1,4 +1,4 @@
-"""Who may change what in a storage, and what others see meanwhile."""
+"""Locks, leases, and the deletion of a release that somebody may use."""
 
 import errno
 import io

@@ -1,4 +1,4 @@
-"""What tests of `prepare` share: a checkpoint, a storage for its releases, and the command line."""
+"""A checkpoint, a storage for its releases, and the command line: tests of `prepare` share them."""
 
 import io
 import os

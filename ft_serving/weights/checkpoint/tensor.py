@@ -1,4 +1,4 @@
-"""What the readers share: a tensor's place, the checks of its shape, and strict JSON."""
+"""The place of a tensor, the checks of its shape, and strict JSON: the readers share them."""
 
 import json
 import math
