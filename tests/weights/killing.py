@@ -12,6 +12,7 @@ import sys
 import traceback
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from ft_serving.core.hub.client import Hub
 from ft_serving.core.manifest import MANIFEST_PATH
@@ -35,7 +36,7 @@ class Countdown(Progress):
         self._numbers = count(1)
         fsync = os.fsync
 
-        def flush(descriptor: int) -> None:
+        def flush(descriptor: Any) -> None:
             self.step()
             fsync(descriptor)
 

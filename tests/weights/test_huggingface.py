@@ -28,9 +28,7 @@ from tests.weights.checkpoint import torch_archive
 from tests.weights.models import CONFIG, random_checkpoint, random_values, state_dict
 from tests.weights.models import write_checkpoint as write
 from tests.weights.test_convert import CountingTask
-from tests.weights.world import World
-
-HUGGING_FACE: dict[str, Any] = {"format": ReleaseFormat.HUGGINGFACE, "tensor_parallel": 1}
+from tests.weights.world import HUGGING_FACE, World
 
 TOKENIZER = {
     "tokenizer.json": b'{"version": "1.0", "model": {"vocab": {}}}',
@@ -207,24 +205,12 @@ def test_a_link_to_a_tokenizer_that_is_not_there_is_refused(world: World) -> Non
     assert "has links to files that are not there: tokenizer.json -> ../../blobs/0123" in message
 
 
-def test_a_prefix_masks_and_a_value_head_are_left_out(world: World) -> None:
-    source = state_dict(random_values())
-    others: dict[str, AnyArray] = {
-        "transformer.h.0.attn.bias": np.ones((1, 1, 8, 8), np.uint8),
-        "transformer.h.1.attn.masked_bias": np.array(-1e9, np.float32),
-        "v_head.summary.weight": np.ones((1, 128), np.float32),
-    }
-    write(world.checkpoint, {f"module.{name}": v for name, v in {**source, **others}.items()})
-    assert tensors(world.prepare(**HUGGING_FACE)) == expected(source)
-    assert "Ignored: the prefix 'module.'" in world.said.getvalue()
-
-
-def test_a_pickled_checkpoint_becomes_safetensors(world: World) -> None:
+def test_a_pickled_checkpoint_becomes_safetensors_without_its_prefix(world: World) -> None:
     source = state_dict(random_values())
     (world.checkpoint / "model.safetensors").unlink()
     pickled = torch_archive.state_dict(
         {
-            name: torch_archive.tensor(
+            f"module.{name}": torch_archive.tensor(
                 torch_archive.storage("FloatStorage", name, values.size),
                 values.shape,
                 tuple(stride // 4 for stride in values.strides),
@@ -239,17 +225,27 @@ def test_a_pickled_checkpoint_becomes_safetensors(world: World) -> None:
     assert files(prepared.folder) == {"config.json", "model.safetensors", "manifest.json"}
 
 
-@pytest.mark.parametrize(("value", "said"), [(1e9, "does not fit fp16"), (np.nan, "NaN")])
 def test_a_value_that_cannot_be_stored_leaves_nothing_behind(
-    world: World, monkeypatch: pytest.MonkeyPatch, value: float, said: str
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shards_module, "SHARD_BYTES", SMALL_SHARDS)
     source = state_dict(random_values())
-    source["transformer.h.1.mlp.fc_out.weight"][0, 0] = value
+    source["transformer.h.1.mlp.fc_out.weight"][0, 0] = 1e9
     write(world.checkpoint, source)
     message = world.refused(WeightsError, **HUGGING_FACE)
-    assert "transformer.h.1.mlp.fc_out.weight holds" in message
-    assert said in message
+    assert "transformer.h.1.mlp.fc_out.weight holds 1e+09, which does not fit fp16" in message
+
+
+def test_a_shard_that_a_killed_process_left_damaged_is_written_again(world: World) -> None:
+    name = world.prepare(**HUGGING_FACE).manifest.spec.name
+    shard = world.storage.release(name) / "fastertransformer/1/model.safetensors"
+    content = shard.read_bytes()
+    world.storage.delete_release(name)
+    weights = world.storage.staging(name) / "fastertransformer" / "1"
+    weights.mkdir(parents=True)
+    (weights / shard.name).write_bytes(content + b"more")
+    world.prepare(**HUGGING_FACE)
+    assert shard.read_bytes() == content
 
 
 def test_releases_share_files_with_those_of_their_format_only(world: World) -> None:

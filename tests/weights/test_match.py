@@ -63,7 +63,7 @@ def test_a_transposed_tensor_is_refused_though_its_size_is_right(tmp_path: Path)
 def test_a_prefix_a_value_head_and_old_buffers_are_left_out_and_told(
     tmp_path: Path, prefix: str
 ) -> None:
-    buffers = {
+    buffers: dict[str, AnyArray] = {
         f"{prefix}transformer.h.0.attn.bias": np.ones((1, 1, 8, 8), np.uint8),
         f"{prefix}transformer.h.0.attn.masked_bias": np.array(-1e9, np.float32),
     }

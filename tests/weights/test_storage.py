@@ -13,7 +13,6 @@ from pathlib import Path
 import filelock
 import pytest
 
-from ft_serving.core import storage as storage_module
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage
@@ -153,7 +152,7 @@ def test_a_full_volume_has_no_room_for_a_lock_and_is_idle_unless_another_holds_i
     def full(lock: filelock.SoftFileLease, **_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), lock.lock_file)
 
-    monkeypatch.setattr(storage_module.SoftFileLease, "acquire", full)
+    monkeypatch.setattr(filelock.SoftFileLease, "acquire", full)
     with storage.if_idle("a") as found:
         assert found is None
     lock_of(storage).write_text("another's")
