@@ -1,6 +1,6 @@
 """The commands `ft-serving weights …`, which people and the Job type."""
 
-# What a command needs is imported when it runs: the extra `weights` may not be installed, and
+# A command imports what it needs when it runs: the extra `weights` may not be installed, and
 # `--help` should not wait for it.
 
 import os
@@ -13,11 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.release import ReleaseFormat
+from ft_serving.core.release import ReleaseFormat, ReleaseSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ft_serving.core.progress import Progress
     from ft_serving.core.storage import Storage
     from ft_serving.weights.inventory import Entry
@@ -38,6 +36,7 @@ StorageOption = Annotated[
     Path,
     typer.Option("--storage", help="Folder of the volume that holds checkpoints and releases."),
 ]
+_ONE_LAYOUT = "for FasterTransformer's layout only."
 
 
 @app.command()
@@ -63,13 +62,10 @@ def prepare(
         typer.Option(help="Format that the server computes in; the stored one by default."),
     ] = None,
     tensor_parallel: Annotated[
-        int, typer.Option(help="GPUs that share each layer; for FasterTransformer's layout only.")
+        int, typer.Option(help=f"GPUs that share each layer; {_ONE_LAYOUT}")
     ] = 1,
     pipeline_parallel: Annotated[
-        int,
-        typer.Option(
-            help="Groups of GPUs that share the layers; for FasterTransformer's layout only."
-        ),
+        int, typer.Option(help=f"Groups of GPUs that share the layers; {_ONE_LAYOUT}")
     ] = 1,
     streaming: Annotated[
         bool, typer.Option("--streaming", help="Serve a response a token (decoupled).")
@@ -92,7 +88,6 @@ def prepare(
 ) -> None:
     """Download, verify and convert a checkpoint; print the folder of the valid release."""
     from ft_serving.core.progress import Progress
-    from ft_serving.core.release import ReleaseSpec
     from ft_serving.core.storage import Storage
     from ft_serving.core.units import format_bytes
     from ft_serving.weights.layouts import LAYOUTS
@@ -209,7 +204,7 @@ def _open_source(
     drop_source: bool,
     storage: "Storage",
     progress: "Progress",
-    companions: "Sequence[str]",
+    companions: tuple[str, ...],
 ) -> "Source":
     from ft_serving.core.files import same_place
     from ft_serving.core.hub.client import Hub
@@ -251,13 +246,12 @@ def _release_folder(release: str, storage: Path | None) -> Path:
 
     if storage is not None:
         volume = _existing(storage)
-        name = volume.find(release)
-        if name is None:
-            raise ReleaseError(
-                f"{volume.root}: has no release {release}. `ft-serving weights list` shows those "
-                "there are."
-            )
-        return volume.release(name)
+        if name := volume.find(release):
+            return volume.release(name)
+        raise ReleaseError(
+            f"{volume.root}: has no release {release}. `ft-serving weights list` shows those "
+            "there are."
+        )
     if not Path(release).exists():
         raise ReleaseError(
             f"{release}: there is no such folder. Name the one that `ft-serving weights prepare` "
@@ -272,14 +266,7 @@ def _row(entry: "Entry") -> tuple[str, ...]:
     state = entry.problems[0] if entry.problems else "valid"
     if entry.users:
         state += f"; in use by {', '.join(entry.users)}"
-    manifest = entry.manifest
-    if manifest is None:
+    if not (manifest := entry.manifest):
         return entry.name, "", "", "", state
-    spec = manifest.spec
-    return (
-        entry.name,
-        format_bytes(manifest.size),
-        f"{spec.repository}@{spec.revision[:12]}",
-        manifest.created,
-        state,
-    )
+    source = f"{manifest.spec.repository}@{manifest.spec.revision[:12]}"
+    return entry.name, format_bytes(manifest.size), source, manifest.created, state
