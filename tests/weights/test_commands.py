@@ -109,8 +109,10 @@ def test_a_download_serves_releases_of_both_formats(
 
 def test_verify_tells_a_sound_release_from_a_damaged_one(model: Path, volume: Path) -> None:
     release = prepare(volume, "--repository", model)
-    assert ft_serving("verify", release).returncode == 0
-    assert ft_serving("verify", "--full", release).returncode == 0
+    for given in (release.name, release):
+        assert ft_serving("verify", "--full", given, "--storage", volume).returncode == 0
+        done = ft_serving("prune", "--storage", volume, "--keep", given)
+        assert done.stdout == f"{release.name}: kept, named\n"
     damaged = release / "fastertransformer/1/model.wte.bin"
     damaged.write_bytes(bytes(damaged.stat().st_size))
     assert ft_serving("verify", release).returncode == 0
@@ -130,15 +132,6 @@ def test_verify_tells_that_a_release_was_moved(model: Path, volume: Path) -> Non
         assert f"{release} is whole" in done.stderr
     done = ft_serving("prune", "--storage", elsewhere, "--newest", 1)
     assert "kept, among the newest" in done.stdout, "whose volume is mounted elsewhere may prune"
-
-
-def test_a_release_may_be_given_by_name_or_path(model: Path, volume: Path) -> None:
-    release = prepare(volume, "--repository", model)
-    name = release.name
-    for given in (name, release):
-        assert ft_serving("verify", given, "--storage", volume).returncode == 0
-        done = ft_serving("prune", "--storage", volume, "--keep", given)
-        assert done.stdout == f"{name}: kept, named\n"
 
 
 @pytest.mark.parametrize(
@@ -238,9 +231,9 @@ def test_a_kill_at_any_change_of_the_volume_leaves_nothing_that_looks_valid(
     tmp_path: Path, volume: Path, format_: str
 ) -> None:
     model = random_checkpoint(tmp_path / "tiny", {**CONFIG, "n_layer": 1})
-    kills, unfinished, kept = killed(volume, format_, model, 3)
-    assert kills > 20
-    assert unfinished > 15, "the kills must hit the conversion"
+    kills, unfinished, kept = killed(volume, format_, model, 4)
+    assert kills > 15
+    assert unfinished > 12, "the kills must hit the conversion"
     assert bool(kept) is (format_ == "huggingface"), "finished shards are kept"
 
 
@@ -248,8 +241,8 @@ def test_a_kill_at_any_change_of_the_volume_leaves_nothing_that_looks_valid(
 def test_a_kill_during_a_download_costs_time_and_nothing_else(tmp_path: Path, volume: Path) -> None:
     random_checkpoint(tmp_path / "models" / "tiny", {**CONFIG, "n_layer": 1})
     with HubServer(tmp_path / "models") as server:
-        kills, unfinished, _ = killed(volume, "fastertransformer", server.url, 7)
-    assert kills > unfinished > 5, "some kills hit the download, some the conversion"
+        kills, unfinished, _ = killed(volume, "fastertransformer", server.url, 9)
+    assert kills > unfinished > 4, "some kills hit the download, some the conversion"
 
 
 def killed(volume: Path, format_: str, source: object, step: int) -> list[int]:

@@ -18,7 +18,6 @@ from ft_serving.weights import source
 from ft_serving.weights.errors import CheckpointError
 from ft_serving.weights.source import HubSource
 from local_platform.hub.server import HubServer
-from tests.weights.models import random_checkpoint
 from tests.weights.test_commands import releases
 from tests.weights.world import Done, ft_serving, prepare_source
 
@@ -154,18 +153,6 @@ def test_a_mistake_is_told_before_the_download(
     assert message in done.stderr
     assert not (volume / "models").exists()
     assert list(releases(volume)) == []
-
-
-def test_an_adapter_on_a_hub_is_told_before_the_download(tmp_path: Path, volume: Path) -> None:
-    adapter = random_checkpoint(tmp_path / "models" / "adapter")
-    (adapter / "model.safetensors").rename(adapter / "adapter_model.safetensors")
-    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA"}')
-    with HubServer(tmp_path / "models") as server:
-        done = run(server.url, volume, repository="adapter")
-    assert done.returncode == 1
-    assert "It is an adapter (peft_type 'LORA') for the model" in done.stderr
-    assert "merge_and_unload()" in done.stderr
-    assert not (volume / "models").exists()
 
 
 def test_an_adapter_on_a_hub_needs_no_config_json_to_be_told(
