@@ -36,9 +36,9 @@ class Countdown(Progress):
         self._numbers = count(1)
         fsync = os.fsync
 
-        def flush(descriptor: Any) -> None:
+        def flush(fd: Any) -> None:
             self.step()
-            fsync(descriptor)
+            fsync(fd)
 
         os.fsync = flush
         sys.addaudithook(self._hear)
