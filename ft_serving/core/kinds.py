@@ -32,7 +32,7 @@ _ORIGINAL = "Prepare the model that it was made from."
 _QUANTIZED: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(["qweight", "qzeros", "g_idx"], ("GPTQ or AWQ", _ORIGINAL)),
     **dict.fromkeys(["SCB", "weight_format", "quant_map"], ("bitsandbytes", _DEQUANTIZE)),
-    # The 4-bit tensors of bitsandbytes have these, too, and are known by quant_map before.
+    # The 4-bit tensors of bitsandbytes have these, too; quant_map, above, tells them.
     **dict.fromkeys(["absmax", "code"], ("blocks of 8 bits", _ORIGINAL)),
 }
 

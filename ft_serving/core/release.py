@@ -14,7 +14,7 @@ from ft_serving.core.dtypes import DType
 from ft_serving.core.lengths import LengthLimits
 
 CONVERTER_VERSION = 2
-"""Rises when the same source and settings come to give other bytes."""
+"""To be raised when the same source and settings give other bytes than before."""
 
 
 class ReleaseFormat(StrEnum):
@@ -28,7 +28,7 @@ class ReleaseFormat(StrEnum):
 
     @property
     def is_divided(self) -> bool:
-        """Is true if the files are for one number of GPUs."""
+        """True if the files are for one number of GPUs only."""
         return self is ReleaseFormat.FASTERTRANSFORMER
 
 

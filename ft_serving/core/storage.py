@@ -52,8 +52,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _HIDDEN = re.compile(r"\.(?:staging|trash)-(?P<name>.+)-[0-9a-f]{8}")
 
 CACHES = "caches"
-"""The folder that has one for each release that servers compile code for. They mount that one
-writable, and everything else read-only."""
+"""The folder of the caches: one for each release that servers compile code for. A server mounts its
+own writable, and everything else read-only."""
 
 # Servers write into folders of it, one for each GPU, engine and settings.
 _CACHE_FILES = ("*/*",)
@@ -128,7 +128,7 @@ class Storage:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn errors of the operating system into messages that a user can act on.
+        """Turn errors of the operating system into messages that users can act on.
 
         Raises:
             FtServingError: For an OSError.
@@ -183,7 +183,7 @@ class Storage:
         try:
             yield holder
         finally:
-            # Does nothing where it is not held.
+            # Does nothing if this process does not hold it.
             lock.release()
 
     @contextmanager

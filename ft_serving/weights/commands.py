@@ -163,7 +163,7 @@ def list_(storage: StorageOption) -> None:
     table = Table("RELEASE", "SIZE", "SOURCE", "CREATED", "STATE", box=None, pad_edge=False)
     for entry in entries:
         table.add_row(*_row(entry))
-    # Cut off by no pipe: scripts read whole names.
+    # Scripts read whole names: a pipe has no width at which to cut them.
     console = Console(width=None if sys.stdout.isatty() else 250)
     console.print(table if entries else f"No releases in {storage}.")
     if others := volume.other_names():

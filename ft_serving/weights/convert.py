@@ -69,7 +69,7 @@ def convert(
         return write_file(folder / job.target, pieces, task, stop)
 
     written = in_parallel([partial(write, job) for job in sorted(jobs, key=order)])
-    # At the end: each flush makes a journalling file system hold up every other writer.
+    # At the end, because each flush makes a journalling file system stop every other writer.
     for job in jobs:
         flush(folder / job.target)
     return written
@@ -97,7 +97,7 @@ def in_parallel(writers: Sequence[Callable[[Event], ReleaseFile]]) -> list[Relea
         futures = [pool.submit(write, writer) for writer in writers]
         try:
             for future in as_completed(futures):
-                # A file that another's failure kept from being written is not what failed.
+                # A cancelled file has not failed: another's failure stopped it.
                 if not isinstance(future.exception(), CancelledError):
                     future.result()
         except BaseException:
@@ -126,8 +126,7 @@ def write_file(path: Path, pieces: Iterable[memoryview], task: Task, stop: Event
                 written = file.write(piece)
                 task.advance(written)
                 piece = piece[written:]
-        # For dirty pages this means: begin to write them out, so that the flush at the end waits
-        # for little.
+        # Makes the kernel begin to write the pages out, so that the flush at the end is short.
         os.posix_fadvise(file.fileno(), 0, size, os.POSIX_FADV_DONTNEED)
     return ReleaseFile(path=path.name, size=size, sha256=digest.hexdigest())
 

@@ -12,7 +12,7 @@ from ft_serving.core.storage import CACHES, Storage, source_name
 from ft_serving.core.verify import check_sizes
 
 IDLE_SECONDS = 24 * 60 * 60.0
-"""So long a download stays for whoever tries again: a Job, or the next `up`."""
+"""A download stays for so long after its last write, so that a Job or the next `up` can go on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """The result of pruning for a release, its cache, a download, or what lies among them.
+    """The fate of a release, a cache, a download or another folder in a pruning.
 
     Attributes:
         name: The release's, or the folder in the storage.
@@ -136,7 +136,7 @@ def _delete_download(storage: Storage, repository: str, revision: str) -> str | 
 
 
 def _entry(storage: Storage, name: str) -> Entry:
-    # Before anything is read: who asks for it from here on must be noticed.
+    # Before anything is read, so that pruning notices who asks for the release from here on.
     asked_ns = storage.asked_ns(name)
     manifest = None
     try:

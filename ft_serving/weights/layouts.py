@@ -139,11 +139,12 @@ class HuggingFaceLayout(Layout):
         config = {
             **json.loads(content),
             **self.family.hugging_face(self.architecture),
-            # By its name before transformers 4.56, and since.
+            # Its name before transformers 4.56, and since.
             "torch_dtype": word,
             "dtype": word,
         }
-        # Python files of the repository, and a method that an empty object names none of.
+        # auto_map names Python files of the repository; an empty quantization_config stands for
+        # no method, but makes transformers look for one.
         for key in ("auto_map", "quantization_config"):
             config.pop(key, None)
         try:

@@ -40,13 +40,13 @@ class TensorJob:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of the file: rows, stacked sources, columns."""
+        """The file's rows, stacked sources, and columns."""
         rows, columns = self.rows, self.columns
         return rows[1] - rows[0], len(self.sources), columns[1] - columns[0]
 
     @property
     def elements(self) -> int:
-        """Values in the file."""
+        """The number of values in the file."""
         return math.prod(self.shape)
 
 
@@ -115,7 +115,7 @@ def _rank_jobs(
     matrix = shape if len(shape) > 1 else (1, *shape)
     rows, columns = matrix[::-1] if rule.transpose else matrix
     target = layer_name(rule.target, layer)
-    # The suffix is there with a single rank, too, if the tensor is one that ranks share.
+    # A tensor that ranks divide has the suffix with a single rank, too.
     names = [f"{target}.bin"]
     if rule.split is not Split.NONE:
         names = [f"{target}.{rank}.bin" for rank in range(ranks)]

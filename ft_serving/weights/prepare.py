@@ -1,4 +1,4 @@
-"""From a checkpoint to a valid release: everything that the Job does."""
+"""Makes a valid release of a checkpoint: everything that the Job does."""
 
 import errno
 import glob
@@ -45,7 +45,7 @@ _NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS
 
 
 class Outcome(StrEnum):
-    """The work that it took to have a valid release."""
+    """The way in which `prepare` came by a valid release."""
 
     FOUND = "was there and is valid"
     LINKED = "shares the weights of a release that was there"
@@ -54,7 +54,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """A valid release: its folder, a Triton model repository; its manifest; and what it took."""
+    """A valid release: its folder, a Triton model repository; its manifest; and its outcome."""
 
     folder: Path
     manifest: Manifest
@@ -137,13 +137,13 @@ def _found(folder: Path, progress: Progress) -> Prepared:
         raise ReleaseError(problems[0])
     check_place(folder)
     try:
-        # Its age, for pruning, is that of the last time it was asked for. After the check: who
-        # deletes looks at it last of all.
+        # Pruning counts a release's age from the last time that somebody asked for it. Set after
+        # the check, because pruning reads it last of all.
         os.utime(folder)
     except FileNotFoundError as exc:
         raise ReleaseError("was deleted while it was checked") from exc
     except OSError as exc:
-        # Python leaves the path out here.
+        # Python's error does not name the path here.
         raise OSError(exc.errno, exc.strerror, str(folder)) from exc
     return Prepared(folder=folder, manifest=manifest, outcome=Outcome.FOUND)
 
@@ -202,7 +202,7 @@ def _link(
 def _convert(
     spec: ReleaseSpec, staging: Path, source: Source, storage: Storage, progress: Progress
 ) -> Manifest:
-    """Bring the source and convert it; a file that a killed process finished is kept."""
+    """Fetch the source and convert it; keep the files that a killed process finished."""
     family, architecture = read_architecture(source.config_json(), spec.format)
     _check_settings(family, architecture, spec)
     layout = LAYOUTS[spec.format](family, architecture, spec)

@@ -31,7 +31,7 @@ INDEX_NAME = "model.safetensors.index.json"
 
 _WORDS = {dtype: word for word, dtype in FLOATS.items()}
 
-# The safetensors library pads headers so, that tensors begin at a multiple of their values' size.
+# The safetensors library pads headers, so that tensors begin at a multiple of their values' size.
 _ALIGNMENT = 8
 
 

@@ -54,11 +54,11 @@ class Source(ABC):
 
     @abstractmethod
     def fetched(self) -> AbstractContextManager[Path]:
-        """Bring the files, verified, and keep other processes off them until the context ends."""
+        """Fetch and verify the files; keep other processes off them until the context ends."""
 
     @abstractmethod
     def files(self) -> tuple[SourceFile, ...]:
-        """Return the files that were fetched, once it is sure that they were read as they are.
+        """Return the files that were fetched, after a check that they are what was read.
 
         Raises:
             WeightsError: One has changed since.
@@ -231,7 +231,7 @@ class HubSource(Source):
         )
 
     def drop(self) -> None:
-        """Delete the download; what someone else put there is kept, and told.
+        """Delete the download; keep, and report, what someone else put there.
 
         Raises:
             FtServingError: It cannot be deleted.

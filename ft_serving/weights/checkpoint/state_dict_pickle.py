@@ -29,7 +29,7 @@ _STORAGES = {
     "torch.BoolStorage": "BOOL",
 }
 
-# What pickling a state dict emits with protocol 2, torch's default.
+# The instructions of a state dict's pickle in protocol 2, torch's default.
 _INSTRUCTIONS = {
     *("PROTO", "STOP", "MARK", "GLOBAL", "REDUCE", "BUILD", "BINPERSID"),
     *("NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
@@ -109,7 +109,7 @@ class _Parameter:
 
 
 class StateDict(dict[str, object]):
-    """A dict that takes strings only as keys: hashing a hostile key may never end."""
+    """A dict that takes only strings as keys, because hashing a hostile key may never end."""
 
     def __init__(self) -> None:
         super().__init__()

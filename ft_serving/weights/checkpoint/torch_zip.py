@@ -33,7 +33,7 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and 
 _LOCAL_SIGNATURE = b"PK\x03\x04"
 _ENCRYPTED = 0x1
 
-# What zipfile raises on a damaged archive, found by damaging many.
+# The errors of zipfile on a damaged archive, found by damaging many.
 _ZIP_ERRORS = (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError)
 
 # Files of torch.save before 1.6 begin so: with the pickled magic number 0x1950a86a20f9469cfc6c.
