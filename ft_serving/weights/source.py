@@ -17,7 +17,7 @@ from ft_serving.core.progress import Progress
 from ft_serving.core.release import is_commit
 from ft_serving.core.storage import Storage, source_name
 from ft_serving.core.verify import file_sha256
-from ft_serving.weights.checkpoint import select_files
+from ft_serving.weights.checkpoint import select
 from ft_serving.weights.errors import CheckpointError, WeightsError
 from ft_serving.weights.folders import (
     CONFIG_JSON,
@@ -281,7 +281,7 @@ def _choose(
         raise CheckpointError(
             f"{place}: has no {CONFIG_JSON}. {kind_of_files(names, read) or remedy()}"
         )
-    chosen = select_files(names, read)
+    chosen = select(names, read).files
     if ADAPTER_CONFIG in names:
         progress.say(
             f"Ignored: the adapter of {ADAPTER_CONFIG}; the release is of the whole model beside "

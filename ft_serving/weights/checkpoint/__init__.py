@@ -5,7 +5,7 @@ sharded with an index, as Hugging Face repositories hold them.
 """
 
 from ft_serving.weights.checkpoint.mapping import Checkpoint, open_checkpoint
-from ft_serving.weights.checkpoint.selection import select_files
+from ft_serving.weights.checkpoint.selection import select
 from ft_serving.weights.checkpoint.tensor import Tensor
 
-__all__ = ["Checkpoint", "Tensor", "open_checkpoint", "select_files"]
+__all__ = ["Checkpoint", "Tensor", "open_checkpoint", "select"]

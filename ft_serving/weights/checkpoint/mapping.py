@@ -101,7 +101,7 @@ class Checkpoint(Mapping[str, Tensor]):
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
-    """Open the checkpoint in a folder, chosen by the rule of `select_files`.
+    """Open the checkpoint in a folder, chosen by the rule of `select`.
 
     Everything but the values is checked: formats, sizes, bounds and the index. The values are not
     read, so a flipped bit in them goes unseen here.

@@ -37,8 +37,13 @@ class Selection:
     weight_map: Mapping[str, str]
     data: tuple[str, ...]
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All files: plain names, safe to join to a folder."""
+        return (*([self.index] if self.index else []), *self.data)
 
-def select_files(names: Collection[str], read: Callable[[str], bytes]) -> tuple[str, ...]:
+
+def select(names: Collection[str], read: Callable[[str], bytes]) -> Selection:
     """Choose the files of one checkpoint from a repository's file names.
 
     `model.safetensors`, or else `model.safetensors.index.json` with its shards, or else
@@ -48,21 +53,10 @@ def select_files(names: Collection[str], read: Callable[[str], bytes]) -> tuple[
         names: All files of the repository; only those at its top are chosen.
         read: Returns a file's content; called for an index, and for an adapter's settings.
 
-    Returns:
-        The index, if there is one, then the files that hold tensors: plain file names, safe to
-        join to a folder.
-
     Raises:
         CheckpointError: There is no checkpoint, the index is broken, or it names a file that is
             missing or would lie elsewhere.
     """
-    selection = select(names, read)
-    index = () if selection.index is None else (selection.index,)
-    return index + selection.data
-
-
-def select(names: Collection[str], read: Callable[[str], bytes]) -> Selection:
-    """Choose as `select_files` does, and keep what the index says."""
     chosen = next((name for name in _CHOICES if name in names), None)
     if chosen is None:
         found = ", ".join(sorted(names)[:8]) or "no files"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ft_serving.weights.checkpoint import select_files
+from ft_serving.weights.checkpoint import select
 from ft_serving.weights.errors import CheckpointError
 
 ST_INDEX = "model.safetensors.index.json"
@@ -31,7 +31,7 @@ def index_of(weight_map: Any) -> Callable[[str], bytes]:
 def test_a_single_file_is_chosen_without_reading_any_index(
     names: list[str], expected: tuple[str, ...]
 ) -> None:
-    assert select_files(names, unread) == expected
+    assert select(names, unread).files == expected
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_shards_are_chosen_with_their_index(
     index: str, others: list[str], shards: list[str]
 ) -> None:
     weight_map = {f"tensor of {shard}": shard for shard in reversed(shards)}
-    found = select_files([*others, index, *reversed(shards)], index_of(weight_map))
+    found = select([*others, index, *reversed(shards)], index_of(weight_map)).files
     assert found == (index, *shards)
 
 
@@ -72,7 +72,7 @@ def test_a_checkpoint_of_another_kind_is_told_with_what_makes_a_usable_one(
     files: list[str], remedy: str
 ) -> None:
     with pytest.raises(CheckpointError) as caught:
-        select_files(["config.json", *files], unread)
+        select(["config.json", *files], unread)
     assert remedy in str(caught.value)
 
 
@@ -92,7 +92,7 @@ def test_an_adapter_is_told_with_its_model_and_how_to_merge_it(
     settings: bytes, remedy: str
 ) -> None:
     with pytest.raises(CheckpointError) as caught:
-        select_files(["adapter_config.json", "adapter_model.safetensors"], lambda _: settings)
+        select(["adapter_config.json", "adapter_model.safetensors"], lambda _: settings)
     assert remedy in str(caught.value)
 
 
@@ -113,7 +113,7 @@ def test_an_adapter_is_told_with_its_model_and_how_to_merge_it(
 def test_a_shard_that_is_not_a_plain_file_beside_the_index_is_refused(shard: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         # The repository lists it, too: both come from the same stranger.
-        select_files([ST_INDEX, shard], index_of({"a": shard}))
+        select([ST_INDEX, shard], index_of({"a": shard}))
     assert f"it names the file {shard!r}" in str(caught.value)
     assert ST_INDEX in str(caught.value)
 
@@ -121,7 +121,7 @@ def test_a_shard_that_is_not_a_plain_file_beside_the_index_is_refused(shard: str
 def test_all_shards_that_the_repository_lacks_are_named() -> None:
     weight_map = {"a": "m-1.safetensors", "b": "m-2.safetensors", "c": "m-3.safetensors"}
     with pytest.raises(CheckpointError) as caught:
-        select_files([ST_INDEX, "m-2.safetensors"], index_of(weight_map))
+        select([ST_INDEX, "m-2.safetensors"], index_of(weight_map))
     assert "the shard m-1.safetensors is missing; the shard m-3.safetensors is missing" in str(
         caught.value
     )
@@ -136,4 +136,4 @@ def test_all_shards_that_the_repository_lacks_are_named() -> None:
 )
 def test_an_index_without_a_map_to_files_is_refused(content: bytes) -> None:
     with pytest.raises(CheckpointError, match=r"index\.json: it (is broken|has no weight_map)"):
-        select_files([ST_INDEX], lambda name: content)
+        select([ST_INDEX], lambda name: content)
