@@ -36,21 +36,14 @@ from ft_serving.core.dtypes import DType
 from ft_serving.core.hub.client import Hub
 from ft_serving.core.hub.download import download
 from ft_serving.core.progress import Progress
+from ft_serving.core.release import ReleaseSpec
 from ft_serving.core.storage import Storage
 from ft_serving.core.terminal import standard_output
 from ft_serving.core.units import format_bytes
 from ft_serving.core.verify import file_sha256
-from ft_serving.weights.prepare import Outcome, PrepareSettings, prepare
+from ft_serving.weights.prepare import Outcome, prepare
 from ft_serving.weights.source import LocalSource
 from local_platform.hub.server import HubServer
-
-SETTINGS = PrepareSettings(
-    dtype=DType.FP32,
-    compute_dtype=DType.FP32,
-    tensor_parallel=1,
-    pipeline_parallel=1,
-    streaming=False,
-)
 
 COPY_BYTES = 1 << 20
 
@@ -202,8 +195,17 @@ def convert(model: Path, storage_root: Path) -> float:
     storage.create()
     with Progress(Path(os.devnull).open("w")) as progress:
         source = LocalSource(model, (), progress)
+        spec = ReleaseSpec(
+            repository=source.repository,
+            revision=source.revision,
+            dtype=DType.FP32,
+            compute_dtype=DType.FP32,
+            tensor_parallel=1,
+            pipeline_parallel=1,
+            streaming=False,
+        )
         began = time.perf_counter()
-        outcome = prepare(source, SETTINGS, storage, progress).outcome
+        outcome = prepare(source, spec, storage, progress).outcome
         seconds = time.perf_counter() - began
     assert outcome is Outcome.CONVERTED
     return seconds

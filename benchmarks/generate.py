@@ -34,11 +34,12 @@ from ft_serving.client.client import GenerationClient  # noqa: E402
 from ft_serving.client.measure import measure  # noqa: E402
 from ft_serving.core.dtypes import DType  # noqa: E402
 from ft_serving.core.progress import Progress  # noqa: E402
+from ft_serving.core.release import ReleaseSpec  # noqa: E402
 from ft_serving.core.storage import Storage  # noqa: E402
 from ft_serving.core.terminal import standard_output  # noqa: E402
 from ft_serving.server.engine import NumpyEngine  # noqa: E402
 from ft_serving.server.requests import GenerationRequest  # noqa: E402
-from ft_serving.weights.prepare import Prepared, PrepareSettings, prepare  # noqa: E402
+from ft_serving.weights.prepare import Prepared, prepare  # noqa: E402
 from ft_serving.weights.source import LocalSource  # noqa: E402
 from tests.serving import NEVER_GENERATED, TINY_GPTJ, served  # noqa: E402
 
@@ -206,15 +207,18 @@ def through_triton(tiny: Prepared, storage: Path, rounds: int) -> dict[str, list
 
 def convert(folder: Path, storage: Storage) -> Prepared:
     """Prepare a checkpoint in fp32."""
-    settings = PrepareSettings(
+    progress = Progress(io.StringIO())
+    source = LocalSource(folder, (), progress)
+    spec = ReleaseSpec(
+        repository=source.repository,
+        revision=source.revision,
         dtype=DType.FP32,
         compute_dtype=DType.FP32,
         tensor_parallel=1,
         pipeline_parallel=1,
         streaming=False,
     )
-    progress = Progress(io.StringIO())
-    return prepare(LocalSource(folder, (), progress), settings, storage, progress)
+    return prepare(source, spec, storage, progress)
 
 
 def open_engine(prepared: Prepared) -> NumpyEngine:

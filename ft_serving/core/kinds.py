@@ -1,4 +1,4 @@
-"""Recognises checkpoints that cannot be converted, and says of each kind what makes a usable one.
+"""Tells kinds of checkpoints that cannot be converted, and how to make a usable one of each.
 
 Each answer is a few sentences that end a message: the kind, then the command or the setting.
 CHECKPOINT, FOLDER and the like stand for what the user fills in.
@@ -32,7 +32,7 @@ _ORIGINAL = "Prepare the model that it was made from."
 _QUANTIZED: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(["qweight", "qzeros", "g_idx"], ("GPTQ or AWQ", _ORIGINAL)),
     **dict.fromkeys(["SCB", "weight_format", "quant_map"], ("bitsandbytes", _DEQUANTIZE)),
-    # The 4-bit tensors of bitsandbytes have these, too, and are known by quant_map before.
+    # The 4-bit tensors of bitsandbytes have these, too; quant_map, above, tells them.
     **dict.fromkeys(["absmax", "code"], ("blocks of 8 bits", _ORIGINAL)),
 }
 
@@ -51,7 +51,7 @@ _OF_OTHER_LIBRARY = (
     f"{_LOAD}, {{option}}=True).{_SAVE}; and prepare FOLDER."
 )
 
-# What a listing without a checkpoint is known by: a file, or a folder (with a slash at its end).
+# Names of files, and of folders (with a slash at the end), by which a kind is known.
 _FILES: Mapping[str, str] = {
     r"zero_to_fp32\.py|global_step\d+/.*|.*_(model|optim)_states\.pt": (
         f"It is a training checkpoint of DeepSpeed. {_GATHER}"
@@ -125,18 +125,28 @@ def kind_of_tensors(
         expected: Names and shapes of the model's tensors.
         vocabulary: Those of them that have a row a token.
         head: Those of them that are the language-model head's.
-        prefixes: What the names of the checkpoint's tensors begin with, besides.
+        prefixes: Each stands before names of the model's tensors in the checkpoint.
         shapes: Names and shapes of the checkpoint's weights.
         others: Names and dtypes, in safetensors' word, of its tensors that are no weights.
     """
     found = shapes.keys() | others.keys()
     formats = {others[name] for name in expected if name in others}
+    of_formats = f"Its weights are quantized. {_ORIGINAL}" if formats else None
+    if formats == {"F64"}:
+        of_formats = (
+            f"Its weights are fp64. Save them as fp32: {_LOAD}).float().{_SAVE}; and prepare "
+            "FOLDER."
+        )
+    of_prefixes = (
+        f"It holds several models, whose names begin with {_shown(prefixes)}. Save the tensors of "
+        "one."
+    )
     return (
         _kind_of_names(found)
-        or _kind_of_formats(formats)
+        or of_formats
         or _kind_of_shapes(expected, vocabulary, shapes)
         or _kind_of_head(expected.keys(), head, found)
-        or _kind_of_prefixes(prefixes)
+        or (of_prefixes if len(prefixes) > 1 else None)
         or "Use the config.json and the weights of one checkpoint, as transformers' "
         "save_pretrained writes them."
     )
@@ -153,15 +163,6 @@ def _kind_of_names(found: Set[str]) -> str | None:
         if ending in endings:
             return f"Its weights are quantized ({method}). {remedy}"
     return None
-
-
-def _kind_of_formats(formats: Set[str]) -> str | None:
-    if formats == {"F64"}:
-        return (
-            f"Its weights are fp64. Save them as fp32: {_LOAD}).float().{_SAVE}; and prepare "
-            "FOLDER."
-        )
-    return f"Its weights are quantized. {_ORIGINAL}" if formats else None
 
 
 def _kind_of_shapes(
@@ -208,15 +209,6 @@ def _kind_of_head(expected: Set[str], head: Set[str], found: Set[str]) -> str | 
             "again."
         )
     return None
-
-
-def _kind_of_prefixes(prefixes: Sequence[str]) -> str | None:
-    if len(prefixes) < 2:
-        return None
-    return (
-        f"It holds several models, whose names begin with {_shown(prefixes)}. Save the tensors of "
-        "one."
-    )
 
 
 def _shown(value: object) -> str:

@@ -55,10 +55,10 @@ class ReleaseFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """What a release is, what it was made from, and every file that it consists of.
+    """The record of a release: its settings, its source, and every file that it consists of.
 
     Attributes:
-        spec: What decided its bytes.
+        spec: The settings that decided its bytes.
         family: The model's family, by its name in config.json.
         architecture: The model's numbers.
         origin: The hub's address, or the local folder.
@@ -119,7 +119,7 @@ def read_manifest(release: Path) -> Manifest:
         raise ReleaseError(
             f"{path}: is damaged ({type(exc).__name__}: {exc}). Prepare the release again."
         ) from exc
-    # By a link's own name too: a release may have been moved to another disk, and linked.
+    # By a link's own name, too: a release may have been moved to another disk, and linked.
     lies_in = (absolute(release).name, release.resolve().name)
     if named != manifest.spec.name or named not in lies_in:
         raise ReleaseError(
@@ -131,7 +131,7 @@ def read_manifest(release: Path) -> Manifest:
 
 
 def _parse(document: Mapping[str, Any]) -> Manifest:
-    # What `ReleaseSpec.settings` leaves out.
+    # `ReleaseSpec.settings` leaves these out.
     omitted = {"format": "fastertransformer", "tensor_parallel": 1, "pipeline_parallel": 1}
     spec = omitted | document["spec"]
     for key, kind in (("dtype", DType), ("compute_dtype", DType), ("format", ReleaseFormat)):
@@ -142,28 +142,24 @@ def _parse(document: Mapping[str, Any]) -> Manifest:
         relative = PurePosixPath(file.path)
         if relative.is_absolute() or ".." in relative.parts or b"\0" in os.fsencode(file.path):
             raise ValueError(f"impossible file {file.path!r}")
+    text = {key: document[key] for key in ("origin", "created")}
+    if not all(isinstance(value, str) for value in text.values()):
+        raise TypeError(f"{text} must be words")
     return Manifest(
         spec=_typed(ReleaseSpec, spec),
         family=family.model_type,
         architecture=_typed(family.architecture, document["architecture"]),
         source=tuple(_typed(SourceFile, file) for file in document["source"]),
         files=files,
-        origin=_text(document, "origin"),
-        created=_text(document, "created"),
+        origin=text["origin"],
+        created=text["created"],
     )
 
 
 def _typed(kind: type[_T], values: Mapping[str, Any]) -> _T:
-    """Make a dataclass of what JSON holds, whose types nothing has checked."""
+    """Return a dataclass of what JSON holds, whose types nothing has checked."""
     types = get_type_hints(kind)
     for name, value in dict(values).items():
         if not isinstance(value, types[name]):
             raise TypeError(f"{name} is {value!r}")
     return kind(**values)
-
-
-def _text(document: Mapping[str, Any], name: str) -> str:
-    value = document[name]
-    if not isinstance(value, str):
-        raise TypeError(f"{name} is {value!r}")
-    return value

@@ -9,11 +9,11 @@ version made, is known by its manifest.
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 from ft_serving.core.manifest import (
     CONFIG_INI_PATH,
@@ -34,8 +34,8 @@ RELEASE_FILES = (
     str(MANIFEST_PATH),
     f"{WEIGHTS_PATH}/model.*.bin",
 )
-"""What `prepare` puts into a release, as patterns of paths below its folder, where no mark says it
-more exactly."""
+"""The files that `prepare` puts into a release, as patterns of paths below its folder, if no mark
+says it more exactly."""
 
 STAGED_FILES = (
     *RELEASE_FILES,
@@ -44,18 +44,15 @@ STAGED_FILES = (
     f"{WEIGHTS_PATH}/model*.safetensors",
     f"{WEIGHTS_PATH}/model*.safetensors.part",
 )
-"""What `prepare` may put into a release of any format while it builds it, likewise; the mark of a
-finished one says exactly what it put there."""
+"""The files that `prepare` may put into a release of any format while it builds it, likewise; the
+mark of a finished one says exactly what it put there."""
 
 # A mark on its way; a rename makes it the mark.
 _NEW_MARK = f"{MARK}.new"
 
-_MAKER = "ft-serving"
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Record:
-    """What a folder is for, and patterns of the files that this program puts into it."""
+class _Record(NamedTuple):
+    """The purpose of a folder, and patterns of the files that this program puts into it."""
 
     purpose: str
     files: tuple[str, ...]
@@ -72,7 +69,7 @@ def mark(folder: Path, purpose: str, files: Sequence[str]) -> None:
     Raises:
         OSError: The mark cannot be written.
     """
-    document = {"made_by": _MAKER, "purpose": purpose, "files": list(files)}
+    document = {"made_by": "ft-serving", "purpose": purpose, "files": list(files)}
     new = folder / _NEW_MARK
     new.write_text(json.dumps(document, indent=1) + "\n")
     new.replace(folder / MARK)
@@ -105,7 +102,7 @@ def objection(folder: Path, purpose: str) -> str | None:
         return "it is a link, which ft-serving does not make"
     if not folder.is_dir():
         return "it is no folder"
-    found = sorted(set(_files(folder)) - {MARK, _NEW_MARK})
+    found = sorted(_files(folder) - {MARK, _NEW_MARK})
     if not found:
         return None
     record = _record(folder)
@@ -144,35 +141,32 @@ def delete(folder: Path, purpose: str) -> str | None:
     return None
 
 
-def _files(folder: Path) -> Iterator[str]:
+def _files(folder: Path) -> set[str]:
     """Return the paths below a folder of all that is no folder."""
 
     def refuse(exc: OSError) -> None:
         raise exc
 
-    for parent, folders, files in os.walk(folder, onerror=refuse):
-        links = [name for name in folders if Path(parent, name).is_symlink()]
-        for name in (*files, *links):
-            yield Path(parent, name).relative_to(folder).as_posix()
+    paths = [
+        Path(parent, name)
+        for parent, folders, files in os.walk(folder, onerror=refuse)
+        for name in (*files, *(it for it in folders if Path(parent, it).is_symlink()))
+    ]
+    return {path.relative_to(folder).as_posix() for path in paths}
 
 
 def _record(folder: Path) -> _Record | None:
-    document = _read_json(folder / MARK)
-    if isinstance(document, dict) and document.get("made_by") == _MAKER:
-        purpose, files = document.get("purpose"), document.get("files")
-        if isinstance(purpose, str) and isinstance(files, list):
-            return _Record(purpose=purpose, files=tuple(map(str, files)))
-    document = _read_json(folder / MANIFEST_PATH)
-    if isinstance(document, dict) and isinstance(document.get("manifest_version"), int):
-        release = document.get("release")
-        if isinstance(release, str):
-            return _Record(purpose=release, files=RELEASE_FILES)
+    match _read_json(folder / MARK):
+        case {"made_by": "ft-serving", "purpose": str(purpose), "files": list(files)}:
+            return _Record(purpose, tuple(map(str, files)))
+    match _read_json(folder / MANIFEST_PATH):
+        case {"manifest_version": int(), "release": str(release)}:
+            return _Record(release, RELEASE_FILES)
     return None
 
 
 def _read_json(path: Path) -> object:
-    try:
+    with suppress(OSError, ValueError, RecursionError):
         content: object = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content
+        return content
+    return None

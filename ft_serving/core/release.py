@@ -1,4 +1,7 @@
-"""What names a release of weights. Pure, so that a program can tell the name before it exists."""
+"""The settings that name a release of weights.
+
+Pure, so that the program can tell the name before the release exists.
+"""
 
 import hashlib
 import json
@@ -11,7 +14,7 @@ from ft_serving.core.dtypes import DType
 from ft_serving.core.lengths import LengthLimits
 
 CONVERTER_VERSION = 2
-"""Rises when the same source and settings come to give other bytes."""
+"""To be raised when the same source and settings give other bytes than before."""
 
 
 class ReleaseFormat(StrEnum):
@@ -25,12 +28,12 @@ class ReleaseFormat(StrEnum):
 
     @property
     def is_divided(self) -> bool:
-        """Whether the files are for one number of GPUs."""
+        """True if the files are for one number of GPUs only."""
         return self is ReleaseFormat.FASTERTRANSFORMER
 
 
 def is_commit(revision: str) -> bool:
-    """Whether a revision on the hub is a commit's full name, which no push moves."""
+    """Return whether a revision is a commit's full name, which no push moves."""
     return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
@@ -61,14 +64,14 @@ class ReleaseSpec:
     pipeline_parallel: int
     compute_dtype: DType
     streaming: bool
-    input_length: int | None
-    output_length: int | None
+    input_length: int | None = None
+    output_length: int | None = None
     converter: int = CONVERTER_VERSION
     format: ReleaseFormat = ReleaseFormat.FASTERTRANSFORMER
 
     @property
     def name(self) -> str:
-        """The release's folder: a DNS label, equal for equal bytes and for them alone."""
+        """The release's folder: a DNS label, equal for equal bytes and only for them."""
         model = re.sub(r"[^a-z0-9]+", "-", self.repository.rsplit("/", 1)[-1].lower())
         model = model[:32].strip("-") or "model"
         for_gpus = f"tp{self.tensor_parallel}" if self.format.is_divided else "hf"
@@ -76,7 +79,7 @@ class ReleaseSpec:
 
     @property
     def weights(self) -> tuple[str, str, DType, ReleaseFormat, int, int]:
-        """What decides the weight files alone: releases that agree in it can share them."""
+        """The settings of the weight files: releases that agree in them can share the files."""
         return (
             self.repository,
             self.revision,

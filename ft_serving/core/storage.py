@@ -1,15 +1,14 @@
-"""The folders of a storage, and who may change which of them when.
+"""The folders of a storage: who may change which of them, and when.
 
     ROOT/models/REPOSITORY/REVISION/          downloaded checkpoints
     ROOT/triton-model-store/RELEASE/          a Triton model repository each
-    ROOT/caches/RELEASE/                      what servers compile for it, and may write
+    ROOT/caches/RELEASE/                      what servers compile for it; they may write there
     ROOT/.locks/  ROOT/.leases/RELEASE/       who prepares, who uses what
 
-What else lies there is someone else's: ownership.py tells it, and nothing here deletes it.
+Everything else there is someone else's: ownership.py tells it, and nothing here deletes it.
 
-Locks and leases are files with a heartbeat, not flock, about which shared network volumes are
-known to lie. Their age is measured on the observer's clock alone. They tell who should be working;
-what makes a release safe is that it is built aside and appears whole by one rename.
+Locks and leases are marker files with a heartbeat (ADR 12). They say who should be working;
+a release is safe because it is built aside and appears whole by one rename.
 """
 
 import errno
@@ -41,34 +40,28 @@ from ft_serving.core.release import is_commit
 from ft_serving.core.units import format_bytes
 
 LEASE_SECONDS = 60.0
-"""After so long without a heartbeat, a holder counts as gone. A dead process of this machine, or
-of this container, is noticed at once."""
+"""A holder without a heartbeat for so long counts as gone. A dead process of this machine, or of
+this container, is noticed at once where the volume can exchange two names."""
 
-# What a takeover may need beyond the time without a heartbeat.
-_TAKE_OVER_SECONDS = 5.0
+_POLL_SECONDS = 5.0
 
-# What a volume or a quota without room answers.
+# The errors of a volume or a quota without room.
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 # Names that begin with a dot are no releases: what is being built, and what is being deleted.
 _HIDDEN = re.compile(r"\.(?:staging|trash)-(?P<name>.+)-[0-9a-f]{8}")
 
-
 CACHES = "caches"
-"""The folder that has one for each release that servers compile code for. They mount that one
-writable, and everything else read-only."""
+"""The folder of the caches: one for each release that servers compile code for. A server mounts its
+own writable, and everything else read-only."""
 
 # Servers write into folders of it, one for each GPU, engine and settings.
 _CACHE_FILES = ("*/*",)
 
 
 def source_name(repository: str, revision: str) -> str:
-    """Return what a checkpoint's download is called where it is locked."""
+    """Return the name under which a checkpoint's download is locked."""
     return f"{repository}@{revision}"
-
-
-def _cache_name(release: str) -> str:
-    return f"{CACHES}/{release}"
 
 
 class Storage:
@@ -135,7 +128,7 @@ class Storage:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn what the operating system says of the storage into what a user can act on.
+        """Turn errors of the operating system into messages that users can act on.
 
         Raises:
             FtServingError: For an OSError.
@@ -162,11 +155,10 @@ class Storage:
             OSError: The volume is full, or cannot be written.
         """
         lock = self._lock(what)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            progress.say(f"Waiting for {_owner(lock)}, which works on {what}.")
-            lock.acquire()
+        if holder := self._acquire(lock):
+            progress.say(f"Waiting for {holder}, which works on {what}.")
+            while self._acquire(lock, _POLL_SECONDS):
+                pass
         try:
             yield
         finally:
@@ -174,21 +166,24 @@ class Storage:
 
     @contextmanager
     def if_idle(self, what: str) -> Iterator[str | None]:
-        """Hold the lock if nobody does; give None then, and otherwise who holds it.
+        """Hold the lock if nobody does; give None then, and otherwise the name of its holder.
 
-        A holder on another machine that shows no life is watched for LEASE_SECONDS before its lock
-        is taken over. Where the volume has no room for the lock's record, go on without it: who
-        asks wants to delete, and would have to wait for room that only a deletion makes.
+        On a volume without room for the lock's record the caller goes on without it: it wants to
+        delete, and only a deletion makes room.
 
         Raises:
             OSError: The volume cannot be written.
         """
-        lock = self._lock(what)
-        holder = self._holder(lock)
+        lock, holder = self._lock(what), None
+        try:
+            holder = self._acquire(lock)
+        except OSError as exc:
+            if exc.errno not in _FULL or Path(lock.lock_file).exists():
+                raise
         try:
             yield holder
         finally:
-            # Does nothing where it is not held.
+            # Does nothing if this process does not hold it.
             lock.release()
 
     @contextmanager
@@ -208,41 +203,29 @@ class Storage:
         finally:
             lease.release()
 
-    def shown_users(self, name: str) -> list[str]:
-        """Return what `users` does, as far as it can be told without writing to the volume.
-
-        A process that was killed counts for LEASE_SECONDS, and the clocks of this machine and of
-        the volume are taken for one.
-        """
-        users = []
-        with suppress(FileNotFoundError):
-            for marker in sorted(self._leases(name).iterdir()):
-                with suppress(FileNotFoundError):
-                    if time.time() - marker.stat().st_mtime < LEASE_SECONDS:
-                        users.append(_owner(_lease(marker)))
-        return users
-
     def users(self, name: str) -> list[str]:
         """Return the processes that hold a lease on a release, each as "process N on HOST"."""
         users = []
-        with suppress(FileNotFoundError):
-            for marker in sorted(self._leases(name).iterdir()):
-                lease = _lease(marker)
-                try:
-                    # Succeeds at once where the holder is a dead process of this machine.
-                    lease.acquire(timeout=0)
-                    lease.release()
-                except Timeout:
-                    if self._age(marker) < LEASE_SECONDS:
-                        users.append(_owner(lease))
+        for lease in self._leases_on(name):
+            if user := self._acquire(lease):
+                users.append(user)
+            lease.release()
+        return users
+
+    def shown_users(self, name: str) -> list[str]:
+        """Return what `users` does, as far as it can be told without writing to the volume.
+
+        A killed process counts for LEASE_SECONDS, and this machine's clock for the volume's.
+        """
+        users = []
+        for lease in self._leases_on(name):
+            with suppress(FileNotFoundError):
+                if time.time() - Path(lease.lock_file).stat().st_mtime < LEASE_SECONDS:
+                    users.append(_owner(lease))
         return users
 
     def staging(self, name: str) -> Path:
-        """Create a folder in which a release can be built aside.
-
-        Raises:
-            OSError: The folder cannot be created.
-        """
+        """Create a folder in which a release can be built aside."""
         folder = self._hidden("staging", name)
         folder.mkdir()
         try:
@@ -258,15 +241,7 @@ class Storage:
         return next((it for it in folders if is_own(it) and objection(it, name) is None), None)
 
     def claim(self, repository: str, revision: str, names: Iterable[str]) -> Path:
-        """Create the folder that a checkpoint is downloaded into, or find the one there is.
-
-        Args:
-            repository: The checkpoint's.
-            revision: Its commit.
-            names: The files that will be downloaded.
-
-        Returns:
-            The folder.
+        """Return the folder that the named files are downloaded into; create it if need be.
 
         Raises:
             FtServingError: What is there is not, or not only, a download of this program's.
@@ -286,21 +261,19 @@ class Storage:
         return folder
 
     def delete_source(self, repository: str, revision: str) -> str | None:
-        """Delete a download, whose lock is held.
+        """Delete a download, whose lock is held; return why it was kept, if it was.
 
-        Returns:
-            Why it was kept; None where it was deleted, or was not there.
+        Half of it does no harm: whoever goes on downloading compares every file.
         """
-        # Half of it does no harm: who goes on downloading compares every file.
         return delete(self.source(repository, revision), source_name(repository, revision))
 
     def delete_release(self, name: str, asked_ns: int | None = None) -> str | None:
         """Delete a release, unless it is in use, was asked for again or is someone else's.
 
         Args:
-            name: Whose folder; one that is not there counts as deleted.
-            asked_ns: When it was last asked for, as far as who deletes it knows (`asked_ns`); no
-                matter by default.
+            name: The release's; one that is not there counts as deleted.
+            asked_ns: Keep it if it was asked for after this time (`asked_ns`); no matter by
+                default.
 
         Returns:
             Why it was kept; None where it was deleted.
@@ -312,15 +285,16 @@ class Storage:
         trash = self._hidden("trash", name)
         with suppress(FileNotFoundError):
             self.release(name).rename(trash)
-            # Who uses a release takes the lease before it opens a file, and who reports one as
-            # valid sets its time: what was done meanwhile shows here.
+            # Whoever uses a release takes the lease before it opens a file, and whoever reports
+            # one as valid sets its time: what was done meanwhile shows here.
             users = self.users(name)
             asked_again = asked_ns is not None and trash.stat().st_mtime_ns > asked_ns
             if users or asked_again:
                 trash.rename(self.release(name))
                 return _in_use(users) if users else "asked for meanwhile"
             delete(trash, name)
-            self._forget_users(name)
+            with suppress(OSError):
+                self._leases(name).rmdir()
         return None
 
     def asked_ns(self, name: str) -> int:
@@ -332,73 +306,39 @@ class Storage:
 
     def leftovers(self) -> list[tuple[str, Path]]:
         """Return what killed processes left behind: the release it was for, and the folder."""
-        try:
-            entries = sorted(self.releases.iterdir())
-        except FileNotFoundError:
-            return []
-        matches = [(_HIDDEN.fullmatch(entry.name), entry) for entry in entries]
+        matches = [(_HIDDEN.fullmatch(entry.name), entry) for entry in _entries(self.releases)]
         return [(match["name"], entry) for match, entry in matches if match]
 
     def create_cache(self, name: str) -> None:
-        """Create the folder that servers of a release may write to, unless it is there.
-
-        Kubernetes would make it, too, but as root's.
-
-        Raises:
-            OSError: The folder cannot be created.
-        """
-        folder = self._cache(name)
+        """Create the folder that servers of a release may write to; Kubernetes would as root."""
+        folder = self.root / CACHES / name
         folder.mkdir(parents=True, exist_ok=True)
         if not is_own(folder):
-            mark(folder, _cache_name(name), _CACHE_FILES)
+            mark(folder, f"{CACHES}/{name}", _CACHE_FILES)
 
     def abandoned_caches(self) -> list[str]:
         """Return the names of releases that are gone and whose cache is there still."""
-        try:
-            names = sorted(entry.name for entry in (self.root / CACHES).iterdir())
-        except FileNotFoundError:
-            return []
-        gone = [name for name in names if not os.path.lexists(self.release(name))]
-        return [name for name in gone if is_own(self._cache(name))]
+        return [
+            cache.name
+            for cache in _entries(self.root / CACHES)
+            if not os.path.lexists(self.release(cache.name)) and is_own(cache)
+        ]
 
     def delete_cache(self, name: str) -> str | None:
-        """Delete a release's cache, unless somebody else put something there.
-
-        Returns:
-            Why it was kept; None where it was deleted.
-        """
-        return delete(self._cache(name), _cache_name(name))
-
-    def _cache(self, name: str) -> Path:
-        return self.root / CACHES / name
+        """Delete a release's cache; return why it was kept, where somebody else's file is in it."""
+        return delete(self.root / CACHES / name, f"{CACHES}/{name}")
 
     def idle_seconds(self, folder: Path) -> float:
-        """Return how long ago something in a folder was last written, by the volume's own clock.
-
-        Raises:
-            OSError: The folder cannot be read, or changes meanwhile.
-        """
-        return self._now() - max(p.lstat().st_mtime for p in (folder, *folder.rglob("*")))
+        """Return how long ago something in a folder was last written."""
+        return time.time() - max(p.lstat().st_mtime for p in (folder, *folder.rglob("*")))
 
     def free_bytes(self) -> int:
         """Return the bytes that can still be written."""
         return shutil.disk_usage(self.root).free
 
     def _visible(self) -> list[str]:
-        try:
-            entries = list(self.releases.iterdir())
-        except FileNotFoundError:
-            return []
-        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
-
-    def _forget_users(self, name: str) -> None:
-        """Delete the leases on a release that is gone: those of processes that were killed."""
-        folder = self._leases(name)
-        with suppress(OSError):
-            for marker in folder.iterdir():
-                if _lease(marker).owner:
-                    marker.unlink()
-            folder.rmdir()
+        entries = _entries(self.releases)
+        return [entry.name for entry in entries if entry.name[0] != "." and entry.is_dir()]
 
     def _hidden(self, kind: str, name: str) -> Path:
         return self.releases / f".{kind}-{name}-{token_hex(4)}"
@@ -406,41 +346,53 @@ class Storage:
     def _leases(self, name: str) -> Path:
         return self.root / ".leases" / name
 
+    def _leases_on(self, name: str) -> list[SoftFileLease]:
+        return [_lease(marker) for marker in _entries(self._leases(name))]
+
     def _lock(self, what: str) -> SoftFileLease:
         folder = self.root / ".locks"
         folder.mkdir(parents=True, exist_ok=True)
-        return _lease(folder / f"{_file_name(what)}.lock")
+        return _lease(folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '--', what)}.lock")
 
-    def _holder(self, lock: SoftFileLease) -> str | None:
-        """Acquire a lock that nobody holds, if there is room for its record; say who does else."""
-        for timeout in (0, LEASE_SECONDS + _TAKE_OVER_SECONDS):
+    def _acquire(self, lock: SoftFileLease, timeout: float = 0) -> str | None:
+        """Acquire a lock or a lease, or return its holder, if that shows signs of life.
+
+        Raises:
+            OSError: The volume is full, or cannot be written.
+        """
+        try:
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            if self._age(Path(lock.lock_file)) < LEASE_SECONDS:
+                return _owner(lock)
+            # filelock takes it over by exchanging two names, which NFS and SMB refuse. Two
+            # processes that break it at once may both hold it: see the module.
+            lock.force_break()
             try:
-                lock.acquire(timeout=timeout)
-                break
+                lock.acquire(timeout=0)
             except Timeout:
-                if self._age(Path(lock.lock_file)) < LEASE_SECONDS:
-                    return _owner(lock)
-            except OSError as exc:
-                if exc.errno not in _FULL:
-                    raise
-        # Not even a takeover succeeds without room: who shows no life then holds nothing.
+                return _owner(lock)
         return None
 
     def _age(self, marker: Path) -> float:
-        """Return seconds since a heartbeat, by the volume's own clock."""
-        try:
-            return self._now() - marker.stat().st_mtime
-        except FileNotFoundError:
-            return LEASE_SECONDS
-
-    def _now(self) -> float:
-        probe = self.root / ".leases" / f".now-{token_hex(4)}"
+        """Return seconds since a heartbeat, by the volume's own clock; nodes' clocks differ."""
+        probe = self.root / ".locks" / f".now-{token_hex(4)}"
         probe.parent.mkdir(parents=True, exist_ok=True)
         try:
             probe.touch()
-            return probe.stat().st_mtime
+            return probe.stat().st_mtime - marker.stat().st_mtime
+        except FileNotFoundError:
+            return LEASE_SECONDS
         finally:
             probe.unlink(missing_ok=True)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted; nothing where the folder is not there."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def _lease(marker: Path) -> SoftFileLease:
@@ -454,7 +406,3 @@ def _owner(lease: SoftFileLease) -> str:
 
 def _in_use(users: list[str]) -> str:
     return f"in use by {', '.join(users)}"
-
-
-def _file_name(what: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "--", what)

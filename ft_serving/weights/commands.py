@@ -1,6 +1,6 @@
-"""`ft-serving weights …`: what people and the Job type."""
+"""The commands `ft-serving weights …`, which people and the Job type."""
 
-# What a command needs is imported when it runs: the extra `weights` may not be installed, and
+# A command imports what it needs when it runs: the extra `weights` may not be installed, and
 # `--help` should not wait for it.
 
 import os
@@ -13,11 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.release import ReleaseFormat
+from ft_serving.core.release import ReleaseFormat, ReleaseSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ft_serving.core.progress import Progress
     from ft_serving.core.storage import Storage
     from ft_serving.weights.inventory import Entry
@@ -38,6 +36,7 @@ StorageOption = Annotated[
     Path,
     typer.Option("--storage", help="Folder of the volume that holds checkpoints and releases."),
 ]
+_ONE_LAYOUT = "for FasterTransformer's layout only."
 
 
 @app.command()
@@ -63,13 +62,10 @@ def prepare(
         typer.Option(help="Format that the server computes in; the stored one by default."),
     ] = None,
     tensor_parallel: Annotated[
-        int, typer.Option(help="GPUs that share each layer; for FasterTransformer's layout only.")
+        int, typer.Option(help=f"GPUs that share each layer; {_ONE_LAYOUT}")
     ] = 1,
     pipeline_parallel: Annotated[
-        int,
-        typer.Option(
-            help="Groups of GPUs that share the layers; for FasterTransformer's layout only."
-        ),
+        int, typer.Option(help=f"Groups of GPUs that share the layers; {_ONE_LAYOUT}")
     ] = 1,
     streaming: Annotated[
         bool, typer.Option("--streaming", help="Serve a response a token (decoupled).")
@@ -95,7 +91,6 @@ def prepare(
     from ft_serving.core.storage import Storage
     from ft_serving.core.units import format_bytes
     from ft_serving.weights.layouts import LAYOUTS
-    from ft_serving.weights.prepare import PrepareSettings
     from ft_serving.weights.prepare import prepare as run
     from ft_serving.weights.source import HubSource
 
@@ -109,7 +104,9 @@ def prepare(
     with Progress() as progress:
         companions = LAYOUTS[format_].companions
         source = _open_source(repository, revision, drop_source, volume, progress, companions)
-        settings = PrepareSettings(
+        spec = ReleaseSpec(
+            repository=source.repository,
+            revision=source.revision,
             format=format_,
             dtype=dtype,
             compute_dtype=compute_dtype or dtype,
@@ -119,10 +116,10 @@ def prepare(
             input_length=input_length,
             output_length=output_length,
         )
-        prepared = run(source, settings, volume, progress)
+        prepared = run(source, spec, volume, progress)
         if drop_source and isinstance(source, HubSource):
             source.drop()
-        spec, size = prepared.manifest.spec, format_bytes(prepared.manifest.size)
+        size = format_bytes(prepared.manifest.size)
         progress.say(f"Release {spec.name} ({size}) {prepared.outcome}.")
     typer.echo(prepared.folder)
 
@@ -136,7 +133,7 @@ def verify(
         Path | None, typer.Option(help="Folder of the volume, where the release is named.")
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Compare every sha256, not sizes alone.")
+        bool, typer.Option("--full", help="Compare every sha256, not only sizes.")
     ] = False,
 ) -> None:
     """Compare a release with its manifest; exit with 1 and a list where they differ."""
@@ -166,7 +163,7 @@ def list_(storage: StorageOption) -> None:
     table = Table("RELEASE", "SIZE", "SOURCE", "CREATED", "STATE", box=None, pad_edge=False)
     for entry in entries:
         table.add_row(*_row(entry))
-    # Cut off by no pipe: scripts read whole names.
+    # Scripts read whole names: a pipe has no width at which to cut them.
     console = Console(width=None if sys.stdout.isatty() else 250)
     console.print(table if entries else f"No releases in {storage}.")
     if others := volume.other_names():
@@ -188,7 +185,7 @@ def prune(
         typer.Option(min=0, help="Keep so many of the newest valid releases, besides those named."),
     ] = None,
 ) -> None:
-    """Delete releases but those named, the newest, and those that a lease says are in use.
+    """Delete releases except those named, the newest, and those that a lease says are in use.
 
     Downloads that nobody has worked on for a day go, too. What ft-serving did not make is kept.
     """
@@ -207,7 +204,7 @@ def _open_source(
     drop_source: bool,
     storage: "Storage",
     progress: "Progress",
-    companions: "Sequence[str]",
+    companions: tuple[str, ...],
 ) -> "Source":
     from ft_serving.core.files import same_place
     from ft_serving.core.hub.client import Hub
@@ -249,13 +246,12 @@ def _release_folder(release: str, storage: Path | None) -> Path:
 
     if storage is not None:
         volume = _existing(storage)
-        name = volume.find(release)
-        if name is None:
-            raise ReleaseError(
-                f"{volume.root}: has no release {release}. `ft-serving weights list` shows those "
-                "there are."
-            )
-        return volume.release(name)
+        if name := volume.find(release):
+            return volume.release(name)
+        raise ReleaseError(
+            f"{volume.root}: has no release {release}. `ft-serving weights list` shows those "
+            "there are."
+        )
     if not Path(release).exists():
         raise ReleaseError(
             f"{release}: there is no such folder. Name the one that `ft-serving weights prepare` "
@@ -270,14 +266,7 @@ def _row(entry: "Entry") -> tuple[str, ...]:
     state = entry.problems[0] if entry.problems else "valid"
     if entry.users:
         state += f"; in use by {', '.join(entry.users)}"
-    manifest = entry.manifest
-    if manifest is None:
+    if not (manifest := entry.manifest):
         return entry.name, "", "", "", state
-    spec = manifest.spec
-    return (
-        entry.name,
-        format_bytes(manifest.size),
-        f"{spec.repository}@{spec.revision[:12]}",
-        manifest.created,
-        state,
-    )
+    source = f"{manifest.spec.repository}@{manifest.spec.revision[:12]}"
+    return entry.name, format_bytes(manifest.size), source, manifest.created, state

@@ -1,4 +1,4 @@
-"""config.pbtxt of a release, which names the weights by the path where servers see them."""
+"""Writes and checks config.pbtxt, which names the weights by the path where servers see them."""
 
 from pathlib import Path
 

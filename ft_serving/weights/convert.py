@@ -8,7 +8,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -19,6 +18,7 @@ import numpy as np
 from ft_serving.core.arrays import AnyArray, cast, is_finite
 from ft_serving.core.dtypes import DType
 from ft_serving.core.files import flush
+from ft_serving.core.manifest import ReleaseFile
 from ft_serving.core.progress import Task
 from ft_serving.weights.checkpoint import Checkpoint
 from ft_serving.weights.errors import WeightsError
@@ -38,51 +38,44 @@ _STRAIGHT_TILE = (1, 1 << 16)
 _WIDER = {DType.FP16: "bf16 or fp32", DType.BF16: "fp32"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WrittenFile:
-    """A file as it was written: its name, size in bytes and the sha256 of its content."""
-
-    name: str
-    size: int
-    sha256: str
-
-
 def convert(
-    checkpoint: Checkpoint,
-    jobs: Sequence[TensorJob],
-    dtype: DType,
-    folder: Path,
-    task: Task,
-) -> list[WrittenFile]:
+    checkpoint: Checkpoint, jobs: Sequence[TensorJob], dtype: DType, folder: Path, task: Task
+) -> list[ReleaseFile]:
     """Write every job's file and flush it to disk.
 
     Args:
         checkpoint: The source; its tensors must have been checked against the family's table.
         jobs: The plan.
         dtype: Format of every file.
-        folder: Where to write; must exist. Files of those names are replaced.
+        folder: The folder to write into; must exist. Files of those names are replaced.
         task: Is advanced by the bytes written.
+
+    Returns:
+        The files, by their paths in the folder.
 
     Raises:
         WeightsError: A value does not fit `dtype`, or is none; names the tensor.
         OSError: Writing failed, as when the disk is full.
     """
-    # The largest first, so that no worker is left alone with one at the end; files of one size in
-    # the order in which their sources lie on disk.
-    in_order = sorted(jobs, key=lambda job: (-job.elements, *_position(checkpoint, job)))
 
-    def write(job: TensorJob, stop: Event) -> WrittenFile:
+    def order(job: TensorJob) -> tuple[int, Path, int]:
+        # The largest first, so that no worker is left with one at the end while the others are
+        # idle; files of one size in the order in which their sources lie on disk.
+        source = checkpoint[job.sources[0]]
+        return -job.elements, source.path, source.offset
+
+    def write(job: TensorJob, stop: Event) -> ReleaseFile:
         pieces = tensor_pieces(checkpoint, job, dtype)
         return write_file(folder / job.target, pieces, task, stop)
 
-    written = in_parallel([partial(write, job) for job in in_order])
-    # At the end: each flush makes a journalling file system hold up every other writer.
+    written = in_parallel([partial(write, job) for job in sorted(jobs, key=order)])
+    # At the end, because each flush makes a journalling file system stop every other writer.
     for job in jobs:
         flush(folder / job.target)
     return written
 
 
-def in_parallel(writers: Sequence[Callable[[Event], WrittenFile]]) -> list[WrittenFile]:
+def in_parallel(writers: Sequence[Callable[[Event], ReleaseFile]]) -> list[ReleaseFile]:
     """Write files, WORKERS at a time, and return them in the same order.
 
     Args:
@@ -90,11 +83,21 @@ def in_parallel(writers: Sequence[Callable[[Event], WrittenFile]]) -> list[Writt
             first failure stops all, and is the one that is raised.
     """
     stop = Event()
+
+    def write(writer: Callable[[Event], ReleaseFile]) -> ReleaseFile:
+        if stop.is_set():
+            raise CancelledError
+        try:
+            return writer(stop)
+        except BaseException:
+            stop.set()
+            raise
+
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="convert") as pool:
-        futures = [pool.submit(_write, writer, stop) for writer in writers]
+        futures = [pool.submit(write, writer) for writer in writers]
         try:
             for future in as_completed(futures):
-                # What a failure kept from being written is not what failed.
+                # A cancelled file has not failed: another's failure stopped it.
                 if not isinstance(future.exception(), CancelledError):
                     future.result()
         except BaseException:
@@ -104,7 +107,7 @@ def in_parallel(writers: Sequence[Callable[[Event], WrittenFile]]) -> list[Writt
     return [future.result() for future in futures]
 
 
-def write_file(path: Path, pieces: Iterable[memoryview], task: Task, stop: Event) -> WrittenFile:
+def write_file(path: Path, pieces: Iterable[memoryview], task: Task, stop: Event) -> ReleaseFile:
     """Write a file of consecutive pieces of bytes, and replace one of its name.
 
     Raises:
@@ -123,10 +126,9 @@ def write_file(path: Path, pieces: Iterable[memoryview], task: Task, stop: Event
                 written = file.write(piece)
                 task.advance(written)
                 piece = piece[written:]
-        # For dirty pages this means: begin to write them out, so that the flush at the end waits
-        # for little.
+        # Makes the kernel begin to write the pages out, so that the flush at the end is short.
         os.posix_fadvise(file.fileno(), 0, size, os.POSIX_FADV_DONTNEED)
-    return WrittenFile(name=path.name, size=size, sha256=digest.hexdigest())
+    return ReleaseFile(path=path.name, size=size, sha256=digest.hexdigest())
 
 
 def tensor_pieces(checkpoint: Checkpoint, job: TensorJob, dtype: DType) -> Iterator[memoryview]:
@@ -143,33 +145,15 @@ def tensor_pieces(checkpoint: Checkpoint, job: TensorJob, dtype: DType) -> Itera
         checkpoint.done_with(name)
 
 
-def _position(checkpoint: Checkpoint, job: TensorJob) -> tuple[Path, int]:
-    tensor = checkpoint[job.sources[0]]
-    return tensor.path, tensor.offset
-
-
-def _write(writer: Callable[[Event], WrittenFile], stop: Event) -> WrittenFile:
-    """Write a file, unless another's failure has stopped all; a failure here stops them."""
-    if stop.is_set():
-        raise CancelledError
-    try:
-        return writer(stop)
-    except BaseException:
-        stop.set()
-        raise
-
-
 def _blocks(checkpoint: Checkpoint, job: TensorJob, dtype: DType) -> Iterator[AnyArray]:
-    """Yield the target's consecutive pieces, each of whole rows.
-
-    A block is overwritten when the next one is asked for.
-    """
+    """Yield the target's consecutive pieces, each of whole rows, in one buffer."""
     rows, stacked, columns = job.shape
     views = [_view(checkpoint, job, name) for name in job.sources]
     dtypes = [checkpoint[name].dtype for name in job.sources]
     step = min(rows, max(1, BLOCK_BYTES // (stacked * columns * dtype.itemsize)))
     in_place = stacked == 1 and dtypes[0] is dtype and views[0].flags.c_contiguous
     buffer = np.empty((step, stacked, columns), dtype.numpy) if not in_place else None
+    tile = _TRANSPOSED_TILE if job.transpose else _STRAIGHT_TILE
     for start in range(0, rows, step):
         stop = min(start + step, rows)
         if buffer is None:
@@ -177,9 +161,9 @@ def _blocks(checkpoint: Checkpoint, job: TensorJob, dtype: DType) -> Iterator[An
         else:
             block = buffer[: stop - start]
             for k, view in enumerate(views):
-                _copy(view[start:stop], dtypes[k], block[:, k], dtype, transposed=job.transpose)
+                _copy(view[start:stop], dtypes[k], block[:, k], dtype, tile)
         if not is_finite(block, dtype):
-            _explain(job, views, dtypes, dtype, slice(start, stop))
+            _explain(job, [view[start:stop] for view in views], dtypes, dtype)
         yield block
 
 
@@ -195,10 +179,9 @@ def _copy(
     source_dtype: DType,
     target: AnyArray,
     target_dtype: DType,
-    *,
-    transposed: bool,
+    tile_size: tuple[int, int],
 ) -> None:
-    height, width = _TRANSPOSED_TILE if transposed else _STRAIGHT_TILE
+    height, width = tile_size
     rows, columns = source.shape
     for column in range(0, columns, width):
         for row in range(0, rows, height):
@@ -206,12 +189,10 @@ def _copy(
             cast(source[tile], source_dtype, target[tile], target_dtype)
 
 
-def _explain(
-    job: TensorJob, views: list[AnyArray], dtypes: list[DType], dtype: DType, rows: slice
-) -> NoReturn:
+def _explain(job: TensorJob, views: list[AnyArray], dtypes: list[DType], dtype: DType) -> NoReturn:
     """Raise for a block that holds a value which is not finite: the source's, or the cast's."""
     for name, view, source_dtype in zip(job.sources, views, dtypes, strict=True):
-        source = np.ascontiguousarray(view[rows])
+        source = np.ascontiguousarray(view)
         if not is_finite(source, source_dtype):
             raise WeightsError(
                 f"Tensor {name} holds infinite values or NaN: the checkpoint is damaged. "

@@ -1,4 +1,4 @@
-"""The base of the errors of this room, those that somebody catches, and how a file is refused."""
+"""The errors of this room: its base, those that somebody catches, and the refusal of a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ _LONGEST = 300  # a hostile file's names can have megabytes
 
 
 class WeightsError(FtServingError):
-    """A checkpoint does not become a release: its message says why."""
+    """A checkpoint cannot become a release; the message says why."""
 
 
 class CheckpointError(WeightsError):

@@ -54,15 +54,12 @@ def model_name(folder: Path) -> str:
 
 def names_in(folder: Path) -> list[str]:
     """Return the names of a folder's files and, with a slash at the end, of the folders in it."""
-    return [
-        f"{path.name}/" if path.is_dir() else path.name
-        for path in folder.iterdir()
-        if path.is_dir() or path.is_file()
-    ]
+    names = {path.name: path for path in folder.iterdir() if path.is_dir() or path.is_file()}
+    return [f"{name}/" if path.is_dir() else name for name, path in names.items()]
 
 
 def which_instead(folder: Path) -> str:
-    """Say which folder to name instead of one that has no config.json."""
+    """Return a sentence on the folder to name instead of one that has no config.json."""
     patterns = ("*", "snapshots/*", "*/snapshots/*")
     below = [path.parent for p in patterns for path in folder.glob(f"{p}/{CONFIG_JSON}")]
     if below:
@@ -75,14 +72,11 @@ def dangling_links(folder: Path, companions: Collection[str] = ()) -> str | None
 
     Args:
         folder: A checkpoint's.
-        companions: Only these files; by default those without which a checkpoint is not whole.
+        companions: The files to look at; by default those without which it is not whole.
     """
     names = companions or {it.name for it in folder.iterdir() if _OF_CHECKPOINT.fullmatch(it.name)}
-    links = sorted(
-        path
-        for path in (folder / name for name in names)
-        if path.is_symlink() and not path.exists()
-    )
+    paths = [folder / name for name in sorted(names)]
+    links = [path for path in paths if path.is_symlink() and not path.exists()]
     if not links:
         return None
     shown = ", ".join(f"{link.name} -> {link.readlink()}" for link in links[:_SHOWN])

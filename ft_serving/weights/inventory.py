@@ -1,8 +1,9 @@
 """Lists the releases of a storage; deletes those that nobody needs, and what belongs to none."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from ft_serving.core.errors import ReleaseError
 from ft_serving.core.manifest import Manifest, read_manifest
@@ -11,7 +12,7 @@ from ft_serving.core.storage import CACHES, Storage, source_name
 from ft_serving.core.verify import check_sizes
 
 IDLE_SECONDS = 24 * 60 * 60.0
-"""So long a download stays for whoever tries again: a Job, or the next `up`."""
+"""A download stays for so long after its last write, so that a Job or the next `up` can go on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +22,7 @@ class Entry:
     Attributes:
         name: Its folder.
         manifest: Its manifest, unless that cannot be read.
-        problems: What is wrong with it; empty for a valid one.
+        problems: Its damages; empty for a valid one.
         users: The processes that use it.
         asked_ns: When it was last asked for, in nanoseconds: its folder's time.
     """
@@ -35,7 +36,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """What pruning did with a release, its cache, a download, or what lies among them.
+    """The fate of a release, a cache, a download or another folder in a pruning.
 
     Attributes:
         name: The release's, or the folder in the storage.
@@ -52,7 +53,7 @@ def list_releases(storage: Storage) -> list[Entry]:
     Nothing is written to the storage.
 
     Raises:
-        FtServingError: The storage cannot be read, or its leases not be looked into.
+        FtServingError: The storage, or its leases, cannot be read.
     """
     with storage.explained():
         entries = [_entry(storage, name) for name in storage.release_names()]
@@ -60,7 +61,7 @@ def list_releases(storage: Storage) -> list[Entry]:
 
 
 def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Decision]:
-    """Delete releases but those named, the newest valid others, and those in use.
+    """Delete releases except those named, the newest valid others, and those in use.
 
     A release that `prepare` found is as new as one that it made: it was asked for again.
 
@@ -80,68 +81,62 @@ def prune(storage: Storage, keep: Collection[str], newest: int) -> Iterator[Deci
     """
     entries = list_releases(storage)
     found = {each: storage.find(each) for each in keep}
-    unknown = sorted(each for each, name in found.items() if name is None)
-    if unknown:
+    if unknown := sorted(each for each, name in found.items() if name is None):
         raise ReleaseError(
             f"{storage.root}: has no release {', '.join(unknown)}; nothing was deleted. "
             "`ft-serving weights list` shows those there are."
         )
-    named = set(found.values())
-    others = [entry for entry in entries if not entry.problems and entry.name not in named]
+    others = [entry for entry in entries if not entry.problems and entry.name not in found.values()]
     others.sort(key=lambda entry: entry.asked_ns, reverse=True)
-    kept = {entry.name for entry in others[:newest]}
+    kept = {entry.name: f"among the newest {newest}" for entry in others[:newest]}
+    kept |= {name: "named" for name in found.values() if name}
+
     for entry in entries:
-        if entry.name in named:
-            yield Decision(name=entry.name, kept_because="named")
-        elif entry.name in kept:
-            yield Decision(name=entry.name, kept_because=f"among the newest {newest}")
+        name = entry.name
+        if name in kept:
+            yield Decision(name=name, kept_because=kept[name])
         else:
-            with storage.explained():
-                kept_because = _delete(storage, entry)
-            yield Decision(name=entry.name, kept_because=kept_because)
+            delete_release = partial(storage.delete_release, name, entry.asked_ns)
+            yield _if_idle(storage, f"release {name}", name, delete_release)
     for name in storage.other_names():
         yield Decision(name=name, kept_because=NOT_OURS)
     for name in storage.abandoned_caches():
-        with storage.explained(), storage.if_idle(f"release {name}") as holder:
-            kept_because = f"{holder} works on it" if holder else storage.delete_cache(name)
-        yield Decision(name=f"{CACHES}/{name}", kept_because=kept_because)
+        delete_cache = partial(storage.delete_cache, name)
+        yield _if_idle(storage, f"release {name}", f"{CACHES}/{name}", delete_cache)
     for repository, revision in storage.sources():
-        with storage.explained():
-            kept_because = _delete_download(storage, repository, revision)
         name = storage.source(repository, revision).relative_to(storage.root).as_posix()
-        yield Decision(name=name, kept_because=kept_because)
+        delete_download = partial(_delete_download, storage, repository, revision)
+        yield _if_idle(storage, source_name(repository, revision), name, delete_download)
     for name, leftover in storage.leftovers():
-        with storage.explained(), storage.if_idle(f"release {name}") as holder:
-            kept_because = delete(leftover, name) if holder is None else None
-        if kept_because:
-            yield Decision(name=leftover.name, kept_because=kept_because)
+        decision = _if_idle(
+            storage, f"release {name}", leftover.name, partial(delete, leftover, name)
+        )
+        if decision.kept_because:
+            yield decision
 
 
-def _delete(storage: Storage, entry: Entry) -> str | None:
-    """Delete a release, or say why it is kept."""
-    with storage.if_idle(f"release {entry.name}") as holder:
-        if holder is not None:
-            return f"{holder} works on it"
-        return storage.delete_release(entry.name, entry.asked_ns)
+def _if_idle(
+    storage: Storage, lock: str, name: str, delete_it: Callable[[], str | None]
+) -> Decision:
+    """Delete something, unless another process has its lock."""
+    with storage.explained(), storage.if_idle(lock) as holder:
+        return Decision(name=name, kept_because=f"{holder} works on it" if holder else delete_it())
 
 
 def _delete_download(storage: Storage, repository: str, revision: str) -> str | None:
-    """Delete a download that is idle, or say why it is kept."""
+    """Delete a download that was given up, or return why it is kept."""
     folder = storage.source(repository, revision)
     if reason := objection(folder, source_name(repository, revision)):
         return reason
-    with storage.if_idle(source_name(repository, revision)) as holder:
-        if holder is not None:
-            return f"{holder} works on it"
-        # Another pruning may have deleted it.
-        with suppress(FileNotFoundError):
-            if storage.idle_seconds(folder) < IDLE_SECONDS:
-                return "written to within a day"
-        return storage.delete_source(repository, revision)
+    # Another pruning may have deleted it.
+    with suppress(FileNotFoundError):
+        if storage.idle_seconds(folder) < IDLE_SECONDS:
+            return "written to within a day"
+    return storage.delete_source(repository, revision)
 
 
 def _entry(storage: Storage, name: str) -> Entry:
-    # Before anything is read: who asks for it from here on must be noticed.
+    # Before anything is read, so that pruning notices who asks for the release from here on.
     asked_ns = storage.asked_ns(name)
     manifest = None
     try:

@@ -1,7 +1,6 @@
-"""What a release of each format consists of, besides config.pbtxt and the manifest."""
+"""The files of a release of each format, besides config.pbtxt and the manifest."""
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +10,12 @@ from ft_serving.core.dtypes import DType
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.families.base import Family
 from ft_serving.core.files import LFS_POINTER
-from ft_serving.core.manifest import CONFIG_INI_PATH
+from ft_serving.core.manifest import CONFIG_INI_PATH, ReleaseFile
 from ft_serving.core.progress import Task
 from ft_serving.core.release import ReleaseFormat, ReleaseSpec
 from ft_serving.weights.checkpoint import Checkpoint
-from ft_serving.weights.checkpoint.strict_json import MAX_BYTES
-from ft_serving.weights.convert import WrittenFile, convert
+from ft_serving.weights.checkpoint.tensor import MAX_JSON_BYTES
+from ft_serving.weights.convert import convert
 from ft_serving.weights.errors import DOWNLOAD_AGAIN, refusal
 from ft_serving.weights.folders import CONFIG_JSON
 from ft_serving.weights.match import Match
@@ -31,91 +30,67 @@ from ft_serving.weights.shards import (
 
 _DTYPE_WORDS = {DType.FP32: "float32", DType.FP16: "float16", DType.BF16: "bfloat16"}
 
+SourceCheck = Callable[[], object]
+"""Raises if the source is not what it was when it was opened."""
 
-class Layout(ABC):
-    """The files of a release of one format, for one model.
+
+class Layout:
+    """The files of FasterTransformer for one model; other formats override what differs.
+
+    config.ini, and a headerless array for each tensor and rank.
 
     Attributes:
-        companions: Files of the repository that the release has as they are, where there are any.
+        companions: Files of the repository that the release has as they are, if they are there.
         is_compiled: Whether servers compile code for the release, and keep it in a cache.
         size: Bytes of the weights.
     """
 
     companions: ClassVar[tuple[str, ...]] = ()
     is_compiled: ClassVar[bool] = False
-    size: int
 
     def __init__(self, family: Family, architecture: Architecture, spec: ReleaseSpec) -> None:
         self.family = family
         self.architecture = architecture
         self.spec = spec
-
-    @abstractmethod
-    def texts(self, source: Path, names: Collection[str]) -> Mapping[str, bytes]:
-        """Return the content of every small file beside the weights, by its name.
-
-        Args:
-            source: The checkpoint's folder.
-            names: Its files.
-
-        Raises:
-            CheckpointError: A file of the source cannot be used.
-        """
-
-    @abstractmethod
-    def write(
-        self,
-        checkpoint: Checkpoint,
-        match: Match,
-        folder: Path,
-        task: Task,
-        check_source: Callable[[], object],
-    ) -> list[WrittenFile]:
-        """Write the weights and keep them on the disk.
-
-        Args:
-            checkpoint: The source.
-            match: How it holds the model's tensors.
-            folder: Where to write; may hold what a killed process finished.
-            task: Is advanced by the bytes written.
-            check_source: Raises where the source is not what it was when it was opened.
-
-        Raises:
-            WeightsError: A value does not fit the release's format; names the tensor.
-        """
-
-    @abstractmethod
-    def finished(self, folder: Path) -> list[Path]:
-        """Return the files of weights that a killed process finished in a folder."""
-
-
-class FasterTransformerLayout(Layout):
-    """config.ini and headerless arrays, one a tensor and rank."""
-
-    def __init__(self, family: Family, architecture: Architecture, spec: ReleaseSpec) -> None:
-        super().__init__(family, architecture, spec)
         self._jobs = file_jobs(family, architecture, spec.tensor_parallel)
         self.size = total_bytes(self._jobs, spec.dtype)
 
     def texts(self, _source: Path, _names: Collection[str]) -> Mapping[str, bytes]:
-        """Return config.ini."""
+        """Return the content of every small file beside the weights, by its name.
+
+        Args:
+            _source: The checkpoint's folder.
+            _names: Its files.
+
+        Raises:
+            CheckpointError: A file of the source cannot be used.
+        """
         spec = self.spec
         text = render_config_ini(self.family, self.architecture, spec.dtype, spec.repository)
         return {CONFIG_INI_PATH.name: text.encode()}
 
     def write(
-        self,
-        checkpoint: Checkpoint,
-        match: Match,
-        folder: Path,
-        task: Task,
-        _check_source: Callable[[], object],
-    ) -> list[WrittenFile]:
-        """Write a file for each tensor and rank."""
+        self, checkpoint: Checkpoint, match: Match, folder: Path, task: Task, _check: SourceCheck
+    ) -> list[ReleaseFile]:
+        """Write the weights and keep them on the disk.
+
+        Args:
+            checkpoint: The source.
+            match: The names of the model's tensors in it.
+            folder: The folder to write into; may hold what a killed process finished.
+            task: Is advanced by the bytes written.
+            _check: Checks the source.
+
+        Raises:
+            WeightsError: A value does not fit the release's format; names the tensor.
+        """
         return convert(checkpoint, match.jobs(self._jobs), self.spec.dtype, folder, task)
 
     def finished(self, _folder: Path) -> list[Path]:
-        """Return none: a file has its name from its first byte on."""
+        """Return the files of weights that a killed process finished in a folder.
+
+        None here: a file has its name from its first byte on.
+        """
         return []
 
 
@@ -148,16 +123,11 @@ class HuggingFaceLayout(Layout):
         return texts | {name: _companion(source / name) for name in found}
 
     def write(
-        self,
-        checkpoint: Checkpoint,
-        match: Match,
-        folder: Path,
-        task: Task,
-        check_source: Callable[[], object],
-    ) -> list[WrittenFile]:
+        self, checkpoint: Checkpoint, match: Match, folder: Path, task: Task, check: SourceCheck
+    ) -> list[ReleaseFile]:
         """Write the shards that are not finished."""
         shards = [replace(shard, jobs=match.jobs(shard.jobs)) for shard in self._shards]
-        return write_shards(checkpoint, shards, self.spec.dtype, folder, task, check_source)
+        return write_shards(checkpoint, shards, self.spec.dtype, folder, task, check)
 
     def finished(self, folder: Path) -> list[Path]:
         """Return the shards that are whole."""
@@ -169,11 +139,12 @@ class HuggingFaceLayout(Layout):
         config = {
             **json.loads(content),
             **self.family.hugging_face(self.architecture),
-            # By its name before transformers 4.56, and since.
+            # Its name before transformers 4.56, and since.
             "torch_dtype": word,
             "dtype": word,
         }
-        # Python files of the repository, and a method that an empty object names none of.
+        # auto_map names Python files of the repository; an empty quantization_config stands for
+        # no method, but makes transformers look for one.
         for key in ("auto_map", "quantization_config"):
             config.pop(key, None)
         try:
@@ -185,8 +156,8 @@ class HuggingFaceLayout(Layout):
 def _companion(path: Path) -> bytes:
     """Return the content of a file that a release has as it is, unless no server can read it."""
     size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise refusal(path, [f"it has {size} bytes"], f"Such a file has at most {MAX_BYTES}.")
+    if size > MAX_JSON_BYTES:
+        raise refusal(path, [f"it has {size} bytes"], f"Such a file has at most {MAX_JSON_BYTES}.")
     content = path.read_bytes()
     if content.startswith(LFS_POINTER):
         raise refusal(path, ["it is a Git LFS pointer to the file"], "Run `git lfs pull`.")
@@ -220,6 +191,6 @@ def render_config_ini(
 
 
 LAYOUTS: Mapping[ReleaseFormat, type[Layout]] = {
-    ReleaseFormat.FASTERTRANSFORMER: FasterTransformerLayout,
+    ReleaseFormat.FASTERTRANSFORMER: Layout,
     ReleaseFormat.HUGGINGFACE: HuggingFaceLayout,
 }

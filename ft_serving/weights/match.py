@@ -15,10 +15,10 @@ _SHOWN = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Match:
-    """How a checkpoint holds a model's tensors.
+    """The names of a model's tensors in a checkpoint.
 
     Attributes:
-        prefix: What their names in the checkpoint begin with, besides; empty as a rule.
+        prefix: Stands before each name of the model; empty as a rule.
         value_head: The checkpoint's names of the tensors of a value head, sorted.
     """
 
@@ -66,20 +66,19 @@ def match_tensors(family: Family, architecture: Architecture, checkpoint: Checkp
     }
     value_heads = (*family.value_heads, *(prefix + head for head in family.value_heads))
     value_head = {name for name in found if name.startswith(value_heads)}
-    unknown = found - expected.keys() - buffers - value_head
-    other_shapes = [
-        f"{name} is {list(shapes[name])}, must be {list(shape)}"
-        for name, shape in expected.items()
-        if name in shapes and shapes[name] != shape
-    ]
-    formats = [f"{name} is {others[name]}" for name in expected if name in others]
-    problems = [
-        *_listed("missing from the checkpoint", sorted(expected.keys() - found)),
-        *_listed("unknown in the checkpoint", sorted(unknown)),
-        *_listed("of another shape than config.json says", other_shapes),
-        *_listed("not in fp32, fp16 or bf16", formats),
-    ]
-    if problems:
+    problems = {
+        "missing from the checkpoint": sorted(expected.keys() - found),
+        "unknown in the checkpoint": sorted(found - expected.keys() - buffers - value_head),
+        "of another shape than config.json says": [
+            f"{name} is {list(shapes[name])}, must be {list(shape)}"
+            for name, shape in expected.items()
+            if name in shapes and shapes[name] != shape
+        ],
+        "not in fp32, fp16 or bf16": [
+            f"{name} is {others[name]}" for name in expected if name in others
+        ],
+    }
+    if any(problems.values()):
         kind = kind_of_tensors(
             expected=expected,
             vocabulary={prefix + n for n, rule in rules.items() if "vocabulary" in rule.shape},
@@ -88,15 +87,20 @@ def match_tensors(family: Family, architecture: Architecture, checkpoint: Checkp
             shapes=shapes,
             others=others,
         )
+        listed = (
+            "\n    ".join([f"  {problem} ({len(names)}):", *_cut(names)])
+            for problem, names in problems.items()
+            if names
+        )
         raise WeightsError(
             f"The checkpoint does not match config.json (model_type {family.model_type}). {kind}\n"
-            + "\n".join(problems)
+            + "\n".join(listed)
         )
     return Match(prefix=prefix, value_head=tuple(sorted(value_head)))
 
 
 def _prefixes(expected: Set[str], found: Set[str]) -> list[str]:
-    """Return what names of a checkpoint begin with, besides, that end in a name of the model."""
+    """Return the prefixes that turn a name of the model into a name of the checkpoint."""
     most_parts = 1 + max(name.count(".") for name in expected)
     prefixes = set()
     for name in found:
@@ -107,14 +111,7 @@ def _prefixes(expected: Set[str], found: Set[str]) -> list[str]:
     return sorted(prefixes)
 
 
-def _listed(what: str, names: list[str]) -> list[str]:
-    if not names:
-        return []
-    shown = "\n    ".join(_cut(names))
-    return [f"  {what} ({len(names)}):\n    {shown}"]
-
-
 def _cut(names: Sequence[str]) -> list[str]:
-    """Return as many names as a reader will look at, and how many more there are."""
+    """Return as many names as a reader will look at, and the number of the others."""
     rest = len(names) - _SHOWN
     return [*names[:_SHOWN], *([f"and {rest} more"] if rest > 0 else [])]

@@ -1,10 +1,11 @@
-"""Plans a conversion: which tensors of a checkpoint go into which file, and where.
+"""Plans a conversion: the tensors of a checkpoint that go into each file, and their places there.
 
 Pure: nothing is read or written. The format is FasterTransformer's `<T>-gpu` folder: headerless
 little-endian arrays in C order, one file a tensor, and one a rank where tensor parallelism divides
 it.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -39,15 +40,14 @@ class TensorJob:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of the file: rows, stacked sources, columns."""
+        """The file's rows, stacked sources, and columns."""
         rows, columns = self.rows, self.columns
         return rows[1] - rows[0], len(self.sources), columns[1] - columns[0]
 
     @property
     def elements(self) -> int:
-        """Values in the file."""
-        rows, stacked, columns = self.shape
-        return rows * stacked * columns
+        """The number of values in the file."""
+        return math.prod(self.shape)
 
 
 def file_jobs(
@@ -75,7 +75,7 @@ def file_jobs(
 def parallelism_problems(
     architecture: Architecture, tensor_parallel: int, pipeline_parallel: int = 1
 ) -> list[str]:
-    """Say which of the two sizes do not divide a model, and which do."""
+    """Return a line for each of the two sizes that does not divide a model, with those that do."""
     return [
         f"{misfit.number.replace('_', ' ')} size {misfit.rule}; got {misfit.got}; "
         f"use {any_of(misfit.valid)}"
@@ -84,7 +84,7 @@ def parallelism_problems(
 
 
 def total_bytes(jobs: tuple[TensorJob, ...], dtype: DType) -> int:
-    """Bytes of all files together."""
+    """Return the bytes of all files together."""
     return sum(job.elements for job in jobs) * dtype.itemsize
 
 
@@ -109,30 +109,27 @@ def _expand(family: Family, architecture: Architecture) -> Iterator[tuple[Tensor
 
 
 def _rank_jobs(
-    rule: TensorRule, layer: int, architecture: Architecture, tensor_parallel: int
+    rule: TensorRule, layer: int, architecture: Architecture, ranks: int
 ) -> Iterator[TensorJob]:
     shape = rule.source_shape(architecture)
     matrix = shape if len(shape) > 1 else (1, *shape)
     rows, columns = matrix[::-1] if rule.transpose else matrix
     target = layer_name(rule.target, layer)
-    sources = tuple(layer_name(source, layer) for source in rule.sources)
-
-    def job(name: str, rows: tuple[int, int], columns: tuple[int, int]) -> TensorJob:
-        return TensorJob(
-            target=name, sources=sources, transpose=rule.transpose, rows=rows, columns=columns
+    # A tensor that ranks divide has the suffix with a single rank, too.
+    names = [f"{target}.bin"]
+    if rule.split is not Split.NONE:
+        names = [f"{target}.{rank}.bin" for rank in range(ranks)]
+    for rank, name in enumerate(names):
+        yield TensorJob(
+            target=name,
+            sources=tuple(layer_name(source, layer) for source in rule.sources),
+            transpose=rule.transpose,
+            rows=_part(rows, rank, ranks if rule.split is Split.ROWS else 1),
+            columns=_part(columns, rank, ranks if rule.split is Split.COLUMNS else 1),
         )
 
-    if rule.split is Split.NONE:
-        yield job(f"{target}.bin", (0, rows), (0, columns))
-        return
-    # The suffix is there with a single rank too.
-    for rank in range(tensor_parallel):
-        if rule.split is Split.ROWS:
-            yield job(f"{target}.{rank}.bin", _part(rows, rank, tensor_parallel), (0, columns))
-        else:
-            yield job(f"{target}.{rank}.bin", (0, rows), _part(columns, rank, tensor_parallel))
 
-
-def _part(length: int, rank: int, ranks: int) -> tuple[int, int]:
-    size = length // ranks
-    return rank * size, (rank + 1) * size
+def _part(length: int, rank: int, parts: int) -> tuple[int, int]:
+    """Return a rank's share of a length, which is all of it where it is not divided."""
+    size = length // parts
+    return (rank * size, (rank + 1) * size) if parts > 1 else (0, length)

@@ -1,18 +1,15 @@
-"""From a checkpoint to a valid release: everything that the Job does."""
+"""Makes a valid release of a checkpoint: everything that the Job does."""
 
 import errno
 import glob
 import hashlib
 import os
 import shutil
-from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import ReleaseError
 from ft_serving.core.families import FAMILIES, read_architecture
 from ft_serving.core.families.architecture import Architecture
@@ -28,7 +25,7 @@ from ft_serving.core.manifest import (
 )
 from ft_serving.core.ownership import delete, mark, objection
 from ft_serving.core.progress import Progress
-from ft_serving.core.release import ReleaseFormat, ReleaseSpec
+from ft_serving.core.release import ReleaseSpec
 from ft_serving.core.storage import Storage
 from ft_serving.core.units import format_bytes
 from ft_serving.core.verify import check_content
@@ -43,26 +40,12 @@ from ft_serving.weights.source import Source
 # For config files, the manifest, and what a file system needs for itself.
 _RESERVE_BYTES = 16 << 20
 
-# What a volume answers to a hard link that it cannot make: then the weights are converted anew.
+# The errors of a volume that cannot make a hard link: then the weights are converted anew.
 _NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PrepareSettings:
-    """How a release is to be stored and served; each field as in `ReleaseSpec`."""
-
-    dtype: DType
-    compute_dtype: DType
-    tensor_parallel: int
-    pipeline_parallel: int
-    streaming: bool
-    input_length: int | None = None
-    output_length: int | None = None
-    format: ReleaseFormat = ReleaseFormat.FASTERTRANSFORMER
-
-
 class Outcome(StrEnum):
-    """What it took to have a valid release."""
+    """The way in which `prepare` came by a valid release."""
 
     FOUND = "was there and is valid"
     LINKED = "shares the weights of a release that was there"
@@ -71,86 +54,73 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """A valid release.
-
-    Attributes:
-        folder: The Triton model repository.
-        manifest: Its manifest.
-        outcome: What it took.
-    """
+    """A valid release: its folder, a Triton model repository; its manifest; and its outcome."""
 
     folder: Path
     manifest: Manifest
     outcome: Outcome
 
 
-def prepare(
-    source: Source, settings: PrepareSettings, storage: Storage, progress: Progress
-) -> Prepared:
+def prepare(source: Source, spec: ReleaseSpec, storage: Storage, progress: Progress) -> Prepared:
     """Make sure that a valid release of a checkpoint exists.
 
     A release is built aside and appears whole, by one rename; a valid one is never touched. One
-    that differs from another in its config.pbtxt alone shares that one's weight files. Beside the
-    releases is a folder for what servers compile for it, where they do.
+    that differs from another in its config.pbtxt only shares that one's weight files. If servers
+    compile code for the release, the folder for it is made, too.
 
     Args:
         source: The checkpoint.
-        settings: What else decides the release.
-        storage: Where it goes; its folders must have been created.
+        spec: What decides the release; repository and revision are the source's.
+        storage: The volume; its folders must have been created.
         progress: Shows what goes on.
 
     Raises:
         FtServingError: Of the narrow class that fits; nothing that looks valid is left behind.
     """
-    spec = ReleaseSpec(
-        repository=source.repository,
-        revision=source.revision,
-        dtype=settings.dtype,
-        tensor_parallel=settings.tensor_parallel,
-        pipeline_parallel=settings.pipeline_parallel,
-        compute_dtype=settings.compute_dtype,
-        streaming=settings.streaming,
-        input_length=settings.input_length,
-        output_length=settings.output_length,
-        format=settings.format,
-    )
     with storage.explained():
-        prepared = _prepared(spec, source, storage, progress)
+        try:
+            prepared = _found(storage.release(spec.name), progress)
+        except ReleaseError:
+            with storage.exclusive(f"release {spec.name}", progress):
+                prepared = _made(source, spec, storage, progress)
         if LAYOUTS[spec.format].is_compiled:
             storage.create_cache(spec.name)
     return prepared
 
 
-def _prepared(spec: ReleaseSpec, source: Source, storage: Storage, progress: Progress) -> Prepared:
+def _made(source: Source, spec: ReleaseSpec, storage: Storage, progress: Progress) -> Prepared:
+    """Make a release, whose lock is held, unless it is valid by now."""
     folder = storage.release(spec.name)
-    with suppress(ReleaseError):
+    misplaced = None
+    try:
+        # Another process may have finished it while this one waited for the lock.
         return _found(folder, progress)
-    with storage.exclusive(f"release {spec.name}", progress):
-        misplaced = None
-        try:
-            # Another process may have finished it while this one waited for the lock.
-            return _found(folder, progress)
-        except MisplacedError as exc:
-            # Its weights are sound: it stays until they are linked into the new one.
-            misplaced = exc
-        except ReleaseError as exc:
-            _clear(spec.name, exc, storage, progress)
-        staging = _staging(spec.name, storage)
-        try:
-            (staging / WEIGHTS_PATH).mkdir(parents=True, exist_ok=True)
-            outcome = Outcome.LINKED
-            manifest = _link(spec, staging, storage, progress)
-            if manifest is None:
-                outcome = Outcome.CONVERTED
-                manifest = _convert(spec, staging, source, storage, progress)
-            manifest = _complete(manifest, staging, folder)
-            if misplaced:
-                _clear(spec.name, misplaced, storage, progress)
-            staging.rename(folder)
-            flush(folder.parent)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
+    except MisplacedError as exc:
+        # Its weights are sound: it stays until they are linked into the new one.
+        misplaced = exc
+    except ReleaseError as exc:
+        _clear(spec.name, exc, storage, progress)
+    # A folder that a killed process began is used again; the others that it left go.
+    begun = storage.begun(spec.name)
+    for owner, leftover in storage.leftovers():
+        if owner == spec.name and leftover != begun:
+            delete(leftover, spec.name)
+    staging = begun or storage.staging(spec.name)
+    try:
+        (staging / WEIGHTS_PATH).mkdir(parents=True, exist_ok=True)
+        outcome = Outcome.LINKED
+        manifest = _link(spec, staging, storage, progress)
+        if manifest is None:
+            outcome = Outcome.CONVERTED
+            manifest = _convert(spec, staging, source, storage, progress)
+        manifest = _complete(manifest, staging, folder)
+        if misplaced:
+            _clear(spec.name, misplaced, storage, progress)
+        staging.rename(folder)
+        flush(folder.parent)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
     return Prepared(folder=folder, manifest=manifest, outcome=outcome)
 
 
@@ -159,7 +129,7 @@ def _found(folder: Path, progress: Progress) -> Prepared:
 
     Raises:
         MisplacedError: It is whole, but its config.pbtxt is for another folder.
-        ReleaseError: Says what is wrong with it first of all.
+        ReleaseError: It is damaged; the message tells the first problem.
         OSError: Its time may not be set.
     """
     manifest = read_manifest(folder)
@@ -167,34 +137,15 @@ def _found(folder: Path, progress: Progress) -> Prepared:
         raise ReleaseError(problems[0])
     check_place(folder)
     try:
-        # Its age, for pruning, is that of the last time it was asked for. After the check: who
-        # deletes looks at it last of all.
+        # Pruning counts a release's age from the last time that somebody asked for it. Set after
+        # the check, because pruning reads it last of all.
         os.utime(folder)
     except FileNotFoundError as exc:
         raise ReleaseError("was deleted while it was checked") from exc
     except OSError as exc:
-        # Python leaves the path out here.
+        # Python's error does not name the path here.
         raise OSError(exc.errno, exc.strerror, str(folder)) from exc
     return Prepared(folder=folder, manifest=manifest, outcome=Outcome.FOUND)
-
-
-def _staging(name: str, storage: Storage) -> Path:
-    """Return a folder to build a release in: a new one, or one that a killed process began.
-
-    What else killed processes left of the release is deleted.
-    """
-    begun = storage.begun(name)
-    for owner, leftover in storage.leftovers():
-        if owner == name and leftover != begun:
-            delete(leftover, name)
-    return begun or storage.staging(name)
-
-
-def _empty(folder: Path, kept: Collection[Path] = ()) -> None:
-    """Delete what a killed process left in a folder for a release's weights."""
-    for path in folder.iterdir():
-        if path not in kept:
-            path.unlink()
 
 
 def _clear(name: str, damage: ReleaseError, storage: Storage, progress: Progress) -> None:
@@ -233,39 +184,33 @@ def _link(
             if problems := check_content(release, progress):
                 progress.say(f"They are damaged ({problems[0]}); converting instead.")
                 continue
-            weights = [file for file in other.files if file.path != str(CONFIG_PBTXT_PATH)]
-            _empty(staging / WEIGHTS_PATH)
+            files = tuple(file for file in other.files if file.path != str(CONFIG_PBTXT_PATH))
+            for path in (staging / WEIGHTS_PATH).iterdir():
+                path.unlink()
             try:
-                for file in weights:
+                for file in files:
                     (staging / file.path).hardlink_to(release / file.path)
             except OSError as exc:
                 if exc.errno not in _NO_LINKS:
                     raise
                 progress.say(f"This volume cannot share files ({exc.strerror}); converting.")
-                for file in weights:
-                    (staging / file.path).unlink(missing_ok=True)
                 return None
-            return Manifest(
-                spec=spec,
-                family=other.family,
-                architecture=other.architecture,
-                origin=other.origin,
-                source=other.source,
-                created=_now(),
-                files=tuple(weights),
-            )
+            return replace(other, spec=spec, created=_now(), files=files)
     return None
 
 
 def _convert(
     spec: ReleaseSpec, staging: Path, source: Source, storage: Storage, progress: Progress
 ) -> Manifest:
+    """Fetch the source and convert it; keep the files that a killed process finished."""
     family, architecture = read_architecture(source.config_json(), spec.format)
     _check_settings(family, architecture, spec)
     layout = LAYOUTS[spec.format](family, architecture, spec)
     weights = staging / WEIGHTS_PATH
     finished = layout.finished(weights)
-    _empty(weights, finished)
+    for path in weights.iterdir():
+        if path not in finished:
+            path.unlink()
     kept = sum(path.stat().st_size for path in finished)
     _check_room(source.missing_bytes(), layout.size - kept, storage)
     with source.fetched() as folder, open_checkpoint(folder) as checkpoint:
@@ -286,10 +231,7 @@ def _convert(
         created=_now(),
         files=(
             *(_write(staging, WEIGHTS_PATH / name, text) for name, text in texts.items()),
-            *(
-                ReleaseFile(path=str(WEIGHTS_PATH / f.name), size=f.size, sha256=f.sha256)
-                for f in written
-            ),
+            *(replace(file, path=str(WEIGHTS_PATH / file.path)) for file in written),
         ),
     )
 
@@ -297,14 +239,8 @@ def _convert(
 def _check_settings(family: Family, architecture: Architecture, spec: ReleaseSpec) -> None:
     problems = parallelism_problems(architecture, spec.tensor_parallel, spec.pipeline_parallel)
     if not spec.limits(architecture.context).fit_context:
-        given = [
-            f"{name} {length}"
-            for name, length in (
-                ("input length", spec.input_length),
-                ("output length", spec.output_length),
-            )
-            if length is not None
-        ]
+        lengths = {"input length": spec.input_length, "output length": spec.output_length}
+        given = [f"{name} {length}" for name, length in lengths.items() if length is not None]
         problems.append(
             "prompts and answers together must fit the model's context of "
             f"{architecture.context} tokens ({family.config_json['context']}); "
@@ -340,10 +276,8 @@ def _complete(manifest: Manifest, staging: Path, folder: Path) -> Manifest:
 
 
 def _write(release: Path, path: PurePosixPath, content: bytes) -> ReleaseFile:
-    with (release / path).open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    (release / path).write_bytes(content)
+    flush(release / path)
     return ReleaseFile(
         path=str(path), size=len(content), sha256=hashlib.sha256(content).hexdigest()
     )

@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from: a folder on this machine, or a repository on a model hub."""
+"""Sources of checkpoints: a folder on this machine, or a repository on a model hub."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ from ft_serving.core.progress import Progress
 from ft_serving.core.release import is_commit
 from ft_serving.core.storage import Storage, source_name
 from ft_serving.core.verify import file_sha256
-from ft_serving.weights.checkpoint import select_files
+from ft_serving.weights.checkpoint import select
 from ft_serving.weights.errors import CheckpointError, WeightsError
 from ft_serving.weights.folders import (
     CONFIG_JSON,
@@ -36,7 +36,7 @@ class Source(ABC):
 
     Attributes:
         repository: Its name.
-        revision: What its content is known by, exactly.
+        revision: Commit, or a hash of the files.
         origin: The hub's address, or the folder.
     """
 
@@ -54,11 +54,11 @@ class Source(ABC):
 
     @abstractmethod
     def fetched(self) -> AbstractContextManager[Path]:
-        """Bring the files, verified, and keep other processes off them until the context ends."""
+        """Fetch and verify the files; keep other processes off them until the context ends."""
 
     @abstractmethod
     def files(self) -> tuple[SourceFile, ...]:
-        """Return the files that were fetched, once it is sure that they were read as they are.
+        """Return the files that were fetched, after a check that they are what was read.
 
         Raises:
             WeightsError: One has changed since.
@@ -76,20 +76,16 @@ class LocalSource(Source):
         progress: Progress,
         companions: Sequence[str] = (),
     ) -> None:
-        """Take stock of a folder.
+        """Hash a folder's files, but for those known by the same name, size and time.
 
-        Args:
-            folder: The checkpoint's.
-            known: Files hashed before; one of the same name, size and time is not read again.
-            progress: Shows the hashing.
-            companions: Files that belong to the checkpoint, too, where the folder has them.
+        The companions are files that belong to the checkpoint, too, if the folder has them.
 
         Raises:
             CheckpointError: The folder lacks a file, or one cannot be read.
         """
         self._folder = absolute(folder)
         try:
-            self._files = _hash_files(self._folder, known, progress, companions)
+            self._files = self._hashed(self._chosen(progress, companions), known, progress)
         except OSError as exc:
             raise CheckpointError(
                 f"{exc.filename or self._folder}: cannot be read: {exc.strerror}. Let the user "
@@ -123,6 +119,42 @@ class LocalSource(Source):
                 )
         return self._files
 
+    def _chosen(self, progress: Progress, companions: Sequence[str]) -> tuple[str, ...]:
+        folder = self._folder
+        try:
+            chosen = _choose(
+                str(folder),
+                names_in(folder),
+                lambda name: (folder / name).read_bytes(),
+                lambda: which_instead(folder),
+                progress,
+                companions,
+            )
+        except CheckpointError as exc:
+            if message := dangling_links(folder):
+                raise CheckpointError(message) from exc
+            raise
+        # A release without its tokenizer would look whole.
+        if companions and (message := dangling_links(folder, companions)):
+            raise CheckpointError(message)
+        return chosen
+
+    def _hashed(
+        self, names: Sequence[str], known: Sequence[SourceFile], progress: Progress
+    ) -> tuple[SourceFile, ...]:
+        digests = {(file.name, file.size, file.mtime_ns): file.digest for file in known}
+        stats = [(name, (self._folder / name).stat()) for name in names]
+        keys = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+        if unknown := [key for key in keys if key not in digests]:
+            task = progress.task("hash", sum(size for _, size, _ in unknown))
+            for key in unknown:
+                digests[key] = f"sha256:{file_sha256(self._folder / key[0], task.advance)}"
+            task.finish()
+        return tuple(
+            SourceFile(name=key[0], size=key[1], digest=digests[key], mtime_ns=key[2])
+            for key in keys
+        )
+
 
 class HubSource(Source):
     """A repository on a hub, downloaded into the storage."""
@@ -139,7 +171,7 @@ class HubSource(Source):
         """Resolve a revision.
 
         A whole commit is taken as it is, so that a release that is there needs no hub. The
-        companions are files that belong to the checkpoint, too, where the repository has them.
+        companions are files that belong to the checkpoint, too, if the repository has them.
 
         Raises:
             WeightsError: The name is not a repository's.
@@ -169,7 +201,7 @@ class HubSource(Source):
         return self._hub.read(self._snapshot, CONFIG_JSON)
 
     def missing_bytes(self) -> int:
-        """Return what the checkpoint's files lack on disk, with earlier parts counted."""
+        """Return the bytes that the checkpoint's files lack on disk; earlier parts count."""
         return missing_bytes(self._snapshot, self._names, self._folder)
 
     @contextmanager
@@ -199,7 +231,7 @@ class HubSource(Source):
         )
 
     def drop(self) -> None:
-        """Delete what was downloaded; what someone else put there is kept, and told.
+        """Delete the download; keep, and report, what someone else put there.
 
         Raises:
             FtServingError: It cannot be deleted.
@@ -214,10 +246,9 @@ class HubSource(Source):
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
-        names = [file.name for file in self._snapshot.files]
         return _choose(
             f"{self.repository} at {self.revision}",
-            names,
+            [file.name for file in self._snapshot.files],
             lambda name: self._hub.read(self._snapshot, name),
             lambda: "Choose another repository or revision.",
             self._progress,
@@ -234,68 +265,26 @@ class HubSource(Source):
 
 
 def _choose(
-    where: str,
+    place: str,
     names: Sequence[str],
     read: Callable[[str], bytes],
     remedy: Callable[[], str],
     progress: Progress,
     companions: Sequence[str],
 ) -> tuple[str, ...]:
-    """Choose config.json, the files of a checkpoint, and its companions.
-
-    Args:
-        where: The folder or the repository, for messages.
-        names: What is there.
-        read: Returns a file's content.
-        remedy: Says what to do where there is no config.json.
-        progress: Is told what is there and left out.
-        companions: Files that are chosen where they are there.
+    """Choose config.json, the files of a checkpoint, and those of its companions that are there.
 
     Raises:
-        CheckpointError: They are not all there.
+        CheckpointError: They are not all there; ends in the remedy if config.json is missing.
     """
     if CONFIG_JSON not in names:
         raise CheckpointError(
-            f"{where}: has no {CONFIG_JSON}. {kind_of_files(names, read) or remedy()}"
+            f"{place}: has no {CONFIG_JSON}. {kind_of_files(names, read) or remedy()}"
         )
-    chosen = select_files(names, read)
+    chosen = select(names, read).files
     if ADAPTER_CONFIG in names:
         progress.say(
             f"Ignored: the adapter of {ADAPTER_CONFIG}; the release is of the whole model beside "
             "it."
         )
     return CONFIG_JSON, *chosen, *(name for name in companions if name in names)
-
-
-def _hash_files(
-    folder: Path, known: Sequence[SourceFile], progress: Progress, companions: Sequence[str]
-) -> tuple[SourceFile, ...]:
-    try:
-        chosen = _choose(
-            str(folder),
-            names_in(folder),
-            lambda name: (folder / name).read_bytes(),
-            lambda: which_instead(folder),
-            progress,
-            companions,
-        )
-    except CheckpointError as exc:
-        if message := dangling_links(folder):
-            raise CheckpointError(message) from exc
-        raise
-    # A release without its tokenizer would look whole.
-    if companions and (message := dangling_links(folder, companions)):
-        raise CheckpointError(message)
-    digests = {(file.name, file.size, file.mtime_ns): file.digest for file in known}
-    stats = {name: (folder / name).stat() for name in chosen}
-    keys = {name: (name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
-    unknown = {name: key for name, key in keys.items() if key not in digests}
-    if unknown:
-        task = progress.task("hash", sum(size for _, size, _ in unknown.values()))
-        for name, key in unknown.items():
-            digests[key] = f"sha256:{file_sha256(folder / name, task.advance)}"
-        task.finish()
-    return tuple(
-        SourceFile(name=name, size=key[1], digest=digests[key], mtime_ns=key[2])
-        for name, key in keys.items()
-    )

@@ -1,4 +1,4 @@
-"""What tests of `prepare` share."""
+"""The fixture that tests of `prepare` share."""
 
 from pathlib import Path
 

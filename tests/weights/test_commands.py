@@ -1,38 +1,21 @@
 """`ft-serving weights …`, as people and the Job run it."""
 
 import json
-import os
-import re
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
-from ft_serving.core.manifest import MANIFEST_PATH, read_manifest
+from ft_serving.core.manifest import read_manifest
 from ft_serving.core.storage import Storage
-from ft_serving.core.verify import check_sizes
+from local_platform.hub.server import HubServer
 from tests.weights.models import CONFIG, random_checkpoint
+from tests.weights.world import ft_serving
 
-LARGER = {**CONFIG, "n_embd": 1024, "n_head": 16, "n_layer": 12, "vocab_size": 4096}
-"""A model that takes about a second to convert."""
-
-
-def command(*arguments: object) -> list[str]:
-    return [str(Path(sys.executable).with_name("ft-serving")), "weights", *map(str, arguments)]
-
-
-def ft_serving(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-    )
+TINY = Path(__file__).parents[2] / "models" / "tiny-gptj"
 
 
 @pytest.fixture
@@ -51,22 +34,21 @@ def releases(volume: Path) -> Iterator[Path]:
         yield from (path for path in store.iterdir() if not path.name.startswith("."))
 
 
-def test_prepare_prints_the_releases_folder_and_nothing_else(model: Path, volume: Path) -> None:
-    done = ft_serving("prepare", "--repository", model, "--storage", volume, "--dtype", "bf16")
+def prepare(volume: Path, *options: object) -> Path:
+    done = ft_serving("prepare", "--storage", volume, *options)
     assert done.returncode == 0, done.stderr
-    assert [done.stdout.rstrip("\n")] == list(map(str, releases(volume)))
     assert "convert" in done.stderr, "progress belongs to stderr"
-    spec = read_manifest(Path(done.stdout.strip())).spec
-    assert (spec.dtype, spec.compute_dtype) == ("bf16", "bf16")
+    folder = Path(done.stdout.removesuffix("\n"))
+    assert folder in list(releases(volume)), "stdout has the folder and nothing else"
+    return folder
 
 
 def test_every_option_reaches_the_release(model: Path, volume: Path) -> None:
-    done = ft_serving(
-        *("prepare", "--repository", model, "--storage", volume, "--dtype", "fp32"),
+    folder = prepare(
+        *(volume, "--repository", model, "--dtype", "fp32"),
         *("--compute-dtype", "fp16", "--tensor-parallel", 4, "--pipeline-parallel", 2),
         *("--streaming", "--input-length", 1000, "--output-length", 500),
     )
-    folder = Path(done.stdout.strip())
     pbtxt = (folder / "fastertransformer/config.pbtxt").read_text()
     for setting in (
         'key: "data_type" value { string_value: "fp16" }',
@@ -79,13 +61,58 @@ def test_every_option_reaches_the_release(model: Path, volume: Path) -> None:
     ):
         assert setting in pbtxt
     assert "weight_data_type = fp32" in (folder / "fastertransformer/1/config.ini").read_text()
+    spec = read_manifest(prepare(volume, "--repository", model, "--dtype", "bf16")).spec
+    assert (spec.dtype, spec.compute_dtype) == ("bf16", "bf16"), "stored and computed alike"
+
+
+def test_tiny_gptj_for_vllm_is_prepared_verified_listed_and_pruned(volume: Path) -> None:
+    release = prepare(volume, "--repository", TINY, "--format", "huggingface")
+    folder = release / "fastertransformer" / "1"
+    source, found = load_file(TINY / "model.safetensors"), load_file(folder / "model.safetensors")
+    assert {n: v.astype("<f2").tolist() for n, v in source.items()} == {
+        n: v.tolist() for n, v in found.items()
+    }
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        assert (folder / name).read_bytes() == (TINY / name).read_bytes()
+
+    assert ft_serving("verify", "--full", release).returncode == 0
+    heading, line = ft_serving("list", "--storage", volume).stdout.splitlines()
+    assert heading.split() == ["RELEASE", "SIZE", "SOURCE", "CREATED", "STATE"]
+    assert line.startswith("tiny-gptj-fp16-hf-")
+    assert line.split()[0] == release.name, "scripts read whole names"
+    assert line.split()[-1] == "valid"
+    (folder / "tokenizer.json").write_bytes(b"{}")
+    done = ft_serving("verify", release)
+    assert done.returncode == 1
+    assert "tokenizer.json: has 2 bytes, must have 31062" in done.stderr
+    done = ft_serving("prune", "--storage", volume, "--newest", 0)
+    name = release.name
+    assert done.stdout == f"{name}: deleted\ncaches/{name}: deleted\n"
+    assert not release.exists()
+
+
+def test_a_download_serves_releases_of_both_formats(
+    volume: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HubServer(TINY.parent) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        options = ("--repository", "tiny-gptj", "--revision", "main")
+        prepare(volume, *options)
+        release = prepare(volume, *options, "--format", "huggingface")
+        named = {file.name for file in read_manifest(release).source}
+        assert {"tokenizer.json", "tokenizer_config.json"} < named
+        done = ft_serving("prepare", "--storage", volume, *options, "--drop-source")
+    assert done.returncode == 0
+    assert not list((volume / "models").rglob("*.json")), "what either format needed is dropped"
+    assert len(list(releases(volume))) == 2
 
 
 def test_verify_tells_a_sound_release_from_a_damaged_one(model: Path, volume: Path) -> None:
-    ft_serving("prepare", "--repository", model, "--storage", volume)
-    (release,) = releases(volume)
-    assert ft_serving("verify", release).returncode == 0
-    assert ft_serving("verify", "--full", release).returncode == 0
+    release = prepare(volume, "--repository", model)
+    for given in (release.name, release):
+        assert ft_serving("verify", "--full", given, "--storage", volume).returncode == 0
+        done = ft_serving("prune", "--storage", volume, "--keep", given)
+        assert done.stdout == f"{release.name}: kept, named\n"
     damaged = release / "fastertransformer/1/model.wte.bin"
     damaged.write_bytes(bytes(damaged.stat().st_size))
     assert ft_serving("verify", release).returncode == 0
@@ -95,7 +122,7 @@ def test_verify_tells_a_sound_release_from_a_damaged_one(model: Path, volume: Pa
 
 
 def test_verify_tells_that_a_release_was_moved(model: Path, volume: Path) -> None:
-    ft_serving("prepare", "--repository", model, "--storage", volume)
+    prepare(volume, "--repository", model)
     elsewhere = volume.rename(volume.with_name("elsewhere"))
     (release,) = releases(elsewhere)
     for options in ((), ("--full",)):
@@ -103,31 +130,24 @@ def test_verify_tells_that_a_release_was_moved(model: Path, volume: Path) -> Non
         assert done.returncode == 1
         assert f"config.pbtxt: is for another folder than {release}: moved" in done.stderr
         assert f"{release} is whole" in done.stderr
-        assert "damaged" not in done.stderr
     done = ft_serving("prune", "--storage", elsewhere, "--newest", 1)
     assert "kept, among the newest" in done.stdout, "whose volume is mounted elsewhere may prune"
 
 
-def test_verify_of_a_folder_that_is_no_release_says_what_to_name(tmp_path: Path) -> None:
-    done = ft_serving("verify", tmp_path)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("{model}",), "Name the folder below triton-model-store"),
+        (("a-name",), "add --storage to give a release's name"),
+        (("other", "--storage", "{model}"), "model: has no release other"),
+    ],
+)
+def test_verify_of_what_is_no_release_says_what_to_name(
+    model: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = ft_serving("verify", *(argument.format(model=model) for argument in arguments))
     assert done.returncode == 1
-    assert "Name the folder below triton-model-store" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_release_may_be_given_by_name_or_path(model: Path, volume: Path) -> None:
-    printed = ft_serving("prepare", "--repository", model, "--storage", volume).stdout.strip()
-    name = Path(printed).name
-    for release in (name, printed):
-        assert ft_serving("verify", release, "--storage", volume).returncode == 0
-        done = ft_serving("prune", "--storage", volume, "--keep", release)
-        assert done.stdout == f"{name}: kept, named\n"
-    done = ft_serving("verify", name)
-    assert done.returncode == 1
-    assert "add --storage to give a release's name" in done.stderr
-    done = ft_serving("verify", "other", "--storage", volume)
-    assert done.returncode == 1
-    assert f"{volume}: has no release other" in done.stderr
+    assert message in done.stderr
 
 
 def test_list_writes_nothing(model: Path, volume: Path) -> None:
@@ -138,36 +158,20 @@ def test_list_writes_nothing(model: Path, volume: Path) -> None:
     assert "No releases" in ft_serving("list", "--storage", model).stdout
     assert ft_serving("prune", "--storage", model, "--newest", 1).stdout == ""
     assert tree() == before, "a storage that is none is not made one"
-    ft_serving("prepare", "--repository", model, "--storage", volume)
-    (release,) = releases(volume)
+    release = prepare(volume, "--repository", model)
+    (volume / "triton-model-store" / "my-bert").mkdir()
     with Storage(volume).lease(release.name):
         # A file that came and went shows in its folder's time; the lease's own time is a heartbeat.
         before = {path: time for path, time in tree().items() if path.is_dir()}
-        assert "in use by process" in ft_serving("list", "--storage", volume).stdout
+        *_, line, others = ft_serving("list", "--storage", volume).stdout.splitlines()
         assert {path: time for path, time in tree().items() if path.is_dir()} == before
-
-
-def test_list_names_what_is_no_release(model: Path, volume: Path) -> None:
-    ft_serving("prepare", "--repository", model, "--storage", volume)
-    (volume / "triton-model-store" / "my-bert").mkdir()
-    *_, line = ft_serving("list", "--storage", volume).stdout.splitlines()
-    assert line == "Not made by ft-serving, never deleted: my-bert."
-
-
-def test_list_shows_whole_names_to_scripts(model: Path, volume: Path) -> None:
-    assert "No releases" in ft_serving("list", "--storage", model).stdout
-    ft_serving("prepare", "--repository", model, "--storage", volume)
-    (release,) = releases(volume)
-    heading, line = ft_serving("list", "--storage", volume).stdout.splitlines()
-    assert heading.split() == ["RELEASE", "SIZE", "SOURCE", "CREATED", "STATE"]
-    assert line.split()[0] == release.name
-    assert line.split()[-1] == "valid"
+    assert "in use by process" in line
+    assert others == "Not made by ft-serving, never deleted: my-bert."
 
 
 def test_prune_wants_to_know_what_to_keep(model: Path, volume: Path) -> None:
-    ft_serving("prepare", "--repository", model, "--storage", volume)
-    done = ft_serving("prune", "--storage", volume)
-    assert done.returncode == 2, "a command that deletes must not guess"
+    prepare(volume, "--repository", model)
+    assert ft_serving("prune", "--storage", volume).returncode == 2, "who deletes must not guess"
     assert len(list(releases(volume))) == 1
     done = ft_serving("prune", "--storage", volume, "--newest", 0)
     assert done.returncode == 0
@@ -176,176 +180,131 @@ def test_prune_wants_to_know_what_to_keep(model: Path, volume: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("code", "arguments", "message"),
     [
-        (("--repository", "{model}", "--revision", "main"), "has no revisions"),
-        (("--repository", "{model}", "--drop-source"), "is no download"),
-        (("--repository", "owner/model"), "give --revision"),
-        (("--repository", "{model}", "--dtype", "int8"), "'int8' is not one of"),
+        (2, ("{model}", "--revision", "main"), "has no revisions"),
+        (2, ("{model}", "--drop-source"), "is no download"),
+        (2, ("owner/model",), "give --revision"),
+        (2, ("{model}", "--dtype", "int8"), "'int8' is not one of"),
+        (2, ("{model}", "--format", "huggingface", "--tensor-parallel", "2"), "any number of GPUs"),
+        (2, ("{model}/link",), "model/link is a link to /missing, which is no folder"),
+        (1, ("{model}", "--tensor-parallel", "3"), "use 1, 2 or 4"),
+        *(
+            (1, (name, "--revision", "a" * 40), "neither a folder here nor a repository's name")
+            for name in ("../outside", "a/b/c", "a/..", "/absolute/missing")
+        ),
     ],
 )
-def test_wrong_usage_exits_with_2_and_says_why(
-    model: Path, volume: Path, arguments: tuple[str, ...], message: str
+def test_a_mistake_is_told_in_one_message(
+    model: Path, volume: Path, code: int, arguments: tuple[str, ...], message: str
 ) -> None:
+    (model / "link").symlink_to("/missing")
     filled = [argument.format(model=model) for argument in arguments]
-    done = ft_serving("prepare", "--storage", volume, *filled, COLUMNS="250")
-    assert done.returncode == 2
+    done = ft_serving("prepare", "--storage", volume, "--repository", *filled)
+    assert done.returncode == code
     assert message in done.stderr
-
-
-@pytest.mark.parametrize("name", ["../outside", "a/b/c", "a/..", "", "/absolute/missing"])
-def test_a_repositorys_name_cannot_lead_out_of_the_storage(volume: Path, name: str) -> None:
-    done = ft_serving("prepare", "--storage", volume, "--repository", name, "--revision", "a" * 40)
-    assert done.returncode == 1 if name else 2
-    assert "Traceback" not in done.stderr
-
-
-def test_an_error_is_one_message_with_exit_code_1(model: Path, volume: Path) -> None:
-    done = ft_serving("prepare", "--repository", model, "--storage", volume, "--tensor-parallel", 3)
-    assert done.returncode == 1
     assert done.stdout == ""
-    assert "use 1, 2 or 4" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
-def test_sigterm_cleans_up_and_exits_with_143(tmp_path: Path, volume: Path) -> None:
-    model = random_checkpoint(tmp_path / "larger", LARGER)
-    process = subprocess.Popen(
-        command("prepare", "--repository", model, "--storage", volume), stderr=subprocess.PIPE
-    )
-    wait_for_staging(volume)
-    process.send_signal(signal.SIGTERM)
-    process.communicate()
-    assert process.returncode == 143
+INTERRUPTED = """
+import os, signal, sys
+from ft_serving import cli
+# The first flush comes when the tensors are written.
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGTERM)
+sys.argv[1:] = {arguments}
+cli.main()
+"""
+
+
+def test_sigterm_cleans_up_and_exits_with_143(model: Path, volume: Path) -> None:
+    arguments = ["weights", "prepare", "--repository", str(model), "--storage", str(volume)]
+    command = [sys.executable, "-c", INTERRUPTED.format(arguments=arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 143, done.stderr
+    assert "convert" in done.stderr
     assert list((volume / "triton-model-store").iterdir()) == []
 
 
-def wait_for_staging(volume: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if list(volume.glob("triton-model-store/.staging-*/fastertransformer/1/*.bin")):
-            return
-        time.sleep(0.005)
-    raise AssertionError("the conversion never began")
-
-
-def test_two_processes_at_once_make_one_release(tmp_path: Path, volume: Path) -> None:
-    model = random_checkpoint(tmp_path / "larger", LARGER)
-    arguments = command("prepare", "--repository", model, "--storage", volume)
-    first = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_staging(volume)
-    first.send_signal(signal.SIGSTOP)
-    second = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert second.stderr
-    said = ""
-    while "Waiting" not in said:
-        line = second.stderr.readline()
-        assert line, f"the second process must wait, and say so; it said: {said}"
-        said += line
-    first.send_signal(signal.SIGCONT)
-    outputs = [process.communicate() for process in (first, second)]
-    assert (first.returncode, second.returncode) == (0, 0), outputs
-    assert outputs[0][0] == outputs[1][0], "both must print the same release"
-    assert f"Waiting for process {first.pid} on " in said
-    assert "was there and is valid" in outputs[1][1]
+@pytest.mark.slow
+@pytest.mark.parametrize("format_", ["fastertransformer", "huggingface"])
+def test_a_kill_at_any_change_of_the_volume_leaves_nothing_that_looks_valid(
+    tmp_path: Path, volume: Path, format_: str
+) -> None:
+    model = random_checkpoint(tmp_path / "tiny", {**CONFIG, "n_layer": 1})
+    kills, unfinished, kept = killed(volume, format_, model, 4)
+    assert kills > 15
+    assert unfinished > 12, "the kills must hit the conversion"
+    assert bool(kept) is (format_ == "huggingface"), "finished shards are kept"
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_moment_leaves_nothing_that_looks_valid(tmp_path: Path, volume: Path) -> None:
-    model = random_checkpoint(tmp_path / "larger", LARGER)
-    arguments = command("prepare", "--repository", model, "--storage", volume)
-
-    def timed() -> float:
-        began = time.monotonic()
-        subprocess.run(arguments, capture_output=True, check=True)
-        return time.monotonic() - began
-
-    timed()
-    (release,) = releases(volume)
-    # Half of it is the interpreter's start, in which a kill hits nothing.
-    start = timed() / 2
-    (release / MANIFEST_PATH).unlink()
-    whole = timed()
-    moments = 20
-    unfinished = 0
-    for moment in range(moments):
-        # Each run begins with a release whose manifest is gone, or with what the last one left.
-        if release.exists():
-            (release / MANIFEST_PATH).unlink(missing_ok=True)
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(start + (whole - start) * moment / moments)
-        process.kill()
-        process.wait()
-        for found in releases(volume):
-            if (found / MANIFEST_PATH).exists():
-                assert check_sizes(found) == [], "a manifest must mean a whole release"
-        unfinished += bool(list((volume / "triton-model-store").glob(".staging-*")))
-    assert unfinished > moments / 5, "the kills must hit the conversion, or they prove nothing"
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    assert ft_serving("verify", "--full", done.stdout.strip()).returncode == 0
-    store = [path.name for path in (volume / "triton-model-store").iterdir()]
-    assert store == [release.name], "leftovers must go with the next success"
+def test_a_kill_during_a_download_costs_time_and_nothing_else(tmp_path: Path, volume: Path) -> None:
+    random_checkpoint(tmp_path / "models" / "tiny", {**CONFIG, "n_layer": 1})
+    with HubServer(tmp_path / "models") as server:
+        kills, unfinished, _ = killed(volume, "fastertransformer", server.url, 9)
+    assert kills > unfinished > 4, "some kills hit the download, some the conversion"
 
 
+def killed(volume: Path, format_: str, source: object, step: int) -> list[int]:
+    """Kill a preparation at every so many of its changes, each time in an empty volume.
+
+    Returns:
+        The number of kills, of those that left an unfinished release, and of those that left
+        finished shards; the process has checked what they left, and finished it.
+    """
+    arguments = map(str, (volume, format_, source, step))
+    command = [sys.executable, "-m", "tests.weights.killing", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [int(word) for word in done.stdout.split()]
+
+
+# In a mount namespace of its own, so that the volume goes when the process ends.
 IN_A_SMALL_VOLUME = """
-set -e
-mount -t tmpfs -o size={size} tmpfs {volume}
-set +e
-{command}
-echo "exit $?"
-find {volume} -name '*.bin' -o -name manifest.json
-df --output=used -B1 {volume} | tail -1
-"""
-
-LIE = """
-import sys
+import json, subprocess, sys
+from pathlib import Path
 from ft_serving.core.storage import Storage
-Storage.free_bytes = lambda self: 1 << 40
-from ft_serving.cli import main
-sys.argv[1:] = {arguments}
-main()
+from tests.weights.world import ft_serving
+
+model, volume = map(Path, sys.argv[1:])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", volume], check=True)
+prepare = ("prepare", "--repository", model, "--storage", volume)
+fill = f"head -c $(($(df --output=avail -B1 {volume} | tail -1) - $1)) /dev/zero >> {volume}/filler"
+weights = lambda: sorted(str(path) for path in volume.rglob("*.bin"))
+
+def run(*arguments):
+    before = weights()
+    done = ft_serving(*arguments)
+    print(json.dumps([done, weights() == before]))
+
+run(*prepare)
+subprocess.run(["sh", "-c", fill, "sh", str(512 << 10)], check=True)
+run(*prepare, "--dtype", "fp32")
+Storage.free_bytes = lambda _: 1 << 40
+run(*prepare, "--dtype", "fp32")
+subprocess.run(["sh", "-c", fill, "sh", "0"])
+run(*prepare, "--streaming")
+run("prune", "--storage", volume, "--newest", "0")
 """
 
 
-def in_a_small_volume(volume: Path, size: str, shell: str) -> subprocess.CompletedProcess[str]:
-    volume.mkdir()
-    script = IN_A_SMALL_VOLUME.format(size=size, volume=volume, command=shell)
-    # In a mount namespace of its own, so that the volume goes when the process ends.
-    unshare = ["unshare", "--mount", "--map-root-user", "sh", "-c", script]
-    return subprocess.run(unshare, capture_output=True, text=True, check=True)
-
-
-def test_a_volume_that_is_too_small_is_told_before_anything_is_written(
+def test_a_full_volume_is_told_without_half_a_release_and_emptied_by_prune(
     model: Path, volume: Path
 ) -> None:
-    arguments = command("prepare", "--repository", model, "--storage", volume)
-    done = in_a_small_volume(volume, "1m", " ".join(arguments))
-    assert done.stdout.startswith("exit 1\n"), done.stderr
-    assert re.search(r"has 1\d\d\d KiB free, but 16\.8 MiB are needed", done.stderr), done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_volume_that_fills_on_the_way_leaves_no_half_release(model: Path, volume: Path) -> None:
-    arguments = ["weights", "prepare", "--repository", str(model), "--storage", str(volume)]
-    script = LIE.format(arguments=json.dumps(arguments)).replace("'", '"')
-    done = in_a_small_volume(volume, "512k", f"{sys.executable} -c '{script}'")
-    exit_line, *found, used = done.stdout.splitlines()
-    assert exit_line == "exit 1", done.stderr
-    assert "is full" in done.stderr
-    assert found == [], "what was written must be given back"
-    assert int(used) < 200_000
-
-
-def test_a_full_volume_is_told_by_prepare_and_emptied_by_prune(model: Path, volume: Path) -> None:
-    prepare = " ".join(command("prepare", "--repository", model, "--storage", volume))
-    prune = " ".join(command("prune", "--storage", volume, "--newest", 0))
-    fill = f"dd if=/dev/zero of={volume}/filler bs=4k"
-    done = in_a_small_volume(
-        volume, "20m", f"{prepare}; {fill}; {prepare} --streaming; echo prepared $?; {prune}"
-    )
-    assert "Traceback" not in done.stderr
-    assert f"{volume}: is full, 0 B are left" in done.stderr
-    _, prepared, pruned, exit_line, *found, _ = done.stdout.splitlines()
-    assert prepared == "prepared 1"
-    assert pruned.endswith(": deleted"), "a message that says to prune must not lie"
-    assert (exit_line, found) == ("exit 0", [])
+    volume.mkdir()
+    command = ["unshare", "--mount", "--map-root-user", sys.executable, "-c", IN_A_SMALL_VOLUME]
+    done = subprocess.run([*command, model, volume], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    made, too_small, filled, full, pruned = map(json.loads, done.stdout.splitlines())
+    assert made[0][0] == 0
+    for told, message in (
+        (too_small, "free, but 17"),
+        (filled, "is full, "),
+        (full, "is full, "),
+    ):
+        (code, _, said), is_as_before = told
+        assert code == 1
+        assert message in said
+        assert is_as_before, "half a release is given back"
+    assert pruned[0][0] == 0
+    assert pruned[0][1].endswith(": deleted\n"), "a message that says to prune must not lie"

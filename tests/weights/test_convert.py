@@ -18,9 +18,6 @@ from ft_serving.weights.errors import WeightsError
 from ft_serving.weights.plan import TensorJob, file_jobs
 from tests.weights.models import CONFIG, random_values, state_dict, write_checkpoint
 
-RANKS = (1, 2, 4)
-HIDDEN, INNER = 128, 512
-
 
 class CountingTask:
     def __init__(self) -> None:
@@ -50,15 +47,9 @@ def convert_model(
     task = CountingTask()
     with open_checkpoint(folder) as checkpoint:
         written = convert(checkpoint, jobs, dtype, target, task)
-    assert {f.name: f.size for f in written} == {p.name: p.stat().st_size for p in target.iterdir()}
+    assert {f.path: f.size for f in written} == {p.name: p.stat().st_size for p in target.iterdir()}
     assert task.bytes == sum(f.size for f in written)
     return target
-
-
-def numbered(name: str, shape: tuple[int, ...]) -> AnyArray:
-    """Values that tell which element of which tensor they are: exact in fp32."""
-    tag = sum(ord(letter) * (i + 1) for i, letter in enumerate(name)) % 97
-    return (np.arange(np.prod(shape), dtype=np.float32) + 100_000 * tag).reshape(shape)
 
 
 def test_literal_bytes_of_every_transform(tmp_path: Path) -> None:
@@ -107,57 +98,7 @@ def job(
     )
 
 
-@pytest.mark.parametrize("ranks", RANKS)
-def test_every_element_of_every_file_comes_from_where_the_format_says(
-    tmp_path: Path, ranks: int
-) -> None:
-    source = state_dict(numbered)
-    target = convert_model(tmp_path, source, ranks=ranks)
-
-    def read(name: str, *shape: int) -> AnyArray:
-        return np.fromfile(target / f"{name}.bin", "<f4").reshape(shape)
-
-    plain = {
-        "model.wte": "transformer.wte.weight",
-        "model.lm_head.weight": "lm_head.weight",
-        "model.lm_head.bias": "lm_head.bias",
-        "model.final_layernorm.weight": "transformer.ln_f.weight",
-        "model.final_layernorm.bias": "transformer.ln_f.bias",
-    }
-    for layer in range(2):
-        plain |= {
-            f"model.layers.{layer}.{ours}": f"transformer.h.{layer}.{theirs}"
-            for ours, theirs in (
-                ("input_layernorm.weight", "ln_1.weight"),
-                ("input_layernorm.bias", "ln_1.bias"),
-                ("mlp.dense_4h_to_h.bias", "mlp.fc_out.bias"),
-            )
-        }
-    for ours, theirs in plain.items():
-        assert (read(ours, *source[theirs].shape) == source[theirs]).all(), ours
-
-    part, inner_part = HIDDEN // ranks, INNER // ranks
-    for layer in range(2):
-        hf, ft = f"transformer.h.{layer}", f"model.layers.{layer}"
-        for rank in range(ranks):
-            outputs = np.s_[rank * part : (rank + 1) * part]
-            inner = np.s_[rank * inner_part : (rank + 1) * inner_part]
-            qkv = read(f"{ft}.attention.query_key_value.weight.{rank}", HIDDEN, 3, part)
-            for j, letter in enumerate("qkv"):
-                weight = source[f"{hf}.attn.{letter}_proj.weight"]
-                assert (qkv[:, j] == weight[outputs].T).all(), (letter, rank)
-            dense = read(f"{ft}.attention.dense.weight.{rank}", part, HIDDEN)
-            assert (dense == source[f"{hf}.attn.out_proj.weight"][:, outputs].T).all()
-            fc_in = read(f"{ft}.mlp.dense_h_to_4h.weight.{rank}", HIDDEN, inner_part)
-            assert (fc_in == source[f"{hf}.mlp.fc_in.weight"][inner].T).all()
-            bias = read(f"{ft}.mlp.dense_h_to_4h.bias.{rank}", inner_part)
-            assert (bias == source[f"{hf}.mlp.fc_in.bias"][inner]).all()
-            fc_out = read(f"{ft}.mlp.dense_4h_to_h.weight.{rank}", inner_part, HIDDEN)
-            assert (fc_out == source[f"{hf}.mlp.fc_out.weight"][:, inner].T).all()
-
-
-@pytest.mark.parametrize("dtype", [DType.FP16, DType.BF16])
-@pytest.mark.parametrize("ranks", RANKS)
+@pytest.mark.parametrize(("dtype", "ranks"), [(DType.FP16, 1), (DType.BF16, 2)])
 def test_narrow_files_hold_the_fp32_files_values_rounded(
     tmp_path: Path, dtype: DType, ranks: int
 ) -> None:
@@ -199,8 +140,14 @@ def test_a_value_beyond_fp16_is_an_error_that_names_the_tensor(
     assert "bf16 or fp32" in message
 
 
-@pytest.mark.parametrize("dtype", list(DType))
-@pytest.mark.parametrize("name", ["lm_head.weight", "transformer.h.0.mlp.fc_out.weight"])
+@pytest.mark.parametrize(
+    ("dtype", "name"),
+    [
+        (DType.FP32, "lm_head.weight"),
+        (DType.FP16, "transformer.h.0.mlp.fc_out.weight"),
+        (DType.BF16, "lm_head.weight"),
+    ],
+)
 def test_nan_in_a_checkpoint_is_an_error_in_every_format(
     tmp_path: Path, dtype: DType, name: str
 ) -> None:

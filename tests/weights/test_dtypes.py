@@ -13,18 +13,21 @@ def bf16(*values: float) -> list[str]:
     return [f"{bits:04x}" for bits in target]
 
 
-def test_bf16_keeps_the_upper_half_of_fp32() -> None:
-    assert bf16(1.0, -2.0, 0.0, -0.0) == ["3f80", "c000", "0000", "8000"]
+SIGNALLING = np.array([0x7F800001], np.uint32).view(np.float32)[0]
 
 
-def test_bf16_rounds_to_nearest_and_ties_to_even() -> None:
-    one_and_a_bit = [1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, 1 + 2**-8 - 2**-20]
-    assert bf16(*one_and_a_bit) == ["3f80", "3f82", "3f81", "3f80"]
-
-
-def test_bf16_keeps_infinities_and_nan_what_they_are() -> None:
-    signalling = np.array([0x7F800001], np.uint32).view(np.float32)[0]
-    assert bf16(np.inf, -np.inf, np.nan, signalling) == ["7f80", "ff80", "7fc0", "7fc0"]
+@pytest.mark.parametrize(
+    ("values", "bits"),
+    [
+        ((1.0, -2.0, 0.0, -0.0), ["3f80", "c000", "0000", "8000"]),
+        ((1 + 2**-8, 1 + 3 * 2**-8), ["3f80", "3f82"]),
+        ((1 + 2**-8 + 2**-20, 1 + 2**-8 - 2**-20), ["3f81", "3f80"]),
+        ((np.inf, -np.inf, np.nan, SIGNALLING), ["7f80", "ff80", "7fc0", "7fc0"]),
+    ],
+    ids=["upper half", "ties to even", "nearest", "infinite and NaN"],
+)
+def test_bf16_rounds(values: tuple[float, ...], bits: list[str]) -> None:
+    assert bf16(*values) == bits
 
 
 def test_bf16_widens_to_fp32_exactly() -> None:

@@ -28,9 +28,7 @@ from tests.weights.checkpoint import torch_archive
 from tests.weights.models import CONFIG, random_checkpoint, random_values, state_dict
 from tests.weights.models import write_checkpoint as write
 from tests.weights.test_convert import CountingTask
-from tests.weights.world import World
-
-HUGGING_FACE: dict[str, Any] = {"format": ReleaseFormat.HUGGINGFACE, "tensor_parallel": 1}
+from tests.weights.world import HUGGING_FACE, World
 
 TOKENIZER = {
     "tokenizer.json": b'{"version": "1.0", "model": {"vocab": {}}}',
@@ -115,6 +113,7 @@ def test_shards_are_bounded_and_their_index_names_every_tensor(
         f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)
     ]
     for shard in shards:
+        assert shard.read_bytes()[0] % 8 == 0, "tensors begin at a multiple of 8 bytes"
         held = held_in(shard)
         assert len(held) == 1 or sum(len(it["data"]) for _, it in held) <= SMALL_SHARDS
     index = json.loads((folder / "model.safetensors.index.json").read_text())
@@ -122,15 +121,6 @@ def test_shards_are_bounded_and_their_index_names_every_tensor(
     with open_checkpoint(folder) as checkpoint:
         assert checkpoint.keys() == whole.keys(), "our own reader checks shards and index, too"
         assert {name: t.path.name for name, t in checkpoint.items()} == index["weight_map"]
-
-
-def test_gpt_j_6b_is_planned_in_shards_of_a_gibibyte_at_most() -> None:
-    config = {**CONFIG, "n_embd": 4096, "n_head": 16, "n_layer": 28, "vocab_size": 50400}
-    planned = plan_shards(*read_architecture(json.dumps(config).encode()), DType.FP16)
-    assert planned[0].name == f"model-00001-of-{len(planned):05}.safetensors"
-    assert max(shard.size - len(shard.header) for shard in planned) <= 1 << 30
-    assert sum(shard.size - len(shard.header) for shard in planned) == 24_203_531_136 // 2
-    assert all(len(shard.header) % 8 == 0 for shard in planned)
 
 
 def test_tokenizer_and_generation_settings_are_the_sources_and_nothing_else_is(
@@ -198,33 +188,18 @@ def test_a_file_that_no_server_could_read_is_refused(
 ) -> None:
     (world.checkpoint / name).write_bytes(content)
     assert message in world.refused(CheckpointError, **HUGGING_FACE)
+    (world.checkpoint / name).unlink()
+    (world.checkpoint / name).symlink_to("nowhere")
+    assert f"not there: {name} -> nowhere" in world.refused(CheckpointError, **HUGGING_FACE)
     assert world.prepare().outcome is Outcome.CONVERTED, "FasterTransformer does without"
 
 
-def test_a_link_to_a_tokenizer_that_is_not_there_is_refused(world: World) -> None:
-    (world.checkpoint / "tokenizer.json").symlink_to("../../blobs/0123")
-    message = world.refused(CheckpointError, **HUGGING_FACE)
-    assert "has links to files that are not there: tokenizer.json -> ../../blobs/0123" in message
-
-
-def test_a_prefix_masks_and_a_value_head_are_left_out(world: World) -> None:
-    source = state_dict(random_values())
-    others: dict[str, AnyArray] = {
-        "transformer.h.0.attn.bias": np.ones((1, 1, 8, 8), np.uint8),
-        "transformer.h.1.attn.masked_bias": np.array(-1e9, np.float32),
-        "v_head.summary.weight": np.ones((1, 128), np.float32),
-    }
-    write(world.checkpoint, {f"module.{name}": v for name, v in {**source, **others}.items()})
-    assert tensors(world.prepare(**HUGGING_FACE)) == expected(source)
-    assert "Ignored: the prefix 'module.'" in world.said.getvalue()
-
-
-def test_a_pickled_checkpoint_becomes_safetensors(world: World) -> None:
+def test_a_pickled_checkpoint_becomes_safetensors_without_its_prefix(world: World) -> None:
     source = state_dict(random_values())
     (world.checkpoint / "model.safetensors").unlink()
     pickled = torch_archive.state_dict(
         {
-            name: torch_archive.tensor(
+            f"module.{name}": torch_archive.tensor(
                 torch_archive.storage("FloatStorage", name, values.size),
                 values.shape,
                 tuple(stride // 4 for stride in values.strides),
@@ -239,24 +214,38 @@ def test_a_pickled_checkpoint_becomes_safetensors(world: World) -> None:
     assert files(prepared.folder) == {"config.json", "model.safetensors", "manifest.json"}
 
 
-@pytest.mark.parametrize(("value", "said"), [(1e9, "does not fit fp16"), (np.nan, "NaN")])
 def test_a_value_that_cannot_be_stored_leaves_nothing_behind(
-    world: World, monkeypatch: pytest.MonkeyPatch, value: float, said: str
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shards_module, "SHARD_BYTES", SMALL_SHARDS)
     source = state_dict(random_values())
-    source["transformer.h.1.mlp.fc_out.weight"][0, 0] = value
+    source["transformer.h.1.mlp.fc_out.weight"][0, 0] = 1e9
     write(world.checkpoint, source)
     message = world.refused(WeightsError, **HUGGING_FACE)
-    assert "transformer.h.1.mlp.fc_out.weight holds" in message
-    assert said in message
+    assert "transformer.h.1.mlp.fc_out.weight holds 1e+09, which does not fit fp16" in message
+
+
+def test_a_shard_that_a_killed_process_left_damaged_is_written_again(world: World) -> None:
+    name = world.prepare(**HUGGING_FACE).manifest.spec.name
+    shard = world.storage.release(name) / "fastertransformer/1/model.safetensors"
+    content = shard.read_bytes()
+    world.storage.delete_release(name)
+    weights = world.storage.staging(name) / "fastertransformer" / "1"
+    weights.mkdir(parents=True)
+    (weights / shard.name).write_bytes(content + b"more")
+    world.prepare(**HUGGING_FACE)
+    assert shard.read_bytes() == content
 
 
 def test_releases_share_files_with_those_of_their_format_only(world: World) -> None:
     (world.checkpoint / "tokenizer.json").write_bytes(TOKENIZER["tokenizer.json"])
-    world.prepare()
+    spec = json.loads(world.prepare().manifest.to_json())["spec"]
+    assert "format" not in spec, "programs of before, such as a server's image, read it"
     first = world.prepare(**HUGGING_FACE)
     assert first.outcome is Outcome.CONVERTED
+    spec = json.loads(first.manifest.to_json())["spec"]
+    assert spec["format"] == "huggingface"
+    assert "tensor_parallel" not in spec
     assert world.prepare(**HUGGING_FACE).outcome is Outcome.FOUND
     second = world.prepare(**HUGGING_FACE, streaming=True, compute_dtype=DType.BF16)
     assert second.outcome is Outcome.LINKED
@@ -280,18 +269,14 @@ def test_what_servers_compile_for_a_release_has_a_folder_that_goes_with_it(world
     assert compiled.exists(), "a release that is there keeps it"
     assert not [it for it in prune(world.storage, [name], 0) if it.name.startswith("caches/")]
     assert compiled.exists()
+    (cache.parent / "other").mkdir()
+    (cache / "notes.txt").touch()
+    *_, decision = prune(world.storage, [], 0)
+    assert decision.kept_because == "it holds notes.txt, which ft-serving did not put there"
+    (cache / "notes.txt").unlink()
     assert Decision(name=f"caches/{name}", kept_because=None) in list(prune(world.storage, [], 0))
     assert not cache.exists()
-
-
-def test_of_somebody_elses_caches_nothing_is_deleted(world: World) -> None:
-    name = world.prepare(**HUGGING_FACE).manifest.spec.name
-    caches = world.storage.root / "caches"
-    (caches / "other").mkdir()
-    (caches / name / "notes.txt").touch()
-    (decision,) = [it for it in prune(world.storage, [], 0) if it.name.startswith("caches/")]
-    assert decision.kept_because == "it holds notes.txt, which ft-serving did not put there"
-    assert (caches / "other").is_dir()
+    assert (cache.parent / "other").is_dir(), "somebody else's"
 
 
 def test_a_head_size_that_fastertransformer_lacks_is_no_matter(tmp_path: Path) -> None:
@@ -316,14 +301,6 @@ def test_an_altered_text_is_found_without_hashing_the_weights(world: World) -> N
         "config.json",
         "merges.txt",
     ]
-
-
-def test_a_manifest_of_fastertransformers_files_names_no_format(world: World) -> None:
-    spec = json.loads(world.prepare().manifest.to_json())["spec"]
-    assert "format" not in spec, "programs of before, such as a server's image, read it"
-    spec = json.loads(world.prepare(**HUGGING_FACE).manifest.to_json())["spec"]
-    assert spec["format"] == "huggingface"
-    assert "tensor_parallel" not in spec
 
 
 def test_a_source_that_changes_meanwhile_finishes_no_shard(tmp_path: Path) -> None:

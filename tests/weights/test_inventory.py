@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,42 +12,41 @@ from pathlib import Path
 import pytest
 from filelock import SoftFileLease
 
-from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import FtServingError, ReleaseError
 from ft_serving.core.manifest import MANIFEST_PATH, read_manifest
 from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage, source_name
 from ft_serving.weights import inventory
 from ft_serving.weights.inventory import Entry, list_releases, prune
-from ft_serving.weights.prepare import Outcome, Prepared, PrepareSettings, prepare
+from ft_serving.weights.prepare import Outcome, Prepared
 from ft_serving.weights.source import LocalSource
 from tests.weights.models import random_checkpoint
+from tests.weights.world import prepare_source
 
 
 def prepared(storage: Storage, ranks: int) -> Prepared:
     progress = Progress(io.StringIO())
     source = LocalSource(random_checkpoint(storage.root.with_name("model")), (), progress)
-    settings = PrepareSettings(
-        dtype=DType.FP16,
-        compute_dtype=DType.FP16,
-        tensor_parallel=ranks,
-        pipeline_parallel=1,
-        streaming=False,
-    )
-    return prepare(source, settings, storage, progress)
+    return prepare_source(source, storage, progress, tensor_parallel=ranks)
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    """Three releases, named here by their tensor parallel size: 4 is the newest, then 2, then 1."""
-    storage = Storage(tmp_path / "storage")
+@pytest.fixture(scope="module")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage with three releases, which no test may change."""
+    storage = Storage(tmp_path_factory.mktemp("pattern") / "storage")
     storage.create()
     for year, ranks in enumerate((1, 2, 4), start=2001):
         folder = prepared(storage, ranks).folder
         dated = replace(read_manifest(folder), created=f"{year}-01-01T00:00:00+00:00")
         (folder / MANIFEST_PATH).write_text(dated.to_json())
         os.utime(folder, (year, year))
-    return storage
+    return storage.root
+
+
+@pytest.fixture
+def storage(pattern: Path, tmp_path: Path) -> Storage:
+    """Three releases, named here by their tensor parallel size: 4 is the newest, then 2, then 1."""
+    return Storage(shutil.copytree(pattern, tmp_path / "storage"))
 
 
 def name_of(storage: Storage, ranks: int) -> str:
@@ -67,10 +67,6 @@ def run(storage: Storage, *keep: str, newest: int = 0) -> dict[int, str | None]:
     return {int(d.name.split("-tp")[1].split("-")[0]): d.kept_because for d in decisions}
 
 
-def test_an_empty_storage_has_no_releases(tmp_path: Path) -> None:
-    assert list_releases(Storage(tmp_path)) == []
-
-
 def test_releases_are_listed_newest_first_with_their_state(storage: Storage) -> None:
     damage(storage, 2)
     with storage.lease(name_of(storage, 1)):
@@ -80,36 +76,21 @@ def test_releases_are_listed_newest_first_with_their_state(storage: Storage) -> 
     assert [len(entry.users) for entry in entries] == [0, 0, 1]
 
 
-def test_a_release_without_its_manifest_is_listed_with_what_it_lacks(storage: Storage) -> None:
-    (storage.release(name_of(storage, 2)) / MANIFEST_PATH).unlink()
-    entry = list_releases(storage)[-1]
-    assert (entry.name, entry.manifest) == (name_of(storage, 2), None)
-    assert "never finished" in entry.problems[0]
-
-
-def test_the_newest_are_kept(storage: Storage) -> None:
-    assert run(storage, newest=2) == {4: "among the newest 2", 2: "among the newest 2", 1: None}
-    assert ranks_left(storage) == [2, 4]
-
-
-def test_a_damaged_release_does_not_count_among_the_newest(storage: Storage) -> None:
+def test_the_newest_valid_releases_are_kept_besides_those_named(storage: Storage) -> None:
+    assert run(storage, name_of(storage, 4), newest=1) == {
+        4: "named",
+        2: "among the newest 1",
+        1: None,
+    }
     damage(storage, 4)
-    assert run(storage, newest=1) == {4: None, 2: "among the newest 1", 1: None}
-
-
-def test_a_named_release_is_kept_even_if_it_is_old(storage: Storage) -> None:
-    assert run(storage, name_of(storage, 1)) == {4: None, 2: None, 1: "named"}
-    assert ranks_left(storage) == [1]
+    assert run(storage, newest=1) == {4: None, 2: "among the newest 1"}
+    assert ranks_left(storage) == [2]
+    assert list_releases(Storage(storage.root / "empty")) == []
 
 
 def test_a_release_that_was_asked_for_again_is_the_newest(storage: Storage) -> None:
     os.utime(storage.release(name_of(storage, 1)))
     assert run(storage, newest=1) == {4: None, 2: None, 1: "among the newest 1"}
-
-
-def test_named_releases_do_not_count_among_the_newest(storage: Storage) -> None:
-    newest = "among the newest 1"
-    assert run(storage, name_of(storage, 4), newest=1) == {4: "named", 2: newest, 1: None}
 
 
 def test_a_release_in_use_is_kept(storage: Storage) -> None:
@@ -145,6 +126,8 @@ def test_a_release_that_prepare_finds_during_a_pruning_is_kept(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes = []
+    # For its place: the storage is a copy.
+    os.utime(prepared(storage, 2).folder, (2002, 2002))
     meanwhile(monkeypatch, lambda: outcomes.append(prepared(storage, 2).outcome))
     assert run(storage) == {4: None, 2: "asked for meanwhile", 1: None}
     assert outcomes == [Outcome.FOUND]
@@ -219,11 +202,15 @@ def test_a_mistyped_name_deletes_nothing(storage: Storage) -> None:
     assert ranks_left(storage) == [1, 2, 4]
 
 
-def test_one_damaged_manifest_hides_no_other_release(storage: Storage) -> None:
+def test_a_lost_and_a_damaged_manifest_hide_no_other_release(storage: Storage) -> None:
     manifest = storage.release(name_of(storage, 2)) / MANIFEST_PATH
     manifest.write_text(manifest.read_text().replace('"created": "', '"created": 5, "x": "'))
-    assert [len(entry.problems) for entry in list_releases(storage)] == [0, 0, 1]
-    assert run(storage, newest=2) == {4: "among the newest 2", 1: "among the newest 2", 2: None}
+    (storage.release(name_of(storage, 4)) / MANIFEST_PATH).unlink()
+    sound, *others = list_releases(storage)
+    assert sound.problems == ()
+    assert {entry.manifest for entry in others} == {None}
+    assert any("never finished" in entry.problems[0] for entry in others)
+    assert run(storage, newest=2) == {1: "among the newest 2", 2: None, 4: None}
 
 
 def test_locks_that_may_not_be_written_are_told_with_their_path(

@@ -1,4 +1,4 @@
-"""Which tensors of a checkpoint are a model's, and what those are that are not."""
+"""The match of a checkpoint's tensors with a model, and the kinds that match none."""
 
 from pathlib import Path
 
@@ -7,12 +7,11 @@ import pytest
 
 from ft_serving.core.arrays import AnyArray
 from ft_serving.core.families import read_architecture
-from ft_serving.core.manifest import ReleaseFile
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.errors import WeightsError
 from ft_serving.weights.match import Match, match_tensors
+from ft_serving.weights.plan import TensorJob
 from tests.weights.models import CONFIG, random_values, state_dict, write_checkpoint
-from tests.weights.world import World
 
 VALUE_HEAD = {
     "v_head.summary.weight": np.ones((1, 128), np.float32),
@@ -60,53 +59,30 @@ def test_a_transposed_tensor_is_refused_though_its_size_is_right(tmp_path: Path)
         match(write_checkpoint(tmp_path, tensors))
 
 
-def test_old_checkpoints_attention_buffers_are_ignored(tmp_path: Path) -> None:
-    tensors = state_dict(random_values())
-    tensors["transformer.h.0.attn.bias"] = np.ones((1, 1, 8, 8), np.uint8)
-    tensors["transformer.h.0.attn.masked_bias"] = np.array(-1e9, np.float32)
-    match(write_checkpoint(tmp_path, tensors))
-
-
-def test_a_long_list_of_names_is_cut_and_counted(tmp_path: Path) -> None:
-    tensors = {"lm_head.bias": np.zeros(96, np.float32)}
-    with pytest.raises(
-        WeightsError, match=r"missing from the checkpoint \(24\):(.|\n)*and 16 more"
-    ):
-        match(write_checkpoint(tmp_path, tensors))
-
-
-@pytest.mark.parametrize("prefix", ["module.", "base_model.", "model.", "module._orig_mod."])
-def test_a_prefix_that_all_names_have_changes_no_byte_and_is_told(
-    world: World, prefix: str
+@pytest.mark.parametrize("prefix", ["", "module.", "base_model.", "module._orig_mod."])
+def test_a_prefix_a_value_head_and_old_buffers_are_left_out_and_told(
+    tmp_path: Path, prefix: str
 ) -> None:
-    plain = world.prepare().manifest.files
-    buffer = {prefix + "transformer.h.0.attn.bias": np.ones((1, 1, 8, 8), np.uint8)}
-    write_checkpoint(world.checkpoint, wrapped(prefix) | buffer)
-    assert weights(world.prepare().manifest.files) == weights(plain)
-    assert f"Ignored: the prefix {prefix!r}" in world.said.getvalue()
-
-
-@pytest.mark.parametrize("prefix", ["", "base_model."])
-def test_a_value_head_changes_no_byte_and_is_told(world: World, prefix: str) -> None:
-    plain = world.prepare().manifest.files
-    assert "Ignored" not in world.said.getvalue()
-    write_checkpoint(world.checkpoint, wrapped(prefix) | VALUE_HEAD)
-    assert weights(world.prepare().manifest.files) == weights(plain)
-    assert (
+    buffers: dict[str, AnyArray] = {
+        f"{prefix}transformer.h.0.attn.bias": np.ones((1, 1, 8, 8), np.uint8),
+        f"{prefix}transformer.h.0.attn.masked_bias": np.array(-1e9, np.float32),
+    }
+    found = match(write_checkpoint(tmp_path, {**wrapped(prefix), **buffers, **VALUE_HEAD}))
+    (job,) = found.jobs((JOB,))
+    assert job.sources == (f"{prefix}lm_head.bias",)
+    told = found.ignored()
+    assert told.pop() == (
         "Ignored: a value head, which generates no text (v_head.summary.bias, "
-        "v_head.summary.weight)." in world.said.getvalue()
+        "v_head.summary.weight)."
+    )
+    assert (
+        told == [f"Ignored: the prefix {prefix!r}, which all tensors' names have."][: bool(prefix)]
     )
 
 
-def weights(files: tuple[ReleaseFile, ...]) -> dict[str, str]:
-    return {file.path: file.sha256 for file in files if file.path.endswith((".bin", ".ini"))}
-
-
-def test_a_tensor_that_shifts_the_answers_is_no_value_head(tmp_path: Path) -> None:
-    tensors = state_dict(random_values())
-    tensors["ilql_heads.q_heads.0.0.weight"] = np.ones((4, 128), np.float32)
-    with pytest.raises(WeightsError, match="unknown"):
-        match(write_checkpoint(tmp_path, tensors))
+JOB = TensorJob(
+    target="x", sources=("lm_head.bias",), transpose=False, rows=(0, 1), columns=(0, 96)
+)
 
 
 def integers(*shape: int) -> AnyArray:
@@ -167,6 +143,9 @@ def integers(*shape: int) -> AnyArray:
         ),
         (without("lm_head.weight"), "set tie_word_embeddings to false"),
         (without(".ln_f."), "Use the config.json and the weights of one checkpoint"),
+        (without("transformer"), "missing from the checkpoint (23):"),
+        (without("transformer"), "and 15 more"),
+        (without() | {"ilql_heads.q_heads.0.0.weight": np.ones((4, 128), np.float32)}, "unknown"),
     ],
 )
 def test_tensors_of_another_kind_are_told_with_what_makes_a_usable_checkpoint(

@@ -1,4 +1,4 @@
-"""What someone else put into a storage is never deleted."""
+"""Files that someone else put into a storage are never deleted."""
 
 import json
 import os
@@ -48,21 +48,6 @@ def test_what_lies_beside_the_releases_is_kept_and_told(world: World) -> None:
     assert list_releases(world.storage) == []
 
 
-def test_a_release_with_files_of_someone_else_is_kept(world: World) -> None:
-    release = world.prepare().folder
-    file = fill(release, "preprocessing/1/model.py")
-    reason = "it holds preprocessing/1/model.py, which ft-serving did not put there"
-    assert pruned(world) == {release.name: reason}
-    assert file.exists()
-    assert (release / MANIFEST_PATH).exists()
-
-
-def test_weights_that_the_release_does_not_list_are_someone_else_s(world: World) -> None:
-    release = world.prepare().folder
-    (release / "fastertransformer/1/model.extra.bin").write_text("theirs")
-    assert "it holds fastertransformer/1/model.extra.bin" in str(pruned(world)[release.name])
-
-
 def test_a_copy_under_another_name_and_a_link_are_their_user_s(
     world: World, tmp_path: Path
 ) -> None:
@@ -80,18 +65,25 @@ def test_a_copy_under_another_name_and_a_link_are_their_user_s(
     assert (elsewhere / MANIFEST_PATH).exists()
 
 
-def test_a_release_without_its_manifest_is_still_known(world: World) -> None:
+@pytest.mark.parametrize(
+    "name", ["preprocessing/1/model.py", "fastertransformer/1/model.extra.bin"]
+)
+def test_a_release_with_files_of_someone_else_is_kept(world: World, name: str) -> None:
     release = world.prepare().folder
-    (release / MANIFEST_PATH).unlink()
-    assert pruned(world) == {release.name: None}
-    assert not release.exists()
+    file = release / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("theirs")
+    assert pruned(world) == {release.name: f"it holds {name}, which ft-serving did not put there"}
+    assert file.exists()
+    assert (release / MANIFEST_PATH).exists()
 
 
-def test_a_release_of_before_the_mark_is_known_by_its_manifest(world: World) -> None:
+@pytest.mark.parametrize("lost", [MANIFEST_PATH, MARK])
+def test_a_release_is_known_by_its_mark_or_by_its_manifest(world: World, lost: str) -> None:
     release = world.prepare().folder
-    (release / MARK).unlink()
     document = json.loads((release / MANIFEST_PATH).read_text())
     (release / MANIFEST_PATH).write_text(json.dumps({**document, "manifest_version": 0}))
+    (release / lost).unlink()
     assert pruned(world) == {release.name: None}
     assert not release.exists()
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from ft_serving.core.progress import Progress
 from ft_serving.weights.errors import CheckpointError
+from ft_serving.weights.source import LocalSource
 from tests.weights.models import random_checkpoint
-from tests.weights.test_commands import ft_serving, releases
-from tests.weights.world import World
+from tests.weights.world import World, ft_serving
 
 COMMIT = "f2d8a4b1" * 5
 ADAPTER = json.dumps({"peft_type": "LORA", "base_model_name_or_path": "EleutherAI/gpt-j-6b"})
@@ -29,22 +30,21 @@ def cached(root: Path, *commits: str) -> Path:
 
 @pytest.mark.parametrize("below", ["", f"snapshots/{COMMIT}"])
 def test_a_release_of_the_hubs_cache_has_the_models_name(tmp_path: Path, below: str) -> None:
-    folder = cached(tmp_path, COMMIT) / below
-    done = ft_serving("prepare", "--repository", folder, "--storage", tmp_path / "volume")
-    assert done.returncode == 0, done.stderr
-    (release,) = releases(tmp_path / "volume")
-    assert release.name.startswith("gpt-j-6b-fp16-tp1-")
-    assert "EleutherAI/gpt-j-6b@" in ft_serving("list", "--storage", tmp_path / "volume").stdout
+    folder, volume = cached(tmp_path, COMMIT) / below, tmp_path / "volume"
+    done = ft_serving("prepare", "--repository", folder, "--storage", volume)
+    assert Path(done.stdout).name.startswith("gpt-j-6b-fp16-tp1-"), done.stderr
+    assert "EleutherAI/gpt-j-6b@" in ft_serving("list", "--storage", volume).stdout
 
 
 def test_several_snapshots_are_told_so_that_one_can_be_named(tmp_path: Path) -> None:
     folder = cached(tmp_path, COMMIT, "0" * 40)
-    done = ft_serving("prepare", "--repository", folder, "--storage", tmp_path / "volume")
-    assert done.returncode == 1
-    assert f"found {folder}/snapshots/{'0' * 40}, {folder}/snapshots/{COMMIT}." in done.stderr
-    done = ft_serving("prepare", "--repository", folder.parent, "--storage", tmp_path / "volume")
-    assert done.returncode == 1
-    assert f"Name one below it: {folder}/snapshots/{'0' * 40}, " in done.stderr
+    for given, message in (
+        (folder, f"found {folder}/snapshots/{'0' * 40}, {folder}/snapshots/{COMMIT}."),
+        (folder.parent, f"Name one below it: {folder}/snapshots/{'0' * 40}, "),
+    ):
+        done = ft_serving("prepare", "--repository", given, "--storage", tmp_path / "volume")
+        assert done.returncode == 1
+        assert message in done.stderr
 
 
 @pytest.mark.parametrize("lost", ["config.json", "model.safetensors"])
@@ -59,22 +59,20 @@ def test_a_link_to_a_file_that_is_not_there_is_told_as_such(world: World, lost: 
 def test_a_link_that_no_model_needs_may_lead_nowhere(world: World) -> None:
     (world.checkpoint / "README.md").symlink_to("nowhere")
     (world.checkpoint / "pytorch_model.bin").symlink_to("nowhere")
-    world.prepare()
-
-
-def test_a_folder_that_is_a_link_to_nothing_is_told_as_such(tmp_path: Path) -> None:
-    (tmp_path / "model").symlink_to("/missing")
-    done = ft_serving(
-        *("prepare", "--repository", tmp_path / "model", "--storage", tmp_path / "volume"),
-        COLUMNS="250",
-    )
-    assert done.returncode == 2
-    assert f"{tmp_path}/model is a link to /missing, which is no folder" in done.stderr
+    LocalSource(world.checkpoint, (), Progress(world.said))
 
 
 def test_a_download_of_this_program_has_the_models_name(world: World) -> None:
-    world.checkpoint = world.checkpoint.rename(world.checkpoint.parent / COMMIT)
-    assert world.prepare().manifest.spec.repository == world.checkpoint.parent.name
+    folder = world.checkpoint.rename(world.checkpoint.parent / COMMIT)
+    assert LocalSource(folder, (), Progress(world.said)).repository == folder.parent.name
+
+
+def test_a_hash_that_is_known_is_not_computed_again(world: World) -> None:
+    source = LocalSource(world.checkpoint, (), Progress(world.said))
+    world.said.truncate(0)
+    again = LocalSource(world.checkpoint, source.files(), Progress(world.said))
+    assert again.revision == source.revision
+    assert "hash" not in world.said.getvalue()
 
 
 def test_a_training_folder_says_which_folders_below_have_a_checkpoint(world: World) -> None:
@@ -94,7 +92,8 @@ def test_an_adapter_without_its_model_is_told_with_how_to_merge_it(world: World)
 
 
 def test_an_adapter_beside_a_whole_model_is_left_out_and_told(world: World) -> None:
-    name = world.prepare().manifest.spec.name
+    progress = Progress(world.said)
+    revision = LocalSource(world.checkpoint, (), progress).revision
     (world.checkpoint / "adapter_config.json").write_text(ADAPTER)
-    assert world.prepare().manifest.spec.name == name
+    assert LocalSource(world.checkpoint, (), progress).revision == revision
     assert "Ignored: the adapter of adapter_config.json" in world.said.getvalue()

@@ -1,28 +1,46 @@
-"""A checkpoint, and a storage for its releases."""
+"""A checkpoint, a storage for its releases, and the command line: tests of `prepare` share them."""
 
 import io
-from dataclasses import replace
+import os
+import signal
+import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 
+from ft_serving import cli
 from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.progress import Progress
+from ft_serving.core.release import ReleaseFormat, ReleaseSpec
 from ft_serving.core.storage import Storage
 from ft_serving.weights.layouts import LAYOUTS
-from ft_serving.weights.prepare import Prepared, PrepareSettings, prepare
-from ft_serving.weights.source import LocalSource
+from ft_serving.weights.prepare import Prepared, prepare
+from ft_serving.weights.source import LocalSource, Source
 from tests.weights.models import random_checkpoint
 
-SETTINGS = PrepareSettings(
-    dtype=DType.FP16,
-    compute_dtype=DType.FP16,
-    tensor_parallel=2,
-    pipeline_parallel=1,
-    streaming=False,
-)
+SETTINGS: dict[str, Any] = {
+    "dtype": DType.FP16,
+    "compute_dtype": DType.FP16,
+    "tensor_parallel": 2,
+    "pipeline_parallel": 1,
+    "streaming": False,
+}
+
+HUGGING_FACE: dict[str, Any] = {"format": ReleaseFormat.HUGGINGFACE, "tensor_parallel": 1}
+
+
+def prepare_source(
+    source: Source, storage: Storage, progress: Progress, **changes: Any
+) -> Prepared:
+    """Prepare a release with SETTINGS, but for the changes."""
+    spec = ReleaseSpec(
+        repository=source.repository, revision=source.revision, **{**SETTINGS, **changes}
+    )
+    return prepare(source, spec, storage, progress)
 
 
 class World:
@@ -34,12 +52,11 @@ class World:
         self.storage.create()
         self.said = io.StringIO()
 
-    def prepare(self, settings: PrepareSettings = SETTINGS, **changes: Any) -> Prepared:
+    def prepare(self, **changes: Any) -> Prepared:
         progress = Progress(self.said)
-        settings = replace(settings, **changes)
-        companions = LAYOUTS[settings.format].companions
+        companions = LAYOUTS[changes.get("format", ReleaseFormat.FASTERTRANSFORMER)].companions
         source = LocalSource(self.checkpoint, (), progress, companions)
-        return prepare(source, settings, self.storage, progress)
+        return prepare_source(source, self.storage, progress, **changes)
 
     def refused(self, error: type[FtServingError], **changes: Any) -> str:
         """Prepare in vain; check that nothing is left that could be taken for a release."""
@@ -49,3 +66,28 @@ class World:
         assert self.storage.release_names() == before
         assert self.storage.leftovers() == []
         return str(caught.value)
+
+
+class Done(NamedTuple):
+    """The end of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def ft_serving(*arguments: object, **environment: str) -> Done:
+    """Run `ft-serving weights …` in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    argv = ["ft-serving", "weights", *map(str, arguments)]
+    handler = signal.getsignal(signal.SIGTERM)
+    with (
+        redirect_stdout(out),
+        redirect_stderr(err),
+        patch.object(sys, "argv", argv),
+        patch.dict(os.environ, {"COLUMNS": "250", **environment}),
+        pytest.raises(SystemExit) as ended,
+    ):
+        cli.main()
+    signal.signal(signal.SIGTERM, handler)
+    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())

@@ -4,7 +4,6 @@ import math
 import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType, TracebackType
 from typing import Self
 
 import numpy as np
@@ -13,17 +12,20 @@ from ft_serving.core.arrays import AnyArray
 from ft_serving.core.files import LFS_POINTER
 from ft_serving.weights.checkpoint.safetensors_file import read_safetensors
 from ft_serving.weights.checkpoint.selection import check_index, select
-from ft_serving.weights.checkpoint.strict_json import MAX_BYTES
-from ft_serving.weights.checkpoint.tensor import FileContents, Tensor
+from ft_serving.weights.checkpoint.tensor import MAX_JSON_BYTES, FileContents, Tensor
 from ft_serving.weights.checkpoint.torch_zip import read_torch_zip
 from ft_serving.weights.errors import CheckpointError, refusal
 
 
 class Checkpoint(Mapping[str, Tensor]):
-    """Where the tensors of an open checkpoint lie, and their values.
+    """The tensors of an open checkpoint: their places, and their values.
 
     Its files must not change while it is open: a mapped file that shrinks ends the process with
     SIGBUS. Methods may be called from several threads.
+
+    Attributes:
+        others: The tensors that are no weights, because not in FP32, FP16 or BF16: name and
+            safetensors' word for the dtype, such as BOOL, U8 or F64.
     """
 
     def __init__(
@@ -32,17 +34,9 @@ class Checkpoint(Mapping[str, Tensor]):
         others: Mapping[str, str],
         maps: Mapping[Path, mmap.mmap],
     ) -> None:
-        self._tensors = dict(tensors)
-        self._others = MappingProxyType(dict(others))
+        self._tensors = tensors
+        self.others = others
         self._maps = dict(maps)
-
-    @property
-    def others(self) -> Mapping[str, str]:
-        """The tensors that are no weights, because not in FP32, FP16 or BF16: name and dtype.
-
-        The dtype is safetensors' word for it, such as BOOL, U8 or F64.
-        """
-        return self._others
 
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
@@ -56,12 +50,7 @@ class Checkpoint(Mapping[str, Tensor]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def array(self, name: str) -> AnyArray:
@@ -84,21 +73,11 @@ class Checkpoint(Mapping[str, Tensor]):
         return values.reshape(tensor.shape)
 
     def will_need(self, name: str) -> None:
-        """Ask the kernel to read a tensor ahead, sequentially.
-
-        Raises:
-            KeyError: There is no such tensor.
-            ValueError: The checkpoint is closed.
-        """
+        """Ask the kernel to read a tensor ahead, sequentially; raise as `array` does."""
         self._advise(name, mmap.MADV_WILLNEED)
 
     def done_with(self, name: str) -> None:
-        """Take a tensor's pages out of the process's resident memory; using it again reads them.
-
-        Raises:
-            KeyError: There is no such tensor.
-            ValueError: The checkpoint is closed.
-        """
+        """Take a tensor's pages out of resident memory; using it again reads them."""
         self._advise(name, mmap.MADV_DONTNEED)
 
     def close(self) -> None:
@@ -122,7 +101,7 @@ class Checkpoint(Mapping[str, Tensor]):
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
-    """Open the checkpoint in a folder, chosen by the rule of `select_files`.
+    """Open the checkpoint in a folder, chosen by the rule of `select`.
 
     Everything but the values is checked: formats, sizes, bounds and the index. The values are not
     read, so a flipped bit in them goes unseen here.
@@ -142,15 +121,15 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         check_index(selection.index, selection.weight_map, contents)
     return Checkpoint(
         tensors={name: t for found in contents.values() for name, t in found.tensors.items()},
-        others={name: dtype for found in contents.values() for name, dtype in found.others.items()},
+        others={name: d for found in contents.values() for name, d in found.others.items()},
         maps={folder / name: mapped for name, (_, mapped) in opened.items()},
     )
 
 
 def _read_index(path: Path) -> bytes:
     size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise refusal(path, [f"it has {size} bytes"], f"An index has at most {MAX_BYTES}.")
+    if size > MAX_JSON_BYTES:
+        raise refusal(path, [f"it has {size} bytes"], f"An index has at most {MAX_JSON_BYTES}.")
     return path.read_bytes()
 
 

@@ -10,13 +10,14 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from ft_serving.weights.checkpoint.strict_json import MAX_BYTES, load_object
 from ft_serving.weights.checkpoint.tensor import (
     DTYPE_BITS,
     FLOATS,
+    MAX_JSON_BYTES,
     FileContents,
     Tensor,
     check_shape,
+    load_object,
 )
 from ft_serving.weights.errors import DOWNLOAD_AGAIN, refusal
 
@@ -32,11 +33,11 @@ class _Entry(NamedTuple):
 
 
 def read_safetensors(file: BinaryIO, path: Path) -> FileContents:
-    """Return where the tensors of a safetensors file lie, in the order of their bytes.
+    """Return the places of the tensors of a safetensors file, in the order of their bytes.
 
     Args:
         file: The file, open for reading.
-        path: Where it is, for the result and for messages.
+        path: Its path, for the result and for messages.
 
     Raises:
         CheckpointError: The file is truncated, or its header breaks a rule of the format.
@@ -46,31 +47,29 @@ def read_safetensors(file: BinaryIO, path: Path) -> FileContents:
         header, start = _header(file, size)
     except ValueError as exc:
         raise refusal(path, [str(exc)], DOWNLOAD_AGAIN) from exc
-    entries, problems = _entries(header)
-    problems += _coverage_problems(entries, size - start)
+    entries, problems = _entries(header, size - start)
     if problems:
         raise refusal(path, problems, DOWNLOAD_AGAIN)
-    return FileContents(
-        tensors={
-            entry.name: Tensor(
-                name=entry.name,
-                dtype=FLOATS[entry.dtype],
-                shape=entry.shape,
-                path=path,
-                offset=start + entry.begin,
-            )
-            for entry in entries
-            if entry.dtype in FLOATS
-        },
-        others={entry.name: entry.dtype for entry in entries if entry.dtype not in FLOATS},
-    )
+    tensors = {
+        entry.name: Tensor(
+            name=entry.name,
+            dtype=FLOATS[entry.dtype],
+            shape=entry.shape,
+            path=path,
+            offset=start + entry.begin,
+        )
+        for entry in entries
+        if entry.dtype in FLOATS
+    }
+    others = {entry.name: entry.dtype for entry in entries if entry.dtype not in FLOATS}
+    return FileContents(tensors=tensors, others=others)
 
 
 def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     """Return the header and the position of the first tensor's first byte."""
     file.seek(0)
     length = int.from_bytes(file.read(_PREFIX), "little")
-    if length > min(size - _PREFIX, MAX_BYTES):
+    if length > min(size - _PREFIX, MAX_JSON_BYTES):
         raise ValueError(
             f"the file has {size} bytes and states a header of {length}: it is truncated, or not "
             "a safetensors file"
@@ -84,48 +83,19 @@ def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
         raise ValueError(f"its header is broken: {exc}") from exc
 
 
-def _entries(header: dict[str, Any]) -> tuple[list[_Entry], list[str]]:
+def _entries(header: dict[str, Any], data_bytes: int) -> tuple[list[_Entry], list[str]]:
+    """Return the header's entries in the order of their bytes, and all that is wrong with them."""
     entries, problems = [], []
     for name, fields in header.items():
         try:
-            if name == "__metadata__":
-                _check_metadata(fields)
-            else:
+            if name != "__metadata__":
                 entries.append(_entry(name, fields))
+            elif not isinstance(fields, dict) or {*map(type, fields.values())} - {str}:
+                problems.append(f"{name!r}: is not an object of strings")
         except ValueError as exc:
             problems.append(f"{name!r}: {exc}")
-    return sorted(entries), problems
-
-
-def _check_metadata(fields: object) -> None:
-    if not isinstance(fields, dict) or any(not isinstance(v, str) for v in fields.values()):
-        raise ValueError("is not an object of strings")
-
-
-def _entry(name: str, fields: object) -> _Entry:
-    if not isinstance(fields, dict) or fields.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ValueError("is not an object of dtype, shape and data_offsets")
-    dtype, offsets = fields["dtype"], fields["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
-        raise ValueError(f"its dtype {dtype!r} is unknown")
-    if (
-        not isinstance(offsets, list)
-        or len(offsets) != 2
-        or any(type(n) is not int for n in offsets)
-        or not 0 <= offsets[0] <= offsets[1]
-    ):
-        raise ValueError("its data_offsets are not a first byte and the one after the last")
-    shape = check_shape(fields["shape"])
-    span = offsets[1] - offsets[0]
-    if math.prod(shape) * DTYPE_BITS[dtype] != span * 8:
-        raise ValueError(f"{dtype} of shape {list(shape)} does not take {span} bytes")
-    return _Entry(offsets[0], offsets[1], name, dtype, shape)
-
-
-def _coverage_problems(entries: list[_Entry], data_bytes: int) -> list[str]:
-    problems = []
     end = 0
-    for entry in entries:
+    for entry in sorted(entries):
         if entry.begin != end:
             problems.append(
                 f"{entry.name!r} begins at byte {entry.begin} of the data, the one before it "
@@ -134,4 +104,21 @@ def _coverage_problems(entries: list[_Entry], data_bytes: int) -> list[str]:
         end = max(end, entry.end)
     if end != data_bytes:
         problems.append(f"its tensors take {end} bytes, the file has {data_bytes} for them")
-    return problems
+    return sorted(entries), problems
+
+
+def _entry(name: str, fields: object) -> _Entry:
+    if not isinstance(fields, dict) or fields.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError("is not an object of dtype, shape and data_offsets")
+    dtype = fields["dtype"]
+    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
+        raise ValueError(f"its dtype {dtype!r} is unknown")
+    match fields["data_offsets"]:
+        case [int(begin), int(end)] if type(begin) is type(end) is int and 0 <= begin <= end:
+            pass
+        case _:
+            raise ValueError("its data_offsets are not a first byte and the one after the last")
+    shape = check_shape(fields["shape"])
+    if math.prod(shape) * DTYPE_BITS[dtype] != (end - begin) * 8:
+        raise ValueError(f"{dtype} of shape {list(shape)} does not take {end - begin} bytes")
+    return _Entry(begin, end, name, dtype, shape)

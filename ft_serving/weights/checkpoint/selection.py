@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from ft_serving.core.kinds import kind_of_files
-from ft_serving.weights.checkpoint.strict_json import load_object
-from ft_serving.weights.checkpoint.tensor import FileContents
+from ft_serving.weights.checkpoint.tensor import FileContents, load_object
 from ft_serving.weights.errors import DOWNLOAD_AGAIN, CheckpointError, refusal
 
 _INDEX_SUFFIX = ".index.json"
@@ -38,8 +37,13 @@ class Selection:
     weight_map: Mapping[str, str]
     data: tuple[str, ...]
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All files: plain names, safe to join to a folder."""
+        return (*([self.index] if self.index else []), *self.data)
 
-def select_files(names: Collection[str], read: Callable[[str], bytes]) -> tuple[str, ...]:
+
+def select(names: Collection[str], read: Callable[[str], bytes]) -> Selection:
     """Choose the files of one checkpoint from a repository's file names.
 
     `model.safetensors`, or else `model.safetensors.index.json` with its shards, or else
@@ -49,21 +53,10 @@ def select_files(names: Collection[str], read: Callable[[str], bytes]) -> tuple[
         names: All files of the repository; only those at its top are chosen.
         read: Returns a file's content; called for an index, and for an adapter's settings.
 
-    Returns:
-        The index, if there is one, then the files that hold tensors: plain file names, safe to
-        join to a folder.
-
     Raises:
         CheckpointError: There is no checkpoint, the index is broken, or it names a file that is
             missing or would lie elsewhere.
     """
-    selection = select(names, read)
-    index = () if selection.index is None else (selection.index,)
-    return index + selection.data
-
-
-def select(names: Collection[str], read: Callable[[str], bytes]) -> Selection:
-    """Choose as `select_files` does, and keep what the index says."""
     chosen = next((name for name in _CHOICES if name in names), None)
     if chosen is None:
         found = ", ".join(sorted(names)[:8]) or "no files"
@@ -78,7 +71,20 @@ def select(names: Collection[str], read: Callable[[str], bytes]) -> Selection:
         return Selection(index=None, weight_map={}, data=(chosen,))
     weight_map = _weight_map(chosen, read(chosen))
     shards = tuple(sorted(set(weight_map.values())))
-    _check_shards(chosen, shards, names)
+    suffix = ".safetensors" if chosen.startswith("model.") else ".bin"
+    unsafe = [s for s in shards if not (_PLAIN_NAME.fullmatch(s) and s.endswith(suffix))]
+    if unsafe:
+        raise refusal(
+            chosen,
+            [f"it names the file {shard!r}" for shard in unsafe],
+            f"A shard must be a file *{suffix} beside the index; do not use this repository.",
+        )
+    if missing := [shard for shard in shards if shard not in names]:
+        raise refusal(
+            chosen,
+            [f"the shard {shard} is missing" for shard in missing],
+            "Download it, or choose a revision that has all of them.",
+        )
     return Selection(index=chosen, weight_map=weight_map, data=shards)
 
 
@@ -90,7 +96,7 @@ def check_index(
     Args:
         index: Its name.
         weight_map: Its content: a tensor's shard.
-        contents: What each shard holds.
+        contents: The tensors of each shard.
 
     Raises:
         CheckpointError: A tensor is missing, in another shard, in two, or not in the index.
@@ -119,28 +125,6 @@ def _weight_map(index: str, content: bytes) -> dict[str, str]:
         weight_map = load_object(content).get("weight_map")
     except ValueError as exc:
         raise refusal(index, [f"it is broken: {exc}"], DOWNLOAD_AGAIN) from exc
-    if (
-        not isinstance(weight_map, dict)
-        or not weight_map
-        or any(not isinstance(shard, str) for shard in weight_map.values())
-    ):
+    if not isinstance(weight_map, dict) or {*map(type, weight_map.values())} != {str}:
         raise refusal(index, ["it has no weight_map from tensors to files"], DOWNLOAD_AGAIN)
     return weight_map
-
-
-def _check_shards(index: str, shards: tuple[str, ...], names: Collection[str]) -> None:
-    suffix = ".safetensors" if index.startswith("model.") else ".bin"
-    unsafe = [s for s in shards if not (_PLAIN_NAME.fullmatch(s) and s.endswith(suffix))]
-    if unsafe:
-        raise refusal(
-            index,
-            [f"it names the file {shard!r}" for shard in unsafe],
-            f"A shard must be a file *{suffix} beside the index; do not use this repository.",
-        )
-    missing = [shard for shard in shards if shard not in names]
-    if missing:
-        raise refusal(
-            index,
-            [f"the shard {shard} is missing" for shard in missing],
-            "Download it, or choose a revision that has all of them.",
-        )

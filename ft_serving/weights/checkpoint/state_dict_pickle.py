@@ -1,22 +1,20 @@
-"""Reads the pickle inside a file of `torch.save`, without a pickle machine that can call anything.
+"""Reads the pickle inside a file of `torch.save`, and calls nothing that the file names.
 
-A pickle is a program for a stack machine. This one knows the instructions that pickling a state
-dict with protocol 2, torch's default, emits; it builds plain values and, of torch's objects, inert
-descriptions. `pickle.Unpickler` with a filtered `find_class` would still set attributes on what
-the filter lets through, hash keys of exponential size, and allocate gigabytes for one large memo
-index.
+`pickle.Unpickler` finds inert classes of this module in place of torch's and refuses every other
+name. Before it starts, instructions that no state dict needs are refused, and so are memo indices
+for which it would allocate gigabytes.
 
-The contract is owned by torch: `torch/serialization.py` (persistent ids) and `torch/_utils.py`
-(the arguments of `_rebuild_tensor_v2` and `_rebuild_parameter`).
+torch owns the contract: `torch/serialization.py` (persistent ids) and `torch/_utils.py` (the
+arguments of `_rebuild_tensor_v2` and `_rebuild_parameter`).
 """
 
+import io
+import pickle
 import pickletools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-_T = TypeVar("_T")
+from typing import Self
 
 _STORAGES = {
     "torch.FloatStorage": "F32",
@@ -31,13 +29,30 @@ _STORAGES = {
     "torch.BoolStorage": "BOOL",
 }
 
-# Of DeepSpeed, Lightning, and loops of one's own.
+# The instructions of a state dict's pickle in protocol 2, torch's default.
+_INSTRUCTIONS = {
+    *("PROTO", "STOP", "MARK", "GLOBAL", "REDUCE", "BUILD", "BINPERSID"),
+    *("NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+    *("BINUNICODE", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "APPEND"),
+    *("APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS"),
+    *("BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
+}
+
+# The instructions that make a `StateDict`; see `_checked`.
+_NEW_DICT = b"ccollections\nOrderedDict\n)R"
+
+# The keys of DeepSpeed, Lightning and hand-written training loops.
 _TRAINING_KEYS = ("module", "state_dict", "model_state_dict", "model")
 
+_UNPICKLING_ERRORS = (
+    *(pickle.UnpicklingError, EOFError, AttributeError, LookupError, TypeError),
+    *(ArithmeticError, MemoryError),
+)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@dataclass(frozen=True, slots=True)
 class PickledStorage:
-    """A block of values in a file of its own in the archive.
+    """A block of values, in a file of its own in the archive.
 
     Attributes:
         dtype: Format of its values, in safetensors' word.
@@ -49,31 +64,89 @@ class PickledStorage:
     key: str
     elements: int
 
+    def __setstate__(self, _: object) -> None:
+        raise ValueError("sets attributes of a storage")
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@dataclass(frozen=True, slots=True)
 class PickledTensor:
-    """A view into a storage, as pickled: its numbers are unchecked.
+    """A view into a storage: the arguments of `_rebuild_tensor_v2`, unchecked.
 
     Attributes:
-        storage: Where its values are.
-        offset: Of the first value in the storage, in values.
+        storage: Its values.
+        offset: Index of its first value in the storage.
         shape: Its dimensions.
         strides: Values between neighbours, for each dimension.
-        lazy: Whether the stored values are still to be negated or conjugated.
+        metadata: Says whether the stored values are still to be negated or conjugated.
     """
 
     storage: PickledStorage
     offset: object
     shape: object
     strides: object
-    lazy: bool
+    requires_grad: object
+    backward_hooks: object
+    metadata: object = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.storage, PickledStorage):
+            raise TypeError("a tensor has no storage")
+
+    def __setstate__(self, _: object) -> None:
+        raise ValueError("sets attributes of a tensor")
 
 
-@dataclass(frozen=True, slots=True)
-class Global:
-    """The name of a class or function: never the thing itself."""
+class _Parameter:
+    """Stands for `_rebuild_parameter`, whose result is the tensor."""
 
-    name: str
+    def __new__(cls, data: object, _requires_grad: object, _hooks: object) -> Self:
+        if not isinstance(data, PickledTensor):
+            raise TypeError("a parameter has no tensor")
+        return data  # type: ignore[return-value]  # what pickle makes of it is the tensor
+
+    def __setstate__(self, _: object) -> None:
+        raise ValueError("sets attributes of a parameter")
+
+
+class StateDict(dict[str, object]):
+    """A dict that takes only strings as keys, because hashing a hostile key may never end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def __setitem__(self, key: str, value: object) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"a dict has a key of type {type(key).__name__}")
+        if key in self:
+            raise ValueError(f"has the key {key!r} twice")
+        super().__setitem__(key, value)
+
+    def __setstate__(self, _: object) -> None:
+        """Ignore the attribute `_metadata` of a state dict: the versions of its modules."""
+
+
+_CLASSES: Mapping[str, object] = {
+    "collections.OrderedDict": StateDict,
+    "torch._utils._rebuild_tensor_v2": PickledTensor,
+    "torch._utils._rebuild_parameter": _Parameter,
+    **_STORAGES,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> object:
+        found = _CLASSES.get(f"{module}.{name}")
+        if found is None:
+            raise ValueError(f"refers to {module}.{name}, which no state dict needs")
+        return found
+
+    def persistent_load(self, pid: object) -> PickledStorage:
+        match pid:
+            case ("storage", str(dtype), str(key), str(), int(elements)) if (
+                dtype in _STORAGES.values()
+            ):
+                return PickledStorage(dtype=dtype, key=key, elements=elements)
+        raise ValueError("has a persistent id that is not a storage")
 
 
 def load_state_dict(data: bytes) -> Mapping[str, PickledTensor]:
@@ -86,22 +159,30 @@ def load_state_dict(data: bytes) -> Mapping[str, PickledTensor]:
         ValueError: The pickle is broken, holds anything but a state dict, or names a class or
             function that a state dict has no use for.
     """
-    value = _expect(dict, _Machine().run(data))
-    strange = [
-        f"{key!r} is of type {_kind(found)}"
-        for key, found in value.items()
-        if not isinstance(found, PickledTensor)
-    ]
-    if strange:
-        raise ValueError(f"holds more than tensors: {', '.join(strange[:8])}")
+    try:
+        value = _unpickled(data)
+    except _UNPICKLING_ERRORS as exc:
+        raise ValueError(f"is not a pickled state dict: {exc}") from exc
+    tensors = {key: found for key, found in value.items() if isinstance(found, PickledTensor)}
+    if len(tensors) < len(value):
+        others = [key for key in value if key not in tensors]
+        kinds = [f"{key!r} is of type {type(value[key]).__name__}" for key in others[:8]]
+        raise ValueError(f"holds more than tensors: {', '.join(kinds)}")
+    return tensors
+
+
+def _unpickled(data: bytes) -> StateDict:
+    value = _Unpickler(io.BytesIO(_checked(data))).load()
+    if not isinstance(value, StateDict):
+        raise TypeError(f"holds a {type(value).__name__} where a dict belongs")
     return value
 
 
 def key_of_state_dict(data: bytes) -> str | None:
     """Return the key under which a training checkpoint's pickle holds a state dict, if it does.
 
-    Nothing is built: a usual key has to stand right before a dict that opens. Looked for before
-    the first tensor, because the versions of modules after the last have such keys, too.
+    Nothing is built: a usual key has to stand right before a dict that opens. The search ends at
+    the first tensor, because the versions of modules after the last one have such keys, too.
     """
     before: object = None
     with suppress(ValueError):
@@ -111,176 +192,25 @@ def key_of_state_dict(data: bytes) -> str | None:
             opens = opcode.name == "EMPTY_DICT" or argument == "collections OrderedDict"
             if opens and before in _TRAINING_KEYS:
                 return str(before)
-            # What puts a value into the memo stands between.
+            # An instruction that puts the key into the memo may stand between.
             if opcode.name not in ("BINPUT", "LONG_BINPUT"):
                 before = argument if opcode.name == "BINUNICODE" else None
     return None
 
 
-class _Machine:
-    """The stack, its marks and the memo, as in `pickle`; every value on it is inert."""
-
-    def __init__(self) -> None:
-        self._stack: list[object] = []
-        self._marks: list[int] = []
-        self._memo: dict[int, object] = {}
-
-    def run(self, data: bytes) -> object:
-        for opcode, argument, _ in pickletools.genops(data):
-            step = _STEPS.get(opcode.name)
-            if step is None:
-                raise ValueError(
-                    f"has the instruction {opcode.name}; a state dict in pickle protocol 2, "
-                    "torch.save's default, has none"
-                )
-            step(self, argument)
-        return self.pop(1)[0]
-
-    def push(self, value: object) -> None:
-        self._stack.append(value)
-
-    def pop(self, count: int) -> list[object]:
-        first = len(self._stack) - count
-        if first < (self._marks[-1] if self._marks else 0):
-            raise ValueError("takes more values than it has put down")
-        values = self._stack[first:]
-        del self._stack[first:]
-        return values
-
-    def pop_as(self, *kinds: type[Any]) -> list[Any]:
-        return [
-            _expect(kind, value) for kind, value in zip(kinds, self.pop(len(kinds)), strict=True)
-        ]
-
-    def mark(self) -> None:
-        self._marks.append(len(self._stack))
-
-    def pop_to_mark(self) -> list[object]:
-        if not self._marks:
-            raise ValueError("returns to a mark that it has not set")
-        values = self.pop(len(self._stack) - self._marks[-1])
-        self._marks.pop()
-        return values
-
-    def remember(self, index: int) -> None:
-        [value] = self.pop(1)
-        self.push(value)
-        self._memo[index] = value
-
-    def recall(self, index: int) -> None:
-        if index not in self._memo:
-            raise ValueError("recalls a value that it has not remembered")
-        self.push(self._memo[index])
-
-    def append(self, values: list[object]) -> None:
-        [target] = self.pop_as(list)
-        target.extend(values)
-        self.push(target)
-
-    def set_items(self, values: list[object]) -> None:
-        [target] = self.pop_as(dict)
-        if len(values) % 2:
-            raise ValueError("sets a key without a value")
-        for key, value in zip(values[::2], values[1::2], strict=True):
-            if _expect(str, key) in target:
-                raise ValueError(f"has the key {key!r} twice")
-            target[key] = value
-        self.push(target)
-
-    def set_state(self) -> None:
-        # Of attributes, a state dict has `_metadata`, the versions of its modules: not needed.
-        target, _ = self.pop_as(dict, dict)
-        self.push(target)
-
-    def reduce(self) -> None:
-        function, arguments = self.pop_as(Global, tuple)
-        rebuild = _REBUILDERS.get(function.name)
-        value = rebuild(arguments) if rebuild else None
-        if value is None:
-            raise ValueError(f"calls {function.name} with unusual arguments")
-        self.push(value)
-
-
-def _ordered_dict(arguments: Sequence[object]) -> dict[str, object] | None:
-    return None if arguments else {}
-
-
-def _tensor(arguments: Sequence[object]) -> PickledTensor | None:
-    # storage, storage_offset, size, stride, requires_grad, backward_hooks[, metadata]
-    if not 6 <= len(arguments) <= 7 or not isinstance(arguments[0], PickledStorage):
-        return None
-    return PickledTensor(
-        storage=arguments[0],
-        offset=arguments[1],
-        shape=arguments[2],
-        strides=arguments[3],
-        lazy=any(arguments[6:]),
-    )
-
-
-def _parameter(arguments: Sequence[object]) -> PickledTensor | None:
-    # data, requires_grad, backward_hooks
-    if len(arguments) == 3 and isinstance(arguments[0], PickledTensor):
-        return arguments[0]
-    return None
-
-
-_REBUILDERS: Mapping[str, Callable[[Sequence[object]], object]] = {
-    "collections.OrderedDict": _ordered_dict,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": _parameter,
-}
-
-
-def _global(module_and_name: str) -> Global:
-    name = module_and_name.replace(" ", ".")
-    if name not in _REBUILDERS and name not in _STORAGES:
-        raise ValueError(f"refers to {name}, which no state dict needs")
-    return Global(name)
-
-
-def _storage(persistent_id: object) -> PickledStorage:
-    match persistent_id:
-        case ("storage", Global(name), str(key), str(), int(elements)) if name in _STORAGES:
-            return PickledStorage(dtype=_STORAGES[name], key=key, elements=elements)
-    raise ValueError("has a persistent id that is not a storage")
-
-
-def _expect(kind: type[_T], value: object) -> _T:
-    if isinstance(value, kind):
-        return value
-    raise ValueError(f"has a {_kind(value)} where a {kind.__name__} belongs")
-
-
-def _kind(value: object) -> str:
-    return value.name if isinstance(value, Global) else type(value).__name__
-
-
-_STEPS: Mapping[str, Callable[[_Machine, Any], None]] = {
-    "PROTO": lambda _machine, _: None,
-    "STOP": lambda _machine, _: None,
-    "NONE": lambda machine, _: machine.push(None),
-    "NEWTRUE": lambda machine, _: machine.push(True),
-    "NEWFALSE": lambda machine, _: machine.push(False),
-    **dict.fromkeys(
-        ["BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"], _Machine.push
-    ),
-    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
-    "EMPTY_LIST": lambda machine, _: machine.push([]),
-    "EMPTY_DICT": lambda machine, _: machine.push({}),
-    "MARK": lambda machine, _: machine.mark(),
-    "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_to_mark())),
-    "TUPLE1": lambda machine, _: machine.push(tuple(machine.pop(1))),
-    "TUPLE2": lambda machine, _: machine.push(tuple(machine.pop(2))),
-    "TUPLE3": lambda machine, _: machine.push(tuple(machine.pop(3))),
-    "APPEND": lambda machine, _: machine.append(machine.pop(1)),
-    "APPENDS": lambda machine, _: machine.append(machine.pop_to_mark()),
-    "SETITEM": lambda machine, _: machine.set_items(machine.pop(2)),
-    "SETITEMS": lambda machine, _: machine.set_items(machine.pop_to_mark()),
-    **dict.fromkeys(["BINPUT", "LONG_BINPUT"], _Machine.remember),
-    **dict.fromkeys(["BINGET", "LONG_BINGET"], _Machine.recall),
-    "GLOBAL": lambda machine, argument: machine.push(_global(argument)),
-    "BINPERSID": lambda machine, _: machine.push(_storage(machine.pop(1)[0])),
-    "REDUCE": lambda machine, _: machine.reduce(),
-    "BUILD": lambda machine, _: machine.set_state(),
-}
+def _checked(data: bytes) -> bytes:
+    """Return a pickle whose instructions are known, with a `StateDict` in place of every dict."""
+    parts, end = [], 0
+    for opcode, argument, position in pickletools.genops(data):
+        if opcode.name not in _INSTRUCTIONS:
+            raise ValueError(
+                f"has the instruction {opcode.name}; a state dict in pickle protocol 2, "
+                "torch.save's default, has none"
+            )
+        # The memo is an array: one large index would take 64 GiB.
+        if opcode.name == "LONG_BINPUT" and isinstance(argument, int) and argument > len(data):
+            raise ValueError(f"puts a value at {argument} into its memo")
+        if opcode.name == "EMPTY_DICT" and position is not None:
+            parts += [data[end:position], _NEW_DICT]
+            end = position + 1
+    return b"".join([*parts, data[end:]])

@@ -1,11 +1,16 @@
-"""Where a tensor's bytes lie, and what both file formats check of a tensor."""
+"""The place of a tensor, the checks of its shape, and strict JSON: the readers share them."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ft_serving.core.dtypes import DType
+
+MAX_JSON_BYTES = 100_000_000
+"""Limit of a header or an index, as in the safetensors library."""
 
 FLOATS: Mapping[str, DType] = {"F32": DType.FP32, "F16": DType.FP16, "BF16": DType.BF16}
 """The formats of weights, by safetensors' word for them."""
@@ -28,7 +33,7 @@ _MAX_ELEMENTS = 2**56
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tensor:
-    """Where a tensor's bytes lie: contiguous, in C order, little-endian.
+    """The place of a tensor's bytes, which are contiguous, in C order, little-endian.
 
     Attributes:
         name: Its name in the checkpoint.
@@ -76,3 +81,27 @@ def check_shape(shape: object) -> tuple[int, ...]:
     if len(shape) > _MAX_DIMENSIONS or math.prod(max(n, 1) for n in shape) > _MAX_ELEMENTS:
         raise ValueError("its shape is too large for any memory")
     return tuple(shape)
+
+
+def load_object(data: bytes) -> dict[str, Any]:
+    """Parse a UTF-8 JSON object in which no object repeats a key: readers differ in which counts.
+
+    Raises:
+        ValueError: It is not JSON, not an object, repeats a key, or nests too deeply.
+    """
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
+    except RecursionError as exc:
+        raise ValueError("nests too deeply") from exc
+    if isinstance(value, dict):
+        return value
+    raise ValueError("is not a JSON object")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"has the key {key!r} twice")
+        result[key] = value
+    return result
