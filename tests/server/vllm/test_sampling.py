@@ -9,8 +9,7 @@ from ft_serving.core.dtypes import Precision
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.server.errors import RequestError, ServerError
 from ft_serving.server.requests import GenerationRequest, Vocabulary, plan_request
-from ft_serving.server.vllm.row import VllmRow
-from ft_serving.server.vllm.sampling import Sampling, refuse_unsupported, sampling_of
+from ft_serving.server.vllm.sampling import Sampling, VllmRow, refuse_unsupported, sampling_of
 from ft_serving.server.vllm.settings import EngineSettings
 
 VOCABULARY = Vocabulary(size=1000, start_id=1, end_id=9)
