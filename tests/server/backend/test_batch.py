@@ -14,7 +14,7 @@ from ft_serving.core.protocol import TensorType
 from ft_serving.server.backend import batch
 from ft_serving.server.backend.batch import RefusalCode, Runner
 from ft_serving.server.engine import TextGenerator
-from ft_serving.server.engine.thread import EngineThread
+from ft_serving.server.engine.generate import EngineThread
 from ft_serving.server.errors import DeliveryError
 from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.plan import RequestPlan

@@ -6,8 +6,9 @@ import pytest
 from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.core.dtypes import DType
 from ft_serving.server.engine.config import read_config
-from ft_serving.server.engine.gptj import GptJLayers, open_weights
+from ft_serving.server.engine.gptj import GptJLayers
 from ft_serving.server.engine.numpy_engine import NumpyModel
+from ft_serving.server.engine.weight_files import read_weights
 from tests.oracles import gptj
 from tests.server.engine.blocks import prefilled
 from tests.server.engine.ft_files import Shape, random_weights, rounded, write_folder
@@ -23,7 +24,7 @@ def tokens(length: int, seed: int = 0) -> TokenArray:
 
 def open_model(folder: Path, tensor_parallel: int = 1, **options: float) -> NumpyModel:
     config = read_config(folder)
-    weights = open_weights(folder, config, tensor_parallel)
+    weights = read_weights(folder, config, tensor_parallel)
     return NumpyModel(config.family, GptJLayers(config.architecture, weights, **options))
 
 
