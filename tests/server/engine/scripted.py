@@ -1,4 +1,4 @@
-"""A model that says what a test wants to hear."""
+"""Models for tests: a scripted one, and blocks of the numpy one; and requests to them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
@@ -10,6 +10,8 @@ from ft_serving.core.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.parameters import ROW_PARAMETERS, RowParameters
 from ft_serving.server.engine.model import Load
+from ft_serving.server.engine.numpy_block import NumpyBlock
+from ft_serving.server.engine.numpy_engine import NumpyModel
 from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.plan import RowPlan
 from ft_serving.server.requests.words import Word
@@ -151,3 +153,14 @@ def _array(name: str, value: object) -> NDArray[np.generic]:
     if name == "random_seed":
         return array.astype(np.uint64)
     return array.astype({"f": np.float32, "b": np.bool_}.get(array.dtype.kind, np.int32))
+
+
+def prefilled(
+    model: NumpyModel, prompts: Sequence[TokenArray], capacity: int, rows: int | None = None
+) -> NumpyBlock:
+    """A block with the prompts in its first rows; as many rows, unless said."""
+    block = model.new_block(rows or len(prompts), capacity)
+    for row, prompt in enumerate(prompts):
+        for _ in block.prefill(row, prompt):
+            pass
+    return block

@@ -1,3 +1,5 @@
+"""The numpy model's logits, against the definition and row by row."""
+
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,8 @@ from ft_serving.server.engine.gptj import GptJLayers
 from ft_serving.server.engine.numpy_engine import NumpyModel
 from ft_serving.server.engine.weight_files import read_weights
 from tests.oracles import gptj
-from tests.server.engine.blocks import prefilled
 from tests.server.engine.ft_files import Shape, random_weights, rounded, write_folder
+from tests.server.engine.scripted import prefilled
 
 SHAPE = Shape()
 WEIGHTS = random_weights(SHAPE)
@@ -37,13 +39,32 @@ def logits_of(model: NumpyModel, text: TokenArray, prompt: int) -> FloatArray:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> NumpyModel:
-    return open_model(write_folder(tmp_path_factory.mktemp("model"), SHAPE, WEIGHTS))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("model"), SHAPE, WEIGHTS)
 
 
-@pytest.mark.parametrize("tensor_parallel", [1, 2, 4])
-@pytest.mark.parametrize("dtype", list(DType))
-def test_logits_are_those_of_the_definition(
+@pytest.fixture(scope="module")
+def model(folder: Path) -> NumpyModel:
+    return open_model(folder)
+
+
+def assert_defined(
+    folder: Path, text: TokenArray, prompt: int, shape: Shape = SHAPE, epsilon: float | None = None
+) -> None:
+    """Compare with the definition, from the prompt's last token on."""
+    options = {} if epsilon is None else {"layer_norm_epsilon": epsilon}
+    expected = gptj.logits(
+        WEIGHTS,
+        shape.hugging_face,
+        text.tolist(),
+        epsilon=epsilon or FASTER_TRANSFORMERS_EPSILON,
+    )
+    found = logits_of(open_model(folder, **options), text, prompt)
+    np.testing.assert_allclose(found, expected[prompt - 1 :], rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize(("tensor_parallel", "dtype"), [(1, DType.FP16), (2, DType.BF16)])
+def test_logits_are_those_of_the_definition_from_any_files(
     tmp_path: Path, tensor_parallel: int, dtype: DType
 ) -> None:
     write_folder(tmp_path, SHAPE, WEIGHTS, tensor_parallel=tensor_parallel, dtype=dtype)
@@ -58,37 +79,25 @@ def test_logits_are_those_of_the_definition(
     np.testing.assert_allclose(found, expected[6:], rtol=0, atol=2e-5)
 
 
-def test_the_layer_norms_epsilon_is_fastertransformers_unless_said(tmp_path: Path) -> None:
-    write_folder(tmp_path, SHAPE, WEIGHTS)
+@pytest.mark.parametrize("prompt", [1, 7, 256, 257])
+def test_logits_are_those_of_the_definition_behind_any_prompt(folder: Path, prompt: int) -> None:
+    assert_defined(folder, tokens(prompt + 3), prompt)
+
+
+def test_the_layer_norms_epsilon_is_fastertransformers_unless_said(folder: Path) -> None:
     text = tokens(6)
     faster_transformer, hugging_face = (
         gptj.logits(WEIGHTS, SHAPE.hugging_face, text.tolist(), epsilon=epsilon)[-1]
         for epsilon in (FASTER_TRANSFORMERS_EPSILON, 1e-5)
     )
     assert abs(faster_transformer - hugging_face).max() > 1e-4, "the two can be told apart"
-    default = logits_of(open_model(tmp_path), text, prompt=6)[0]
-    np.testing.assert_allclose(default, faster_transformer, rtol=0, atol=2e-5)
-    said = logits_of(open_model(tmp_path, layer_norm_epsilon=1e-5), text, prompt=6)[0]
-    np.testing.assert_allclose(said, hugging_face, rtol=0, atol=2e-5)
+    assert_defined(folder, text, 6)
+    assert_defined(folder, text, 6, epsilon=1e-5)
 
 
 def test_whole_heads_can_be_rotated(tmp_path: Path) -> None:
     shape = Shape(rotary=24)
-    write_folder(tmp_path, shape, WEIGHTS)
-    text = tokens(9)
-    expected = gptj.logits(WEIGHTS, shape.hugging_face, text.tolist(), epsilon=1e-6)
-    found = logits_of(open_model(tmp_path), text, prompt=4)
-    np.testing.assert_allclose(found, expected[3:], rtol=0, atol=2e-5)
-
-
-@pytest.mark.parametrize("prompt", [1, 255, 256, 257, 600])
-def test_prompts_longer_than_a_block_of_queries_attend_to_all_before(
-    model: NumpyModel, prompt: int
-) -> None:
-    text = tokens(prompt + 1)
-    expected = gptj.logits(WEIGHTS, SHAPE.hugging_face, text.tolist(), epsilon=1e-6)
-    found = logits_of(model, text, prompt)
-    np.testing.assert_allclose(found, expected[prompt - 1 :], rtol=0, atol=5e-5)
+    assert_defined(write_folder(tmp_path, shape, WEIGHTS), tokens(9), 4, shape)
 
 
 def test_positions_beyond_the_first_table_of_rotations_are_right(model: NumpyModel) -> None:
