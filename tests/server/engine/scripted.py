@@ -24,7 +24,7 @@ END = 9
 
 
 class ScriptedBlock:
-    """Implements `Block`; a prompt is one piece."""
+    """Implements `Block`; a prompt has a piece a token."""
 
     def __init__(self, model: "ScriptedModel", rows: int) -> None:
         self.rows = rows
@@ -33,7 +33,9 @@ class ScriptedBlock:
 
     def prefill(self, row: int, prompt: TokenArray) -> Iterator[None]:
         self.texts[row] = tuple(prompt.tolist())
-        yield
+        for _ in prompt:
+            self._model.now += 1
+            yield
 
     def select(self, rows: IndexArray) -> None:
         self.texts = [self.texts[row] for row in rows]
@@ -51,6 +53,7 @@ class ScriptedBatch:
         self._blocks = blocks
 
     def step(self, tokens: TokenArray) -> FloatArray:
+        self._model.now += 1
         left = iter(tokens.tolist())
         for block in self._blocks:
             block.texts = [(*text, next(left)) for text in block.texts]
@@ -62,6 +65,7 @@ class ScriptedModel:
 
     Attributes:
         computed: The texts of all rows, for each step.
+        now: A clock that ticks once a piece and once a step.
         memory: Tokens that all rows together may grow to.
     """
 
@@ -69,6 +73,7 @@ class ScriptedModel:
         self.memory = memory
         self.script = script
         self.computed: list[list[tuple[int, ...]]] = []
+        self.now = 0.0
         self.architecture = Architecture(
             heads=1,
             head_size=2,

@@ -7,11 +7,11 @@ from ft_serving.server.engine import TextGenerator
 from ft_serving.server.requests import GenerationRequest, GenerationResult
 from tests.server.engine.scripted import ScriptedModel, always, count_up, peak, request
 
-NO_WORDS = np.array([[[0], [-1]]], np.int32)
 
-
-def words(*rows: list[list[int]]) -> np.ndarray:
-    return np.array(rows, np.int32)
+def stopped(
+    prompts: list[list[int]], length: int, *words: list[list[int]], **parameters: object
+) -> GenerationRequest:
+    return request(prompts, length, stop_words_list=np.array(words, np.int32), **parameters)
 
 
 def without_prompt(*lengths: int, **parameters: np.ndarray) -> GenerationRequest:
@@ -23,101 +23,69 @@ def without_prompt(*lengths: int, **parameters: np.ndarray) -> GenerationRequest
     )
 
 
-def generate(*requests: GenerationRequest) -> list[GenerationResult]:
-    return TextGenerator(ScriptedModel(count_up)).generate(requests)
+CASES = {
+    "prompt and answer": (request([[1, 2, 3]], 4), [[1, 2, 3, 4, 5, 6, 7]], [7]),
+    "the end token counts and fills the rest": (request([[7]], 4), [[7, 8, 9, 9, 9]], [3]),
+    "an end token in the prompt": (request([[9, 2]], 2), [[9, 2, 3, 4]], [4]),
+    "an end token a row": (
+        request([[1], [1]], 4, end_id=[3, 4]),
+        [[1, 2, 3, 3, 3], [1, 2, 3, 4, 4]],
+        [3, 4],
+    ),
+    "padding is removed but counted": (
+        request([[1, 2, 3], [4]], 2),
+        [[1, 2, 3, 4, 5], [4, 5, 6, 9, 9]],
+        [5, 5],
+    ),
+    "a length a row": (request([[1], [1]], [1, 3]), [[1, 2, 9, 9], [1, 2, 3, 4]], [2, 4]),
+    "the model's start token": (without_prompt(3, 2), [[1, 2, 3], [1, 2, 9]], [3, 2]),
+    "the request's start token": (without_prompt(2, start_id=np.array([5])), [[6, 7]], [2]),
+    "a start token beside a prompt": (request([[1]], 2, start_id=5), [[1, 2, 3]], [3]),
+    # Users of fastertransformer_backend have met this: [[0],[0]] instead of [[0],[-1]].
+    "an empty stop word ends a text after one token": (
+        stopped([[1, 2]], 3, [[0], [0]]),
+        [[1, 2, 3, 9, 9]],
+        [3],
+    ),
+    "a stop word stays and counts": (
+        stopped([[1]], 6, [[4, 5, 7], [2, 3, -1]]),
+        [[1, 2, 3, 4, 5, 9, 9]],
+        [5],
+    ),
+    "a stop word may begin in the prompt": (
+        stopped([[1, 2]], 3, [[2, 3], [2, -1]]),
+        [[1, 2, 3, 9, 9]],
+        [3],
+    ),
+    "a stop word within the prompt ends nothing": (
+        stopped([[1, 2]], 2, [[1, 2], [2, -1]]),
+        [[1, 2, 3, 4]],
+        [4],
+    ),
+    # With its padding row 1 would read 2, 0, 3.
+    "a stop word is matched without padding": (
+        stopped([[5, 6], [2]], 2, [[2, 3], [2, -1]]),
+        [[5, 6, 7, 8], [2, 3, 9, 9]],
+        [4, 3],
+    ),
+    "stop words a row": (
+        stopped([[1], [1]], 4, [[2], [1]], [[4], [1]]),
+        [[1, 2, 9, 9, 9], [1, 2, 3, 4, 9]],
+        [2, 4],
+    ),
+    "no words": (
+        stopped([[1]], 3, [[0], [-1]], bad_words_list=np.array([[0], [-1]])),
+        [[1, 2, 3, 4]],
+        [4],
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("asked", "texts", "lengths"),
-    [
-        pytest.param(request([[1, 2, 3]], 4), [[1, 2, 3, 4, 5, 6, 7]], [7], id="prompt and answer"),
-        pytest.param(
-            request([[5, 6]], 8),
-            [[5, 6, 7, 8, 9, 9, 9, 9, 9, 9]],
-            [5],
-            id="the end token counts and fills the rest",
-        ),
-        pytest.param(request([[9, 2]], 2), [[9, 2, 3, 4]], [4], id="an end token in the prompt"),
-        pytest.param(
-            request([[1], [1]], 4, end_id=[3, 4]),
-            [[1, 2, 3, 3, 3], [1, 2, 3, 4, 4]],
-            [3, 4],
-            id="an end token a row",
-        ),
-        pytest.param(
-            request([[1, 2, 3], [4]], 2),
-            [[1, 2, 3, 4, 5], [4, 5, 6, 9, 9]],
-            [5, 5],
-            id="padding is removed but counted",
-        ),
-        pytest.param(
-            request([[1], [1], [1]], [1, 4, 2]),
-            [[1, 2, 9, 9, 9], [1, 2, 3, 4, 5], [1, 2, 3, 9, 9]],
-            [2, 5, 3],
-            id="a length a row",
-        ),
-        pytest.param(
-            without_prompt(3, 2), [[1, 2, 3], [1, 2, 9]], [3, 2], id="the model's start token"
-        ),
-        pytest.param(
-            without_prompt(2, start_id=np.array([5])), [[6, 7]], [2], id="the request's start token"
-        ),
-        pytest.param(
-            request([[1]], 2, start_id=5), [[1, 2, 3]], [3], id="a start token beside a prompt"
-        ),
-        pytest.param(
-            # Users of fastertransformer_backend have met this: [[0],[0]] instead of [[0],[-1]].
-            request([[1, 2, 3, 1, 2, 3, 1, 2]], 3, stop_words_list=words([[0], [0]])),
-            [[1, 2, 3, 1, 2, 3, 1, 2, 3, 9, 9]],
-            [9],
-            id="an empty stop word ends a text after one token",
-        ),
-        pytest.param(
-            request([[1]], 8, stop_words_list=words([[4, 5, 7], [2, 3, -1]])),
-            [[1, 2, 3, 4, 5, 9, 9, 9, 9]],
-            [5],
-            id="a stop word stays and counts",
-        ),
-        pytest.param(
-            request([[1, 2]], 3, stop_words_list=words([[2, 3], [2, -1]])),
-            [[1, 2, 3, 9, 9]],
-            [3],
-            id="a stop word may begin in the prompt",
-        ),
-        pytest.param(
-            request([[1, 2]], 3, stop_words_list=words([[1, 2], [2, -1]])),
-            [[1, 2, 3, 4, 5]],
-            [5],
-            id="a stop word within the prompt ends nothing",
-        ),
-        pytest.param(
-            # With its padding row 1 would read 2, 0, 3.
-            request([[5, 6], [2]], 3, stop_words_list=words([[2, 3], [2, -1]])),
-            [[5, 6, 7, 8, 9], [2, 3, 9, 9, 9]],
-            [5, 3],
-            id="a stop word is matched without padding",
-        ),
-        pytest.param(
-            request([[1], [1]], 4, stop_words_list=words([[2], [1]], [[4], [1]])),
-            [[1, 2, 9, 9, 9], [1, 2, 3, 4, 9]],
-            [2, 4],
-            id="stop words a row",
-        ),
-        *(
-            pytest.param(
-                request([[1]], 3, stop_words_list=none, bad_words_list=none),
-                [[1, 2, 3, 4]],
-                [4],
-                id="lists of no words",
-            )
-            for none in (NO_WORDS, NO_WORDS[0])
-        ),
-    ],
-)
+@pytest.mark.parametrize(("asked", "texts", "lengths"), CASES.values(), ids=CASES)
 def test_texts_and_lengths_are_fastertransformers(
     asked: GenerationRequest, texts: list[list[int]], lengths: list[int]
 ) -> None:
-    result = generate(asked)[0]
+    result = TextGenerator(ScriptedModel(count_up)).generate([asked])[0]
     assert result.output_ids[:, 0].tolist() == texts
     assert result.sequence_length[:, 0].tolist() == lengths
     assert result.output_ids.dtype == result.sequence_length.dtype == np.uint32
@@ -130,7 +98,7 @@ def test_a_bad_word_is_replaced_by_the_next_best_token() -> None:
     def next_or_five(text: tuple[int, ...]) -> list[float]:
         return [a + b / 2 for a, b in zip(count_up(text), peak(5), strict=True)]
 
-    asked = request([[1]], 4, bad_words_list=words([[2, 3, 4], [2, 3, -1]]))
+    asked = request([[1]], 4, bad_words_list=np.array([[2, 3, 4], [2, 3, -1]]))
     result = TextGenerator(ScriptedModel(next_or_five)).generate([asked])[0]
     assert result.output_ids.tolist() == [[[1, 2, 5, 6, 7]]], "3 is forbidden behind 2"
 

@@ -1,55 +1,19 @@
 """Who gets what while others are computed; by a clock that ticks once a piece and once a step."""
 
-from collections.abc import Iterator, Sequence
-
-from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.server.engine import TextGenerator
 from ft_serving.server.engine.schedule import PROMPT_SHARE, Schedule
 from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.job import GenerationJob
-from tests.server.engine.scripted import (
-    ScriptedBatch,
-    ScriptedBlock,
-    ScriptedModel,
-    always,
-    peak,
-    request,
-)
+from tests.server.engine.scripted import ScriptedModel, always, peak, request
 
 NEVER_ENDS = always(peak(0))
-
-
-class TimedModel(ScriptedModel):
-    """A prompt has a piece a token."""
-
-    now = 0.0
-
-    def new_block(self, rows: int, capacity: int) -> ScriptedBlock:
-        return TimedBlock(self, rows)
-
-    def new_batch(self, blocks: Sequence[ScriptedBlock]) -> ScriptedBatch:
-        return TimedBatch(self, blocks)
-
-
-class TimedBlock(ScriptedBlock):
-    def prefill(self, row: int, prompt: TokenArray) -> Iterator[None]:
-        self.texts[row] = tuple(prompt.tolist())
-        for _ in prompt:
-            self._model.now += 1  # type: ignore[attr-defined]
-            yield
-
-
-class TimedBatch(ScriptedBatch):
-    def step(self, tokens: TokenArray) -> FloatArray:
-        self._model.now += 1  # type: ignore[attr-defined]
-        return super().step(tokens)
 
 
 class World:
     """A schedule and what it has told."""
 
     def __init__(self, memory: int = 1_000_000) -> None:
-        self.model = TimedModel(NEVER_ENDS, memory=memory)
+        self.model = ScriptedModel(NEVER_ENDS, memory=memory)
         self._engine = TextGenerator(self.model)
         self._schedule = Schedule(self.model, lambda: self.model.now)
         self.ended: list[GenerationJob] = []
@@ -89,19 +53,6 @@ def test_running_texts_grow_while_a_long_prompt_is_computed() -> None:
     assert generated(long) == 0
     world.run()
     assert world.ended == [long, running], "the prompt had its share, too"
-
-
-def test_a_short_prompt_does_not_wait_for_the_end_of_a_long_one() -> None:
-    world = World()
-    world.add(request([[1] * 100], 1))
-    for _ in range(10):
-        world.turn()
-    [short] = world.add(request([[1] * 3], 1))
-    begin = world.model.now
-    while not world.ended:
-        world.turn()
-    assert world.ended == [short]
-    assert world.model.now - begin <= 2 * 3 + 1, "half of the time is its own"
 
 
 def test_a_long_prompt_is_computed_however_many_short_ones_come() -> None:
