@@ -111,7 +111,7 @@ def test_a_cancelled_call_is_computed_no_further_and_the_others_go_on(
 ) -> None:
     engine = scripted()
     cancelled, other = RecordedCall([0], 5000, cancelled_after=2), RecordedCall([2], 3)
-    waiting = RecordedCall([1], 9, cancelled_after=0)
+    waiting = RecordedCall([0], 5000, cancelled_after=0)
     run(cancelled, other, waiting, scripted=engine, streaming=True)
     assert cancelled.errors == waiting.errors == [CANCELLED], "else Triton keeps the request"
     assert len(cancelled.responses) < 5000
