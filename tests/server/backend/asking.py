@@ -168,17 +168,16 @@ def statistics(address: str) -> dict[str, int]:
         return now
 
 
-def wait_until_idle(metrics: str) -> None:
-    """Wait until the metrics at an address say that nothing is under way, five seconds at most."""
+def wait_until_idle(metrics: str, running: int = 0) -> None:
+    """Wait until the metrics at an address say how many run, none by default; at most 5 s."""
     deadline = time.monotonic() + 5
-    is_idle = False
-    while not is_idle:
+    text = ""
+    while not re.search(rf"^{RUNNING_METRIC}{{.*}} {running}$", text, re.M):
         assert time.monotonic() < deadline, "it is computed on, for nobody"
         time.sleep(0.15)
         with closing(http.client.HTTPConnection(metrics, timeout=10)) as connection:
             connection.request("GET", "/metrics")
             text = connection.getresponse().read().decode()
-        is_idle = bool(re.search(rf"^{RUNNING_METRIC}{{.*}} 0$", text, re.M))
 
 
 def _grpc_tensors(result: Any) -> Tensors:
