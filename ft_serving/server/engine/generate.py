@@ -20,12 +20,6 @@ _logger = logging.getLogger(__name__)
 
 NO_LIMITS = LengthLimits()
 
-OnStep = Callable[[int, GenerationResult], None]
-"""Is told of a request's index and its text so far."""
-
-IsCancelled = Callable[[int], bool]
-"""Tells whether the request of this index is no longer wanted."""
-
 
 class TextGenerator:
     """Generates text with a model.
@@ -59,12 +53,7 @@ class TextGenerator:
         return self._model.architecture
 
     def plan(self, request: GenerationRequest) -> RequestPlan:
-        """Check whether a request can be done on its own, and return what it asks for.
-
-        Raises:
-            RequestError: It cannot; all that is wrong is named.
-            MemoryLimitError: It needs more memory than there is.
-        """
+        """Check whether a request can be done on its own; see `ServingEngine.plan`."""
         plan = plan_request(request, self._vocabulary, self._limits)
         load = load_of([plan])
         needed, free = self._model.needed_bytes(load), self._model.free_bytes()
@@ -84,18 +73,18 @@ class TextGenerator:
     def generate(
         self,
         requests: Sequence[GenerationRequest],
-        on_step: OnStep | None = None,
-        cancelled: IsCancelled = lambda _: False,
+        on_step: Callable[[int, GenerationResult], None] = lambda *_: None,
+        cancelled: Callable[[int], bool] = lambda _: False,
     ) -> list[GenerationResult]:
-        """Generate the texts of all requests.
+        """Generate the texts of all requests, in the caller's thread.
 
         Args:
             requests: Each with one row or more.
-            on_step: Is called for each unfinished request after each step, with all of its tensors
-                as they are, and with the final ones after its last step: n times for n generated
-                tokens of its longest row. An exception that it raises ends all requests.
-            cancelled: Is asked before each step for each unfinished request, and on the way through
-                its prompt, which takes longer; one that is cancelled is computed no further.
+            on_step: Is called with the index of an unfinished request and its tensors as they are,
+                after each of its steps: n times for n generated tokens of its longest row. An
+                exception that it raises ends all requests.
+            cancelled: Is asked before each step for each unfinished request, by its index, and on
+                the way through its prompt; one that is cancelled is computed no further.
 
         Returns:
             A result for each request; that of a cancelled one is not final.
@@ -106,8 +95,7 @@ class TextGenerator:
         """
 
         def tell(index: int, job: GenerationJob) -> None:
-            if on_step is not None:
-                on_step(index, job.result())
+            on_step(index, job.result())
 
         jobs = [
             GenerationJob(self.plan(request), partial(tell, index), partial(cancelled, index))

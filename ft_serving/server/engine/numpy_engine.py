@@ -42,8 +42,7 @@ class NumpyModel:
     def needed_bytes(self, load: Load) -> int:
         """Return the memory that a load takes; see `LogitsModel.needed_bytes`.
 
-        Where the system grants any amount, as Kubernetes has it, too large a request would end the
-        process much later.
+        A request beyond it is refused: Kubernetes grants any amount, and ends the process later.
         """
         workspace = partial(workspace_bytes, self._blueprint)
         return (
