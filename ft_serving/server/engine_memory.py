@@ -1,6 +1,6 @@
-"""What the CPU engine needs beside its weights, and how much memory there is, in bytes.
+"""Reckons the memory that the CPU engine needs beside its weights, and that there is, in bytes.
 
-By it the engine refuses what does not fit, and a stack gives a server enough.
+The engine refuses requests that do not fit, and a stack gives its server enough.
 """
 
 import os

@@ -27,7 +27,7 @@ ADDRESS = "127.0.0.1"
 """Nobody but this machine is served: Triton asks nobody who they are."""
 
 EXIT_TIMEOUT_SECONDS = 60
-"""How long requests under way may take once the server was told to stop."""
+"""Requests under way may take so long once the server was told to stop."""
 
 _POLL_SECONDS = 0.1
 

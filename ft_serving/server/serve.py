@@ -30,7 +30,7 @@ def serve(
     Args:
         root: The storage's folder.
         release: Name or path of the release; may be None where there is only one.
-        ports: Where to listen, on this machine alone.
+        ports: Of 127.0.0.1.
         verbose: Whether to pass on all that Triton writes.
         say: Is told what to do next, once the server is ready.
 

@@ -58,7 +58,7 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def storage(volume: Path, tmp_path: Path) -> Path:
-    """A copy of the release alone, which a test may damage."""
+    """A copy of the releases only, which a test may damage."""
     shutil.copytree(Storage(volume).releases, Storage(tmp_path).releases)
     return tmp_path
 
@@ -79,7 +79,7 @@ def config_of(storage: Path, release: str) -> Path:
 
 
 def shared_memory(server: Served) -> list[Path]:
-    """What Triton and its backend share, which has to go with them."""
+    """The files by which Triton and its backend share memory, which have to go with them."""
     family = server.process.children(recursive=True)
     mapped = [file.path for one in family for file in one.memory_maps()]
     return [Path(path) for path in mapped if "/shm/triton" in path]

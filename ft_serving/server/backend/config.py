@@ -1,4 +1,4 @@
-"""Reads what Triton says about the model when it loads the backend."""
+"""Reads the arguments with which Triton loads the backend."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ _INTERCHANGEABLE = frozenset({TensorType.INT32, TensorType.UINT32})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackendConfig:
-    """What `config.pbtxt` asks for.
+    """The contents of a config.pbtxt that matter to the backend.
 
     Attributes:
         checkpoint: The folder that directly holds config.ini and the weights.

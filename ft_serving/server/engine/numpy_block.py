@@ -1,7 +1,7 @@
 """Rows of text that a numpy model starts, keeps and gives one more token.
 
 A row gets the same bits whatever the batch: each of its products, sums and exponentials has a
-shape that depends on that row alone (see `linear.py`), and rows attend unpadded, together with
+shape that depends on that row only (see `linear.py`), and rows attend unpadded, together with
 those of the same length only.
 """
 

@@ -45,7 +45,7 @@ class Sampler:
     - With top k, u · p · (mass of the top k) is drawn, and the first of them is taken up to
       which the mass reaches that. So the last token of the nucleus keeps only the part of its
       mass that lies within p.
-    - With top p alone likewise, over the whole vocabulary; so the likeliest token is sure where
+    - With top p only, likewise, over the whole vocabulary; so the likeliest token is sure where
       its probability reaches p.
 
     Args:

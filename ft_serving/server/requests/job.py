@@ -123,7 +123,7 @@ class GenerationJob:
 
     @property
     def is_finished(self) -> bool:
-        """Whether its text is complete."""
+        """True once its text is complete."""
         # A loop: this is asked several times a token, and a generator would take thrice as long.
         for row in self.rows:
             if not row.finished:

@@ -90,7 +90,7 @@ class RequestPlan:
 
     @property
     def wants_log_probs(self) -> bool:
-        """Whether to return log probabilities."""
+        """True if the request wants log probabilities."""
         return self.rows[0].parameters["log_probs"]
 
     @property

@@ -28,11 +28,11 @@ from ft_serving.server.vllm.library import LogProbs, TextSource
 from ft_serving.server.vllm.sampling import VllmRow, refuse_unsupported, sampling_of
 
 SWEEP_SECONDS = 0.05
-"""How often cancelled requests and a dead engine are looked for."""
+"""The sender looks for cancelled requests and a dead engine so often."""
 
 SWITCH_SECONDS = 0.0005
-"""How long a thread may keep the interpreter from the others: three of them pass each request on,
-and 64 requests that come together would wait many times Python's 5 ms."""
+"""A thread may keep the interpreter from the others so long. Three threads pass each request on, and
+64 requests that come together would wait many times Python's 5 ms."""
 
 _ENDING_SECONDS = 5.0
 

@@ -43,7 +43,7 @@ class TextSource(Protocol):
 
     @property
     def is_dead(self) -> bool:
-        """Whether it can compute nothing any more."""
+        """True once it can compute nothing any more."""
         ...
 
     def generate(
@@ -54,7 +54,7 @@ class TextSource(Protocol):
         Args:
             request_id: Of no other request.
             prompt: Token ids.
-            sampling: How to choose tokens.
+            sampling: The parameters of the draws.
             at_once: Whether to yield the whole text at its end, and nothing before.
 
         Yields:
@@ -105,7 +105,7 @@ async def open_vllm(
 
     Args:
         folder: Directly contains config.json and the safetensors files.
-        settings: How to use the GPUs.
+        settings: The use of the GPUs.
         longest: Tokens of prompt and answer together.
         on_statistics: Is told of each step.
     """

@@ -26,7 +26,7 @@ _LARGEST_SEED = 2**63 - 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How vLLM chooses a row's tokens, in its terms.
+    """The parameters of a row's draws, in vLLM's terms.
 
     Attributes:
         max_tokens: Most tokens.
@@ -55,18 +55,13 @@ class Sampling:
 
 
 def refuse_unsupported(plan: RequestPlan) -> None:
-    """Refuse what vLLM does not do as FasterTransformer does it.
-
-    Raises:
-        RequestError: Something of the request is of that kind; all of it is named.
-    """
-    problems = dict.fromkeys(_problems(plan))
-    if problems:
+    """Raise `RequestError`, which names all that vLLM does not do as FasterTransformer does it."""
+    if problems := dict.fromkeys(_problems(plan)):
         raise RequestError("; ".join(problems))
 
 
 def sampling_of(row: RowPlan) -> Sampling:
-    """Return how vLLM is to compute a row that `refuse_unsupported` lets pass."""
+    """Return vLLM's parameters for a row that `refuse_unsupported` lets pass."""
     asked = row.parameters
     top_k = min(asked["top_k"], MOST_TOP_K)
     top_p = min(max(asked["top_p"], 0.0), 1.0)

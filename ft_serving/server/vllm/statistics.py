@@ -15,7 +15,7 @@ ENGINE_METRICS = {
 """Names and descriptions; the names are those of vLLM's own server."""
 
 COUNTER_ENDS = ("_total", "_sum", "_count")
-"""How the names of counters end; all others are gauges."""
+"""Ends of the names of counters; all others are gauges."""
 
 OnStatistics = Callable[[Mapping[str, float]], None]
 """Is told the values of `ENGINE_METRICS` after each step: of counters what the step adds."""

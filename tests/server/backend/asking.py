@@ -153,7 +153,7 @@ def stream(address: str) -> Iterator[Stream]:
 
 
 def statistics(address: str) -> dict[str, int]:
-    """How many rows were inferred, and in how many executions, while nobody else asks."""
+    """Counts of inferred rows and of executions, while nobody else asks."""
 
     def ask(client: Any) -> dict[str, int]:
         (model,) = client.get_inference_statistics(MODEL).model_stats

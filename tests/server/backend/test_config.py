@@ -1,4 +1,4 @@
-"""What Triton says when it loads the backend, and what of it is refused."""
+"""The arguments with which Triton loads the backend are read, or refused."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What stands between a release on a volume and an engine that computes it."""
+"""A release on a volume is opened by the engine of its layout, or refused."""
 
 import shutil
 import subprocess

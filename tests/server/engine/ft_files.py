@@ -65,7 +65,7 @@ def random_weights(shape: Shape, seed: int = 0) -> Weights:
 
 
 def rounded(weights: Weights, dtype: DType) -> Weights:
-    """What remains of the weights when they are stored in a format."""
+    """The weights as they are after being stored in a format."""
     result = {}
     for name, value in weights.items():
         result[name] = np.empty(value.shape, np.float32)

@@ -1,4 +1,4 @@
-"""What a request gets does not depend on what it is computed with."""
+"""A request gets the same bits whatever it is computed with."""
 
 from pathlib import Path
 

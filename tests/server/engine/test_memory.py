@@ -1,4 +1,4 @@
-"""What memory there is, and what is refused because there is none."""
+"""Memory is reckoned with, and requests that it does not suffice for are refused."""
 
 import os
 import tracemalloc

@@ -1,4 +1,4 @@
-"""What each parameter does to the choice of the next token, in FasterTransformer's order."""
+"""Parameters change the next token's logits in FasterTransformer's order."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which token is chosen: the likeliest, or one that is drawn as FasterTransformer draws."""
+"""The likeliest token is chosen, or one is drawn as FasterTransformer draws."""
 
 import math
 

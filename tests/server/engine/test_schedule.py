@@ -1,4 +1,4 @@
-"""Who gets what while others are computed; by a clock that ticks once a piece and once a step."""
+"""Requests share the time of a clock that ticks once a piece and once a step."""
 
 from ft_serving.server.engine import TextGenerator
 from ft_serving.server.engine.schedule import PROMPT_SHARE, Schedule

@@ -1,4 +1,4 @@
-"""What FasterTransformer's parameters become, and which are refused by name."""
+"""FasterTransformer's parameters become vLLM's, or are refused by name."""
 
 import math
 
