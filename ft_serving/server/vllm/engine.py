@@ -31,7 +31,7 @@ SWEEP_SECONDS = 0.05
 """The sender looks for cancelled requests and a dead engine so often."""
 
 SWITCH_SECONDS = 0.0005
-"""A thread may keep the interpreter from the others so long. Three threads pass each request on, and
+"""A thread may keep the interpreter from the others so long. Three threads pass each request on;
 64 requests that come together would wait many times Python's 5 ms."""
 
 _ENDING_SECONDS = 5.0
