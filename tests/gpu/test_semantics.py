@@ -112,17 +112,11 @@ def test_log_probabilities_are_those_of_the_cpus_engine(
 def test_any_seed_gives_the_same_draws_twice(plain: Served, seed: int) -> None:
     asked = question(30, random_seed=[seed], runtime_top_k=[50], temperature=[2.0])
     asked["random_seed"] = np.array([[seed]], np.uint64)
-    first, again = ask_grpc(plain.grpc, asked), ask_grpc(plain.grpc, asked)
-    assert first["output_ids"].tolist() == again["output_ids"].tolist()
-
-
-def test_seeds_differ_and_draws_stay_in_the_top_k(plain: Served) -> None:
-    texts = {
-        tuple(generated(ask_grpc(plain.grpc, question(20, random_seed=[seed], runtime_top_k=[50],
-                                                      temperature=[2.0]))))
-        for seed in range(8)
-    }  # fmt: skip
-    assert len(texts) > 1
+    other = asked | {"random_seed": np.array([[seed ^ 5]], np.uint64)}
+    first, again, others = (
+        ask_grpc(plain.grpc, one)["output_ids"] for one in (asked, asked, other)
+    )
+    assert answers[0] == answers[1] != answers[2]
 
 
 HOSTILE = [

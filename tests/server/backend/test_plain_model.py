@@ -125,18 +125,6 @@ INVALID: dict[str, tuple[Tensors, str]] = {
         question(507),
         "request_output_len: a prompt of 6 tokens and an answer of 507 are longer than the 512",
     ),
-    "a prompt beyond the model's context": (
-        question(1, [5] * 12_000),
-        "input_ids: a prompt of 12000 tokens leaves no room for an answer in the 512",
-    ),
-    "a word list that leads out of itself": (
-        question(stop_words_list=[[5, 6], [3, -1]]),
-        "stop_words_list: offsets must be at most the 2 tokens given; got 3",
-    ),
-    "a temperature that is no number": (
-        question(temperature=[float("nan")]),
-        "temperature: must be finite",
-    ),
     "several things": (
         question(0, [1024]),
         "request_output_len: must be from 1 to 2147483646; got 0; input_ids: must be from 0 to",

@@ -169,20 +169,6 @@ def test_requests_whose_prompts_have_one_length_begin_together() -> None:
     assert results[1].output_ids.tolist() == [[[4, 5, 6, 7, 8]], [[7, 8, 9, 9, 9]]]
 
 
-def test_a_cancelled_request_leaves_the_batch_and_the_others_go_on() -> None:
-    model = ScriptedModel(count_up)
-    steps: list[int] = []
-    results = TextGenerator(model).generate(
-        [request([[1]], 5), request([[2]], 7)],
-        lambda index, _: steps.append(index),
-        cancelled=lambda index: index == 1 and steps.count(1) == 2,
-    )
-    assert results[0].output_ids.tolist() == [[[1, 2, 3, 4, 5, 6]]]
-    assert [result.is_final for result in results] == [True, False]
-    assert results[1].output_ids.tolist() == [[[2, 3, 4, 9, 9, 9, 9, 9]]]
-    assert [len(step) for step in model.computed] == [2, 2, 1, 1, 1]
-
-
 @pytest.mark.parametrize("asked_before", [0, 1], ids=["before its prompt", "during its prompt"])
 def test_a_request_cancelled_before_its_first_token_gets_none(asked_before: int) -> None:
     model = ScriptedModel(count_up)

@@ -52,14 +52,10 @@ def assert_defined(
     folder: Path, text: TokenArray, prompt: int, shape: Shape = SHAPE, epsilon: float | None = None
 ) -> None:
     """Compare with the definition, from the prompt's last token on."""
-    options = {} if epsilon is None else {"layer_norm_epsilon": epsilon}
-    expected = gptj.logits(
-        WEIGHTS,
-        shape.hugging_face,
-        text.tolist(),
-        epsilon=epsilon or FASTER_TRANSFORMERS_EPSILON,
-    )
-    found = logits_of(open_model(folder, **options), text, prompt)
+    model = open_model(folder, layer_norm_epsilon=epsilon) if epsilon else open_model(folder)
+    epsilon = epsilon or FASTER_TRANSFORMERS_EPSILON
+    expected = gptj.logits(WEIGHTS, shape.hugging_face, text.tolist(), epsilon=epsilon)
+    found = logits_of(model, text, prompt)
     np.testing.assert_allclose(found, expected[prompt - 1 :], rtol=0, atol=5e-5)
 
 
@@ -112,39 +108,31 @@ def test_positions_beyond_the_first_table_of_rotations_are_right(model: NumpyMod
 def test_selected_rows_go_on_from_their_own_past(model: NumpyModel) -> None:
     texts = [tokens(5, seed) for seed in range(3)]
     block = prefilled(model, texts, 10, rows=4)
-    block.select(np.array([2, 0, 2, 0]))
-    found = model.new_batch([block]).step(np.array([7, 8, 9, 10], np.uint32))
-    block.select(np.array([1, 2]))
-    found_later = model.new_batch([block]).step(np.array([11, 12], np.uint32))
-    continued = [(2, [7]), (0, [8]), (2, [9]), (0, [10])]
-    for row, (source, following) in enumerate(continued):
-        alone = logits_of(model, np.append(texts[source], following).astype(np.uint32), 5)
-        np.testing.assert_array_equal(found[row], alone[-1])
-    for row, (source, following) in enumerate([(0, [8, 11]), (2, [9, 12])]):
-        alone = logits_of(model, np.append(texts[source], following).astype(np.uint32), 5)
-        np.testing.assert_array_equal(found_later[row], alone[-1])
+    going_on = [texts[2], texts[0], texts[2], texts[0]]
+    for chosen, following in (([2, 0, 2, 0], [7, 8, 9, 10]), ([1, 2], [11, 12])):
+        block.select(np.array(chosen))
+        found = model.new_batch([block]).step(np.array(following, np.uint32))
+        if len(chosen) == 2:
+            going_on = [going_on[row] for row in chosen]
+        going_on = [
+            np.append(text, token).astype(np.uint32)
+            for text, token in zip(going_on, following, strict=True)
+        ]
+        for row, text in enumerate(going_on):
+            np.testing.assert_array_equal(found[row], logits_of(model, text, 5)[-1])
 
 
-def test_equal_prompts_are_computed_once_and_go_their_own_ways(model: NumpyModel) -> None:
-    texts = [tokens(5, seed) for seed in (1, 2, 1)]
-    block = prefilled(model, texts, 6)
-    behind_prompt = block.logits()
-    following = np.array([7, 8, 9], np.uint32)
-    step = model.new_batch([block]).step(following)
+def test_rows_go_their_own_ways_whatever_they_are_computed_with(model: NumpyModel) -> None:
+    # The first two have equal prompts, which are computed once.
+    texts = [np.append(tokens(5, 1), row).astype(np.uint32) for row in (7, 8)]
+    texts += [tokens(length, length) for length in (9, 3)]
+    blocks = [prefilled(model, [text[:-1] for text in texts[:2]], 6)]
+    blocks += [prefilled(model, [text[:-1]], len(text)) for text in texts[2:]]
+    behind_prompts = np.concatenate([block.logits() for block in blocks])
+    step = model.new_batch(blocks).step(np.array([text[-1] for text in texts]))
     for row, text in enumerate(texts):
-        alone = logits_of(model, np.append(text, following[row]).astype(np.uint32), 5)
-        np.testing.assert_array_equal(behind_prompt[row], alone[0])
-        np.testing.assert_array_equal(step[row], alone[1])
-
-
-def test_blocks_of_different_lengths_are_computed_together_as_if_alone(model: NumpyModel) -> None:
-    texts = [tokens(length, length) for length in (5, 9, 3)]
-    blocks = [prefilled(model, [text[:-2]], len(text)) for text in texts]
-    batch = model.new_batch(blocks)
-    found = [batch.step(np.array([text[place] for text in texts])) for place in (-2, -1)]
-    for row, text in enumerate(texts):
-        alone = logits_of(model, text, len(text) - 2)
-        np.testing.assert_array_equal([step[row] for step in found], alone[1:])
+        alone = logits_of(model, text, len(text) - 1)
+        np.testing.assert_array_equal([behind_prompts[row], step[row]], alone)
 
 
 def test_a_prompt_is_computed_in_pieces_and_one_left_half_way_harms_no_other(

@@ -1,6 +1,7 @@
 """The likeliest token is chosen, or one is drawn as FasterTransformer draws."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,11 @@ PROBABILITIES = [0.05, 0.4, 0.1, 0.3, 0.15]
 LOGITS = np.log(np.array(PROBABILITIES, np.float32))
 
 
-def sampler_of(*, wants_log_probs: bool = False, **parameters: object) -> Sampler:
+def sampler_of(*, wants_log_probs: bool = False, **parameters: Any) -> Sampler:
     return Sampler(row_plan(**parameters).parameters, wants_log_probs=wants_log_probs)
 
 
-def frequencies(draws: int, **parameters: object) -> list[int]:
+def frequencies(draws: int, **parameters: Any) -> list[int]:
     sampler = sampler_of(**{"seed": 7, **parameters})
     chosen = [sampler.choose(LOGITS.copy()) for _ in range(draws)]
     counts: list[int] = np.bincount(chosen, minlength=5).tolist()
@@ -116,7 +117,7 @@ def test_the_top_ps_decay_stops_at_its_least_and_is_undone_by_the_reset_token(
     ids=["top k", "top p", "greedy"],
 )
 def test_log_probs_are_the_share_of_the_vocabulary_and_of_the_top_k(
-    parameters: dict[str, object], mass: float | None
+    parameters: dict[str, Any], mass: float | None
 ) -> None:
     sampler = sampler_of(wants_log_probs=True, **parameters)
     token = sampler.choose(LOGITS.copy())
