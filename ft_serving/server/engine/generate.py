@@ -73,7 +73,7 @@ class TextGenerator:
     def generate(
         self,
         requests: Sequence[GenerationRequest],
-        on_step: Callable[[int, GenerationResult], None] = lambda *_: None,
+        on_step: Callable[[int, GenerationResult], None] | None = None,
         cancelled: Callable[[int], bool] = lambda _: False,
     ) -> list[GenerationResult]:
         """Generate the texts of all requests, in the caller's thread.
@@ -95,7 +95,8 @@ class TextGenerator:
         """
 
         def tell(index: int, job: GenerationJob) -> None:
-            on_step(index, job.result())
+            if on_step is not None:
+                on_step(index, job.result())
 
         jobs = [
             GenerationJob(self.plan(request), partial(tell, index), partial(cancelled, index))

@@ -3,6 +3,7 @@
 The files are headerless little-endian arrays in row-major order.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,12 @@ def read_weights(
             f"tensor parallel size: {misfit.rule}; got {misfit.got}; "
             f"give the size that the weights were converted for"
         )
-    arrays = list(_arrays(config, tensor_parallel))
+    arrays = list(_arrays(folder, config, tensor_parallel))
     problems = [
         problem
-        for _, names, part, _ in arrays
-        for name in names
-        if (problem := _problem(folder / name, part, config.dtype))
+        for _, paths, part, _ in arrays
+        for path in paths
+        if (problem := _problem(path, part, config.dtype))
     ]
     if problems:
         shown = problems[:_SHOWN_PROBLEMS]
@@ -56,15 +57,12 @@ def read_weights(
             f"{folder}: the weight files are not those of config.ini with "
             f"tensor parallel size {tensor_parallel}: " + "; ".join(shown)
         )
-    return {
-        target: _read([folder / name for name in names], part, axis, config.dtype)
-        for target, names, part, axis in arrays
-    }
+    return {target: _read(paths, part, axis, config.dtype) for target, paths, part, axis in arrays}
 
 
 def _arrays(
-    config: WeightsConfig, ranks: int
-) -> Iterator[tuple[str, list[str], tuple[int, ...], int]]:
+    folder: Path, config: WeightsConfig, ranks: int
+) -> Iterator[tuple[str, list[Path], tuple[int, ...], int]]:
     """Yield each array's name, its files, the shape of each, and the axis to join them along."""
     for rule in config.family.rules:
         shape = _shape(rule, config)
@@ -74,7 +72,7 @@ def _arrays(
         for layer in range(config.architecture.layers if rule.per_layer else 1):
             target = rule.target.replace("{layer}", str(layer))
             ends = [""] if rule.split is Split.NONE else [f".{rank}" for rank in range(ranks)]
-            yield target, [f"{target}{end}.bin" for end in ends], part, axis
+            yield target, [folder / f"{target}{end}.bin" for end in ends], part, axis
 
 
 def _shape(rule: TensorRule, config: WeightsConfig) -> tuple[int, ...]:
@@ -86,7 +84,7 @@ def _shape(rule: TensorRule, config: WeightsConfig) -> tuple[int, ...]:
 
 
 def _problem(path: Path, shape: tuple[int, ...], dtype: DType) -> str | None:
-    expected = int(np.prod(shape)) * dtype.itemsize
+    expected = math.prod(shape) * dtype.itemsize
     try:
         found = path.stat().st_size
     except OSError as exc:
