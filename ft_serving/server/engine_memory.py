@@ -27,7 +27,7 @@ def cache_bytes(shape: Shape, tokens: int) -> int:
 def workspace_bytes(blueprint: Blueprint, *, rows: int, prompt: int) -> int:
     """Return the size of everything else that is computed.
 
-    A token of each row is computed at once, and in turns with it prompts, each by itself.
+    A token of all rows is computed at once; prompts are computed between tokens, one by one.
 
     Args:
         blueprint: The model's.

@@ -114,6 +114,7 @@ class ScriptedSource:
     Attributes:
         cancelled: The requests that were cancelled.
         failing_prompt: Last token of the prompts that fail.
+        has_ended: Whether a text has.
     """
 
     def __init__(self, *, step_s: float = 0.0, failing_prompt: int | None = None) -> None:
@@ -121,6 +122,7 @@ class ScriptedSource:
         self.failing_prompt = failing_prompt
         self.is_dead = False
         self.is_shut_down = False
+        self.has_ended = threading.Event()
         self._step_s = step_s
 
     async def generate(
@@ -144,6 +146,8 @@ class ScriptedSource:
         except asyncio.CancelledError:
             self.cancelled.append(request_id)
             raise
+        finally:
+            self.has_ended.set()
 
     def shutdown(self) -> None:
         self.is_shut_down = True

@@ -1,8 +1,8 @@
 """Chooses a row's next token: greedily, or by a draw.
 
 FasterTransformer draws with cuRAND's XORWOW generator, whose stream is not reproduced here. Each
-row has a Philox generator of its own, keyed by its seed, and takes one number from it a token:
-draws follow the same rules and probabilities, with other outcomes.
+row has a Philox generator of its own, keyed by its seed, and takes one number from it a token. The
+rules and probabilities are the same, the outcomes are others.
 """
 
 import math

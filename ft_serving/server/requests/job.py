@@ -52,7 +52,7 @@ class TextRow:
         self._stop_words = StopWords(plan.stop_words) if plan.stop_words else None
 
     def append(self, token: int, log_prob: float = 0.0, output_log_prob: float = 0.0) -> None:
-        """Append a token, with what is to be added to the sum and told of it where it is wanted."""
+        """Append a token; its log probabilities count only where the request wants them."""
         if self._token_log_probs is not None:
             self.log_probs[0] += log_prob
             self._token_log_probs[self.lengths[0]] = output_log_prob

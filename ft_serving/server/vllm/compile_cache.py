@@ -1,9 +1,9 @@
-"""The folder that keeps what vLLM compiles, on a volume that servers share.
+"""Keeps vLLM's compiled code on a volume that servers share.
 
-torch's inductor and Triton write files aside and rename them. vLLM 0.26 does not always: its index
-`vllm_compile_cache.py` is written in place, and one that is cut off ends every later start;
-compiled graphs are written under a name with the process's number, which two containers can share.
-So one server fills a cache, and only a whole one is read.
+torch's inductor and Triton write files aside and rename them. vLLM 0.26 does not always: it writes
+its index `vllm_compile_cache.py` in place, and every later start fails on one that was cut off; it
+writes compiled graphs under a name with the process's number, which two containers can share. So
+one server fills a cache, and others read it only when it is whole.
 """
 
 import logging

@@ -1,8 +1,8 @@
-"""Computes requests with vLLM: each row is a text of its own there, and begins when it comes.
+"""Computes requests with vLLM; each row is a text of its own there, and begins at once.
 
-Two threads: one has vLLM's event loop, and hands on what comes out of it; the other puts tokens
-into rows and tells of them. All tokens that wait for a job are told together: sending them one by
-one would halve the speed with 64 clients.
+One thread runs vLLM's event loop and passes tokens to another, which puts them into rows and tells
+of them. All tokens that wait for a job are told together: sent one by one, they would halve the
+speed with 64 clients.
 
 A thread that wakes the loop gives up the interpreter, and may get it back only after
 `SWITCH_SECONDS`. So requests that come together wake it once.
