@@ -45,19 +45,11 @@ class Call(Protocol):
         ...
 
     def respond(self, tensors: Mapping[str, AnyArray], *, is_last: bool) -> None:
-        """Send output tensors.
-
-        Raises:
-            DeliveryError: Triton did not take them.
-        """
+        """Send output tensors, or raise `DeliveryError`."""
         ...
 
     def refuse(self, refusal: RefusalCode, message: str) -> None:
-        """Send an error, the last response.
-
-        Raises:
-            DeliveryError: Triton did not take it.
-        """
+        """Send an error, the last response, or raise `DeliveryError`."""
         ...
 
 
