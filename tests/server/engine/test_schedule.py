@@ -55,6 +55,19 @@ def test_running_texts_grow_while_a_long_prompt_is_computed() -> None:
     assert world.ended == [long, running], "the prompt had its share, too"
 
 
+def test_a_short_prompt_does_not_wait_for_the_end_of_a_long_one() -> None:
+    world = World()
+    world.add(request([[1] * 100], 1))
+    for _ in range(10):
+        world.turn()
+    [short] = world.add(request([[1] * 3], 1))
+    begin = world.model.now
+    while not world.ended:
+        world.turn()
+    assert world.ended == [short]
+    assert world.model.now - begin <= 2 * 3 + 1, "half of the time is its own"
+
+
 def test_a_long_prompt_is_computed_however_many_short_ones_come() -> None:
     world = World()
     [long] = world.add(request([[1] * 20], 1))
