@@ -1,7 +1,7 @@
 """`ft-serving serve`."""
 
-# What the command needs is imported when it runs: the extra `server` may not be installed, and
-# `--help` should not wait for it.
+# The command imports its parts when it runs: the extra `server` may not be installed, and `--help`
+# should not wait for them.
 
 from pathlib import Path
 from typing import Annotated

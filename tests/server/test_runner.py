@@ -306,7 +306,7 @@ def test_log_probabilities_are_those_of_the_chosen_tokens() -> None:
     assert tensors["output_log_probs"] == [[[0.0, 0.0, 0.0]]], "the likeliest is all of the top 1"
 
 
-# What goes to Triton.
+# Tensors for Triton.
 
 
 @pytest.mark.parametrize("integer", [TensorType.UINT32, TensorType.INT32])

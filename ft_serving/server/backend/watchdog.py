@@ -24,7 +24,7 @@ class Watchdog:
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", _WATCH, "watchdog", str(os.getppid()), _LAST_WORDS],
             stdin=subprocess.PIPE,
-            # What kills this process's group must not kill the watchdog.
+            # A signal to this process's group must not kill the watchdog.
             start_new_session=True,
         )
 

@@ -24,7 +24,7 @@ MINIMUM = {"min_length": 3}
         # A millionth is added, so that 0 is as good as greedy.
         ([1.0, -2.0], [0], 1, {"temperature": 2.0}, [0.5, -1.0]),
         ([1.0], [0], 1, {"temperature": 0.0}, [1e6]),
-        # What is positive is divided, what is not multiplied, once however often it occurs.
+        # Positive logits are divided, others multiplied, once however often a token occurs.
         ([4.0, -4.0, 0.0, 4.0], [0, 0, 1, 2], 1, REPEATED, [2, -8, 0, 4]),
         ([4.0, -4.0, 0.0], [0, 0, 1], 1, {"presence_penalty": 1.5}, [2.5, -5.5, 0]),
         ([4.0, 4.0], [0], 1, {"temperature": 0.5, "presence_penalty": 1.0}, [7, 8]),

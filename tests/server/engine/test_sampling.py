@@ -93,7 +93,7 @@ def test_equal_seeds_draw_equally_and_others_do_not() -> None:
     ("decay", "least", "tokens", "found"),
     [
         (0.5, 0.3, (1, 1, 1, 7, 1), [0.9, 0.45, 0.3, 0.3, 0.9]),
-        # What is outside its range is replaced.
+        # A value outside its range is replaced.
         (1.5, 0.1, (1, 1), [0.9, 0.9]),
         (0.0, 0.1, (1, 1), [0.9, 0.9]),
         (0.5, 0.0, (1, 1), [0.9, 0.5]),
