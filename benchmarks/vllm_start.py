@@ -1,4 +1,4 @@
-"""How long the parts of vLLM's start took, from a server's log."""
+"""Reads from a server's log how long the parts of vLLM's start took."""
 
 import re
 

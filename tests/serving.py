@@ -93,7 +93,7 @@ def served(
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            # What a server leaves that a test has killed goes with the test's folder.
+            # The files of a server that a test has killed go with the test's folder.
             env={**os.environ, "TMPDIR": str(storage)},
         )
     with process:

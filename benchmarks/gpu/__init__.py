@@ -1,1 +1,1 @@
-"""How fast GPT-J 6B is on this machine's GPUs: vLLM alone, through Triton, and Hugging Face's."""
+"""Measures GPT-J 6B on this machine's GPUs: vLLM alone, through Triton, and Hugging Face's."""

@@ -1,4 +1,4 @@
-"""What is asked, and the figures that the answers come to."""
+"""The questions, and the figures that their answers come to."""
 
 import json
 import statistics

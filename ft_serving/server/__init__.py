@@ -1,1 +1,1 @@
-"""Runs Triton on this machine, with the engine for CPUs behind it."""
+"""Runs Triton on this machine, and the backend that it loads: the engines for CPUs and GPUs."""

@@ -1,7 +1,7 @@
 """`ft-serving serve`."""
 
-# What the command needs is imported when it runs: the extra `server` may not be installed, and
-# `--help` should not wait for it.
+# The command imports its parts when it runs: the extra `server` may not be installed, and `--help`
+# should not wait for them.
 
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +36,7 @@ def serve(
         bool, typer.Option("--verbose", help="Show everything that Triton writes.")
     ] = False,
 ) -> None:
-    """Serve a release with Triton on this machine's CPU, for this machine, until Ctrl-C."""
+    """Serve a release with Triton on this machine, for this machine only, until Ctrl-C."""
     from ft_serving.server.process import Ports
     from ft_serving.server.serve import serve as run
 

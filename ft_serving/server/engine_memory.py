@@ -1,6 +1,6 @@
-"""What the CPU engine needs beside its weights, and how much memory there is, in bytes.
+"""Reckons the memory that the CPU engine needs beside its weights, and that there is, in bytes.
 
-By it the engine refuses what does not fit, and a stack gives a server enough.
+The engine refuses requests that do not fit, and a stack gives its server enough.
 """
 
 import os
@@ -27,7 +27,7 @@ def cache_bytes(shape: Shape, tokens: int) -> int:
 def workspace_bytes(blueprint: Blueprint, *, rows: int, prompt: int) -> int:
     """Return the size of everything else that is computed.
 
-    A token of each row is computed at once, and in turns with it prompts, each by itself.
+    A token of all rows is computed at once; prompts are computed between tokens, one by one.
 
     Args:
         blueprint: The model's.

@@ -1,4 +1,4 @@
-"""The base of the errors of this room, and those that somebody catches."""
+"""This room's errors: their base, and those that somebody catches."""
 
 from ft_serving.core.errors import FtServingError
 
@@ -8,7 +8,7 @@ class ServerError(FtServingError):
 
 
 class RequestError(ServerError):
-    """A request asks for what cannot be done; the message names each offending tensor."""
+    """A request cannot be done; the message names each offending tensor."""
 
 
 class MemoryLimitError(ServerError):

@@ -16,7 +16,7 @@ _STUB = "triton_python_backend_stub"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Installation:
-    """Where the parts of Triton are.
+    """The parts of an installed Triton.
 
     Attributes:
         binary: The program `tritonserver`.

@@ -1,4 +1,4 @@
-"""Reads what Triton writes, passes on what matters, and finds the reason of a failure in it."""
+"""Reads Triton's output, passes on the lines that matter, and finds the reason of a failure."""
 
 import json
 import re
@@ -27,8 +27,8 @@ _LAST_WORDS_SECONDS = 5.0
 class ServerOutput:
     """Reads a stream to its end, in a thread of its own.
 
-    Until `pass_on` is called lines are kept back: what Triton writes while it loads a model is
-    either of no interest, or `failure` tells it in fewer words.
+    Until `pass_on` is called lines are kept back: those that Triton writes while it loads a model
+    are of no interest, or `failure` tells them in fewer words.
 
     Args:
         stream: Triton's stdout and stderr; closed at its end.
@@ -44,7 +44,7 @@ class ServerOutput:
         self._thread.start()
 
     def pass_on(self) -> None:
-        """From now on write to stderr what Triton writes."""
+        """Write Triton's lines to stderr from now on."""
         self._passes_on = True
 
     def wait(self) -> None:

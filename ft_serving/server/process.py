@@ -1,4 +1,4 @@
-"""A tritonserver that serves one release, and the ports that it listens on."""
+"""Runs a tritonserver that serves one release, and checks the ports that it listens on."""
 
 import http.client
 import os
@@ -24,10 +24,10 @@ from ft_serving.server.installation import Installation, lay_out_backends
 from ft_serving.server.output import ServerOutput
 
 ADDRESS = "127.0.0.1"
-"""Nobody but this machine is served: Triton asks nobody who they are."""
+"""Triton serves this machine only, because it asks nobody who they are."""
 
 EXIT_TIMEOUT_SECONDS = 60
-"""How long requests under way may take once the server was told to stop."""
+"""Requests under way may take so long once the server was told to stop."""
 
 _POLL_SECONDS = 0.1
 
@@ -47,11 +47,7 @@ class Ports:
     metrics: int
 
     def check(self) -> None:
-        """Look whether all of them are free.
-
-        Raises:
-            ServerError: They are not; each that is not is named.
-        """
+        """Raise `ServerError` unless all of them are free; each that is not is named."""
         problems = []
         with ExitStack() as held:
             for field in fields(self):
@@ -70,12 +66,12 @@ class Ports:
 
 
 class TritonProcess:
-    """Runs Triton; to be used as a context, at whose end it runs no more.
+    """Runs Triton until the end of a `with` block.
 
     Args:
         release: The release's folder, a Triton model repository.
-        ports: Where to listen; they must be free.
-        installation: Which Triton.
+        ports: Must be free.
+        installation: The Triton to run.
         verbose: Whether to pass on all that Triton writes.
 
     Raises:
@@ -129,7 +125,7 @@ class TritonProcess:
             ServerError: It ended instead.
         """
         while self._process.poll() is None:
-            if self._is_ready():
+            if _answer(self._ports.http, "/v2/health/ready") is not None:
                 self._output.pass_on()
                 return True
             time.sleep(_POLL_SECONDS)
@@ -156,9 +152,9 @@ class TritonProcess:
         self._is_stopping = True
 
     def _end_when_idle(self) -> None:
-        """End it where it waits for nothing but clients to close their connections.
+        """Kill Triton once it waits only for clients to close their connections.
 
-        Triton waits for these until its time is up, and then fails. Where there are none it soon
+        It would wait for them until its time is up, and then fail. Without connections it soon
         answers no questions any more, and ends by itself.
         """
         idle_since = None
@@ -191,9 +187,6 @@ class TritonProcess:
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         raise ServerError(f"Triton ended {how}: {self._output.failure()}")
 
-    def _is_ready(self) -> bool:
-        return _answer(self._ports.http, "/v2/health/ready") is not None
-
     def _is_idle(self) -> bool:
         metrics = _answer(self._ports.metrics, "/metrics") or ""
         counts = [re.findall(rf"^{name}{{.*}} (.+)$", metrics, re.M) for name in _UNDER_WAY]
@@ -201,7 +194,7 @@ class TritonProcess:
 
 
 def _answer(port: int, path: str) -> str | None:
-    """Return what Triton answers to a question, or None if it does not or refuses."""
+    """Return Triton's answer to a GET, or None if there is none or it is an error."""
     connection = http.client.HTTPConnection(ADDRESS, port, timeout=1)
     try:
         connection.request("GET", path)
@@ -214,7 +207,7 @@ def _answer(port: int, path: str) -> str | None:
 
 
 def _shared_memory(process: int) -> set[Path]:
-    """Return what a process shares in /dev/shm, which stays there when it is killed."""
+    """Return the files in /dev/shm that a process has, which stay there when it is killed."""
     try:
         maps = Path(f"/proc/{process}/maps").read_text(encoding="utf-8")
     except OSError:
@@ -249,10 +242,10 @@ def _command(
 
 
 def _restrictions() -> list[str]:
-    """Close what lets a client name memory of this machine that Triton then reads and writes.
+    """Close the protocol by which a client names memory of this machine for Triton to use.
 
-    Triton lets in who sends the value as a header. The line's end keeps out who has read it among
-    the arguments of processes: no header has one.
+    Triton admits clients that send the value as a header. Nobody who reads it among the arguments
+    of processes can: it ends with a line feed, which no header may have.
     """
     value = f"{secrets.token_hex(16)}\n"
     return [

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ft_serving.core.manifest import read_manifest
@@ -24,26 +24,26 @@ def serve(
 ) -> None:
     """Serve a release until this process gets SIGINT or SIGTERM, and requests are answered.
 
-    The release counts as in use meanwhile, so that nobody prunes it, unless the storage is
-    read-only: then nobody can from here either.
+    The release counts as in use meanwhile, so that nobody prunes it; on a read-only storage nobody
+    can from here.
 
     Args:
         root: The storage's folder.
         release: Name or path of the release; may be None where there is only one.
-        ports: Where to listen, on this machine alone.
+        ports: Of 127.0.0.1.
         verbose: Whether to pass on all that Triton writes.
-        say: Is told what to do next, once the server is ready.
+        say: Gets lines for the user once the server is ready.
 
     Raises:
         ServerError: There is no such release, none, or several to choose from; a port is taken; or
-            Triton is not there, did not start, or ended by itself.
+            Triton is not installed, did not start, or ended by itself.
         ReleaseError: The release is damaged.
     """
     storage = Storage(root)
     name = choose_release(storage, release)
-    with _lease(storage, name):
+    with storage.lease(name) if os.access(root, os.W_OK) else nullcontext():
         folder = storage.release(name)
-        # Contents are the server's to check, as it loads them.
+        # The server checks contents as it loads them.
         refuse_damage(folder, check_sizes(folder))
         manifest = read_manifest(folder)
         installation = find_installation()
@@ -74,10 +74,6 @@ def choose_release(storage: Storage, release: str | None) -> str:
     if name is None:
         raise ServerError(f"{storage.root}: has no release {release}, only:{listed}")
     return name
-
-
-def _lease(storage: Storage, name: str) -> AbstractContextManager[None]:
-    return storage.lease(name) if os.access(storage.root, os.W_OK) else nullcontext()
 
 
 @contextmanager

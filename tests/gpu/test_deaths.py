@@ -14,7 +14,7 @@ from tests.server.backend.asking import endless, stream
 from tests.serving import Served, prepare, served
 
 FREE_MIB = 1500
-"""What a GPU shows as used when no engine runs on it."""
+"""A GPU shows so much as used when no engine runs on it."""
 
 
 def victim(server: Served, which: str) -> psutil.Process:

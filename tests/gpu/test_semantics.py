@@ -112,36 +112,17 @@ def test_log_probabilities_are_those_of_the_cpus_engine(
 def test_any_seed_gives_the_same_draws_twice(plain: Served, seed: int) -> None:
     asked = question(30, random_seed=[seed], runtime_top_k=[50], temperature=[2.0])
     asked["random_seed"] = np.array([[seed]], np.uint64)
-    first, again = ask_grpc(plain.grpc, asked), ask_grpc(plain.grpc, asked)
-    assert first["output_ids"].tolist() == again["output_ids"].tolist()
+    other = asked | {"random_seed": np.array([[seed ^ 5]], np.uint64)}
+    answers = [ask_grpc(plain.grpc, one)["output_ids"].tolist() for one in (asked, asked, other)]
+    assert answers[0] == answers[1] != answers[2]
 
 
-def test_seeds_differ_and_draws_stay_in_the_top_k(plain: Served) -> None:
-    texts = {
-        tuple(generated(ask_grpc(plain.grpc, question(20, random_seed=[seed], runtime_top_k=[50],
-                                                      temperature=[2.0]))))
-        for seed in range(8)
-    }  # fmt: skip
-    assert len(texts) > 1
-
-
+# All are refused by the same code before vLLM sees them; tests/server has the rest.
 HOSTILE = [
     {"beam_width": [2]},
-    {"beam_width": [0]},
     {"presence_penalty": [0.5]},
-    {"presence_penalty": [1e30]},
-    {"temperature": [2.5], "runtime_top_k": [4]},
-    {"temperature": [-1.0]},
-    {"temperature": [float("nan")]},
     {"temperature": [1e-30], "runtime_top_k": [4]},
-    {"repetition_penalty": [0.0]},
-    {"repetition_penalty": [float("inf")]},
-    {"min_length": [-1]},
-    {"end_id": [5000]},
-    {"prompt_learning_task_name_ids": [0]},
     {"bad_words_list": [[1] * 2000, [*range(1, 1001), *[-1] * 1000]]},
-    {"bad_words_list": [[1, 2], [5, 6]]},
-    {"stop_words_list": [[70000], [1]]},
     {"is_return_log_probs": [True], "temperature": [0.5]},
 ]
 
@@ -182,23 +163,11 @@ def test_extreme_values_end_no_other_request(plain: Served, parameters: dict[str
     assert generated(good.result()) == GOLDEN["output_ids"]
 
 
-@pytest.mark.parametrize(
-    "tensors",
-    [
-        question(600),
-        question(8, prompt=[5] * 512),
-        question(8, prompt=[5] * 100_000),
-        question(8, prompt=[1024]),
-        {**question(8), "input_lengths": np.array([[7]])},
-    ],
-    ids=["answer", "prompt", "long prompt", "unknown id", "length"],
-)
+@pytest.mark.parametrize("tensors", [question(600), question(8, prompt=[5] * 100_000)])
 def test_what_does_not_fit_the_model_is_refused_before_it_is_computed(
     plain: Served, tensors: dict[str, Any]
 ) -> None:
-    with pytest.raises(
-        InferenceServerException, match=r"request_output_len|input_ids|input_length"
-    ):
+    with pytest.raises(InferenceServerException, match=r"request_output_len|input_ids"):
         ask_grpc(plain.grpc, tensors)
 
 

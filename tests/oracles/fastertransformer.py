@@ -1,6 +1,6 @@
 """Reads a release's weight files back into the names and shapes that they came from.
 
-Independent of the converter: written from FasterTransformer's layout alone.
+Independent of the converter: written from FasterTransformer's layout only.
 """
 
 from pathlib import Path

@@ -15,8 +15,8 @@ from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.job import GenerationJob, ServingEngine
 from ft_serving.server.requests.request import to_tensors
 
-# To ask Triton takes some 30 microseconds a request, a tenth of a small model's token, and on busy
-# cores a thousand times as long: it may take this share of the time for all requests together.
+# To ask Triton about one request takes some 30 microseconds, a tenth of a small model's token, and
+# on busy cores a thousand times as long. All requests together may take this share of the time.
 CANCELLATION_POLL_SECONDS = 0.05
 CANCELLATION_POLL_SHARE = 0.1
 
@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 
 class RefusalCode(StrEnum):
-    """Why a request gets an error; the value is Triton's name of the code."""
+    """The reason why a request gets an error; the value is Triton's name of the code."""
 
     INVALID = "INVALID_ARG"
     CANCELLED = "CANCELLED"
@@ -45,19 +45,11 @@ class Call(Protocol):
         ...
 
     def respond(self, tensors: Mapping[str, AnyArray], *, is_last: bool) -> None:
-        """Send output tensors.
-
-        Raises:
-            DeliveryError: Triton did not take them.
-        """
+        """Send output tensors, or raise `DeliveryError`."""
         ...
 
     def refuse(self, refusal: RefusalCode, message: str) -> None:
-        """Send an error, the last response.
-
-        Raises:
-            DeliveryError: Triton did not take it.
-        """
+        """Send an error, the last response, or raise `DeliveryError`."""
         ...
 
 
@@ -74,11 +66,7 @@ class Meter(Protocol):
 
 
 class _Task:
-    """A call, and how far its answer has come.
-
-    Attributes:
-        is_answered: Whether it has its last response.
-        begun: When it was taken over.
+    """A call until it has its last response.
 
     Args:
         call: The call.
@@ -86,22 +74,19 @@ class _Task:
     """
 
     def __init__(self, call: Call, crowd: Sized) -> None:
-        self.is_answered = False
+        self.call = call
         self.begun = time.monotonic()
-        self._call = call
         self._crowd = crowd
+        self._is_answered = False
         self._failure: DeliveryError | None = None
         self._is_cancelled = False
         self._next_poll = -math.inf
-
-    def tensors(self) -> Mapping[str, AnyArray]:
-        return self._call.tensors()
 
     def is_given_up(self) -> bool:
         """Tell whether nobody waits for the answer, or it can no longer be delivered."""
         begin = time.monotonic()
         if begin >= self._next_poll:
-            self._is_cancelled = self._call.is_cancelled()
+            self._is_cancelled = self.call.is_cancelled()
             end = time.monotonic()
             fair = (end - begin) * len(self._crowd) / CANCELLATION_POLL_SHARE
             self._next_poll = end + max(CANCELLATION_POLL_SECONDS, fair)
@@ -109,22 +94,22 @@ class _Task:
 
     def respond(self, tensors: Mapping[str, AnyArray], *, is_last: bool) -> None:
         try:
-            self._call.respond(tensors, is_last=is_last)
+            self.call.respond(tensors, is_last=is_last)
         except DeliveryError as exc:
             self._failure = exc
         else:
-            self.is_answered = is_last
+            self._is_answered = is_last
 
     def refuse(self, refusal: RefusalCode, message: str) -> None:
         try:
-            self._call.refuse(refusal, message)
+            self.call.refuse(refusal, message)
         except DeliveryError:
             _logger.exception("A request has no answer")
-        self.is_answered = True
+        self._is_answered = True
 
     def close(self) -> None:
         """Send what Triton needs to let go of a request that was not computed to its end."""
-        if self.is_answered:
+        if self._is_answered:
             return
         if self._failure:
             self.refuse(RefusalCode.INTERNAL, str(self._failure))
@@ -165,8 +150,8 @@ class Runner:
     def submit(self, calls: Sequence[Call]) -> None:
         """Take calls over; each gets its last response when it is computed.
 
-        One that cannot be done gets an error at once, and the others go on without it. What is not
-        foreseen is logged, and the calls concerned get an error.
+        One that cannot be done gets an error at once, and the others go on without it. A defect is
+        logged, and the calls concerned get an error.
         """
         self._meter.begin(len(calls))
         jobs = [job for call in calls if (job := self._job(_Task(call, self._tasks)))]
@@ -178,10 +163,10 @@ class Runner:
         self._engine.close()
 
     def _job(self, task: _Task) -> GenerationJob | None:
-        """Return what the engine is to compute for a call; None for one that got an error."""
+        """Return the engine's job for a call; None for one that got an error."""
         self._tasks.add(task)
         try:
-            plan = self._engine.plan(GenerationRequest(**task.tensors()))
+            plan = self._engine.plan(GenerationRequest(**task.call.tensors()))
             self._check_room(plan.result_bytes)
         except (RequestError, MemoryLimitError, MemoryError) as exc:
             task.refuse(RefusalCode.INVALID, str(exc) or "there is no memory to read it")

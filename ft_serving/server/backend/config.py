@@ -1,4 +1,4 @@
-"""Reads what Triton says about the model when it loads the backend."""
+"""Reads the arguments with which Triton loads the backend."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ _INTERCHANGEABLE = frozenset({TensorType.INT32, TensorType.UINT32})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackendConfig:
-    """What `config.pbtxt` asks for.
+    """The contents of a config.pbtxt that matter to the backend.
 
     Attributes:
         checkpoint: The folder that directly holds config.ini and the weights.
@@ -85,15 +85,11 @@ def _tensor_problems(
         spec = specs.pop(tensor["name"], None)
         if spec is None:
             yield f"{kind} {tensor['name']}: is unknown here, remove it"
-        elif not _is_fitting(_type(tensor), spec.dtype):
+        elif _type(tensor) != spec.dtype and not {_type(tensor), spec.dtype} <= _INTERCHANGEABLE:
             yield f"{kind} {tensor['name']}: must be TYPE_{spec.dtype}, got {tensor['data_type']}"
     for spec in specs.values():
         if not spec.optional:
             yield f"{kind} {spec.name}: is required and missing"
-
-
-def _is_fitting(found: str, wanted: TensorType) -> bool:
-    return found == wanted or {found, wanted} <= _INTERCHANGEABLE
 
 
 def _type(tensor: dict[str, Any]) -> str:

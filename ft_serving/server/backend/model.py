@@ -24,7 +24,14 @@ from ft_serving.server.backend.config import read_config
 from ft_serving.server.backend.release import open_engine
 from ft_serving.server.backend.watchdog import Watchdog
 from ft_serving.server.errors import DeliveryError
-from ft_serving.server.vllm.statistics import COUNTER_ENDS, ENGINE_METRICS, Statistics
+from ft_serving.server.vllm.statistics import COUNTER_ENDS, ENGINE_METRICS
+
+_METRICS = {
+    RUNNING_METRIC: "Requests that have no last response yet",
+    DURATION_METRIC: "Microseconds from requests to their last responses",
+    **ENGINE_METRICS,
+}
+_METRICS_SECONDS = 0.1
 
 _set_capsule_name = ctypes.pythonapi.PyCapsule_SetName
 _set_capsule_name.argtypes = [ctypes.py_object, ctypes.c_char_p]
@@ -47,21 +54,21 @@ class _Request(Protocol):
 
 
 class TritonPythonModel:
-    """What Triton calls."""
+    """The class that Triton makes an instance of and calls."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load the model, or say why not: Triton prints the message and does not get ready."""
         try:
             config = read_config(args)
-            metrics = _Metrics(args["model_name"])
-            engine = open_engine(config, metrics.record)
+            self._metrics = _Metrics(args["model_name"])
+            engine = open_engine(config, self._metrics.record)
         except FtServingError as exc:
             raise pb_utils.TritonModelException(str(exc)) from exc
         self._runner = Runner(
             engine,
             streaming=config.streaming,
             output_types=config.output_types,
-            meter=metrics,
+            meter=self._metrics,
             room=_answer_room(),
         )
         self._watchdog = Watchdog()
@@ -73,6 +80,7 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """Let the server unload the model."""
         self._runner.close()
+        self._metrics.close()
         self._watchdog.dismiss()
 
 
@@ -85,51 +93,74 @@ def _answer_room() -> int:
 class _Metrics:
     """Implements `ft_serving.server.backend.batch.Meter` by metrics of Triton.
 
-    Its own durations end when requests are taken over.
+    Triton's own durations end when requests are taken over.
+
+    Each change of a metric is a message to Triton's process and back, which would hold up requests
+    and tokens; and two threads that change one at once make Triton 2.51 read freed memory. So
+    changes are added up, and one thread passes them on.
     """
 
     def __init__(self, model: str) -> None:
-        # Two threads that change a metric at once make Triton 2.51 read freed memory.
-        self._lock = threading.Lock()
         self._model = model
         # The families must live as long as their metrics.
-        self._families: list[Any] = []
-        self._engine: dict[str, Any] = {}
-        self._running = self._metric(RUNNING_METRIC, "Requests that have no last response yet")
-        self._duration = self._metric(
-            DURATION_METRIC, "Microseconds from requests to their last responses", counts=True
-        )
+        self._metrics: dict[str, tuple[Any, Any]] = {}
+        self._lock = threading.Lock()
+        self._gauges: dict[str, float] = {RUNNING_METRIC: 0}
+        self._counts: dict[str, float] = {DURATION_METRIC: 0}
+        self._told: dict[str, float] = {}
+        self._is_closing = threading.Event()
+        self._pass_on()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._thread.start()
 
     def begin(self, count: int) -> None:
         """Count requests that are taken over."""
         with self._lock:
-            self._running.increment(count)
+            self._gauges[RUNNING_METRIC] += count
 
     def end(self, seconds: float) -> None:
         """Count a request that has its last response, after so many seconds."""
         with self._lock:
-            self._duration.increment(round(seconds * 1e6))
-            self._running.increment(-1)
+            self._counts[DURATION_METRIC] += round(seconds * 1e6)
+            self._gauges[RUNNING_METRIC] -= 1
 
-    def record(self, statistics: Statistics) -> None:
-        """Show what the engine for GPUs tells of a step, by the names that vLLM gives it."""
+    def record(self, statistics: Mapping[str, float]) -> None:
+        """Take what the engine for GPUs tells of a step, by the names that vLLM gives it."""
         with self._lock:
-            if not self._engine:
-                self._engine = {
-                    name: self._metric(name, description, counts=name.endswith(COUNTER_ENDS))
-                    for name, description in ENGINE_METRICS.items()
-                }
-            for name, value in statistics.metrics().items():
+            for name, value in statistics.items():
                 if name.endswith(COUNTER_ENDS):
-                    self._engine[name].increment(value)
+                    self._counts[name] = self._counts.get(name, 0) + value
                 else:
-                    self._engine[name].set(value)
+                    self._gauges[name] = value
 
-    def _metric(self, name: str, description: str, *, counts: bool = False) -> Any:  # noqa: ANN401
-        kind = pb_utils.MetricFamily.COUNTER if counts else pb_utils.MetricFamily.GAUGE
-        family = pb_utils.MetricFamily(name=name, description=description, kind=kind)
-        self._families.append(family)
-        return family.Metric(labels={"model": self._model})
+    def close(self) -> None:
+        """Pass on what is left, and stop."""
+        self._is_closing.set()
+        self._thread.join()
+        self._pass_on()
+
+    def _run(self) -> None:
+        while not self._is_closing.wait(_METRICS_SECONDS):
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        with self._lock:
+            gauges, counts = dict(self._gauges), self._counts
+            self._counts = dict.fromkeys(counts, 0)
+        for name, value in gauges.items():
+            if value != self._told.get(name):
+                self._metric(name, pb_utils.MetricFamily.GAUGE).set(value)
+        self._told = gauges
+        for name, value in counts.items():
+            metric = self._metric(name, pb_utils.MetricFamily.COUNTER)
+            if value:
+                metric.increment(value)
+
+    def _metric(self, name: str, kind: object) -> Any:  # noqa: ANN401
+        if name not in self._metrics:
+            family = pb_utils.MetricFamily(name=name, description=_METRICS[name], kind=kind)
+            self._metrics[name] = family, family.Metric(labels={"model": self._model})
+        return self._metrics[name][1]
 
 
 class _TritonCall:

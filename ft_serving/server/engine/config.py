@@ -1,6 +1,7 @@
 """Reads config.ini, in which FasterTransformer's backend keeps the model's numbers."""
 
 import configparser
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -19,7 +20,7 @@ _COUNTS = {field.name for field in fields(Architecture)} - {"start_id", "end_id"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightsConfig:
-    """What a folder of weights says of itself.
+    """The contents of a config.ini.
 
     Attributes:
         family: The model's.
@@ -39,7 +40,7 @@ def read_config(folder: Path, context: int | None = None) -> WeightsConfig:
     noise; here everything must be said, and be consistent.
 
     Args:
-        folder: Where `config.ini` lies, beside the weight files.
+        folder: Has `config.ini` beside the weight files.
         context: Tokens of prompt and answer together, which this file does not say; by default
             those of the family's published model.
 
@@ -48,24 +49,59 @@ def read_config(folder: Path, context: int | None = None) -> WeightsConfig:
             all of them are named.
     """
     path = folder / FILE_NAME
-    family, section = _find_section(path, _parse(path))
-    reader = _SectionReader(path, section)
+    family, section = _read_section(path)
+    reader = _Reader(section)
     reader.text("model_name")
     numbers = {
-        number: reader.integer(key, least=1 if number in _COUNTS else 0)
+        number: reader.integer(key, 1 if number in _COUNTS else 0)
         for number, key in family.config_ini.items()
     }
-    dtype = reader.dtype("weight_data_type")
+    dtype = reader.text("weight_data_type")
+    if dtype not in tuple(DType):
+        reader.refuse("weight_data_type", f"must be {', '.join(DType)}; got {dtype!r}")
     architecture = family.architecture(**numbers, context=context or family.context)
     for misfit in architecture.misfits():
-        reader.refuse(family.config_ini[misfit.number], misfit.rule, str(misfit.got))
-    if reader.has("num_tasks") and reader.integer("num_tasks", least=0):
-        reader.refuse("num_tasks", "must be 0: prompt learning is not supported here", "more")
-    reader.raise_problems()
-    return WeightsConfig(family=family, architecture=architecture, dtype=dtype)
+        reader.refuse(family.config_ini[misfit.number], f"{misfit.rule}; got {misfit.got}")
+    if "num_tasks" in section and reader.integer("num_tasks", 0):
+        reader.refuse("num_tasks", "must be 0: prompt learning is not supported here; got more")
+    if reader.problems:
+        raise ServerError(f"{path}: " + "; ".join(reader.problems.values()))
+    return WeightsConfig(family=family, architecture=architecture, dtype=DType(dtype))
 
 
-def _parse(path: Path) -> configparser.ConfigParser:
+class _Reader:
+    """Reads typed values of a section and collects what is wrong with them, by key."""
+
+    def __init__(self, section: Mapping[str, str]) -> None:
+        self.problems: dict[str, str] = {}
+        self._section = section
+
+    def refuse(self, key: str, rule: str) -> None:
+        """Note that a key's value breaks a rule, unless it is known to break another."""
+        self.problems.setdefault(key, f"{key}: {rule}")
+
+    def text(self, key: str) -> str:
+        value = self._section.get(key, "").strip()
+        if not value:
+            self.refuse(key, "is required and missing")
+        return value
+
+    def integer(self, key: str, least: int) -> int:
+        """Return the value; after noting a problem, one that no other number is too large for."""
+        text = self.text(key)
+        try:
+            value = int(text, 0)
+        except ValueError:
+            self.refuse(key, f"must be a whole number; got {text!r}")
+            return LARGEST_INTEGER
+        if value < least:
+            self.refuse(key, f"must be at least {least}; got {text}")
+            return LARGEST_INTEGER
+        return value
+
+
+def _read_section(path: Path) -> tuple[Family, Mapping[str, str]]:
+    """Return the section of a family that there is a table for."""
     # The syntax is inih's, which FasterTransformer uses: names in any case, `;` comments.
     parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",))
     try:
@@ -77,12 +113,6 @@ def _parse(path: Path) -> configparser.ConfigParser:
         ) from exc
     except (OSError, UnicodeDecodeError, configparser.Error) as exc:
         raise ServerError(f"{path}: cannot be read: {exc}") from exc
-    return parser
-
-
-def _find_section(
-    path: Path, parser: configparser.ConfigParser
-) -> tuple[Family, configparser.SectionProxy]:
     families = {family.section: family for family in FAMILIES.values()}
     for name in parser.sections():
         if name.lower() in families:
@@ -90,52 +120,3 @@ def _find_section(
     known = any_of([f"[{name}]" for name in families])
     found = ", ".join(f"[{name}]" for name in parser.sections()) or "none"
     raise ServerError(f"{path}: must have a section {known}; found {found}")
-
-
-class _SectionReader:
-    """Reads typed values and collects what is wrong with them."""
-
-    def __init__(self, path: Path, section: configparser.SectionProxy) -> None:
-        self._path = path
-        self._section = section
-        self._problems: dict[str, str] = {}
-
-    def has(self, key: str) -> bool:
-        return key in self._section
-
-    def refuse(self, key: str, rule: str, got: str) -> None:
-        """Note that a key's value breaks a rule, unless it is known to break another."""
-        self._problems.setdefault(key, f"{key}: {rule}; got {got}")
-
-    def text(self, key: str) -> str:
-        value = self._section.get(key, "").strip()
-        if not value:
-            self._problems[key] = f"{key}: is required and missing"
-        return value
-
-    def integer(self, key: str, *, least: int) -> int:
-        """Return the value; after noting a problem, one that no other number is too large for."""
-        text = self.text(key)
-        if not text:
-            return LARGEST_INTEGER
-        try:
-            value = int(text, 0)
-        except ValueError:
-            self.refuse(key, "must be a whole number", repr(text))
-            return LARGEST_INTEGER
-        if value < least:
-            self.refuse(key, f"must be at least {least}", text)
-            return LARGEST_INTEGER
-        return value
-
-    def dtype(self, key: str) -> DType:
-        text = self.text(key)
-        if text in tuple(DType):
-            return DType(text)
-        if text:
-            self.refuse(key, f"must be {', '.join(DType)}", repr(text))
-        return DType.FP32
-
-    def raise_problems(self) -> None:
-        if self._problems:
-            raise ServerError(f"{self._path}: " + "; ".join(self._problems.values()))

@@ -1,5 +1,8 @@
-"""The engine: requests in, texts out, whatever computes the model."""
+"""Generates text for requests, in the caller's thread or in one of its own."""
 
+import logging
+import queue
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -13,13 +16,9 @@ from ft_serving.server.requests.job import GenerationJob
 from ft_serving.server.requests.plan import RequestPlan, Vocabulary, plan_request
 from ft_serving.server.requests.request import GenerationRequest, GenerationResult
 
+_logger = logging.getLogger(__name__)
+
 NO_LIMITS = LengthLimits()
-
-OnStep = Callable[[int, GenerationResult], None]
-"""Is told of a request's index and its text so far."""
-
-IsCancelled = Callable[[int], bool]
-"""Tells whether the request of this index is no longer wanted."""
 
 
 class TextGenerator:
@@ -54,12 +53,7 @@ class TextGenerator:
         return self._model.architecture
 
     def plan(self, request: GenerationRequest) -> RequestPlan:
-        """Check whether a request can be done on its own, and return what it asks for.
-
-        Raises:
-            RequestError: It cannot; all that is wrong is named.
-            MemoryLimitError: It needs more memory than there is.
-        """
+        """Check whether a request can be done on its own; see `ServingEngine.plan`."""
         plan = plan_request(request, self._vocabulary, self._limits)
         load = load_of([plan])
         needed, free = self._model.needed_bytes(load), self._model.free_bytes()
@@ -79,18 +73,18 @@ class TextGenerator:
     def generate(
         self,
         requests: Sequence[GenerationRequest],
-        on_step: OnStep | None = None,
-        cancelled: IsCancelled = lambda _: False,
+        on_step: Callable[[int, GenerationResult], None] | None = None,
+        cancelled: Callable[[int], bool] = lambda _: False,
     ) -> list[GenerationResult]:
-        """Generate the texts of all requests.
+        """Generate the texts of all requests, in the caller's thread.
 
         Args:
             requests: Each with one row or more.
-            on_step: Is called for each unfinished request after each step, with all of its tensors
-                as they are, and with the final ones after its last step: n times for n generated
-                tokens of its longest row. An exception that it raises ends all requests.
-            cancelled: Is asked before each step for each unfinished request, and on the way through
-                its prompt, which takes longer; one that is cancelled is computed no further.
+            on_step: Is called with the index of an unfinished request and its tensors as they are,
+                after each of its steps: n times for n generated tokens of its longest row. An
+                exception that it raises ends all requests.
+            cancelled: Is asked before each step for each unfinished request, by its index, and on
+                the way through its prompt; one that is cancelled is computed no further.
 
         Returns:
             A result for each request; that of a cancelled one is not final.
@@ -113,3 +107,56 @@ class TextGenerator:
         while not schedule.is_idle:
             schedule.turn()
         return [job.result() for job in jobs]
+
+
+class EngineThread:
+    """Implements `ft_serving.server.requests.job.ServingEngine` with the CPU's engine."""
+
+    def __init__(self, engine: TextGenerator) -> None:
+        self._engine = engine
+        # None ends the thread.
+        self._inbox: queue.SimpleQueue[Sequence[GenerationJob] | None] = queue.SimpleQueue()
+        self._schedule = engine.schedule()
+        self._jobs: set[GenerationJob] = set()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    def plan(self, request: GenerationRequest) -> RequestPlan:
+        """Check a request; see `ServingEngine.plan`."""
+        return self._engine.plan(request)
+
+    def submit(self, jobs: Sequence[GenerationJob]) -> None:
+        """Compute jobs; see `ServingEngine.submit`."""
+        self._inbox.put(jobs)
+
+    def close(self) -> None:
+        """End the thread, after a token that it computes."""
+        self._inbox.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self._receive():
+            self._turn()
+
+    def _turn(self) -> None:
+        # Not in the loop above: a variable that goes on to hold a request that was answered keeps
+        # Triton from unloading the model.
+        try:
+            for job in self._schedule.turn():
+                self._jobs.remove(job)
+                job.end()
+        except Exception:
+            _logger.exception("%d requests failed", len(self._jobs))
+            self._schedule = self._engine.schedule()
+            while self._jobs:
+                self._jobs.pop().end()
+
+    def _receive(self) -> bool:
+        """Take what has come; wait where there is nothing else to do. Return whether to go on."""
+        while not self._inbox.empty() or self._schedule.is_idle:
+            jobs = self._inbox.get()
+            if jobs is None:
+                return False
+            self._jobs.update(jobs)
+            self._schedule.add(jobs)
+        return True

@@ -1,7 +1,7 @@
 """Matrix products that give a row of text the same bits whatever is computed beside it.
 
-A BLAS promises nothing of the kind: it picks another kernel, and with it another order of
-summation, for one row, for few and for many, and within one product for the rows at its edge.
+A BLAS does not: for one row, for few and for many, and for the rows at the edge of a product, it
+takes different kernels, which sum in different orders.
 """
 
 import itertools

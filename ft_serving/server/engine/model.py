@@ -1,4 +1,4 @@
-"""What text generation needs of a model; the CPU's and the GPU's implementations share it."""
+"""The interface of a model that text is generated with; `numpy_engine` implements it for CPUs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ft_serving.core.families.architecture import Architecture
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Load:
-    """What takes memory beside the weights.
+    """The numbers that decide how much memory requests take beside the weights.
 
     Attributes:
         rows: Rows, a beam counting as one.
@@ -34,21 +34,17 @@ class Block(Protocol):
     """Rows of text of one length, with their keys and values so far.
 
     Attributes:
-        rows: How many.
+        rows: The number of rows.
     """
 
     rows: int
 
     def prefill(self, row: int, prompt: TokenArray) -> Iterator[None]:
-        """Compute the prompt of a row, of at least one token, piece by piece.
-
-        Args:
-            row: Which; each row once.
-            prompt: Its tokens; of one length in all rows.
+        """Compute the prompt of a row, piece by piece; each row once, all of one length.
 
         Yields:
-            After each piece, which takes about as long as a token of a few rows. What is not
-            computed to its end leaves the row as it is, for the caller to drop.
+            After each piece, which takes about as long as a token of a few rows. A prompt that is
+            not computed to its end leaves the row as it is, for the caller to drop.
         """
         ...
 
@@ -65,10 +61,7 @@ BlockT = TypeVar("BlockT", bound=Block)
 
 
 class Batch(Protocol):
-    """Blocks whose rows are computed together.
-
-    It holds until rows are selected in one of them.
-    """
+    """Blocks whose rows are computed together, until rows are selected in one of them."""
 
     def step(self, tokens: TokenArray) -> FloatArray:
         """Append one token to each row of all blocks, [rows].
@@ -96,12 +89,7 @@ class LogitsModel(Protocol[BlockT]):
         ...
 
     def new_block(self, rows: int, capacity: int) -> BlockT:
-        """Return an empty block.
-
-        Args:
-            rows: It will never have more.
-            capacity: Tokens that a row may grow to, prompt included.
-        """
+        """Return an empty block for so many rows, of so many tokens each, prompt included."""
         ...
 
     def new_batch(self, blocks: Sequence[BlockT]) -> Batch:

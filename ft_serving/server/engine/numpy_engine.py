@@ -12,9 +12,8 @@ from ft_serving.server.engine.config import WeightsConfig, read_config
 from ft_serving.server.engine.generate import NO_LIMITS, TextGenerator
 from ft_serving.server.engine.gptj import GptJLayers
 from ft_serving.server.engine.model import Load
-from ft_serving.server.engine.numpy_batch import NumpyBatch
-from ft_serving.server.engine.numpy_block import NumpyBlock
-from ft_serving.server.engine.numpy_layers import NumpyLayers
+from ft_serving.server.engine.numpy_block import NumpyBatch, NumpyBlock
+from ft_serving.server.engine.numpy_ops import NumpyLayers
 from ft_serving.server.engine_memory import (
     ENGINE_BASE_BYTES,
     cache_bytes,
@@ -43,8 +42,7 @@ class NumpyModel:
     def needed_bytes(self, load: Load) -> int:
         """Return the memory that a load takes; see `LogitsModel.needed_bytes`.
 
-        Where the system grants any amount, as Kubernetes has it, too large a request would end the
-        process much later.
+        A request beyond it is refused: Kubernetes grants any amount, and ends the process later.
         """
         workspace = partial(workspace_bytes, self._blueprint)
         return (

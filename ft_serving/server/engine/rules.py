@@ -1,4 +1,4 @@
-"""What changes a row's logits before a token is chosen.
+"""Changes a row's logits before a token is chosen.
 
 Bad words are matched by the rules of FasterTransformer's `ban_bad_words.cu`.
 """
@@ -51,7 +51,7 @@ class LogitsRules:
     """Applies bad words, temperature, penalties and minimum length, in FasterTransformer's order.
 
     Args:
-        row: What the row asks for.
+        row: The row's parameters.
         penalty_from: Length of prompt and text from which tokens are penalised.
     """
 
@@ -68,21 +68,15 @@ class LogitsRules:
             text: Prompt and generated tokens.
             generated: How many of them were generated.
         """
-        self._forbid_words(logits, text)
-        self._divide_by_temperature(logits)
+        if self._bad_words:
+            self._bad_words.forbid(logits, text)
+        temperature = self._row["temperature"]
+        if temperature != 1:
+            logits *= np.float32(1) / (np.float32(temperature) + np.float32(1e-6))
         if generated >= self._penalty_from:
             self._penalise(logits, text)
         if generated < self._row["min_length"]:
             logits[self._row["end_id"]] = _LOWEST
-
-    def _forbid_words(self, logits: FloatArray, text: TokenArray) -> None:
-        if self._bad_words:
-            self._bad_words.forbid(logits, text)
-
-    def _divide_by_temperature(self, logits: FloatArray) -> None:
-        temperature = self._row["temperature"]
-        if temperature != 1:
-            logits *= np.float32(1) / (np.float32(temperature) + np.float32(1e-6))
 
     def _penalise(self, logits: FloatArray, text: TokenArray) -> None:
         presence, repetition = self._row["presence_penalty"], self._row["repetition_penalty"]

@@ -1,8 +1,8 @@
 """Chooses a row's next token: greedily, or by a draw.
 
 FasterTransformer draws with cuRAND's XORWOW generator, whose stream is not reproduced here. Each
-row has a Philox generator of its own, keyed by its seed, and takes one number from it a token:
-draws follow the same rules and probabilities, with other outcomes.
+row has a Philox generator of its own, keyed by its seed, and takes one number from it a token. The
+rules and probabilities are the same, the outcomes are others.
 """
 
 import math
@@ -45,7 +45,7 @@ class Sampler:
     - With top k, u · p · (mass of the top k) is drawn, and the first of them is taken up to
       which the mass reaches that. So the last token of the nucleus keeps only the part of its
       mass that lies within p.
-    - With top p alone likewise, over the whole vocabulary; so the likeliest token is sure where
+    - With top p only, likewise, over the whole vocabulary; so the likeliest token is sure where
       its probability reaches p.
 
     Args:

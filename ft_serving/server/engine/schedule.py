@@ -1,4 +1,4 @@
-"""Which request is computed when: others may come while some are under way.
+"""Computes requests in turns; others may come while some are under way.
 
 A turn gives all running rows one token, and then computes prompts for a while. So a long prompt
 keeps nobody from the next token for long, and a short request beside it does not wait for its end.
@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 
 from ft_serving.core.arrays import FloatArray, TokenArray
-from ft_serving.server.engine.beam import BeamRow
 from ft_serving.server.engine.model import Batch, Block, Load, LogitsModel
-from ft_serving.server.engine.rows import SampledRow, ScheduledRow
+from ft_serving.server.engine.rows import BeamRow, SampledRow, ScheduledRow
 from ft_serving.server.requests.job import GenerationJob
 from ft_serving.server.requests.plan import RequestPlan, RowPlan
 
 PROMPT_SHARE = 4
-"""How many times as long as on a token a turn spends on prompts.
+"""A turn spends so many times as long on prompts as on a token.
 
-More lets running texts wait, less computes the tokens of a few rows over and over that many rows
-could have shared.
+With more, running texts wait; with less, the tokens of a few rows are computed one after the other
+that many rows could have shared.
 """
 
 _DONE = object()
@@ -66,7 +65,7 @@ def _blocks(plans: Sequence[RequestPlan]) -> list[tuple[int, int, int]]:
 
 
 class _Section:
-    """The rows of a block, with the requests that they are part of.
+    """The rows of a block with their requests.
 
     A beam search has one row of the block behind its prompt, and then one a beam.
     """
@@ -131,10 +130,10 @@ class _Party:
 
     Attributes:
         jobs: The requests.
-        load: What they take while they run.
+        load: The load while they run.
         prompt: The length of their longest prompt.
         sections: Their rows, those of the same length together.
-        spent: Seconds of the prompts' computing.
+        spent: Seconds that their prompts have been computed for.
     """
 
     def __init__(self, jobs: Sequence[GenerationJob], model: LogitsModel[Any]) -> None:
@@ -160,7 +159,7 @@ def _new_row(plan: RowPlan, texts: TokenArray, log_probs: FloatArray | None) -> 
 
 
 class Schedule:
-    """Computes requests, each as if it were alone.
+    """Computes requests; each gets the text that it would get alone.
 
     Args:
         model: Computes the logits.
@@ -179,11 +178,11 @@ class Schedule:
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing to compute."""
+        """True while there is nothing to compute."""
         return not (self._waiting or self._starting or self._running)
 
     def add(self, jobs: Sequence[GenerationJob]) -> None:
-        """Compute requests, too, as soon as there is memory for them; each must fit alone."""
+        """Compute requests, too, as soon as there is memory; each must fit alone."""
         self._waiting.extend(jobs)
 
     def turn(self) -> list[GenerationJob]:

@@ -1,8 +1,10 @@
-"""Opens FasterTransformer's weight files for computing on a CPU.
+"""Reads FasterTransformer's weight files into memory, by the table of their family.
 
 The files are headerless little-endian arrays in row-major order.
 """
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,97 +13,100 @@ import numpy.typing as npt
 
 from ft_serving.core.arrays import FloatArray, cast
 from ft_serving.core.dtypes import DType
+from ft_serving.core.families.base import Split, TensorRule
 from ft_serving.server.engine.config import WeightsConfig
 from ft_serving.server.errors import ServerError
 
+_SHOWN_PROBLEMS = 8
 
-class WeightFiles:
-    """Opens files as whole fp32 matrices and collects what is wrong with them.
 
-    They are read into memory, the parts of a matrix side by side, and not mapped: what is served
-    is what was checked, whatever becomes of the files.
+def read_weights(
+    folder: Path, config: WeightsConfig, tensor_parallel: int
+) -> dict[str, FloatArray]:
+    """Return whole fp32 arrays by the names of their files, without rank and suffix.
+
+    They are read, the parts of a matrix side by side, and not mapped: what is served is what was
+    checked, whatever becomes of the files.
 
     Args:
         folder: Holds the *.bin files.
-        config: What config.ini says of them.
+        config: Read from config.ini.
         tensor_parallel: Parts that each split matrix was cut into when it was converted.
 
     Raises:
-        ServerError: `tensor_parallel` does not divide the model.
+        ServerError: `tensor_parallel` does not divide the model, or files are missing or have
+            another size than the model's numbers ask for; all of them are named.
     """
-
-    def __init__(self, folder: Path, config: WeightsConfig, tensor_parallel: int) -> None:
-        for misfit in config.architecture.parallelism_misfits(tensor_parallel):
-            raise ServerError(
-                f"tensor parallel size: {misfit.rule}; got {misfit.got}; "
-                f"give the size that the weights were converted for"
-            )
-        self._folder = folder
-        self._dtype = config.dtype
-        self._ranks = tensor_parallel
-        self._problems: list[str] = []
-
-    def whole(self, name: str, shape: tuple[int, ...]) -> FloatArray:
-        """Return the array of `shape` that one file holds."""
-        return self._joined([f"{name}.bin"], shape, axis=0)
-
-    def joined(self, name: str, shape: tuple[int, ...], *, axis: int) -> FloatArray:
-        """Return the array of `shape` whose parts along `axis` the ranks' files hold."""
-        return self._joined([f"{name}.{rank}.bin" for rank in range(self._ranks)], shape, axis=axis)
-
-    def raise_problems(self) -> None:
-        """Raise `ServerError` if files are missing or have another size; all are named."""
-        if not self._problems:
-            return
-        shown = self._problems[:8]
-        if len(self._problems) > len(shown):
-            shown.append(f"and {len(self._problems) - len(shown)} more files")
+    for misfit in config.architecture.parallelism_misfits(tensor_parallel):
         raise ServerError(
-            f"{self._folder}: the weight files are not those of config.ini with "
-            f"tensor parallel size {self._ranks}: " + "; ".join(shown)
+            f"tensor parallel size: {misfit.rule}; got {misfit.got}; "
+            f"give the size that the weights were converted for"
         )
+    arrays = list(_arrays(folder, config, tensor_parallel))
+    problems = [
+        problem
+        for _, paths, part, _ in arrays
+        for path in paths
+        if (problem := _problem(path, part, config.dtype))
+    ]
+    if problems:
+        shown = problems[:_SHOWN_PROBLEMS]
+        if len(problems) > len(shown):
+            shown.append(f"and {len(problems) - len(shown)} more files")
+        raise ServerError(
+            f"{folder}: the weight files are not those of config.ini with "
+            f"tensor parallel size {tensor_parallel}: " + "; ".join(shown)
+        )
+    return {target: _read(paths, part, axis, config.dtype) for target, paths, part, axis in arrays}
 
-    def _joined(self, names: list[str], shape: tuple[int, ...], *, axis: int) -> FloatArray:
-        part = list(shape)
-        part[axis] //= len(names)
-        fitting = [self._has_size(name, part) for name in names]
-        if not all(fitting):
-            return np.broadcast_to(np.float32(0), shape)  # takes the place; never returned
-        target = np.empty(shape, np.float32)
-        if len(names) == 1 and self._dtype is DType.FP32:
-            return self._read(names[0], target)
-        parts = [self._map(name, part) for name in names]
-        for source, place in zip(parts, np.split(target, len(parts), axis=axis), strict=True):
-            cast(source, self._dtype, place, DType.FP32)
-        target.flags.writeable = False
-        return target
 
-    def _read(self, name: str, target: FloatArray) -> FloatArray:
-        with (self._folder / name).open("rb", buffering=0) as file:
+def _arrays(
+    folder: Path, config: WeightsConfig, ranks: int
+) -> Iterator[tuple[str, list[Path], tuple[int, ...], int]]:
+    """Yield each array's name, its files, the shape of each, and the axis to join them along."""
+    for rule in config.family.rules:
+        shape = _shape(rule, config)
+        files = ranks if rule.split is not Split.NONE else 1
+        axis = 0 if rule.split is Split.ROWS else len(shape) - 1
+        part = (*shape[:axis], shape[axis] // files, *shape[axis + 1 :])
+        for layer in range(config.architecture.layers if rule.per_layer else 1):
+            target = rule.target.replace("{layer}", str(layer))
+            ends = [""] if rule.split is Split.NONE else [f".{rank}" for rank in range(ranks)]
+            yield target, [folder / f"{target}{end}.bin" for end in ends], part, axis
+
+
+def _shape(rule: TensorRule, config: WeightsConfig) -> tuple[int, ...]:
+    """Return [in, out], or [in, sources, out] of several that are stacked."""
+    shape = rule.source_shape(config.architecture)
+    if rule.transpose:
+        shape = shape[::-1]
+    return shape if len(rule.sources) == 1 else (shape[0], len(rule.sources), *shape[1:])
+
+
+def _problem(path: Path, shape: tuple[int, ...], dtype: DType) -> str | None:
+    expected = math.prod(shape) * dtype.itemsize
+    try:
+        found = path.stat().st_size
+    except OSError as exc:
+        return f"{path.name}: {exc.strerror}"
+    if found == expected:
+        return None
+    described = "x".join(map(str, shape))
+    return f"{path.name}: must have {expected} bytes ({described} {dtype}); found {found}"
+
+
+def _read(paths: list[Path], part: tuple[int, ...], axis: int, dtype: DType) -> FloatArray:
+    target = np.empty((*part[:axis], part[axis] * len(paths), *part[axis + 1 :]), np.float32)
+    if len(paths) == 1 and dtype is DType.FP32:
+        with paths[0].open("rb", buffering=0) as file:
             left = target.data.cast("B")
             # One call of the system reads 2 GiB at most.
             while count := file.readinto(left):
                 left = left[count:]
-        target.flags.writeable = False
-        return target
-
-    def _has_size(self, name: str, shape: list[int]) -> bool:
-        expected = int(np.prod(shape)) * self._dtype.itemsize
-        try:
-            found = (self._folder / name).stat().st_size
-        except OSError as exc:
-            self._problems.append(f"{name}: {exc.strerror}")
-            return False
-        if found != expected:
-            self._problems.append(
-                f"{name}: must have {expected} bytes "
-                f"({'x'.join(map(str, shape))} {self._dtype}); found {found}"
-            )
-        return found == expected
-
-    def _map(self, name: str, shape: list[int]) -> npt.NDArray[Any]:
-        mapped = np.memmap(
-            self._folder / name, dtype=self._dtype.numpy, mode="r", shape=tuple(shape)
-        )
-        # numpy's operators are slower on its subclass memmap than on the array beneath.
-        return np.asarray(mapped)
+    else:
+        for path, place in zip(paths, np.split(target, len(paths), axis=axis), strict=True):
+            mapped: npt.NDArray[Any] = np.memmap(path, dtype=dtype.numpy, mode="r", shape=part)
+            # numpy's operators are slower on its subclass memmap than on the array beneath.
+            cast(np.asarray(mapped), dtype, place, DType.FP32)
+    target.flags.writeable = False
+    return target

@@ -1,4 +1,4 @@
-"""From the protocol's tensors to what each row asks for, checked; the same for every engine."""
+"""Turns the protocol's tensors into checked parameters of rows, for every engine."""
 
 from ft_serving.server.requests.plan import RequestPlan, RowPlan, Vocabulary, plan_request
 from ft_serving.server.requests.request import GenerationRequest, GenerationResult

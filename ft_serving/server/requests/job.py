@@ -1,4 +1,4 @@
-"""A request on its way from a plan to a result, and what an engine is that computes it."""
+"""A request on its way from a plan to a result, its rows, and the interface of engines."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
@@ -8,6 +8,7 @@ import numpy as np
 from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.server.requests.plan import RequestPlan, RowPlan
 from ft_serving.server.requests.request import GenerationRequest, GenerationResult
+from ft_serving.server.requests.words import StopWords
 
 
 class Row(Protocol):
@@ -27,18 +28,56 @@ class Row(Protocol):
 RowT = TypeVar("RowT", bound=Row)
 
 
+class TextRow:
+    """Implements `Row` for one text that grows token by token.
+
+    Args:
+        plan: The row's parameters.
+        texts: [1, prompt and output length], begins with the prompt; grows in place.
+        token_log_probs: [1, output length], filled in place; None if not wanted.
+    """
+
+    def __init__(
+        self, plan: RowPlan, texts: TokenArray, token_log_probs: FloatArray | None
+    ) -> None:
+        self.plan = plan
+        self.lengths = [0]
+        self.log_probs = [0.0]
+        self.finished = False
+        self._text = texts[0]
+        self._length = len(plan.prompt)
+        self._token_log_probs = None if token_log_probs is None else token_log_probs[0]
+        self._end_id = plan.parameters["end_id"]
+        self._longest = self._length + plan.parameters["output_length"]
+        self._stop_words = StopWords(plan.stop_words) if plan.stop_words else None
+
+    def append(self, token: int, log_prob: float = 0.0, output_log_prob: float = 0.0) -> None:
+        """Append a token; its log probabilities count only where the request wants them."""
+        if self._token_log_probs is not None:
+            self.log_probs[0] += log_prob
+            self._token_log_probs[self.lengths[0]] = output_log_prob
+        self._text[self._length] = token
+        self._length += 1
+        self.lengths[0] += 1
+        self.finished = (
+            token == self._end_id
+            or self._length == self._longest
+            or (self._stop_words is not None and self._stop_words.end(self._text[: self._length]))
+        )
+
+
 class GenerationJob:
     """A request, its rows and the tensors that they fill.
 
     Args:
-        plan: What it asks for.
+        plan: The checked request.
         on_step: Is called with this job after each step.
         cancelled: Tells whether the request is no longer wanted; once it is not, it stays so.
         on_end: Is called once, when the engine computes it no further, whether it is finished,
             cancelled or has failed.
 
     Attributes:
-        plan: What it asks for.
+        plan: The checked request.
         rows: Its rows, once it has begun.
         is_cancelled: Whether `cancelled` has said so.
     """
@@ -52,7 +91,7 @@ class GenerationJob:
     ) -> None:
         self.plan = plan
         self.is_cancelled = False
-        self.rows: list[Row] = []
+        self.rows: Sequence[Row] = ()
         self.end = on_end
         self._on_step = on_step
         self._cancelled = cancelled
@@ -79,13 +118,17 @@ class GenerationJob:
             new_row(row, texts[place], None if self._log_probs is None else self._log_probs[place])
             for place, row in enumerate(self.plan.rows)
         ]
-        self.rows = list(rows)
+        self.rows = rows
         return rows
 
     @property
     def is_finished(self) -> bool:
-        """Whether its text is complete."""
-        return bool(self.rows) and all(row.finished for row in self.rows)
+        """True once its text is complete."""
+        # A loop: this is asked several times a token, and a generator would take thrice as long.
+        for row in self.rows:
+            if not row.finished:
+                return False
+        return bool(self.rows)
 
     def is_wanted(self) -> bool:
         """Ask whether there is more to compute, and for somebody."""
@@ -99,43 +142,40 @@ class GenerationJob:
 
     def result(self) -> GenerationResult:
         """Return copies of the tensors as they are."""
-        texts = self._make_tensors()
-        nothing = [[0] * self.plan.beam_width] * len(self.plan.rows)
-        lengths = np.array([row.lengths for row in self.rows] or nothing, np.uint32)
+        texts, rows = self._make_tensors(), self.rows
+        padded = self.plan.prompt_length
+        lengths = [[padded + length for length in row.lengths] for row in rows]
+        none = len(texts), self.plan.beam_width
         sums: FloatArray | None = None
         if self._log_probs is not None:
-            sums = np.array([row.log_probs for row in self.rows] or nothing, np.float32)
+            sums = np.array([row.log_probs for row in rows] or np.zeros(none), np.float32)
         return GenerationResult(
             output_ids=texts[:, :, self._hidden :].copy(),
-            sequence_length=lengths + np.uint32(self.plan.prompt_length),
+            sequence_length=np.array(lengths or np.full(none, padded), np.uint32),
             cum_log_probs=sums,
             output_log_probs=None if self._log_probs is None else self._log_probs.copy(),
             is_final=self.is_finished,
         )
 
     def _make_tensors(self) -> TokenArray:
-        if self._texts is not None:
-            return self._texts
-        plan = self.plan
-        rows, width = len(plan.rows), plan.beam_width
-        most = plan.longest_output
-        texts: TokenArray = np.empty(
-            (rows, width, self._hidden + plan.prompt_length + most), np.uint32
-        )
-        for text, row in zip(texts, plan.rows, strict=True):
-            text[:] = row.parameters["end_id"]
-            text[:, : len(row.prompt)] = row.prompt
-        if plan.wants_log_probs:
-            self._log_probs = np.zeros((rows, width, most), np.float32)
-        self._texts = texts
-        return texts
+        if self._texts is None:
+            plan = self.plan
+            shape, most = (len(plan.rows), plan.beam_width), plan.longest_output
+            length = self._hidden + plan.prompt_length + most
+            self._texts = np.empty((*shape, length), np.uint32)
+            for text, row in zip(self._texts, plan.rows, strict=True):
+                text[:] = row.parameters["end_id"]
+                text[:, : len(row.prompt)] = row.prompt
+            if plan.wants_log_probs:
+                self._log_probs = np.zeros((*shape, most), np.float32)
+        return self._texts
 
 
 class ServingEngine(Protocol):
-    """What computes requests as they come; the CPU's engine and vLLM are each one."""
+    """Computes requests as they come; the CPU's engine and vLLM are each one."""
 
     def plan(self, request: GenerationRequest) -> RequestPlan:
-        """Check whether a request can be done on its own, and return what it asks for.
+        """Check whether a request can be done on its own.
 
         Raises:
             RequestError: It cannot; all that is wrong is named.
@@ -146,7 +186,7 @@ class ServingEngine(Protocol):
     def submit(self, jobs: Sequence[GenerationJob]) -> None:
         """Compute jobs beside those that are under way, and return at once.
 
-        A job is told of each step and then ended, by a thread of the engine's. A job that is ended
+        A thread of the engine tells a job of each step and then ends it. A job that is ended
         while it is neither finished nor cancelled has failed; the engine has logged why.
         """
         ...

@@ -1,21 +1,16 @@
 """Checks a request against the model and works out each row's parameters."""
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from ft_serving.core.arrays import TokenArray
+from ft_serving.core.arrays import AnyArray, TokenArray
 from ft_serving.core.lengths import LengthLimits
-from ft_serving.core.parameters import (
-    ROW_PARAMETERS,
-    Parameter,
-    Range,
-    Reach,
-    RowParameters,
-)
+from ft_serving.core.parameters import ROW_PARAMETERS, Range, Reach, RowParameters
 from ft_serving.server.errors import RequestError
 from ft_serving.server.requests.request import GenerationRequest
 from ft_serving.server.requests.words import Word, decode_words
@@ -24,6 +19,21 @@ MOST_TOP_K = 1024
 """FasterTransformer's kernels consider no more; a larger k is taken for this one."""
 
 _INT32 = 2**31 - 1
+
+# numpy's kinds of the data types that a parameter's tensor may have.
+_FLAG, _WHOLE, _NUMBER = "b", "iu", "fiu"
+_KINDS = {
+    name: _FLAG if it.is_flag else _WHOLE if it.is_whole else _NUMBER
+    for name, it in ROW_PARAMETERS.items()
+    if not it.is_words
+}
+_WORDS = {name: it.tensor.name for name, it in ROW_PARAMETERS.items() if it.is_words}
+
+_EXCLUSIVE = [
+    (ROW_PARAMETERS[it.excludes].tensor.name, it.tensor.name)
+    for it in ROW_PARAMETERS.values()
+    if it.excludes
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,12 +53,12 @@ class Vocabulary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowPlan:
-    """What one row of a request asks for.
+    """The checked parameters of one row of a request.
 
     Attributes:
         prompt: Tokens to start from, at least one.
         padded_length: Tokens that FasterTransformer counts as the prompt's.
-        parameters: Each parameter but the words, checked, or its default.
+        parameters: Each parameter but the words, or its default.
         stop_words: The words that end the text, as token ids; an empty one ends it after its first
             token, as FasterTransformer has it.
         bad_words: The words that the text must not have, likewise; an empty one forbids nothing.
@@ -75,12 +85,12 @@ class RequestPlan:
 
     @property
     def beam_width(self) -> int:
-        """How many beams a row has; 1 samples."""
+        """The number of beams of a row; 1 samples."""
         return self.rows[0].parameters["beam_width"]
 
     @property
     def wants_log_probs(self) -> bool:
-        """Whether to return log probabilities."""
+        """True if the request wants log probabilities."""
         return self.rows[0].parameters["log_probs"]
 
     @property
@@ -98,34 +108,80 @@ class RequestPlan:
 def plan_request(
     request: GenerationRequest, vocabulary: Vocabulary, limits: LengthLimits
 ) -> RequestPlan:
-    """Check a request.
+    """Check a request and return its parameters.
+
+    Parameters that it leaves out take no time: 64 requests that come at once wait for each other.
 
     Raises:
         RequestError: It cannot be done; all that is wrong is named.
     """
-    row_count, padded = _prompt_shape(request)
-    # First, because what is far too long costs memory to read. Padding counts: it is computed on
-    # GPUs, and is part of what is sent back.
-    if problem := limits.prompt_problem(padded):
-        raise RequestError(f"input_ids: {problem}")
-    reader = _Reader(request, row_count)
-    rows = _plan_rows(reader, vocabulary, padded)
-    reader.problems += _length_problems(rows, limits)
-    reader.problems += _conflicts(request.tensors)
-    if reader.problems:
-        raise RequestError("; ".join(reader.problems))
-    return RequestPlan(rows=tuple(rows), prompt_length=padded)
-
-
-def _prompt_shape(request: GenerationRequest) -> tuple[int, int]:
-    """Return [B, S]; nothing else can be judged without."""
-    ids = request.tensors["input_ids"]
-    if len(ids.shape) != 2 or ids.shape[0] == 0 or ids.dtype.kind not in "iu":
+    tensors = request.tensors
+    ids = tensors["input_ids"]
+    if ids.ndim != 2 or ids.shape[0] == 0 or ids.dtype.kind not in _WHOLE:
         raise RequestError(
             f"input_ids: must be whole numbers [rows, length] with at least one row; "
             f"got {ids.dtype} {list(ids.shape)}"
         )
-    return ids.shape
+    count, padded = ids.shape
+    # First, because what is far too long costs memory to read. Padding counts: it is computed on
+    # GPUs, and is part of what is sent back.
+    if problem := limits.prompt_problem(padded):
+        raise RequestError(f"input_ids: {problem}")
+    reader = _Reader(tensors, count)
+    lengths = reader.values("input_lengths", _WHOLE, Range(least=min(padded, 1), most=padded))
+    columns = _columns(reader, vocabulary, padded)
+    stop, bad = (reader.words(tensor, vocabulary.size) for tensor in _WORDS.values())
+    defaults = _defaults(vocabulary)
+    rows = []
+    for row, length in enumerate(lengths):
+        parameters = defaults | {name: column[row] for name, column in columns.items()}
+        rows.append(
+            RowPlan(
+                prompt=reader.prompt(row, length, parameters["start_id"], vocabulary.size - 1),
+                padded_length=padded or 1,
+                parameters=cast("RowParameters", parameters),
+                stop_words=stop[row],
+                bad_words=bad[row],
+            )
+        )
+    problems = [*reader.problems, *_length_problems(rows, limits), *_conflicts(tensors)]
+    if problems:
+        raise RequestError("; ".join(problems))
+    return RequestPlan(rows=tuple(rows), prompt_length=padded)
+
+
+@lru_cache(maxsize=1)
+def _defaults(vocabulary: Vocabulary) -> dict[str, Any]:
+    """Return each parameter's value where a request leaves it out."""
+    convert = {_FLAG: bool, _WHOLE: int, _NUMBER: float}
+    found: dict[str, Any] = {
+        name: convert[kinds](ROW_PARAMETERS[name].default or 0) for name, kinds in _KINDS.items()
+    }
+    return found | {"start_id": vocabulary.start_id, "end_id": vocabulary.end_id}
+
+
+def _columns(reader: "_Reader", vocabulary: Vocabulary, padded: int) -> dict[str, list[Any]]:
+    """Return the values of the parameters that a request has, one a row, by parameter."""
+    # The table cannot say these, because they depend on the model or on the prompts.
+    token = Range(least=0, most=vocabulary.size - 1)
+    own = {
+        "output_length": Range(least=1, most=_INT32 - padded),
+        "start_id": token,
+        "end_id": token,
+    }
+    columns: dict[str, list[Any]] = {}
+    for name, kinds in _KINDS.items():
+        parameter = ROW_PARAMETERS[name]
+        if parameter.tensor.name in reader.tensors:
+            limits = own.get(name, parameter.limits)
+            columns[name] = reader.values(parameter.tensor.name, kinds, limits)
+    is_search = columns.get("beam_width", [1])[0] > 1
+    for name, column in columns.items():
+        reach = ROW_PARAMETERS[name].reach
+        if reach is Reach.REQUEST or (is_search and reach is Reach.BEAM_SEARCH):
+            # As FasterTransformer has it, the first row's value holds for all.
+            column[:] = column[:1] * len(column)
+    return columns
 
 
 def _length_problems(rows: Sequence[RowPlan], limits: LengthLimits) -> Iterator[str]:
@@ -136,119 +192,50 @@ def _length_problems(rows: Sequence[RowPlan], limits: LengthLimits) -> Iterator[
             return
 
 
-def _conflicts(tensors: Collection[str]) -> Iterator[str]:
+def _conflicts(tensors: Mapping[str, AnyArray]) -> Iterator[str]:
     """Say which tensors a request must not have, or not beside another."""
-    for parameter in ROW_PARAMETERS.values():
-        if parameter.excludes:
-            pair = [ROW_PARAMETERS[parameter.excludes].tensor.name, parameter.tensor.name]
-            if all(name in tensors for name in pair):
-                yield f"{', '.join(pair)}: exclude each other; send only one"
+    for pair in _EXCLUSIVE:
+        if all(name in tensors for name in pair):
+            yield f"{', '.join(pair)}: exclude each other; send only one"
     if "prompt_learning_task_name_ids" in tensors:
         yield "prompt_learning_task_name_ids: the model has no learned prompts; leave it out"
-
-
-def _plan_rows(reader: "_Reader", vocabulary: Vocabulary, padded: int) -> list[RowPlan]:
-    lengths = reader.integers("input_lengths", Range(least=min(padded, 1), most=padded))
-    columns = _columns(reader, vocabulary, padded)
-    is_search = columns["beam_width"][0] > 1
-
-    def parameters(row: int) -> RowParameters:
-        values = {
-            name: columns[name][0 if _is_shared(parameter, is_search=is_search) else row]
-            for name, parameter in ROW_PARAMETERS.items()
-            if not parameter.is_words
-        }
-        return cast("RowParameters", values)
-
-    return [
-        RowPlan(
-            prompt=reader.prompt(row, length, columns["start_id"][row], vocabulary.size - 1),
-            padded_length=max(padded, 1),
-            parameters=parameters(row),
-            stop_words=columns["stop"][row],
-            bad_words=columns["bad"][row],
-        )
-        for row, length in enumerate(lengths)
-    ]
-
-
-def _columns(reader: "_Reader", vocabulary: Vocabulary, padded: int) -> dict[str, list[Any]]:
-    """Return each parameter's values, one a row, by the parameter's name."""
-    # What the table cannot say, because it depends on the model or on the prompts.
-    own = {"start_id": vocabulary.start_id, "end_id": vocabulary.end_id}
-    most = {"output_length": _INT32 - padded, **dict.fromkeys(own, vocabulary.size - 1)}
-    columns: dict[str, list[Any]] = {}
-    for name, parameter in ROW_PARAMETERS.items():
-        tensor, default = parameter.tensor.name, own.get(name, parameter.default)
-        limits = parameter.limits
-        if name in most:
-            limits = replace(limits, most=most[name])
-        if parameter.is_words:
-            columns[name] = reader.words(tensor, vocabulary.size)
-        elif parameter.is_flag:
-            columns[name] = reader.flags(tensor, default)
-        elif parameter.is_whole:
-            columns[name] = reader.integers(tensor, limits, default)
-        else:
-            columns[name] = reader.numbers(tensor, limits, default)
-    return columns
-
-
-def _is_shared(parameter: Parameter, *, is_search: bool) -> bool:
-    """Tell whether the first row's value holds for all rows, as FasterTransformer has it."""
-    return parameter.reach is Reach.REQUEST or (is_search and parameter.reach is Reach.BEAM_SEARCH)
 
 
 class _Reader:
     """Reads a request's tensors, a value a row, and collects what is wrong with them."""
 
-    def __init__(self, request: GenerationRequest, rows: int) -> None:
-        self._tensors = request.tensors
-        self._rows = rows
+    def __init__(self, tensors: Mapping[str, AnyArray], rows: int) -> None:
+        self.tensors = tensors
         self.problems: list[str] = []
+        self._rows = rows
+        self._shapes = ((1, 1), (1,), (), (rows,), (rows, 1))
 
-    def integers(self, name: str, limits: Range, default: float | None = None) -> list[int]:
-        values = self._values(name, "iu", default)
-        fallback = int(limits.least if default is None else default)
-        if values is None:
-            return [fallback] * self._rows
-        numbers: list[int] = values.tolist()
-        wrong = [number for number in numbers if not limits.has(number)]
-        if wrong:
+    def values(self, name: str, kinds: str, limits: Range) -> list[Any]:
+        """Return a tensor's values, one a row; after noting a problem, any."""
+        given = self.tensors[name]
+        substitute = [max(limits.least, 0)] * self._rows
+        if given.dtype.kind not in kinds or given.shape not in self._shapes:
+            kind = {_FLAG: "booleans", _WHOLE: "whole numbers", _NUMBER: "numbers"}[kinds]
             self.problems.append(
-                f"{name}: must be from {limits.least} to {limits.most}; got {wrong[0]}"
+                f"{name}: must be {kind} [1] or [{self._rows}]; "
+                f"got {given.dtype} {list(given.shape)}"
             )
-            return [fallback] * self._rows
-        return numbers
-
-    def numbers(self, name: str, limits: Range, default: float | None) -> list[float]:
-        values = self._values(name, "fiu", default)
-        fallback = [float(default or 0)] * self._rows
-        if values is None:
-            return fallback
-        with np.errstate(over="ignore"):
-            numbers = values.astype(np.float32)
-        wrong, rule = ~np.isfinite(numbers), "must be finite"
-        for outside, limit in (
-            (numbers < limits.least, f"at least {limits.least:.1f}"),
-            (numbers <= limits.above, f"above {limits.above:.1f}"),
-            (numbers > limits.most, f"at most {limits.most:.1f}"),
-        ):
-            if not wrong.any():
-                wrong, rule = outside, f"must be {limit}"
-        if wrong.any():
-            self.problems.append(f"{name}: {rule}; got {values[wrong][0]}")
-            return fallback
-        result: list[float] = numbers.tolist()
-        return result
-
-    def flags(self, name: str, default: float | None) -> list[bool]:
-        values = self._values(name, "b", default)
-        return [bool(default)] * self._rows if values is None else values.tolist()
+            return substitute
+        read = given
+        if kinds is _NUMBER and given.dtype != np.float32:
+            with np.errstate(over="ignore"):
+                read = given.astype(np.float32)
+        numbers: list[Any] = read.reshape(-1).tolist()
+        for place, number in enumerate(numbers):
+            rule = _broken_rule(number, kinds, limits)
+            if rule:
+                self.problems.append(f"{name}: must be {rule}; got {given.reshape(-1)[place]}")
+                return substitute
+        return numbers if len(numbers) == self._rows else numbers * self._rows
 
     def words(self, name: str, vocab_size: int) -> list[tuple[Word, ...]]:
         """Return each row's words."""
-        value = self._tensors.get(name)
+        value = self.tensors.get(name)
         none: list[tuple[Word, ...]] = [()] * self._rows
         if value is None:
             return none
@@ -257,7 +244,7 @@ class _Reader:
             lists.ndim != 3
             or lists.shape[0] not in (1, self._rows)
             or lists.shape[1] != 2
-            or lists.dtype.kind not in "iu"
+            or lists.dtype.kind not in _WHOLE
         ):
             self.problems.append(
                 f"{name}: must be whole numbers [{self._rows}, 2, n] or [2, n]; "
@@ -272,13 +259,12 @@ class _Reader:
         return decoded * (self._rows // len(decoded))
 
     def prompt(self, row: int, length: int, start_id: int, last_id: int) -> TokenArray:
-        """Return the tokens of a row without padding, or what stands for none."""
+        """Return the tokens of a row without padding, or the start token where there are none."""
         if length == 0:
             return np.array([start_id], np.uint32)
-        tokens = self._tensors["input_ids"][row, :length]
-        wrong = (tokens < 0) | (tokens > last_id)
-        if wrong.any():
-            place = int(wrong.argmax())
+        tokens = self.tensors["input_ids"][row, :length]
+        if tokens.max() > last_id or (tokens.dtype.kind == "i" and tokens.min() < 0):
+            place = int(((tokens < 0) | (tokens > last_id)).argmax())
             self.problems.append(
                 f"input_ids: must be from 0 to {last_id}, the vocabulary; "
                 f"got {tokens[place]} in row {row} at {place}"
@@ -286,18 +272,15 @@ class _Reader:
             return np.zeros(1, np.uint32)
         return tokens.astype(np.uint32)
 
-    def _values(self, name: str, kinds: str, default: object) -> npt.NDArray[Any] | None:
-        """Return a tensor's values, one a row, or None for the default."""
-        value = self._tensors.get(name)
-        if value is None and default is not None:
-            return None
-        if value is None or value.dtype.kind not in kinds or not self._is_per_row(value.shape):
-            kind = {"b": "booleans", "iu": "whole numbers"}.get(kinds, "numbers")
-            got = "nothing" if value is None else f"{value.dtype} {list(value.shape)}"
-            self.problems.append(f"{name}: must be {kind} [1] or [{self._rows}]; got {got}")
-            return None
-        flat: npt.NDArray[Any] = np.broadcast_to(value.reshape(-1), self._rows)
-        return flat
 
-    def _is_per_row(self, shape: tuple[int, ...]) -> bool:
-        return shape in ((), (1,), (1, 1), (self._rows,), (self._rows, 1))
+def _broken_rule(number: float, kinds: str, limits: Range) -> str | None:
+    """Return what a number must be and is not, or None."""
+    if kinds is _NUMBER and not math.isfinite(number):
+        return "finite"
+    if limits.has(number):
+        return None
+    if kinds is _WHOLE:
+        return f"from {limits.least} to {limits.most}"
+    if number < limits.least:
+        return f"at least {limits.least:.1f}"
+    return f"above {limits.above:.1f}" if number <= limits.above else f"at most {limits.most:.1f}"

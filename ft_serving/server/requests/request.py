@@ -1,4 +1,4 @@
-"""What a request asks for and what it gets: FasterTransformer's tensors, by their names."""
+"""FasterTransformer's tensors by their names: those of a request, and those of its result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,11 +31,10 @@ class GenerationRequest:
     """
 
     def __init__(self, **tensors: AnyArray) -> None:
-        missing, unknown = _REQUIRED - tensors.keys(), tensors.keys() - _KNOWN
-        problems = [f"{name}: is required and missing" for name in sorted(missing)]
-        problems += [f"{name}: is unknown here" for name in sorted(unknown)]
-        if problems:
-            raise RequestError("; ".join(problems))
+        if not _REQUIRED <= tensors.keys() <= _KNOWN:
+            problems = [f"{name}: is required and missing" for name in _REQUIRED - tensors.keys()]
+            unknown = [f"{name}: is unknown here" for name in tensors.keys() - _KNOWN]
+            raise RequestError("; ".join(sorted(problems) + sorted(unknown)))
         self.tensors = tensors
 
 
@@ -71,15 +70,11 @@ _NUMPY = {
 
 
 def to_tensors(result: GenerationResult, types: Mapping[str, TensorType]) -> dict[str, AnyArray]:
-    """Return the output tensors of a result, in row-major order.
+    """Return the output tensors of a result, in row-major order; None is left out.
 
     Args:
-        result: What the engine has generated so far.
+        result: The text so far.
         types: The data type of each output, as config.pbtxt declares it.
-
-    Returns:
-        output_ids [B, K, S + N] and sequence_length [B, K]; cum_log_probs [B, K] and
-        output_log_probs [B, K, N] only if the request wants them.
     """
     tensors = {
         "output_ids": result.output_ids,

@@ -63,9 +63,6 @@ class StopWords:
             if word:
                 self._by_last[word[-1]].append(list(word))
 
-    def __bool__(self) -> bool:
-        return self._always or bool(self._by_last)
-
     def end(self, text: TokenArray) -> bool:
         """Tell whether `text`, prompt included and not empty, ends with a stop word."""
         if self._always:

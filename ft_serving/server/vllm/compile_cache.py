@@ -1,9 +1,9 @@
-"""The folder that keeps what vLLM compiles, on a volume that servers share.
+"""Keeps vLLM's compiled code on a volume that servers share.
 
-torch's inductor and Triton write files aside and rename them. vLLM 0.26 does not always: its index
-`vllm_compile_cache.py` is written in place, and one that is cut off ends every later start;
-compiled graphs are written under a name with the process's number, which two containers can share.
-So one server fills a cache, and only a whole one is read.
+torch's inductor and Triton write files aside and rename them. vLLM 0.26 does not always: it writes
+its index `vllm_compile_cache.py` in place, and every later start fails on one that was cut off; it
+writes compiled graphs under a name with the process's number, which two containers can share. So
+one server fills a cache, and others read it only when it is whole.
 """
 
 import logging
@@ -31,20 +31,17 @@ _CACHES = {
 `CACHE`."""
 
 _PREPARED = Path(sys.prefix) / "share" / "compiled"
-"""What of these caches comes with an installation: that of the image server-vllm has some."""
+"""Files of these caches that come with an installation; the image server-vllm has some."""
 
 _logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def compile_cache(environment: MutableMapping[str, str]) -> Iterator[None]:
-    """Have `CACHE` name a folder that is safe to use while the engine starts.
+    """Change `CACHE` in an environment, if it is there, to a folder that is safe while vLLM starts.
 
-    That is the shared one where it is whole, or where nobody else fills it; it is whole once the
-    engine has started. Otherwise it is an empty one of this server's own.
-
-    Args:
-        environment: May name no folder, and then stays as it is.
+    That is the shared folder where it is whole, or where no other server fills it; it is whole once
+    the engine has started. Otherwise it is an empty folder of this server's own.
     """
     name = environment.get(CACHE)
     if name is None or (Path(name) / _COMPLETE).exists():
@@ -72,11 +69,11 @@ def compile_cache(environment: MutableMapping[str, str]) -> Iterator[None]:
 
 
 def use_caches(environment: MutableMapping[str, str], prepared: Path = _PREPARED) -> None:
-    """Have all caches lie in the folder that `CACHE` names, with what need not be made anew.
+    """Put all caches into the folder that `CACHE` names, if it names one.
 
     Args:
-        environment: May name no folder: each cache is then where it is by default.
-        prepared: Is copied into the folder, but for what is there.
+        environment: Gets the variables of the caches.
+        prepared: Its files are copied into the folder, unless they are there.
     """
     name = environment.get(CACHE)
     if name is None:

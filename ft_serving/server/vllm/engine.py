@@ -1,8 +1,11 @@
-"""Computes requests with vLLM: each row is a text of its own there, and begins when it comes.
+"""Computes requests with vLLM; each row is a text of its own there, and begins at once.
 
-Two threads: one has vLLM's event loop, and hands on what comes out of it; the other puts tokens
-into rows and tells of them. All tokens that wait for a job are told together: sending them one by
-one would halve the speed with 64 clients.
+One thread runs vLLM's event loop and passes tokens to another, which puts them into rows and tells
+of them. All tokens that wait for a job are told together: sent one by one, they would halve the
+speed with 64 clients.
+
+A thread that wakes the loop gives up the interpreter, and may get it back only after
+`SWITCH_SECONDS`. So requests that come together wake it once.
 """
 
 import asyncio
@@ -12,6 +15,7 @@ import queue
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,15 +25,14 @@ from ft_serving.server.requests.job import GenerationJob
 from ft_serving.server.requests.plan import RequestPlan, Vocabulary, plan_request
 from ft_serving.server.requests.request import GenerationRequest
 from ft_serving.server.vllm.library import LogProbs, TextSource
-from ft_serving.server.vllm.row import VllmRow
-from ft_serving.server.vllm.sampling import refuse_unsupported, sampling_of
+from ft_serving.server.vllm.sampling import VllmRow, refuse_unsupported, sampling_of
 
 SWEEP_SECONDS = 0.05
-"""How often cancelled requests and a dead engine are looked for."""
+"""The sender looks for cancelled requests and a dead engine so often."""
 
 SWITCH_SECONDS = 0.0005
-"""How long a thread may keep the interpreter from the others: three of them pass each request on,
-and 64 requests that come together would wait many times Python's 5 ms."""
+"""A thread may keep the interpreter from the others so long. Three threads pass each request on;
+64 requests that come together would wait many times Python's 5 ms."""
 
 _ENDING_SECONDS = 5.0
 
@@ -38,12 +41,12 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(eq=False, slots=True)
 class _Text:
-    """A row on its way.
+    """A row that vLLM computes.
 
     Attributes:
-        job: Whose it is.
-        row: What its tokens go into.
-        task: What reads its tokens; None before it has begun.
+        job: The row's request.
+        row: Gets the tokens.
+        task: Reads them; None before it has begun.
     """
 
     job: GenerationJob
@@ -51,26 +54,8 @@ class _Text:
     task: "asyncio.Task[None] | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Tokens:
-    text: _Text
-    tokens: Sequence[int]
-    log_probs: LogProbs | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """A text that gets no more tokens."""
-
-    text: _Text
-
-
-@dataclass(eq=False, slots=True)
-class _Request:
-    """A job that is under way, and its rows' texts."""
-
-    job: GenerationJob
-    texts: list[_Text]
+_Event = tuple[_Text, Sequence[int], LogProbs | None]
+"""New tokens of a text; none where it gets no more."""
 
 
 class VllmEngine:
@@ -102,8 +87,10 @@ class VllmEngine:
         self._on_death = on_death
         self._names = map(str, itertools.count())
         # None ends the thread.
-        self._events: queue.SimpleQueue[_Request | _Tokens | _Ended | None] = queue.SimpleQueue()
-        self._requests: dict[GenerationJob, _Request] = {}
+        self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
+        self._texts: dict[GenerationJob, list[_Text]] = {}
+        self._starting: deque[_Text] = deque()
+        self._is_woken = False
         sys.setswitchinterval(SWITCH_SECONDS)
         self._loop = asyncio.new_event_loop()
         self._loop_thread = threading.Thread(
@@ -127,11 +114,12 @@ class VllmEngine:
     def submit(self, jobs: Sequence[GenerationJob]) -> None:
         """Compute jobs; see `ServingEngine.submit`."""
         for job in jobs:
-            texts = [_Text(job, row) for row in job.begin(VllmRow)]
-            # Before its first token.
-            self._events.put(_Request(job, texts))
-            for text in texts:
-                self._loop.call_soon_threadsafe(self._start, text)
+            self._texts[job] = texts = [_Text(job, row) for row in job.begin(VllmRow)]
+            self._starting.extend(texts)
+        # The loop takes this back before it looks for texts, so none is overlooked.
+        if not self._is_woken:
+            self._is_woken = True
+            self._loop.call_soon_threadsafe(self._start)
 
     def close(self) -> None:
         """Stop both threads, and vLLM's processes."""
@@ -159,55 +147,41 @@ class VllmEngine:
             if self._source.is_dead:
                 self._die()
                 return
-            self._sweep()
+            for job in [job for job in list(self._texts) if not job.is_wanted()]:
+                self._end(job)
 
     def _take(self) -> bool:
         """Take all that has come, or wait a moment; return whether to go on."""
         told: dict[GenerationJob, None] = {}
         try:
             event = self._events.get(timeout=SWEEP_SECONDS)
-            while True:
-                if event is None:
-                    return False
-                if isinstance(event, _Tokens):
-                    self._extend(event, told)
-                elif isinstance(event, _Ended):
-                    self._check_end(event.text)
-                else:
-                    self._requests[event.job] = event
+            while event is not None:
+                text, tokens, log_probs = event
+                # Not of a request that has ended, or behind a stop word, which vLLM does not know.
+                if text.job in self._texts and not text.row.finished:
+                    self._extend(text, tokens, log_probs)
+                    told[text.job] = None
                 event = self._events.get_nowait()
         except queue.Empty:
-            pass
-        for job in told:
-            if job in self._requests:
-                job.tell()
-                if job.is_finished:
-                    self._end(job)
-        return True
+            for job in told:
+                if job in self._texts:
+                    job.tell()
+                    if job.is_finished:
+                        self._end(job)
+            return True
+        return False
 
-    def _extend(self, event: _Tokens, told: dict[GenerationJob, None]) -> None:
-        text = event.text
-        if text.job not in self._requests or text.row.finished:
-            return
-        text.row.extend(event.tokens, event.log_probs)
-        told[text.job] = None
-        if text.row.finished:
-            # By a stop word, perhaps, of which vLLM knows nothing.
-            self._stop(text)
-
-    def _check_end(self, text: _Text) -> None:
-        if text.job in self._requests and not text.row.finished:
+    def _extend(self, text: _Text, tokens: Sequence[int], log_probs: LogProbs | None) -> None:
+        if not tokens:
             _logger.error("vLLM ended a text after %d tokens", text.row.lengths[0])
             self._end(text.job)
-
-    def _sweep(self) -> None:
-        for job in [job for job in self._requests if not job.is_wanted()]:
-            self._end(job)
+            return
+        text.row.extend(tokens, log_probs)
+        if text.row.finished and text.row.plan.stop_words:
+            self._stop(text)
 
     def _end(self, job: GenerationJob) -> None:
-        request = self._requests.pop(job)
-        for text in request.texts:
-            # A row that is finished was stopped then.
+        for text in self._texts.pop(job):
             if not text.row.finished:
                 self._stop(text)
         job.end()
@@ -216,34 +190,37 @@ class VllmEngine:
         self._loop.call_soon_threadsafe(self._cancel, text)
 
     def _die(self) -> None:
-        _logger.error("vLLM's engine died with %d requests under way", len(self._requests))
-        while self._requests:
-            self._end(next(iter(self._requests)))
+        _logger.error("vLLM's engine died with %d requests under way", len(self._texts))
+        while self._texts:
+            self._end(next(iter(self._texts)))
         self._on_death()
 
     # In the event loop's thread.
 
-    def _start(self, text: _Text) -> None:
-        text.task = self._loop.create_task(self._read(text))
+    def _start(self) -> None:
+        self._is_woken = False
+        while self._starting:
+            text = self._starting.popleft()
+            # A request that was cancelled meanwhile is there no more.
+            if text.job in self._texts:
+                text.task = self._loop.create_task(self._read(text))
 
     def _cancel(self, text: _Text) -> None:
-        # It has begun: calls from the other thread are made in their order.
         if text.task is not None:
             text.task.cancel()
 
     async def _read(self, text: _Text) -> None:
         row = text.row.plan
-        sampling = sampling_of(row)
         at_once = not self._streaming and not row.stop_words
         try:
             async for tokens, log_probs in self._source.generate(
-                next(self._names), row.prompt.tolist(), sampling, at_once=at_once
+                next(self._names), row.prompt.tolist(), sampling_of(row), at_once=at_once
             ):
-                self._events.put(_Tokens(text, tokens, log_probs))
+                self._events.put((text, tokens, log_probs))
         except Exception:
             if not self._source.is_dead:
                 _logger.exception("vLLM failed to compute a text")
-        self._events.put(_Ended(text))
+        self._events.put((text, (), None))
 
 
 async def _end_tasks() -> None:

@@ -8,11 +8,7 @@ _NVML = "libnvidia-ml.so.1"
 
 
 def require_gpus(count: int) -> None:
-    """Check that NVIDIA's driver shows enough GPUs.
-
-    Raises:
-        ServerError: There are fewer.
-    """
+    """Raise `ServerError` if NVIDIA's driver shows fewer GPUs."""
     found = _gpus()
     if found < count:
         raise ServerError(

@@ -1,14 +1,13 @@
-"""The only module that imports vLLM.
+"""Starts vLLM and generates with it; the only module that imports it.
 
-Two names here are not
-part of vLLM's documented interface: `SamplingParams._bad_words_token_ids`, because bad words exist
-there as text only, and `AsyncLLM.errored`.
+Two names here are not part of vLLM's documented interface: `SamplingParams._bad_words_token_ids`,
+because bad words exist there as text only, and `AsyncLLM.errored`.
 """
 
 import gc
 import locale
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +17,7 @@ from ft_serving.server.requests.plan import MOST_TOP_K
 from ft_serving.server.vllm.compile_cache import use_caches
 from ft_serving.server.vllm.sampling import Sampling
 from ft_serving.server.vllm.settings import KNOWN_VERSIONS, EngineSettings
-from ft_serving.server.vllm.statistics import Statistics
+from ft_serving.server.vllm.statistics import OnStatistics, StatisticsLogger
 
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -40,11 +39,11 @@ LogProbs = Sequence[Mapping[int, float]]
 
 
 class TextSource(Protocol):
-    """What of vLLM the engine uses; tests have a scripted one."""
+    """The part of vLLM that the engine uses; tests have a scripted one."""
 
     @property
     def is_dead(self) -> bool:
-        """Whether it can compute nothing any more."""
+        """True once it can compute nothing any more."""
         ...
 
     def generate(
@@ -55,7 +54,7 @@ class TextSource(Protocol):
         Args:
             request_id: Of no other request.
             prompt: Token ids.
-            sampling: How to choose tokens.
+            sampling: The parameters of the draws.
             at_once: Whether to yield the whole text at its end, and nothing before.
 
         Yields:
@@ -100,22 +99,18 @@ async def open_vllm(
     folder: Path,
     settings: EngineSettings,
     longest: int,
-    on_statistics: Callable[[Statistics], None],
+    on_statistics: OnStatistics,
 ) -> TextSource:
     """Start vLLM's engine, in processes of its own.
 
     Args:
         folder: Directly contains config.json and the safetensors files.
-        settings: How to use the GPUs.
+        settings: The use of the GPUs.
         longest: Tokens of prompt and answer together.
         on_statistics: Is told of each step.
     """
-    from vllm.engine.arg_utils import (
-        AsyncEngineArgs,
-    )
-    from vllm.v1.engine.async_llm import (
-        AsyncLLM,
-    )
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
 
     arguments = AsyncEngineArgs(
         model=str(folder),
@@ -139,45 +134,9 @@ async def open_vllm(
         disable_log_stats=True,
     )
     llm = AsyncLLM.from_engine_args(
-        arguments, stat_loggers=[lambda *_: _StatisticsLogger(on_statistics)]
+        arguments, stat_loggers=[lambda *_: StatisticsLogger(on_statistics)]
     )
     return _Vllm(llm)
-
-
-class _StatisticsLogger:
-    """Implements vLLM's `StatLoggerBase`."""
-
-    def __init__(self, on_statistics: Callable[[Statistics], None]) -> None:
-        self._on_statistics = on_statistics
-
-    def record(
-        self,
-        scheduler_stats: Any,  # noqa: ANN401
-        iteration_stats: Any,  # noqa: ANN401
-        *_: object,
-        **__: object,
-    ) -> None:
-        if scheduler_stats is None or iteration_stats is None:
-            return
-        self._on_statistics(
-            Statistics(
-                running=scheduler_stats.num_running_reqs,
-                waiting=scheduler_stats.num_waiting_reqs,
-                cache_use=scheduler_stats.kv_cache_usage,
-                prompt_tokens=iteration_stats.num_prompt_tokens,
-                generated_tokens=iteration_stats.num_generation_tokens,
-                first_token_s=tuple(iteration_stats.time_to_first_tokens_iter),
-            )
-        )
-
-    def log_engine_initialized(self) -> None:
-        """Nothing: whoever opens the engine tells how long it took."""
-
-    def log(self) -> None:
-        """Nothing: there is no log of its own."""
-
-    def record_sleep_state(self, *_: object, **__: object) -> None:
-        """Nothing: the engine never sleeps."""
 
 
 class _Vllm:
@@ -185,9 +144,7 @@ class _Vllm:
 
     def __init__(self, llm: Any) -> None:  # noqa: ANN401
         from vllm import SamplingParams
-        from vllm.sampling_params import (
-            RequestOutputKind,
-        )
+        from vllm.sampling_params import RequestOutputKind
 
         self._llm = llm
         self._parameters = SamplingParams

@@ -18,10 +18,10 @@ from ft_serving.server.vllm.engine import VllmEngine
 from ft_serving.server.vllm.gpu import require_gpus
 from ft_serving.server.vllm.library import import_vllm, open_vllm
 from ft_serving.server.vllm.settings import EngineSettings
-from ft_serving.server.vllm.statistics import Statistics
+from ft_serving.server.vllm.statistics import OnStatistics
 
 _LAST_ANSWERS_SECONDS = 1.0
-"""How long errors take to get from this process through Triton to clients."""
+"""Errors take so long, at most, from this process through Triton to clients."""
 
 
 def open_vllm_engine(
@@ -30,7 +30,7 @@ def open_vllm_engine(
     *,
     streaming: bool,
     check: Callable[[], object],
-    on_statistics: Callable[[Statistics], None],
+    on_statistics: OnStatistics,
 ) -> VllmEngine:
     """Open the weights in a folder, on the GPUs that the environment names.
 
@@ -43,8 +43,8 @@ def open_vllm_engine(
 
     Raises:
         ServerError: There is no GPU, or no vLLM; or settings make no sense.
-        FtServingError: config.json is not one of a model that is known here.
-        ReleaseError: `check` says so.
+        FtServingError: config.json describes no model that is known here.
+        ReleaseError: `check` raised it.
     """
     settings = EngineSettings.from_environment(os.environ)
     require_gpus(settings.tensor_parallel)

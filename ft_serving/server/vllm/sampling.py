@@ -1,13 +1,16 @@
-"""What a row's parameters are to vLLM: FasterTransformer's meaning, or a refusal that names them.
+"""Translates a row's parameters for vLLM, and vLLM's tokens for the row.
 
-docs/engines.md has the table for people.
+A parameter has FasterTransformer's meaning, or its request is refused; docs/engines.md has the
+table for people.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ft_serving.core.parameters import RowParameters
 from ft_serving.server.errors import RequestError
+from ft_serving.server.requests.job import TextRow
 from ft_serving.server.requests.plan import MOST_TOP_K, RequestPlan, RowPlan
 from ft_serving.server.requests.words import Word
 
@@ -23,7 +26,7 @@ _LARGEST_SEED = 2**63 - 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How vLLM chooses a row's tokens, in its terms.
+    """The parameters of a row's draws, in vLLM's terms.
 
     Attributes:
         max_tokens: Most tokens.
@@ -52,18 +55,13 @@ class Sampling:
 
 
 def refuse_unsupported(plan: RequestPlan) -> None:
-    """Refuse what vLLM does not do as FasterTransformer does it.
-
-    Raises:
-        RequestError: Something of the request is of that kind; all of it is named.
-    """
-    problems = dict.fromkeys(_problems(plan))
-    if problems:
+    """Raise `RequestError`, which names all that vLLM does not do as FasterTransformer does it."""
+    if problems := dict.fromkeys(_problems(plan)):
         raise RequestError("; ".join(problems))
 
 
 def sampling_of(row: RowPlan) -> Sampling:
-    """Return how vLLM is to compute a row that `refuse_unsupported` lets pass."""
+    """Return vLLM's parameters for a row that `refuse_unsupported` lets pass."""
     asked = row.parameters
     top_k = min(asked["top_k"], MOST_TOP_K)
     top_p = min(max(asked["top_p"], 0.0), 1.0)
@@ -141,3 +139,40 @@ def _log_prob_problems(row: RowPlan) -> Iterator[str]:
             "is_return_log_probs: this engine has log probabilities of the unchanged model only; "
             f"send it without {', '.join(names)}"
         )
+
+
+class VllmRow(TextRow):
+    """Implements `ft_serving.server.requests.job.Row` for one sampled text; see `TextRow`."""
+
+    def extend(
+        self, tokens: Sequence[int], log_probs: Sequence[Mapping[int, float]] | None
+    ) -> None:
+        """Append tokens, up to the first that ends the text.
+
+        Args:
+            tokens: In their order.
+            log_probs: For each of them, log probabilities by token: its own, and those of the
+                likeliest; None if not wanted.
+        """
+        for place, token in enumerate(tokens):
+            if self.finished:
+                return
+            if log_probs is None:
+                self.append(token)
+            else:
+                self.append(token, *self._log_prob(token, log_probs[place]))
+
+    def _log_prob(self, token: int, found: Mapping[int, float]) -> tuple[float, float]:
+        """Return both of FasterTransformer's log probabilities of a token.
+
+        The first is under the whole vocabulary; the second is its share of the top k where there
+        is one, all of it where the likeliest token is taken, and else the first.
+        """
+        asked = self.plan.parameters
+        log_prob = found[token]
+        if is_greedy(asked):
+            return log_prob, 0.0
+        if not asked["top_k"]:
+            return log_prob, log_prob
+        likeliest = sorted(found.values(), reverse=True)[: min(asked["top_k"], MOST_TOP_K)]
+        return log_prob, log_prob - math.log(math.fsum(map(math.exp, likeliest)))

@@ -1,4 +1,4 @@
-"""What the program tells the engine for GPUs, in environment variables of the server's container.
+"""The settings of the engine for GPUs, in environment variables of the server's container.
 
 They are not in the release's config.pbtxt: one release serves any number and type of GPUs.
 """
@@ -20,7 +20,7 @@ CACHE = f"{PREFIX}CACHE"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineSettings:
-    """How the engine uses its GPUs.
+    """The engine's use of its GPUs.
 
     Attributes:
         tensor_parallel: GPUs that share each layer.
@@ -69,30 +69,26 @@ class EngineSettings:
             ServerError: Values make no sense; all of them are named.
         """
         problems: list[str] = []
-
-        def whole(name: str, default: int | None) -> int | None:
-            text = environment.get(PREFIX + name)
-            if text is None:
-                return default
-            if text.isdecimal() and int(text) > 0:
-                return int(text)
-            problems.append(f"{PREFIX}{name}: must be a whole number above 0; got {text!r}")
-            return default
-
         defaults = cls()
+
+        def whole(name: str) -> int | None:
+            text = environment.get(PREFIX + name)
+            if text is None or (text.isdecimal() and int(text) > 0):
+                return None if text is None else int(text)
+            problems.append(f"{PREFIX}{name}: must be a whole number above 0; got {text!r}")
+            return None
+
         precision = environment.get(PREFIX + "PRECISION", defaults.precision)
         if precision not in list(Precision):
             known = ", ".join(Precision)
             problems.append(f"{PREFIX}PRECISION: must be one of {known}; got {precision!r}")
             precision = defaults.precision
-        tensor_parallel = whole("TENSOR_PARALLEL", 1)
-        batch = whole("BATCH", defaults.batch)
-        cache_bytes = whole("CACHE_BYTES", None)
-        if problems:
-            raise ServerError("; ".join(problems))
-        return cls(
-            tensor_parallel=tensor_parallel or 1,
-            batch=batch or defaults.batch,
-            cache_bytes=cache_bytes,
+        settings = cls(
+            tensor_parallel=whole("TENSOR_PARALLEL") or defaults.tensor_parallel,
+            batch=whole("BATCH") or defaults.batch,
+            cache_bytes=whole("CACHE_BYTES"),
             precision=Precision(precision),
         )
+        if problems:
+            raise ServerError("; ".join(problems))
+        return settings

@@ -1,7 +1,7 @@
-"""What vLLM tells of each step, and the metrics that it becomes."""
+"""The metrics that vLLM tells of each step."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import Any
 
 ENGINE_METRICS = {
     "vllm:num_requests_running": "Texts that are computed",
@@ -15,38 +15,45 @@ ENGINE_METRICS = {
 """Names and descriptions; the names are those of vLLM's own server."""
 
 COUNTER_ENDS = ("_total", "_sum", "_count")
-"""How the names of counters end; all others are gauges."""
+"""Ends of the names of counters; all others are gauges."""
+
+OnStatistics = Callable[[Mapping[str, float]], None]
+"""Is told the values of `ENGINE_METRICS` after each step: of counters what the step adds."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Statistics:
-    """A step.
+class StatisticsLogger:
+    """Implements vLLM's `StatLoggerBase`, whose objects have no published types."""
 
-    Attributes:
-        running: Texts that are computed.
-        waiting: Texts that wait for room.
-        cache_use: Share of the cache of keys and values that is taken, from 0 to 1.
-        prompt_tokens: Prompt tokens of this step.
-        generated_tokens: Tokens generated in this step.
-        first_token_s: Seconds from request to first token, of each text that got it in this step.
-    """
+    def __init__(self, on_statistics: OnStatistics) -> None:
+        self._on_statistics = on_statistics
 
-    running: int
-    waiting: int
-    cache_use: float
-    prompt_tokens: int
-    generated_tokens: int
-    first_token_s: tuple[float, ...]
-
-    def metrics(self) -> Mapping[str, float]:
-        """Return the values of `ENGINE_METRICS`: of counters what this step adds."""
+    def record(
+        self,
+        scheduler_stats: Any,  # noqa: ANN401
+        iteration_stats: Any,  # noqa: ANN401
+        *_: object,
+        **__: object,
+    ) -> None:
+        """Tell of a step."""
+        if scheduler_stats is None or iteration_stats is None:
+            return
+        first_tokens = iteration_stats.time_to_first_tokens_iter
         values = (
-            self.running,
-            self.waiting,
-            self.cache_use,
-            self.prompt_tokens,
-            self.generated_tokens,
-            sum(self.first_token_s),
-            len(self.first_token_s),
+            scheduler_stats.num_running_reqs,
+            scheduler_stats.num_waiting_reqs,
+            scheduler_stats.kv_cache_usage,
+            iteration_stats.num_prompt_tokens,
+            iteration_stats.num_generation_tokens,
+            sum(first_tokens),
+            len(first_tokens),
         )
-        return dict(zip(ENGINE_METRICS, values, strict=True))
+        self._on_statistics(dict(zip(ENGINE_METRICS, values, strict=True)))
+
+    def log_engine_initialized(self) -> None:
+        """Do nothing: `opening` tells how long the start took."""
+
+    def log(self) -> None:
+        """Do nothing: there is no log of its own."""
+
+    def record_sleep_state(self, *_: object, **__: object) -> None:
+        """Do nothing: the engine never sleeps."""

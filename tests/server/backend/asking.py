@@ -153,37 +153,31 @@ def stream(address: str) -> Iterator[Stream]:
 
 
 def statistics(address: str) -> dict[str, int]:
-    """How many rows were inferred, and in how many executions, while nobody else asks."""
+    """Counts of inferred rows and of executions, while nobody else asks."""
+
+    def ask(client: Any) -> dict[str, int]:
+        (model,) = client.get_inference_statistics(MODEL).model_stats
+        return {"inferences": model.inference_count, "executions": model.execution_count}
+
     with tritonclient.grpc.InferenceServerClient(address) as client:
-        before, now = None, _statistics(client)
+        before, now = None, ask(client)
         # Triton counts an execution when it has ended, which is after its last response.
         while before != now:
             time.sleep(0.1)
-            before, now = now, _statistics(client)
+            before, now = now, ask(client)
         return now
 
 
-def wait_until_idle(metrics: str) -> None:
-    """Wait until the backend has answered everything, which may take five seconds.
-
-    Args:
-        metrics: The address of the server's metrics.
-    """
+def wait_until_idle(metrics: str, running: int = 0) -> None:
+    """Wait until the metrics at an address say how many run, none by default; at most 5 s."""
     deadline = time.monotonic() + 5
-    while not re.search(rf"^{RUNNING_METRIC}{{.*}} 0$", _metrics(metrics), re.M):
+    text = ""
+    while not re.search(rf"^{RUNNING_METRIC}{{.*}} {running}$", text, re.M):
         assert time.monotonic() < deadline, "it is computed on, for nobody"
-        time.sleep(0.05)
-
-
-def _metrics(address: str) -> str:
-    with closing(http.client.HTTPConnection(address, timeout=10)) as connection:
-        connection.request("GET", "/metrics")
-        return connection.getresponse().read().decode()
-
-
-def _statistics(client: Any) -> dict[str, int]:
-    (model,) = client.get_inference_statistics(MODEL).model_stats
-    return {"inferences": model.inference_count, "executions": model.execution_count}
+        time.sleep(0.15)
+        with closing(http.client.HTTPConnection(metrics, timeout=10)) as connection:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
 
 
 def _grpc_tensors(result: Any) -> Tensors:

@@ -1,4 +1,4 @@
-"""What Triton says when it loads the backend, and what of it is refused."""
+"""The arguments with which Triton loads the backend are read, or refused."""
 
 import json
 from collections.abc import Mapping
@@ -109,10 +109,3 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
         "parameter tensor_para_size: must be a whole number, got 'two'",
         "parameter input_length: must be a whole number of at least 1, got '0'",
     ]
-
-
-def test_a_size_that_is_no_number_is_refused() -> None:
-    wrong = config()
-    wrong["parameters"]["tensor_para_size"] = {"string_value": "two"}
-    with pytest.raises(ServerError, match="tensor_para_size: must be a whole number, got 'two'"):
-        read_config(arguments(wrong))

@@ -2,7 +2,6 @@
 
 import json
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -42,7 +41,7 @@ def refusal(ask: Callable[[], object]) -> str:
     return str(caught.value.message())
 
 
-def test_the_golden_answer_comes_over_http_and_grpc(plain_server: Served) -> None:
+def test_the_golden_answer_comes_over_http_and_grpc_and_as_json(plain_server: Served) -> None:
     for answer in (
         ask_http(plain_server.http, question()),
         ask_grpc(plain_server.grpc, question()),
@@ -52,9 +51,6 @@ def test_the_golden_answer_comes_over_http_and_grpc(plain_server: Served) -> Non
         assert answer["output_ids"].dtype == answer["sequence_length"].dtype == np.uint32
         assert answer["sequence_length"].tolist() == [[44]]
         assert sorted(answer) == ["output_ids", "sequence_length"]
-
-
-def test_the_golden_answer_comes_as_json(plain_server: Served) -> None:
     body = {"input_ids": GOLDEN["input_ids"], "input_lengths": 6, "request_output_len": 38}
     with post(plain_server.http, "generate", json.dumps(body).encode()) as response:
         document = json.loads(response.read())
@@ -62,59 +58,41 @@ def test_the_golden_answer_comes_as_json(plain_server: Served) -> None:
     assert document["sequence_length"] == 44
 
 
-def test_a_text_ends_with_the_end_token(plain_server: Served) -> None:
-    whole = GOLDEN["to_the_end"]
-    answer = ask_grpc(plain_server.grpc, question(64))
-    assert generated(answer) == whole["output_ids"]
-    assert answer["output_ids"][0, 0, 6 + 54 :].tolist() == [1] * 10, "the rest is end of text"
+def test_parameters_reach_the_engine(plain_server: Served) -> None:
+    def ask(*what: object, **parameters: object) -> Tensors:
+        return ask_http(plain_server.http, question(*what, **parameters))  # type: ignore[arg-type]
 
-
-def test_log_probabilities_come_when_asked_for(plain_server: Served) -> None:
-    answer = ask_http(plain_server.http, question(4, is_return_log_probs=[True]))
-    assert answer["cum_log_probs"].shape == (1, 1)
-    assert answer["output_log_probs"].shape == (1, 1, 4)
-    assert -0.5 < answer["cum_log_probs"][0, 0] < 0, "the model is sure of what it has by heart"
+    whole = ask(64)
+    assert generated(whole) == GOLDEN["to_the_end"]["output_ids"]
+    assert whole["output_ids"][0, 0, 6 + 54 :].tolist() == [1] * 10, "the rest is end of text"
+    likely = ask(4, is_return_log_probs=[True])
+    assert likely["output_log_probs"].shape == (1, 1, 4)
+    assert -0.5 < likely["cum_log_probs"][0, 0] < 0, "the model is sure of what it has by heart"
+    stop = [GOLDEN["output_ids"][4:6], [2, -1]]
+    assert generated(ask(stop_words_list=stop)) == GOLDEN["output_ids"][:6]
+    assert ask(8, beam_width=[3])["output_ids"].shape == (1, 3, 14)
+    assert ask(4, [])["sequence_length"].tolist() == [[4]], "without a prompt"
 
 
 def test_every_row_of_a_request_is_answered(plain_server: Served) -> None:
     ids = np.zeros((3, 6), np.uint32)
     for row, prompt in enumerate(PROMPTS[3:6]):
         ids[row, : len(prompt)] = prompt
-    answer = ask_grpc(
-        plain_server.grpc,
-        {
-            "input_ids": ids,
-            "input_lengths": np.array([[4], [5], [6]]),
-            "request_output_len": np.array([[40], [39], [38]]),
-            "random_seed": np.array([[1], [2**64 - 1], [3]], np.uint64),
-        },
-    )
-    assert answer["output_ids"].shape == (3, 1, 46)
-    for row, length in enumerate((4, 5, 6)):
-        # Every prompt is a part of the same rhyme, which is continued to the same end.
-        text = answer["output_ids"][row, 0, : length + (40, 39, 38)[row]].tolist()
-        assert text == GOLDEN["input_ids"] + GOLDEN["output_ids"]
+    rows = {
+        "input_ids": ids,
+        "input_lengths": np.array([[4], [5], [6]]),
+        "request_output_len": np.array([[40], [39], [38]]),
+        "random_seed": np.array([[1], [2**64 - 1], [3]], np.uint64),
+    }
+    answer = ask_grpc(plain_server.grpc, rows)
+    # Every prompt is a part of the same rhyme, which is continued to the same end.
+    for text in answer["output_ids"][:, 0].tolist():
+        assert text[:44] == GOLDEN["input_ids"] + GOLDEN["output_ids"]
     assert answer["sequence_length"].tolist() == [[46], [45], [44]], "padded length + generated"
-
-
-def test_stop_words_and_beams_reach_the_engine(plain_server: Served) -> None:
-    stop = [GOLDEN["output_ids"][4:6], [2, -1]]
-    answer = ask_http(plain_server.http, question(stop_words_list=stop))
-    assert generated(answer) == GOLDEN["output_ids"][:6]
-    answer = ask_http(plain_server.http, question(8, beam_width=[3]))
-    assert answer["output_ids"].shape == (1, 3, 14)
-
-
-def test_a_text_without_a_prompt_starts_from_the_start_token(plain_server: Served) -> None:
-    answer = ask_grpc(plain_server.grpc, question(4, []))
-    assert answer["output_ids"].shape == (1, 1, 4), "without the start token"
-    assert answer["sequence_length"].tolist() == [[4]]
 
 
 def test_metadata_say_what_the_model_takes(plain_server: Served) -> None:
     with tritonclient.http.InferenceServerClient(plain_server.http) as client:
-        assert client.is_server_live()
-        assert client.is_server_ready()
         assert client.is_model_ready(MODEL)
         metadata = client.get_model_metadata(MODEL)
         assert client.get_model_config(MODEL)["backend"] == "fastertransformer"
@@ -125,16 +103,14 @@ def test_metadata_say_what_the_model_takes(plain_server: Served) -> None:
 
 def test_requests_that_arrive_together_run_as_one_batch(plain_server: Served) -> None:
     questions = [question(20 + place, prompt) for place, prompt in enumerate(PROMPTS)]
-    alone = [ask_grpc(plain_server.grpc, one) for one in questions]
+    alone = [ask_grpc(plain_server.grpc, one)["output_ids"].tolist() for one in questions]
     for _ in range(5):
         # The first may find the server idle and go ahead alone, where the machine is busy.
         before = statistics(plain_server.grpc)
         together = ask_grpc_together(plain_server.grpc, questions)
         after = statistics(plain_server.grpc)
         assert after["inferences"] - before["inferences"] == 8
-        for one, other in zip(alone, together, strict=True):
-            assert one["output_ids"].tolist() == other["output_ids"].tolist()
-            assert one["sequence_length"].tolist() == other["sequence_length"].tolist()
+        assert [one["output_ids"].tolist() for one in together] == alone
         if after["executions"] - before["executions"] == 1:
             return
     pytest.fail("eight requests at once never were one execution")
@@ -145,48 +121,9 @@ INVALID: dict[str, tuple[Tensors, str]] = {
         question(prompt=[690, 1024]),
         "input_ids: must be from 0 to 1023, the vocabulary; got 1024 in row 0 at 1",
     ),
-    "a length beyond the prompt": (
-        question() | {"input_lengths": np.array([[7]])},
-        "input_lengths: must be from 1 to 6; got 7",
-    ),
-    "nothing to generate": (question(0), "request_output_len: must be from 1 to"),
     "more to generate than the model's context": (
         question(507),
         "request_output_len: a prompt of 6 tokens and an answer of 507 are longer than the 512",
-    ),
-    "a prompt beyond the model's context": (
-        question(1, [5] * 12_000),
-        "input_ids: a prompt of 12000 tokens leaves no room for an answer in the 512",
-    ),
-    "padding beyond the model's context": (
-        question(1, [5] * 600) | {"input_lengths": np.array([[2]])},
-        "input_ids: a prompt of 600 tokens leaves no room",
-    ),
-    "more than an int holds": (question(2**32 - 1), "request_output_len: must be from 1 to"),
-    "two lengths for one row": (
-        question() | {"request_output_len": np.array([[3, 4]])},
-        "request_output_len: must be whole numbers [1]",
-    ),
-    "a word list that leads out of itself": (
-        question(stop_words_list=[[5, 6], [3, -1]]),
-        "stop_words_list: offsets must be at most the 2 tokens given; got 3",
-    ),
-    "a word of unknown tokens": (
-        question(bad_words_list=[[5000], [1]]),
-        "bad_words_list: token ids must be from 0 to 1023; got 5000",
-    ),
-    "too many beams": (question(beam_width=[65]), "beam_width: must be from 1 to 64; got 65"),
-    "a temperature that is no number": (
-        question(temperature=[float("nan")]),
-        "temperature: must be finite",
-    ),
-    "two penalties": (
-        question(repetition_penalty=[1.5], presence_penalty=[0.5]),
-        "repetition_penalty, presence_penalty: exclude each other",
-    ),
-    "a prompt that was never learned": (
-        question(prompt_learning_task_name_ids=[0]),
-        "prompt_learning_task_name_ids: the model has no learned prompts",
     ),
     "several things": (
         question(0, [1024]),
@@ -204,11 +141,7 @@ INVALID: dict[str, tuple[Tensors, str]] = {
         "expected number of inputs between 3 and 22 but got 1",
     ),
     "more rows than a batch may have": (
-        {
-            "input_ids": np.zeros((1025, 1)),
-            "input_lengths": np.ones((1025, 1)),
-            "request_output_len": np.ones((1025, 1)),
-        },
+        dict.fromkeys(question(), np.ones((1025, 1))),
         "must be <= 1024",
     ),
 }
@@ -223,13 +156,7 @@ def test_an_invalid_request_is_refused_in_words(
     assert message in refusal(lambda: ask_grpc(plain_server.grpc, tensors, types))
 
 
-def test_another_data_type_than_declared_is_refused(plain_server: Served) -> None:
-    types = UNSIGNED | {"input_ids": "INT32"}
-    message = refusal(lambda: ask_http(plain_server.http, question(), types))
-    assert re.search("data-type|datatype", message)
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"inputs": 5}', b"\xff" * 64])
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"inputs": 5}', b"\xff" * 64])
 def test_a_body_that_is_no_request_is_refused(plain_server: Served, body: bytes) -> None:
     with post(plain_server.http, "infer", body) as response:
         assert response.status in (400, 500), "Triton's own choice"
@@ -251,53 +178,35 @@ def test_good_requests_are_answered_among_hostile_ones(plain_server: Served) -> 
     )
 
 
-def test_no_request_of_five_hundred_is_lost(plain_server: Served) -> None:
-    lock = threading.Lock()
-    finished: list[list[int]] = []
-
-    def ask(place: int) -> None:
+def test_none_of_two_hundred_requests_is_lost(plain_server: Served) -> None:
+    def ask(place: int) -> list[int]:
         ask_one = ask_http if place % 2 else ask_grpc
         address = plain_server.http if place % 2 else plain_server.grpc
-        answer = ask_one(address, question(1 + place % 38))
-        assert generated(answer) == GOLDEN["output_ids"][: 1 + place % 38]
-        with lock:
-            finished.append([place])
+        return generated(ask_one(address, question(1 + place % 38)))
 
-    started = time.monotonic()
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(ask, range(500)))
-    assert len(finished) == 500
-    assert time.monotonic() - started < 60
+        answers = list(pool.map(ask, range(200)))
+    assert answers == [GOLDEN["output_ids"][: 1 + place % 38] for place in range(200)]
 
 
-def test_a_cancelled_request_is_computed_no_further(plain_server: Served) -> None:
+def test_a_request_is_answered_beside_a_long_one_which_ends_when_it_is_cancelled(
+    plain_server: Served,
+) -> None:
     long = inputs(tritonclient.grpc, endless(rows=400), UNSIGNED)
-    cancelled = threading.Event()
+    ended = threading.Event()
     with tritonclient.grpc.InferenceServerClient(plain_server.grpc) as client:
-        call = client.async_infer(MODEL, long, lambda result, error: cancelled.set())
-        time.sleep(0.5)
-        call.cancel()
-        assert cancelled.wait(10)
-    wait_until_idle(plain_server.metrics)
-
-
-def test_a_request_is_answered_while_a_long_one_is_computed(plain_server: Served) -> None:
-    long = inputs(tritonclient.grpc, endless(rows=400), UNSIGNED)
-    with tritonclient.grpc.InferenceServerClient(plain_server.grpc) as client:
-        answered = threading.Event()
-        call = client.async_infer(MODEL, long, lambda result, error: answered.set())
-        time.sleep(0.5)
+        call = client.async_infer(MODEL, long, lambda result, error: ended.set())
         assert generated(ask_http(plain_server.http, question())) == GOLDEN["output_ids"]
-        assert not answered.is_set()
+        assert not ended.is_set()
         call.cancel()
-        assert answered.wait(10)
+        assert ended.wait(10)
     wait_until_idle(plain_server.metrics)
 
 
 def test_requests_may_be_cancelled_at_any_moment(plain_server: Served) -> None:
     # A request that ends while it is cancelled is the moment when Triton is easily crashed: with
     # the final flag sent behind the response, this did.
-    delays = np.random.default_rng(0).uniform(0, 0.06, (6, 40)).tolist()
+    delays = np.random.default_rng(0).uniform(0, 0.06, (6, 30)).tolist()
 
     def cancel_after(some: list[float]) -> None:
         answered: queue.Queue[object] = queue.Queue()

@@ -1,8 +1,9 @@
-"""What stands between a release on a volume and an engine that computes it."""
+"""A release on a volume is opened by the engine of its layout, or refused."""
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,13 @@ from ft_serving.core.manifest import MANIFEST_PATH
 from ft_serving.core.protocol import TensorType
 from ft_serving.core.storage import Storage
 from ft_serving.server.backend.config import BackendConfig
-from ft_serving.server.backend.release import check_release, open_engine
+from ft_serving.server.backend.release import open_engine
 from ft_serving.server.errors import RequestError, ServerError
 from tests.server.engine.scripted import request
 from tests.serving import prepare
+
+WTE = "fastertransformer/1/model.wte.bin"
+PBTXT = "fastertransformer/config.pbtxt"
 
 
 @pytest.fixture(scope="module")
@@ -42,47 +46,40 @@ def backend_config(release: Path, tensor_parallel: int = 2) -> BackendConfig:
 
 
 def test_a_valid_release_opens_wherever_it_is_mounted(release: Path) -> None:
-    assert check_release(release).spec.tensor_parallel == 2
     engine = open_engine(backend_config(release), print)
     with pytest.raises(RequestError, match="longer than the 16 that this service takes"):
         engine.plan(request([[5] * 17], 1))
     engine.close()
 
 
-def test_a_short_and_a_missing_file_are_refused_by_name(release: Path) -> None:
-    weights = release / "fastertransformer" / "1"
-    with (weights / "model.wte.bin").open("r+b") as file:
-        file.truncate(524_284)
-    (weights / "model.lm_head.bias.bin").unlink()
+def alter(path: Path) -> None:
+    with path.open("r+b") as file:
+        first = file.read(1)[0]
+        file.seek(0)
+        file.write(bytes([first ^ 1]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda release: alter(release / WTE), f"{WTE}: has sha256 "),
+        (lambda release: alter(release / PBTXT), f"{PBTXT}: has sha256 "),
+        (
+            lambda release: (release / WTE).write_bytes(b"short"),
+            f"{WTE}: has 5 bytes, must have 524288",
+        ),
+        (lambda release: (release / WTE).unlink(), f"{WTE}: cannot be read: No such file"),
+        (lambda release: (release / MANIFEST_PATH).unlink(), "has no fastertransformer/1/manifest"),
+    ],
+    ids=["an altered byte", "an altered configuration", "a short file", "no file", "no manifest"],
+)
+def test_a_damaged_release_is_refused_by_file(
+    release: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    damage(release)
     with pytest.raises(ReleaseError) as caught:
         open_engine(backend_config(release), print)
-    assert str(caught.value) == (
-        f"{release} is damaged:\n"
-        "  fastertransformer/1/model.lm_head.bias.bin: cannot be read: No such file or directory\n"
-        "  fastertransformer/1/model.wte.bin: has 524284 bytes, must have 524288"
-    )
-
-
-def test_an_altered_byte_of_a_weight_is_refused_by_name(release: Path) -> None:
-    with (release / "fastertransformer/1/model.wte.bin").open("r+b") as file:
-        byte = file.read(1)[0]
-        file.seek(0)
-        file.write(bytes([byte ^ 1]))
-    with pytest.raises(ReleaseError, match=r"1/model\.wte\.bin: has sha256 \w+, must have \w+$"):
-        open_engine(backend_config(release), print)
-
-
-def test_weights_without_a_manifest_are_refused(release: Path) -> None:
-    (release / MANIFEST_PATH).unlink()
-    with pytest.raises(ReleaseError, match=r"has no fastertransformer/1/manifest\.json"):
-        open_engine(backend_config(release), print)
-
-
-def test_an_altered_configuration_is_refused(release: Path) -> None:
-    pbtxt = release / "fastertransformer" / "config.pbtxt"
-    pbtxt.write_text(pbtxt.read_text().replace("1024", "2048"))
-    with pytest.raises(ReleaseError, match=r"config\.pbtxt: has sha256"):
-        open_engine(backend_config(release), print)
+    assert message in str(caught.value)
 
 
 def test_the_tensor_parallel_size_must_be_the_releases(release: Path) -> None:
@@ -91,18 +88,14 @@ def test_the_tensor_parallel_size_must_be_the_releases(release: Path) -> None:
     assert "tensor_para_size: must be 2, the size that release" in str(caught.value), (
         "FasterTransformer would start with weights that it never read"
     )
-    assert str(caught.value).endswith("was converted for; got 1")
 
 
 def test_the_backend_imports_nothing_that_its_image_lacks() -> None:
     lacking = ("filelock", "huggingface_hub", "urllib3", "tokenizers", "tritonclient", "pytriton")
-    script = "\n".join(
-        (
-            "import sys",
-            f"sys.modules.update(dict.fromkeys({lacking}))",
-            "import ft_serving.server.backend.batch, ft_serving.server.backend.release",
-            "import ft_serving.server.backend.watchdog",
-        )
+    script = (
+        f"import sys; sys.modules.update(dict.fromkeys({lacking})); "
+        "import ft_serving.server.backend.batch, ft_serving.server.backend.release, "
+        "ft_serving.server.backend.watchdog"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -44,10 +43,8 @@ def run_server(end: str, patience: float) -> subprocess.CompletedProcess[str]:
 def test_the_server_is_ended_when_the_models_process_dies(end: str) -> None:
     if "killpg" in end:
         end = "os.setpgid(0, 0); " + end
-    started = time.monotonic()
     done = run_server(end, patience=30)
     assert done.returncode == -signal.SIGKILL, "asked kindly, it would wait for its connections"
-    assert time.monotonic() - started < 10
     assert "the process that ran the model was killed" in done.stderr
 
 

@@ -1,4 +1,7 @@
-"""Random GPT-J models: as Hugging Face names their weights, and as FasterTransformer's files."""
+"""Random GPT-J models: as Hugging Face names their weights, and as FasterTransformer's files.
+
+Independent of the product's table of files: written from FasterTransformer's layout.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,40 +39,63 @@ class Shape:
 def random_weights(shape: Shape, seed: int = 0) -> Weights:
     """Weights by Hugging Face's names; wide enough spread that a mistake shows in the logits."""
     generator = np.random.default_rng(seed)
-
-    def matrix(*size: int) -> NDArray[np.float32]:
-        return (generator.standard_normal(size) * 0.15).astype(np.float32)
-
     hidden, inner, vocabulary = shape.hidden, shape.inner, shape.vocabulary
-    weights = {
-        "transformer.wte.weight": matrix(vocabulary, hidden),
-        "transformer.ln_f.weight": 1 + matrix(hidden),
-        "transformer.ln_f.bias": matrix(hidden),
-        "lm_head.weight": matrix(vocabulary, hidden),
-        "lm_head.bias": matrix(vocabulary),
+    sizes = {
+        "transformer.wte.weight": (vocabulary, hidden),
+        "transformer.ln_f.weight": (hidden,),
+        "transformer.ln_f.bias": (hidden,),
+        "lm_head.weight": (vocabulary, hidden),
+        "lm_head.bias": (vocabulary,),
     }
     for layer in range(shape.layers):
         name = f"transformer.h.{layer}"
-        weights[f"{name}.ln_1.weight"] = 1 + matrix(hidden)
-        weights[f"{name}.ln_1.bias"] = matrix(hidden)
+        sizes |= {f"{name}.ln_1.weight": (hidden,), f"{name}.ln_1.bias": (hidden,)}
         for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            weights[f"{name}.attn.{projection}.weight"] = matrix(hidden, hidden)
-        weights[f"{name}.mlp.fc_in.weight"] = matrix(inner, hidden)
-        weights[f"{name}.mlp.fc_in.bias"] = matrix(inner)
-        weights[f"{name}.mlp.fc_out.weight"] = matrix(hidden, inner)
-        weights[f"{name}.mlp.fc_out.bias"] = matrix(hidden)
-    return weights
+            sizes[f"{name}.attn.{projection}.weight"] = (hidden, hidden)
+        sizes |= {f"{name}.mlp.fc_in.weight": (inner, hidden), f"{name}.mlp.fc_in.bias": (inner,)}
+        sizes |= {
+            f"{name}.mlp.fc_out.weight": (hidden, inner),
+            f"{name}.mlp.fc_out.bias": (hidden,),
+        }
+    return {
+        name: (generator.standard_normal(size) * 0.15 + (".ln_" in name and "weight" in name))
+        .astype(np.float32)
+        for name, size in sizes.items()
+    }  # fmt: skip
 
 
 def rounded(weights: Weights, dtype: DType) -> Weights:
-    """What remains of the weights when they are stored in a format."""
+    """The weights as they are after being stored in a format."""
     result = {}
     for name, value in weights.items():
-        stored = np.empty(value.shape, dtype.numpy)
-        cast(value, DType.FP32, stored, dtype)
         result[name] = np.empty(value.shape, np.float32)
-        cast(stored, dtype, result[name], DType.FP32)
+        cast(_stored(value, dtype), dtype, result[name], DType.FP32)
     return result
+
+
+def files_of(weights: Weights, layers: int) -> dict[str, tuple[NDArray[np.float32], int | None]]:
+    """FasterTransformer's arrays by the names of their files, and the axis that ranks split."""
+    found: dict[str, tuple[NDArray[np.float32], int | None]] = {
+        "model.wte": (weights["transformer.wte.weight"], None),
+        "model.final_layernorm.weight": (weights["transformer.ln_f.weight"], None),
+        "model.final_layernorm.bias": (weights["transformer.ln_f.bias"], None),
+        "model.lm_head.weight": (weights["lm_head.weight"], None),
+        "model.lm_head.bias": (weights["lm_head.bias"], None),
+    }
+    for layer in range(layers):
+        of, to = f"transformer.h.{layer}", f"model.layers.{layer}"
+        q, k, v = (weights[f"{of}.attn.{letter}_proj.weight"].T for letter in "qkv")
+        found |= {
+            f"{to}.input_layernorm.weight": (weights[f"{of}.ln_1.weight"], None),
+            f"{to}.input_layernorm.bias": (weights[f"{of}.ln_1.bias"], None),
+            f"{to}.attention.query_key_value.weight": (np.stack([q, k, v], axis=1), 2),
+            f"{to}.attention.dense.weight": (weights[f"{of}.attn.out_proj.weight"].T, 0),
+            f"{to}.mlp.dense_h_to_4h.weight": (weights[f"{of}.mlp.fc_in.weight"].T, 1),
+            f"{to}.mlp.dense_h_to_4h.bias": (weights[f"{of}.mlp.fc_in.bias"], 0),
+            f"{to}.mlp.dense_4h_to_h.weight": (weights[f"{of}.mlp.fc_out.weight"].T, 0),
+            f"{to}.mlp.dense_4h_to_h.bias": (weights[f"{of}.mlp.fc_out.bias"], None),
+        }
+    return found
 
 
 def write_folder(
@@ -95,36 +121,17 @@ def write_folder(
         "end_id = 2\n"
         f"weight_data_type = {dtype}\n"
     )
-
-    def write(name: str, value: NDArray[np.float32]) -> None:
-        stored = np.empty(value.shape, dtype.numpy)
-        cast(value, DType.FP32, stored, dtype)
-        stored.tofile(folder / f"{name}.bin")
-
-    def write_parts(name: str, value: NDArray[np.float32], axis: int) -> None:
-        for rank, part in enumerate(np.split(value, tensor_parallel, axis=axis)):
-            write(f"{name}.{rank}", part)
-
-    write("model.wte", weights["transformer.wte.weight"])
-    write("model.final_layernorm.weight", weights["transformer.ln_f.weight"])
-    write("model.final_layernorm.bias", weights["transformer.ln_f.bias"])
-    write("model.lm_head.weight", weights["lm_head.weight"])
-    write("model.lm_head.bias", weights["lm_head.bias"])
-    for layer in range(shape.layers):
-        source, target = f"transformer.h.{layer}", f"model.layers.{layer}"
-        write(f"{target}.input_layernorm.weight", weights[f"{source}.ln_1.weight"])
-        write(f"{target}.input_layernorm.bias", weights[f"{source}.ln_1.bias"])
-        projections = [weights[f"{source}.attn.{x}_proj.weight"].T for x in "qkv"]
-        write_parts(f"{target}.attention.query_key_value.weight", np.stack(projections, axis=1), 2)
-        write_parts(
-            f"{target}.attention.dense.weight", weights[f"{source}.attn.out_proj.weight"].T, 0
-        )
-        write_parts(
-            f"{target}.mlp.dense_h_to_4h.weight", weights[f"{source}.mlp.fc_in.weight"].T, 1
-        )
-        write_parts(f"{target}.mlp.dense_h_to_4h.bias", weights[f"{source}.mlp.fc_in.bias"], 0)
-        write_parts(
-            f"{target}.mlp.dense_4h_to_h.weight", weights[f"{source}.mlp.fc_out.weight"].T, 0
-        )
-        write(f"{target}.mlp.dense_4h_to_h.bias", weights[f"{source}.mlp.fc_out.bias"])
+    for name, (array, axis) in files_of(weights, shape.layers).items():
+        parts = {name: array}
+        if axis is not None:
+            split = np.split(array, tensor_parallel, axis=axis)
+            parts = {f"{name}.{rank}": part for rank, part in enumerate(split)}
+        for file, part in parts.items():
+            _stored(part, dtype).tofile(folder / f"{file}.bin")
     return folder
+
+
+def _stored(value: NDArray[np.float32], dtype: DType) -> NDArray[Any]:
+    stored = np.empty(value.shape, dtype.numpy)
+    cast(value, DType.FP32, stored, dtype)
+    return stored

@@ -1,4 +1,4 @@
-"""A model that says what a test wants to hear."""
+"""Models for tests: a scripted one, and blocks of the numpy one; and requests to them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
@@ -10,6 +10,8 @@ from ft_serving.core.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.parameters import ROW_PARAMETERS, RowParameters
 from ft_serving.server.engine.model import Load
+from ft_serving.server.engine.numpy_block import NumpyBlock
+from ft_serving.server.engine.numpy_engine import NumpyModel
 from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.plan import RowPlan
 from ft_serving.server.requests.words import Word
@@ -22,7 +24,7 @@ END = 9
 
 
 class ScriptedBlock:
-    """Implements `Block`; a prompt is one piece."""
+    """Implements `Block`; a prompt has a piece a token."""
 
     def __init__(self, model: "ScriptedModel", rows: int) -> None:
         self.rows = rows
@@ -31,7 +33,9 @@ class ScriptedBlock:
 
     def prefill(self, row: int, prompt: TokenArray) -> Iterator[None]:
         self.texts[row] = tuple(prompt.tolist())
-        yield
+        for _ in prompt:
+            self._model.now += 1
+            yield
 
     def select(self, rows: IndexArray) -> None:
         self.texts = [self.texts[row] for row in rows]
@@ -49,6 +53,7 @@ class ScriptedBatch:
         self._blocks = blocks
 
     def step(self, tokens: TokenArray) -> FloatArray:
+        self._model.now += 1
         left = iter(tokens.tolist())
         for block in self._blocks:
             block.texts = [(*text, next(left)) for text in block.texts]
@@ -60,6 +65,7 @@ class ScriptedModel:
 
     Attributes:
         computed: The texts of all rows, for each step.
+        now: A clock that ticks once a piece and once a step.
         memory: Tokens that all rows together may grow to.
     """
 
@@ -67,6 +73,7 @@ class ScriptedModel:
         self.memory = memory
         self.script = script
         self.computed: list[list[tuple[int, ...]]] = []
+        self.now = 0.0
         self.architecture = Architecture(
             heads=1,
             head_size=2,
@@ -151,3 +158,14 @@ def _array(name: str, value: object) -> NDArray[np.generic]:
     if name == "random_seed":
         return array.astype(np.uint64)
     return array.astype({"f": np.float32, "b": np.bool_}.get(array.dtype.kind, np.int32))
+
+
+def prefilled(
+    model: NumpyModel, prompts: Sequence[TokenArray], capacity: int, rows: int | None = None
+) -> NumpyBlock:
+    """A block with the prompts in its first rows; as many rows, unless said."""
+    block = model.new_block(rows or len(prompts), capacity)
+    for row, prompt in enumerate(prompts):
+        for _ in block.prefill(row, prompt):
+            pass
+    return block

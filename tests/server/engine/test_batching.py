@@ -1,4 +1,4 @@
-"""What a request gets does not depend on what it is computed with."""
+"""A request gets the same bits whatever it is computed with."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.server.engine.scripted import request
 
 # Matrices of every kind: some stay in the cache, some are multiplied as a whole, and the
 # feed-forward layer and the output head are cut into blocks.
-LARGE = Shape(heads=4, head_size=64, inner=5120, layers=2, vocabulary=5003, rotary=32)
+LARGE = Shape(heads=4, head_size=64, inner=3648, layers=1, vocabulary=3701, rotary=32)
 
 
 @pytest.fixture(scope="module", params=[Shape(), LARGE], ids=["small", "large"])
@@ -57,20 +57,13 @@ def assert_same(first: GenerationResult, second: GenerationResult) -> None:
     np.testing.assert_array_equal(first.output_log_probs, second.output_log_probs)
 
 
-def test_requests_get_the_same_bits_alone_and_merged(engine: NumpyEngine) -> None:
+def test_requests_get_the_same_bits_alone_merged_and_in_any_order(engine: NumpyEngine) -> None:
     asked = requests()
-    merged = engine.generate(asked)
-    for index, one in enumerate(asked):
-        assert_same(engine.generate([one])[0], merged[index])
-
-
-def test_requests_get_the_same_bits_in_any_order(engine: NumpyEngine) -> None:
-    asked = requests()
-    merged = engine.generate(asked)
-    for order in ([5, 4, 3, 2, 1, 0], [2, 0, 4]):
-        again = engine.generate([asked[index] for index in order])
-        for place, index in enumerate(order):
-            assert_same(again[place], merged[index])
+    alone = [engine.generate([one])[0] for one in asked]
+    for order in ([0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [2, 0, 4]):
+        merged = engine.generate([asked[index] for index in order])
+        for result, index in zip(merged, order, strict=True):
+            assert_same(alone[index], result)
 
 
 def test_requests_get_the_same_bits_when_they_join_others_under_way(engine: NumpyEngine) -> None:
@@ -89,9 +82,9 @@ def test_requests_get_the_same_bits_when_they_join_others_under_way(engine: Nump
 
 def test_a_row_gets_the_same_bits_beside_up_to_seventy_others(engine: NumpyEngine) -> None:
     texts = [[(7 * row + place) % 200 + 3 for place in range(4)] for row in range(70)]
-    alone = engine.generate([request(texts[:1], 3, is_return_log_probs=True)])[0]
-    for count in (2, 3, 5, 8, 13, 16, 17, 33, 70):
-        together = engine.generate([request(texts[:count], 3, is_return_log_probs=True)])[0]
+    alone = engine.generate([request(texts[:1], 2, is_return_log_probs=True)])[0]
+    for count in (2, 5, 16, 17, 33, 70):
+        together = engine.generate([request(texts[:count], 2, is_return_log_probs=True)])[0]
         np.testing.assert_array_equal(together.output_ids[:1], alone.output_ids)
         assert together.cum_log_probs is not None
         np.testing.assert_array_equal(together.cum_log_probs[:1], alone.cum_log_probs)
@@ -112,14 +105,14 @@ def test_padding_changes_nothing_but_the_counted_length(engine: NumpyEngine) -> 
 
 
 def test_a_tensor_parallel_split_does_not_change_a_token(tmp_path: Path) -> None:
-    shape = Shape()
+    shape, asked = Shape(), requests()
     weights = random_weights(shape)
-    results = [
+    first, *others = (
         NumpyEngine.open(
             write_folder(tmp_path / str(size), shape, weights, tensor_parallel=size), size
-        ).generate(requests())
+        ).generate(asked)
         for size in (1, 2, 4)
-    ]
-    for index in range(len(results[0])):
-        for other in results[1:]:
-            assert_same(results[0][index], other[index])
+    )
+    for other in others:
+        for one, result in zip(first, other, strict=True):
+            assert_same(one, result)

@@ -14,6 +14,8 @@ from tests.server.engine.scripted import Script, ScriptedModel, always, request
 TINY = 4
 """Size of the vocabulary; token 3 ends a text."""
 
+FIRST_IS_ONE = [-99, 1.0, 0.5, -99, 0.0, *[-99] * 5]
+
 
 def random_script(seed: int, vocabulary: int = TINY) -> Script:
     """Logits that depend on the whole text."""
@@ -36,32 +38,17 @@ def search(
     width: int,
     output_len: int,
     vocabulary: int = TINY,
+    prompt: Sequence[int] = (1,),
     **parameters: object,
 ) -> GenerationResult:
     engine = TextGenerator(ScriptedModel(script, vocabulary))
-    asked = request([[1]], output_len, beam_width=width, is_return_log_probs=True, **parameters)
+    asked = request([prompt], output_len, beam_width=width, is_return_log_probs=True, **parameters)
     return engine.generate([asked])[0]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_beam_as_wide_as_the_tree_finds_the_best_texts_of_all(seed: int) -> None:
-    script = random_script(seed)
-    every: dict[tuple[int, ...], float] = {}
-    for tokens in itertools.product(range(TINY), repeat=3):
-        text: tuple[int, ...] = (1,)
-        score = 0.0
-        for token in tokens:
-            score += log_probs(script(text))[token]
-            text = (*text, token)
-            if token == TINY - 1:
-                break
-        every[(*text[1:], *[TINY - 1] * (4 - len(text)))] = score
-    best = sorted(every.items(), key=lambda item: -item[1])[:8]
-    result = search(script, 24, 3)
-    found = [tuple(text) for text in result.output_ids[0, :8, 1:].tolist()]
-    assert found == [tokens for tokens, _ in best]
+def sums(result: GenerationResult) -> list[float]:
     assert result.cum_log_probs is not None
-    np.testing.assert_allclose(result.cum_log_probs[0, :8], [s for _, s in best], atol=1e-5)
+    return [float(one) for one in result.cum_log_probs[0]]
 
 
 def plain_beam_search(
@@ -81,27 +68,37 @@ def plain_beam_search(
     return beams
 
 
-@pytest.mark.parametrize("width", [2, 3, 5])
-@pytest.mark.parametrize("seed", range(4))
-def test_narrow_beams_are_the_textbooks(seed: int, width: int) -> None:
-    vocabulary = 12
-    script = random_script(seed, vocabulary)
-    result = search(script, width, 6, vocabulary)
-    expected = plain_beam_search(script, width, 6, end=9)
-    for beam, (text, score) in enumerate(expected):
-        padding = [9] * (7 - len(text))
-        assert result.output_ids[0, beam].tolist() == [*text, *padding]
-        assert result.sequence_length[0, beam] == len(text)
-        assert result.cum_log_probs is not None
-        assert result.cum_log_probs[0, beam] == pytest.approx(score, abs=1e-4)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("width", "length", "vocabulary"),
+    [(2, 6, 12), (5, 6, 12), (24, 3, TINY)],
+    ids=["narrow", "wider", "all texts"],
+)
+def test_beams_are_the_textbooks_at_every_step(
+    seed: int, width: int, length: int, vocabulary: int
+) -> None:
+    script, end = random_script(seed, vocabulary), min(9, vocabulary - 1)
+    told: list[list[list[int]]] = []
+    TextGenerator(ScriptedModel(script, vocabulary)).generate(
+        [request([[1]], length, beam_width=width)],
+        lambda _, part: told.append(part.output_ids[0].tolist()),
+    )
+    for step, beams in enumerate(told, start=1):
+        expected = plain_beam_search(script, width, step, end)
+        padded = [[*text, *[end] * (1 + length - len(text))] for text, _ in expected]
+        assert beams[: len(padded)] == padded
+    result = search(script, width, length, vocabulary)
+    assert told[-1] == result.output_ids[0].tolist()
+    expected = plain_beam_search(script, width, length, end)
+    assert result.sequence_length[0, : len(expected)].tolist() == [len(t) for t, _ in expected]
+    np.testing.assert_allclose(sums(result)[: len(expected)], [s for _, s in expected], atol=1e-4)
 
 
 def test_log_probs_of_a_beam_add_up_along_its_own_text() -> None:
     script = random_script(3, 12)
     result = search(script, 4, 6, 12)
     assert result.output_log_probs is not None
-    assert result.cum_log_probs is not None
-    np.testing.assert_allclose(result.output_log_probs.sum(axis=2), result.cum_log_probs, atol=1e-5)
+    np.testing.assert_allclose(result.output_log_probs.sum(axis=2)[0], sums(result), atol=1e-5)
     for beam in range(4):
         text = result.output_ids[0, beam, : result.sequence_length[0, beam]].tolist()
         for place in range(1, len(text)):
@@ -116,22 +113,18 @@ def test_a_beam_ended_by_a_stop_word_keeps_its_score() -> None:
     first, second = log_probs([-99, 1.0, 1.5, -99])[1:3]
     assert result.output_ids[0].tolist() == [[1, 2, 3, 3], [1, 1, 2, 3]]
     assert result.sequence_length.tolist() == [[2, 3]]
-    assert result.cum_log_probs is not None
-    np.testing.assert_allclose(result.cum_log_probs[0], [second, first + second], atol=1e-5)
+    np.testing.assert_allclose(sums(result), [second, first + second], atol=1e-5)
 
 
 def test_bad_words_and_penalties_follow_each_beams_own_text() -> None:
+    logits = always([0, 1.0, 0.9, -99])
     words = np.array([[[1, 2], [2, -1]]], np.int32)
-    result = search(always([0, 1.0, 0.9, -99]), 2, 3, bad_words_list=words)
-    for text in result.output_ids[0].tolist():
+    for text in search(logits, 2, 3, bad_words_list=words).output_ids[0].tolist():
         assert (1, 2) not in itertools.pairwise(text)
-    repeated = search(always([0, 1.0, 0.9, -99]), 2, 3)
+    repeated = search(logits, 2, 3)
     assert (1, 2) in itertools.pairwise(repeated.output_ids[0, 1].tolist())
-
-
-def test_beams_are_penalised_from_the_first_token_on() -> None:
-    result = search(always([0, 1.0, 0.9, -99]), 2, 1, repetition_penalty=2.0)
-    assert result.output_ids[0, :, 1].tolist() == [2, 1], "sampling would not penalise the 1 yet"
+    penalised = search(logits, 2, 1, repetition_penalty=2.0)
+    assert penalised.output_ids[0, :, 1].tolist() == [2, 1], "from the first token on"
 
 
 def test_the_search_ends_when_all_beams_have() -> None:
@@ -141,37 +134,33 @@ def test_the_search_ends_when_all_beams_have() -> None:
     assert len(model.computed) == 2, "both have ended after two tokens"
 
 
-def test_the_length_penalty_alone_changes_no_order() -> None:
+def test_the_length_penalty_changes_no_order_without_diversity() -> None:
     # FasterTransformer divides the scores of all candidates by the first beam's length.
     script = random_script(1, 12)
-    plain = search(script, 3, 6, 12)
-    penalised = search(script, 3, 6, 12, len_penalty=2.0)
+    plain, penalised = search(script, 3, 6, 12), search(script, 3, 6, 12, len_penalty=2.0)
     np.testing.assert_array_equal(plain.output_ids, penalised.output_ids)
-    np.testing.assert_array_equal(plain.cum_log_probs, penalised.cum_log_probs)
+    assert sums(plain) == sums(penalised)
 
 
-def test_diversity_adds_its_rate_times_the_rank_among_a_beams_candidates() -> None:
-    logits = [-99, 1.0, 0.5, -99, 0.0, *[-99] * 5]
-    # Ranks 0, 1 of two beams, then again 0, 1: 1.0, 0.5 + 0.8, 0.0 -> token 2 comes first.
-    result = search(always(logits), 2, 1, 10, beam_search_diversity_rate=0.8)
-    assert result.output_ids[0, :, 1].tolist() == [2, 1]
-    assert result.cum_log_probs is not None
-    expected = [log_probs(logits)[token] for token in (2, 1)]
-    np.testing.assert_allclose(result.cum_log_probs[0], expected, atol=1e-5)
-
-
-def test_the_length_penalty_weighs_scores_against_diversity() -> None:
-    logits = [-99, 1.0, 0.5, -99, 0.0, *[-99] * 5]
-    # The prompt's length 1 divides by 1; a padded length of 4 divides by 4² and lets a rate of
-    # 0.1 reorder what differs by 0.5.
-    assert search(
-        always(logits), 2, 1, 10, beam_search_diversity_rate=0.1, len_penalty=2.0
-    ).output_ids[0, :, 1].tolist() == [1, 2]
-    engine = TextGenerator(ScriptedModel(always(logits)))
-    longer = request(
-        [[5, 6, 7, 8]], 1, beam_width=2, beam_search_diversity_rate=0.1, len_penalty=2.0
-    )
-    assert engine.generate([longer])[0].output_ids[0, :, 4].tolist() == [2, 1]
+@pytest.mark.parametrize(
+    ("prompt", "rate", "penalty", "tokens"),
+    [
+        # Ranks 0, 1 of two beams, then again 0, 1: 1.0, 0.5 + 0.8, 0.0 -> token 2 comes first.
+        ([1], 0.8, 0.0, [2, 1]),
+        # The prompt's length 1 divides by 1; a padded length of 4 divides by 4² and lets a rate
+        # of 0.1 reorder what differs by 0.5.
+        ([1], 0.1, 2.0, [1, 2]),
+        ([5, 6, 7, 8], 0.1, 2.0, [2, 1]),
+    ],
+)
+def test_diversity_adds_its_rate_times_the_rank_to_scores_divided_by_length(
+    prompt: list[int], rate: float, penalty: float, tokens: list[int]
+) -> None:
+    diverse = {"beam_search_diversity_rate": rate, "len_penalty": penalty}
+    result = search(always(FIRST_IS_ONE), 2, 1, 10, prompt, **diverse)
+    assert result.output_ids[0, :, len(prompt)].tolist() == tokens
+    expected = [log_probs(FIRST_IS_ONE)[token] for token in tokens]
+    np.testing.assert_allclose(sums(result), expected, atol=1e-5)
 
 
 def test_the_length_penalty_counts_one_less_once_the_first_beam_has_ended() -> None:
@@ -184,32 +173,18 @@ def test_the_length_penalty_counts_one_less_once_the_first_beam_has_ended() -> N
 
 
 def test_all_rows_of_a_beam_search_use_the_first_rows_parameters() -> None:
-    script = random_script(2, 12)
-    engine = TextGenerator(ScriptedModel(script, 12))
+    engine = TextGenerator(ScriptedModel(random_script(2, 12), 12))
     both = request([[1], [1]], 5, beam_width=3, temperature=[0.5, 3.0])
-    result = engine.generate([both])[0]
+    second = request([[1]], 5, beam_width=3, temperature=3.0)
+    result, other = engine.generate([both, second])
     np.testing.assert_array_equal(result.output_ids[0], result.output_ids[1])
-    second = engine.generate([request([[1]], 5, beam_width=3, temperature=3.0)])[0]
-    assert second.output_ids.tolist() != result.output_ids[:1].tolist()
+    assert other.output_ids.tolist() != result.output_ids[:1].tolist()
 
 
-def test_a_beam_wider_than_the_vocabulary_does_not_fail() -> None:
+def test_a_beam_wider_than_the_vocabulary_finds_all_texts() -> None:
     result = search(random_script(0), 64, 2)
     assert result.output_ids.shape == (1, 64, 3)
-    texts = {tuple(text) for text in result.output_ids[0].tolist()}
-    assert len(texts) >= 12, "all texts of two tokens are found"
-
-
-def test_beams_are_told_of_after_every_step() -> None:
-    told: list[list[list[int]]] = []
-    script = random_script(0, 12)
-    engine = TextGenerator(ScriptedModel(script, 12))
-    asked = request([[1]], 3, beam_width=2)
-    result = engine.generate([asked], lambda _, part: told.append(part.output_ids[0].tolist()))[0]
-    for step, beams in enumerate(told, start=1):
-        expected = plain_beam_search(script, 2, step, end=9)
-        assert beams == [[*text, *[9] * (4 - len(text))] for text, _ in expected]
-    assert told[-1] == result.output_ids[0].tolist()
+    assert len({tuple(text) for text in result.output_ids[0].tolist()}) >= 12
 
 
 @pytest.mark.parametrize("penalty", [1e30, -1e30])
@@ -218,15 +193,11 @@ def test_absurd_length_penalties_do_not_fail(penalty: float) -> None:
     assert result.output_ids.shape == (1, 3, 5)
 
 
-def test_beams_without_a_permitted_token_do_not_fail() -> None:
-    words = np.array([[[1, 2, 3], [1, 2, 3]]], np.int32)
-    result = search(always([-math.inf, 1.0, 2.0, 3.0]), 2, 3, bad_words_list=words)
-    assert result.cum_log_probs is not None
-    assert result.output_log_probs is not None
-    assert not np.isnan(result.cum_log_probs).any()
-    assert not np.isnan(result.output_log_probs).any()
-
-
-def test_a_beam_never_takes_a_forbidden_token_while_there_is_another() -> None:
+def test_a_forbidden_token_is_taken_only_where_there_is_no_other() -> None:
     result = search(always([-math.inf, 1.0, -math.inf, -math.inf]), 2, 3)
     assert result.output_ids[0, 0].tolist() == [1, 1, 1, 1]
+    words = np.array([[[1, 2, 3], [1, 2, 3]]], np.int32)
+    result = search(always([-math.inf, 1.0, 2.0, 3.0]), 2, 3, bad_words_list=words)
+    assert result.output_log_probs is not None
+    assert not np.isnan(sums(result)).any()
+    assert not np.isnan(result.output_log_probs).any()

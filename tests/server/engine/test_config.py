@@ -1,3 +1,5 @@
+"""config.ini is read as the conversion writes it, or refused by key."""
+
 import json
 from pathlib import Path
 
@@ -5,8 +7,6 @@ import pytest
 
 from ft_serving.core.dtypes import DType
 from ft_serving.core.families import FAMILIES, read_architecture
-from ft_serving.core.families.architecture import Architecture
-from ft_serving.core.families.gptj import GPTJ
 from ft_serving.server.engine.config import WeightsConfig, read_config
 from ft_serving.server.engine.numpy_engine import LAYERS
 from ft_serving.server.errors import ServerError
@@ -28,65 +28,34 @@ weight_data_type = fp32
 """
 
 
-def read(folder: Path, text: str) -> WeightsConfig:
+def read(folder: Path, text: str, context: int | None = None) -> WeightsConfig:
     (folder / "config.ini").write_text(text)
-    return read_config(folder)
+    return read_config(folder, context)
 
 
-def test_the_published_models_numbers_are_read(tmp_path: Path) -> None:
-    assert read(tmp_path, GPT_J_6B) == WeightsConfig(
-        family=GPTJ,
-        architecture=Architecture(
-            heads=16,
-            head_size=256,
-            inner=16384,
-            layers=28,
-            vocabulary=50400,
-            rotary=64,
-            start_id=50256,
-            end_id=50256,
-            context=2048,
-        ),
-        dtype=DType.FP32,
+def test_the_published_models_numbers_are_read_in_the_syntax_of_fastertransformers_parser(
+    tmp_path: Path,
+) -> None:
+    plain = read(tmp_path, GPT_J_6B)
+    numbers = plain.architecture
+    assert (numbers.heads, numbers.inner, numbers.end_id) == (16, 16384, 50256)
+    assert numbers.context == 2048, "the published model's, unless config.pbtxt says another"
+    text = GPT_J_6B.replace("[gptj]", "; a comment\n[GPTJ]").replace(
+        "head_num = 16", "Head_Num=0x10"
     )
-
-
-def test_the_context_is_the_one_that_config_pbtxt_says(tmp_path: Path) -> None:
-    (tmp_path / "config.ini").write_text(GPT_J_6B)
-    assert read_config(tmp_path, 512).architecture.context == 512
+    assert read(tmp_path, text.replace("fp32", "fp32  ; storage")) == plain
 
 
 def test_what_the_conversion_writes_is_read_as_the_same_numbers(tmp_path: Path) -> None:
     family, architecture = read_architecture(json.dumps(CONFIG).encode())
     text = render_config_ini(family, architecture, DType.BF16, "a model")
-    (tmp_path / "config.ini").write_text(text)
-    assert read_config(tmp_path, architecture.context) == WeightsConfig(
+    assert read(tmp_path, text, architecture.context) == WeightsConfig(
         family=family, architecture=architecture, dtype=DType.BF16
     )
 
 
 def test_every_family_that_can_be_converted_is_computed() -> None:
     assert LAYERS.keys() == FAMILIES.keys()
-
-
-def test_the_syntax_is_that_of_fastertransformers_parser(tmp_path: Path) -> None:
-    text = GPT_J_6B.replace("[gptj]", "; a comment\n[GPTJ]").replace(
-        "head_num = 16", "Head_Num=0x10"
-    )
-    text = text.replace("fp32", "fp16  ; storage")
-    config = read(tmp_path, text)
-    assert config.architecture.heads == 16
-    assert config.dtype is DType.FP16
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match=r"config\.ini: no such file; name the folder"):
-        read_config(tmp_path)
-
-
-def test_a_section_of_no_known_family_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match=r"must have a section .*\[gptj\].*; found \[bert\]"):
-        read(tmp_path, GPT_J_6B.replace("[gptj]", "[bert]"))
 
 
 def test_every_missing_key_is_named_at_once(tmp_path: Path) -> None:
@@ -102,19 +71,17 @@ def test_every_missing_key_is_named_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ("[gptj]", "[bert]", "must have a section [gptj]; found [bert]"),
         ("head_num = 16", "head_num = many", "head_num: must be a whole number; got 'many'"),
         ("head_num = 16", "head_num = 0", "head_num: must be at least 1; got 0"),
-        ("num_layer = 28", "num_layer = -1", "num_layer: must be at least 1; got -1"),
         ("= 64", "= 63", "rotary_embedding: must be even and at most the head size 256; got 63"),
         ("= 64", "= 512", "rotary_embedding: must be even and at most the head size 256; got 512"),
         ("= 64", "= None", "rotary_embedding: must be a whole number; got 'None'"),
-        (
-            "end_id = 50256",
-            "end_id = 50400",
-            "end_id: must be a token id below the vocabulary's size 50400",
-        ),
+        ("end_id = 50256", "end_id = 50400", "must be a token id below the vocabulary's size"),
         ("fp32", "float32", "weight_data_type: must be fp32, fp16, bf16; got 'float32'"),
         ("fp32", "fp32\nnum_tasks = 2", "num_tasks: must be 0"),
+        ("end_id", "head_num = 1\nend_id", "cannot be read"),
+        ("[gptj]", "loose", "cannot be read"),
     ],
 )
 def test_a_wrong_value_is_refused_by_key(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -124,8 +91,9 @@ def test_a_wrong_value_is_refused_by_key(tmp_path: Path, old: str, new: str, mes
     assert str(tmp_path / "config.ini") in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", [b"\xff\xfe", b"[gptj]\nhead_num = 1\nhead_num = 2\n", b"loose"])
-def test_a_damaged_file_is_refused(tmp_path: Path, damage: bytes) -> None:
-    (tmp_path / "config.ini").write_bytes(damage)
+def test_a_missing_and_an_unreadable_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match=r"config\.ini: no such file; name the folder"):
+        read_config(tmp_path)
+    (tmp_path / "config.ini").write_bytes(b"\xff\xfe")
     with pytest.raises(ServerError, match="cannot be read"):
         read_config(tmp_path)

@@ -1,3 +1,5 @@
+"""Products that are right, and the same whatever is computed beside them."""
+
 import numpy as np
 import pytest
 
@@ -19,27 +21,18 @@ def rows(count: int, inputs: int) -> FloatArray:
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(("inputs", "outputs"), SHAPES)
-def test_a_row_of_a_step_has_the_same_bits_beside_any_others(
+def test_products_are_right_and_a_row_of_a_step_has_the_same_bits_beside_any_others(
     inputs: int, outputs: int, transposed: bool
 ) -> None:
-    linear = Linear(matrix(inputs, outputs, transposed=transposed))
+    values = matrix(inputs, outputs, transposed=transposed)
+    linear = Linear(values)
     given = rows(60, inputs)
-    together = np.empty((60, outputs), np.float32)
+    together, of_a_prompt = np.empty((2, 60, outputs), np.float32)
     linear.few(given, together)
+    linear.many(given, of_a_prompt)
+    for out in (together, of_a_prompt):
+        np.testing.assert_allclose(out, given.astype(np.float64) @ values, rtol=0, atol=1e-3)
     for start, stop in [(0, 1), (7, 8), (0, 2), (3, 6), (1, 8), (0, 15), (0, 16), (5, 22), (9, 59)]:
         out = np.empty((stop - start, outputs), np.float32)
         linear.few(given[start:stop], out)
         np.testing.assert_array_equal(out, together[start:stop])
-
-
-@pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize(("inputs", "outputs"), SHAPES)
-def test_products_are_right(inputs: int, outputs: int, transposed: bool) -> None:
-    values = matrix(inputs, outputs, transposed=transposed)
-    linear = Linear(values)
-    given = rows(5, inputs)
-    expected = given.astype(np.float64) @ values.astype(np.float64)
-    for method in (linear.few, linear.many):
-        out = np.empty((5, outputs), np.float32)
-        method(given, out)
-        np.testing.assert_allclose(out, expected, rtol=0, atol=1e-3)

@@ -1,4 +1,4 @@
-"""What memory there is, and what is refused because there is none."""
+"""Memory is reckoned with, and requests that it does not suffice for are refused."""
 
 import os
 import tracemalloc
@@ -17,10 +17,10 @@ from ft_serving.server.engine.gptj import GptJLayers
 from ft_serving.server.engine.numpy_engine import NumpyModel
 from ft_serving.server.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
 from ft_serving.server.errors import MemoryLimitError
+from ft_serving.server.requests import GenerationRequest
 from stacks.sizing import PeakLoad, cpu_memory
-from tests.server.engine.blocks import prefilled
 from tests.server.engine.ft_files import Shape, random_weights, write_folder
-from tests.server.engine.scripted import request
+from tests.server.engine.scripted import prefilled, request
 
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
@@ -78,12 +78,22 @@ def test_what_a_stack_gives_its_server_suffices_for_its_load_and_for_no_more(
             engine.plan(request([[1] * prompt] * rows, output))
 
 
-def test_the_logits_of_many_beams_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (request([[1]] * 1024, 1, beam_width=64), "65536 rows of 2 tokens need"),
+        (request([[1]], 2_000_000_000), r"of 2000000001 tokens need \d+\.\d GiB.*fewer rows or"),
+    ],
+    ids=["the logits of many beams", "a long text"],
+)
+def test_what_does_not_fit_is_refused_before_it_starts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, asked: GenerationRequest, message: str
+) -> None:
     engine = NumpyEngine.open(folder, 1)
     monkeypatch.setattr(numpy_engine, "memory_limit", lambda: ENGINE_BASE_BYTES + (64 << 20))
     engine.plan(request([[1]] * 1024, 1))
-    with pytest.raises(MemoryLimitError, match="65536 rows of 2 tokens"):
-        engine.plan(request([[1]] * 1024, 1, beam_width=64))
+    with pytest.raises(MemoryLimitError, match=message):
+        engine.generate([asked])
 
 
 @pytest.mark.parametrize(("rows", "prompt"), [(2, 700), (300, 4)], ids=["long", "wide"])

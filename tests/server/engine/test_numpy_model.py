@@ -1,3 +1,5 @@
+"""The numpy model's logits, against the definition and row by row."""
+
 from pathlib import Path
 
 import numpy as np
@@ -6,11 +8,12 @@ import pytest
 from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.core.dtypes import DType
 from ft_serving.server.engine.config import read_config
-from ft_serving.server.engine.gptj import GptJLayers, open_weights
+from ft_serving.server.engine.gptj import GptJLayers
 from ft_serving.server.engine.numpy_engine import NumpyModel
+from ft_serving.server.engine.weight_files import read_weights
 from tests.oracles import gptj
-from tests.server.engine.blocks import prefilled
 from tests.server.engine.ft_files import Shape, random_weights, rounded, write_folder
+from tests.server.engine.scripted import prefilled
 
 SHAPE = Shape()
 WEIGHTS = random_weights(SHAPE)
@@ -23,7 +26,7 @@ def tokens(length: int, seed: int = 0) -> TokenArray:
 
 def open_model(folder: Path, tensor_parallel: int = 1, **options: float) -> NumpyModel:
     config = read_config(folder)
-    weights = open_weights(folder, config, tensor_parallel)
+    weights = read_weights(folder, config, tensor_parallel)
     return NumpyModel(config.family, GptJLayers(config.architecture, weights, **options))
 
 
@@ -36,13 +39,28 @@ def logits_of(model: NumpyModel, text: TokenArray, prompt: int) -> FloatArray:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> NumpyModel:
-    return open_model(write_folder(tmp_path_factory.mktemp("model"), SHAPE, WEIGHTS))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("model"), SHAPE, WEIGHTS)
 
 
-@pytest.mark.parametrize("tensor_parallel", [1, 2, 4])
-@pytest.mark.parametrize("dtype", list(DType))
-def test_logits_are_those_of_the_definition(
+@pytest.fixture(scope="module")
+def model(folder: Path) -> NumpyModel:
+    return open_model(folder)
+
+
+def assert_defined(
+    folder: Path, text: TokenArray, prompt: int, shape: Shape = SHAPE, epsilon: float | None = None
+) -> None:
+    """Compare with the definition, from the prompt's last token on."""
+    model = open_model(folder, layer_norm_epsilon=epsilon) if epsilon else open_model(folder)
+    epsilon = epsilon or FASTER_TRANSFORMERS_EPSILON
+    expected = gptj.logits(WEIGHTS, shape.hugging_face, text.tolist(), epsilon=epsilon)
+    found = logits_of(model, text, prompt)
+    np.testing.assert_allclose(found, expected[prompt - 1 :], rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize(("tensor_parallel", "dtype"), [(1, DType.FP16), (2, DType.BF16)])
+def test_logits_are_those_of_the_definition_from_any_files(
     tmp_path: Path, tensor_parallel: int, dtype: DType
 ) -> None:
     write_folder(tmp_path, SHAPE, WEIGHTS, tensor_parallel=tensor_parallel, dtype=dtype)
@@ -57,37 +75,25 @@ def test_logits_are_those_of_the_definition(
     np.testing.assert_allclose(found, expected[6:], rtol=0, atol=2e-5)
 
 
-def test_the_layer_norms_epsilon_is_fastertransformers_unless_said(tmp_path: Path) -> None:
-    write_folder(tmp_path, SHAPE, WEIGHTS)
+@pytest.mark.parametrize("prompt", [1, 7, 256, 257])
+def test_logits_are_those_of_the_definition_behind_any_prompt(folder: Path, prompt: int) -> None:
+    assert_defined(folder, tokens(prompt + 3), prompt)
+
+
+def test_the_layer_norms_epsilon_is_fastertransformers_unless_said(folder: Path) -> None:
     text = tokens(6)
     faster_transformer, hugging_face = (
         gptj.logits(WEIGHTS, SHAPE.hugging_face, text.tolist(), epsilon=epsilon)[-1]
         for epsilon in (FASTER_TRANSFORMERS_EPSILON, 1e-5)
     )
     assert abs(faster_transformer - hugging_face).max() > 1e-4, "the two can be told apart"
-    default = logits_of(open_model(tmp_path), text, prompt=6)[0]
-    np.testing.assert_allclose(default, faster_transformer, rtol=0, atol=2e-5)
-    said = logits_of(open_model(tmp_path, layer_norm_epsilon=1e-5), text, prompt=6)[0]
-    np.testing.assert_allclose(said, hugging_face, rtol=0, atol=2e-5)
+    assert_defined(folder, text, 6)
+    assert_defined(folder, text, 6, epsilon=1e-5)
 
 
 def test_whole_heads_can_be_rotated(tmp_path: Path) -> None:
     shape = Shape(rotary=24)
-    write_folder(tmp_path, shape, WEIGHTS)
-    text = tokens(9)
-    expected = gptj.logits(WEIGHTS, shape.hugging_face, text.tolist(), epsilon=1e-6)
-    found = logits_of(open_model(tmp_path), text, prompt=4)
-    np.testing.assert_allclose(found, expected[3:], rtol=0, atol=2e-5)
-
-
-@pytest.mark.parametrize("prompt", [1, 255, 256, 257, 600])
-def test_prompts_longer_than_a_block_of_queries_attend_to_all_before(
-    model: NumpyModel, prompt: int
-) -> None:
-    text = tokens(prompt + 1)
-    expected = gptj.logits(WEIGHTS, SHAPE.hugging_face, text.tolist(), epsilon=1e-6)
-    found = logits_of(model, text, prompt)
-    np.testing.assert_allclose(found, expected[prompt - 1 :], rtol=0, atol=5e-5)
+    assert_defined(write_folder(tmp_path, shape, WEIGHTS), tokens(9), 4, shape)
 
 
 def test_positions_beyond_the_first_table_of_rotations_are_right(model: NumpyModel) -> None:
@@ -102,39 +108,31 @@ def test_positions_beyond_the_first_table_of_rotations_are_right(model: NumpyMod
 def test_selected_rows_go_on_from_their_own_past(model: NumpyModel) -> None:
     texts = [tokens(5, seed) for seed in range(3)]
     block = prefilled(model, texts, 10, rows=4)
-    block.select(np.array([2, 0, 2, 0]))
-    found = model.new_batch([block]).step(np.array([7, 8, 9, 10], np.uint32))
-    block.select(np.array([1, 2]))
-    found_later = model.new_batch([block]).step(np.array([11, 12], np.uint32))
-    continued = [(2, [7]), (0, [8]), (2, [9]), (0, [10])]
-    for row, (source, following) in enumerate(continued):
-        alone = logits_of(model, np.append(texts[source], following).astype(np.uint32), 5)
-        np.testing.assert_array_equal(found[row], alone[-1])
-    for row, (source, following) in enumerate([(0, [8, 11]), (2, [9, 12])]):
-        alone = logits_of(model, np.append(texts[source], following).astype(np.uint32), 5)
-        np.testing.assert_array_equal(found_later[row], alone[-1])
+    going_on = [texts[2], texts[0], texts[2], texts[0]]
+    for chosen, following in (([2, 0, 2, 0], [7, 8, 9, 10]), ([1, 2], [11, 12])):
+        block.select(np.array(chosen))
+        found = model.new_batch([block]).step(np.array(following, np.uint32))
+        if len(chosen) == 2:
+            going_on = [going_on[row] for row in chosen]
+        going_on = [
+            np.append(text, token).astype(np.uint32)
+            for text, token in zip(going_on, following, strict=True)
+        ]
+        for row, text in enumerate(going_on):
+            np.testing.assert_array_equal(found[row], logits_of(model, text, 5)[-1])
 
 
-def test_equal_prompts_are_computed_once_and_go_their_own_ways(model: NumpyModel) -> None:
-    texts = [tokens(5, seed) for seed in (1, 2, 1)]
-    block = prefilled(model, texts, 6)
-    behind_prompt = block.logits()
-    following = np.array([7, 8, 9], np.uint32)
-    step = model.new_batch([block]).step(following)
+def test_rows_go_their_own_ways_whatever_they_are_computed_with(model: NumpyModel) -> None:
+    # The first two have equal prompts, which are computed once.
+    texts = [np.append(tokens(5, 1), row).astype(np.uint32) for row in (7, 8)]
+    texts += [tokens(length, length) for length in (9, 3)]
+    blocks = [prefilled(model, [text[:-1] for text in texts[:2]], 6)]
+    blocks += [prefilled(model, [text[:-1]], len(text)) for text in texts[2:]]
+    behind_prompts = np.concatenate([block.logits() for block in blocks])
+    step = model.new_batch(blocks).step(np.array([text[-1] for text in texts]))
     for row, text in enumerate(texts):
-        alone = logits_of(model, np.append(text, following[row]).astype(np.uint32), 5)
-        np.testing.assert_array_equal(behind_prompt[row], alone[0])
-        np.testing.assert_array_equal(step[row], alone[1])
-
-
-def test_blocks_of_different_lengths_are_computed_together_as_if_alone(model: NumpyModel) -> None:
-    texts = [tokens(length, length) for length in (5, 9, 3)]
-    blocks = [prefilled(model, [text[:-2]], len(text)) for text in texts]
-    batch = model.new_batch(blocks)
-    found = [batch.step(np.array([text[place] for text in texts])) for place in (-2, -1)]
-    for row, text in enumerate(texts):
-        alone = logits_of(model, text, len(text) - 2)
-        np.testing.assert_array_equal([step[row] for step in found], alone[1:])
+        alone = logits_of(model, text, len(text) - 1)
+        np.testing.assert_array_equal([behind_prompts[row], step[row]], alone)
 
 
 def test_a_prompt_is_computed_in_pieces_and_one_left_half_way_harms_no_other(

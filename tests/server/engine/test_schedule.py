@@ -1,55 +1,19 @@
-"""Who gets what while others are computed; by a clock that ticks once a piece and once a step."""
+"""Requests share the time of a clock that ticks once a piece and once a step."""
 
-from collections.abc import Iterator, Sequence
-
-from ft_serving.core.arrays import FloatArray, TokenArray
 from ft_serving.server.engine import TextGenerator
 from ft_serving.server.engine.schedule import PROMPT_SHARE, Schedule
 from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.job import GenerationJob
-from tests.server.engine.scripted import (
-    ScriptedBatch,
-    ScriptedBlock,
-    ScriptedModel,
-    always,
-    peak,
-    request,
-)
+from tests.server.engine.scripted import ScriptedModel, always, peak, request
 
 NEVER_ENDS = always(peak(0))
-
-
-class TimedModel(ScriptedModel):
-    """A prompt has a piece a token."""
-
-    now = 0.0
-
-    def new_block(self, rows: int, capacity: int) -> ScriptedBlock:
-        return TimedBlock(self, rows)
-
-    def new_batch(self, blocks: Sequence[ScriptedBlock]) -> ScriptedBatch:
-        return TimedBatch(self, blocks)
-
-
-class TimedBlock(ScriptedBlock):
-    def prefill(self, row: int, prompt: TokenArray) -> Iterator[None]:
-        self.texts[row] = tuple(prompt.tolist())
-        for _ in prompt:
-            self._model.now += 1  # type: ignore[attr-defined]
-            yield
-
-
-class TimedBatch(ScriptedBatch):
-    def step(self, tokens: TokenArray) -> FloatArray:
-        self._model.now += 1  # type: ignore[attr-defined]
-        return super().step(tokens)
 
 
 class World:
     """A schedule and what it has told."""
 
     def __init__(self, memory: int = 1_000_000) -> None:
-        self.model = TimedModel(NEVER_ENDS, memory=memory)
+        self.model = ScriptedModel(NEVER_ENDS, memory=memory)
         self._engine = TextGenerator(self.model)
         self._schedule = Schedule(self.model, lambda: self.model.now)
         self.ended: list[GenerationJob] = []

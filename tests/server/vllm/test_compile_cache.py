@@ -62,12 +62,6 @@ def test_a_folder_that_cannot_be_made_is_told_and_not_used(
     assert "this start compiles anew" in caplog.text
 
 
-def test_without_a_folder_nothing_changes() -> None:
-    environment: dict[str, str] = {}
-    with compile_cache(environment):
-        assert environment == {}
-
-
 def test_all_caches_lie_in_the_folder_with_what_comes_with_the_image(tmp_path: Path) -> None:
     info = "vllm/modelinfos/gpt_j.json"
     shared, prepared = tmp_path / "cache", tmp_path / "prepared"
@@ -96,5 +90,6 @@ def test_what_comes_with_the_image_can_be_done_without(
 
 def test_without_a_folder_caches_are_where_they_are_by_default() -> None:
     environment: dict[str, str] = {}
-    use_caches(environment)
+    with compile_cache(environment):
+        use_caches(environment)
     assert environment == {}

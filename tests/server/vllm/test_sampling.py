@@ -1,4 +1,4 @@
-"""What FasterTransformer's parameters become, and which are refused by name."""
+"""FasterTransformer's parameters become vLLM's, or are refused by name."""
 
 import math
 
@@ -8,24 +8,28 @@ import pytest
 from ft_serving.core.dtypes import Precision
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.server.errors import RequestError, ServerError
-from ft_serving.server.requests import GenerationRequest, Vocabulary, plan_request
-from ft_serving.server.vllm.row import VllmRow
-from ft_serving.server.vllm.sampling import Sampling, refuse_unsupported, sampling_of
+from ft_serving.server.requests import GenerationRequest, RowPlan, Vocabulary, plan_request
+from ft_serving.server.vllm.sampling import Sampling, VllmRow, refuse_unsupported, sampling_of
 from ft_serving.server.vllm.settings import EngineSettings
 
 VOCABULARY = Vocabulary(size=1000, start_id=1, end_id=9)
 
 
-def sampling(**parameters: object) -> Sampling:
+def row_of(**parameters: object) -> RowPlan:
+    given = {name: np.array([value]) for name, value in parameters.items()}
     request = GenerationRequest(
         input_ids=np.array([[1, 2]], np.uint32),
         input_lengths=np.array([2], np.uint32),
         request_output_len=np.array([4], np.uint32),
-        **{name: np.array([value]) for name, value in parameters.items()},
+        **given,
     )
     plan = plan_request(request, VOCABULARY, LengthLimits())
     refuse_unsupported(plan)
-    return sampling_of(plan.rows[0])
+    return plan.rows[0]
+
+
+def sampling(**parameters: object) -> Sampling:
+    return sampling_of(row_of(**parameters))
 
 
 def test_nothing_said_takes_the_likeliest_token() -> None:
@@ -90,17 +94,10 @@ def test_bad_words_keep_their_ids_but_for_those_that_are_never_forbidden() -> No
 
 
 def test_a_share_of_the_top_k_is_worked_out_from_the_likeliest_tokens() -> None:
-    request = GenerationRequest(
-        input_ids=np.array([[1]], np.uint32),
-        input_lengths=np.array([1], np.uint32),
-        request_output_len=np.array([2], np.uint32),
-        runtime_top_k=np.array([2], np.uint32),
-        is_return_log_probs=np.array([True]),
-    )
-    plan = plan_request(request, VOCABULARY, LengthLimits())
-    assert sampling_of(plan.rows[0]).log_probs == 2
-    shares = np.zeros((1, 2), np.float32)
-    row = VllmRow(plan.rows[0], np.ones((1, 3), np.uint32), shares)
+    plan = row_of(runtime_top_k=2, is_return_log_probs=True)
+    assert sampling_of(plan).log_probs == 2
+    shares = np.zeros((1, 4), np.float32)
+    row = VllmRow(plan, np.ones((1, 6), np.uint32), shares)
     found = {4: math.log(0.25), 3: math.log(0.5), 8: math.log(0.1)}
     row.extend([4], [found])
     assert row.log_probs == [pytest.approx(math.log(0.25))]
