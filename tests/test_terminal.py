@@ -1,6 +1,5 @@
-"""What a command's output cannot take: it ends in text or a message, never in a traceback."""
+"""Outputs that are full, closed or lack characters: commands end in a message, not a traceback."""
 
-import json
 import os
 import subprocess
 import sys
@@ -41,21 +40,15 @@ def generate(triton: FakeTriton, *arguments: str) -> tuple[str, ...]:
     return (*CLI, "generate", *asked, *arguments)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_text_that_cannot_be_shown_is_escaped(encoding: str) -> None:
-    variables = {"PYTHONIOENCODING": encoding}
+def test_text_that_cannot_be_shown_is_escaped() -> None:
     with FakeTriton() as triton:
-        people = run(generate(triton), variables=variables)
-        programs = run(generate(triton, "--json"), variables=variables)
-    assert (people.returncode, people.stderr) == (0, b"")
-    cafe = "café".encode(encoding, "backslashreplace")
-    assert people.stdout.startswith(b"Output: " + cafe + rb" \u20ac \U0001f600 \u2026")
-    assert json.loads(programs.stdout)["results"][0]["prompt"] == PROMPT
+        done = run(generate(triton), variables={"PYTHONIOENCODING": "latin-1"})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"Output: caf\xe9 " + rb"\u20ac \U0001f600 \u2026")
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("form", ["--json", "--stream"])
-def test_a_full_disk_is_one_message(unbuffered: str, form: str) -> None:
+@pytest.mark.parametrize(("form", "unbuffered"), [("--json", ""), ("--stream", "1")])
+def test_a_full_disk_is_one_message(form: str, unbuffered: str) -> None:
     variables = {"PYTHONUNBUFFERED": unbuffered}
     with FakeTriton() as triton, Path("/dev/full").open("wb") as full:
         done = run(generate(triton, form), stdout=full, variables=variables)
@@ -65,30 +58,17 @@ def test_a_full_disk_is_one_message(unbuffered: str, form: str) -> None:
     assert "Traceback" not in done.stderr.decode()
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        (*CLI, "--help"),
-        ("-m", "benchmarks.convert", "--help"),
-    ],
-)
-def test_no_command_ends_in_a_traceback_for_its_output(command: tuple[str, ...]) -> None:
-    with Path("/dev/full").open("wb") as full:
-        done = run(command, stdout=full)
-    assert (done.returncode, done.stderr) == (
-        1,
-        b"Error: the output cannot be written: No space left on device\n",
-    )
+def test_a_reader_that_has_read_enough_gets_no_message() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        done = run(command, stdout=writer)
+        done = run((*CLI, "--help"), stdout=writer)
     finally:
         os.close(writer)
-    assert (done.returncode, done.stderr) == (1, b""), "who has read enough needs no message"
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_a_closed_output_is_written_to_nowhere() -> None:
+def test_a_closed_output_is_no_error() -> None:
     with FakeTriton() as triton:
         command = " ".join(f"'{each}'" for each in (sys.executable, *generate(triton)))
         done = subprocess.run(
