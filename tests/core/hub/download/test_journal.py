@@ -1,4 +1,4 @@
-"""What an earlier download left is used, as far as it is sound."""
+"""A download uses the sound parts that an earlier one left."""
 
 import pytest
 
