@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(kw_only=True)
 class FakeProxy:
-    """What it does, and what it was asked.
+    """A proxy that records its requests.
 
     Attributes:
         refusal: The HTTP status of every answer; 0 leads on.
@@ -55,7 +55,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 @contextmanager
 def fake_proxy(refusal: int = 0) -> Iterator[FakeProxy]:
-    """Serve one."""
+    """Serve a proxy."""
     proxy = FakeProxy(refusal=refusal)
     listener = socket.create_server(("127.0.0.1", 0))
     proxy.port = listener.getsockname()[1]

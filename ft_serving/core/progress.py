@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines at intervals everywhere else."""
+"""Shows the progress of long work: a bar on a terminal, lines at intervals everywhere else."""
 
 import sys
 import threading
@@ -17,17 +17,17 @@ class Task(Protocol):
     """One piece of work, counted in bytes; its methods may be called from any thread."""
 
     def advance(self, nbytes: int) -> None:
-        """Count bytes that were done just now."""
+        """Count bytes that are done now."""
 
     def finish(self) -> None:
         """Report the end of the work."""
 
 
 class Progress:
-    """Reports on tasks, and prints single lines without disturbing them.
+    """Reports on tasks, and prints single lines between their reports.
 
-    Use as a context manager. Nothing is printed twice: a terminal shows bars, any other stream
-    gets a line when a task starts, at intervals, and when it is finished.
+    A context manager. A terminal shows bars. Any other stream gets a line when a task starts, at
+    intervals, and when it is finished.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Progress:
         self._lock = threading.Lock()
         self._bars: Bars | None = None
         if self._stream.isatty():
-            # Here, because a server has no terminal, and its cold start no time for rich's import.
+            # Imported here, because rich takes time that a server's cold start does not have.
             from ft_serving.core.progress_bars import open_bars
 
             self._bars = open_bars(self._stream)

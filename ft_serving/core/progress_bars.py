@@ -1,4 +1,4 @@
-"""Progress as bars on a terminal, by rich."""
+"""Draws progress as bars on a terminal, with rich."""
 
 from typing import TextIO
 
@@ -10,7 +10,7 @@ from ft_serving.core.units import facts
 
 
 def open_bars(terminal: TextIO) -> "Bars | None":
-    """Return bars on a terminal; None where it cannot draw any."""
+    """Return bars on a terminal; None if it cannot draw any."""
     console = Console(file=terminal)
     if console.is_dumb_terminal or not console.is_terminal:
         return None

@@ -1,4 +1,4 @@
-"""The proxies that the environment names, by curl's rules. Nothing else here reads them.
+"""Reads the environment's proxies, by curl's rules. No other module reads them.
 
 `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` count, each before its name in upper case.
 Loopback addresses are always asked directly: no proxy elsewhere reaches this machine's.
@@ -27,9 +27,9 @@ class Proxy:
 
     Attributes:
         address: Scheme, host and port.
-        source: What names it: an environment variable, or a kubeconfig's field.
-        host: The host that is asked through it.
-        headers: Those that show the proxy who asks, where its address holds a user.
+        source: The environment variable, or the kubeconfig's field, that names it.
+        host: The host that the user asks through it.
+        headers: The headers by which the user logs in to it, if its address holds a user.
     """
 
     address: str
@@ -43,16 +43,16 @@ class Proxy:
 
     @property
     def note(self) -> str:
-        """What belongs behind an error that the proxy may have caused."""
+        """The sentence that follows an error that the proxy may have caused."""
         return f"It was asked through {self}, which may be the cause; {self.remedy}"
 
     @property
     def remedy(self) -> str:
-        """How to do without the proxy."""
+        """The user's way to do without the proxy."""
         return f"to go past the proxy, add {self.host} to NO_PROXY"
 
     def refusal(self, status: int) -> str:
-        """Say that the proxy does not open a connection to the host.
+        """Return a message that the proxy does not open a connection to the host.
 
         Args:
             status: The HTTP status that it answers.
@@ -67,12 +67,12 @@ class Proxy:
 
 
 def proxy_for(url: str, *, configured: tuple[str, str] | None = None) -> Proxy | None:
-    """Return the proxy through which an address is asked; None where it is asked directly.
+    """Return the proxy on the way to an address; None where there is none.
 
     Args:
         url: An http or https address.
-        configured: A proxy that is set for this address only, whatever the environment names: the
-            setting, and its value. It may lead to a loopback address, of the proxy's machine.
+        configured: The setting and the value of a proxy for this address only, which goes before
+            the environment's. It may lead to a loopback address, of the proxy's machine.
 
     Raises:
         ProxyError: The proxy cannot be used.
@@ -98,7 +98,7 @@ def blamed(reason: str, proxy: Proxy | None, error: Exception) -> str:
     Args:
         reason: Why, as far as it is known without the proxy.
         proxy: The proxy.
-        error: What urllib3 raised.
+        error: The error that urllib3 raised.
     """
     if proxy is None:
         return reason
@@ -139,10 +139,10 @@ def _parsed(source: str, address: str, host: str) -> Proxy:
 
 
 def _named(scheme: str) -> tuple[str, str] | None:
-    """The variable that names the proxy for a scheme, and its value."""
+    """Return the variable that names the proxy for a scheme, and its value."""
     for name in (f"{scheme}_proxy", "all_proxy"):
         for variable in (name, name.upper()):
-            # In a CGI script it holds what a web server's client sent as the header `Proxy`.
+            # In a CGI script it holds the header `Proxy` that a web server's client sent.
             if variable == "HTTP_PROXY" and "REQUEST_METHOD" in os.environ:
                 continue
             if value := os.environ.get(variable, "").strip():
@@ -158,7 +158,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_excluded(host: str, port: int | None) -> bool:
-    """Whether no_proxy names a host: itself, its domain, its network, or all hosts."""
+    """Tell whether no_proxy names a host: itself, its domain, its network, or all hosts."""
     excluded = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     return any(
         _names(entry.lower(), host, port) for entry in re.split(r"[\s,]+", excluded) if entry

@@ -35,10 +35,10 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     token = None if token_file is None else _read_token(token_file)
     hub = HubServer(root, host=host, port=port, token=token)
-    # Digesting may take minutes; until it is done, a signal ends the process at once.
+    # Reading models may take minutes. Until that is done, a signal ends the process at once.
     snapshots = hub.snapshots()
-    # Blocked in every thread and waited for: a handler would run in the main thread alone, and
-    # not at all if the signal came just before that thread began to wait.
+    # Blocked in every thread, because a handler would miss a signal that comes just before the main
+    # thread begins to wait.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     with hub:
         typer.echo(
@@ -50,10 +50,10 @@ def serve(
 
 
 def _read_token(path: Path) -> str:
-    """Read the token that the file's only line holds.
+    """Read the token from a file of one line.
 
     Raises:
-        PlatformError: the file cannot be read, or holds something else.
+        PlatformError: The file cannot be read, or holds something else.
     """
     try:
         token = path.read_text(encoding="ascii").strip()

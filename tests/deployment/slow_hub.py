@@ -1,7 +1,6 @@
-"""A way to the model hub mirror that takes its time: `python -m tests.deployment.slow_hub PORT`.
+"""A slow way to the model hub mirror: `python -m tests.deployment.slow_hub PORT`.
 
-Runs in the node, where pods reach it. Between its start and its end all connections are one: who
-ends the process ends the hub.
+Runs in the node, where pods reach it. To take the hub away, a test ends the process.
 """
 
 import asyncio

@@ -1,1 +1,1 @@
-"""A client of the model hub: what a repository holds, and verified downloads of it."""
+"""A client of the model hub, with verified downloads."""

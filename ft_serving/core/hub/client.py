@@ -1,23 +1,20 @@
-"""The model hub: what a repository holds at a commit, and its small files."""
+"""A client of the model hub: the files of a repository at a commit, and the content of each."""
 
 import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import quote
 
 from urllib3.exceptions import HTTPError
 
 from ft_serving.core.errors import FtServingError
-from ft_serving.core.hub.refusal import HubQuestion, refusal
 from ft_serving.core.hub.retry import TRIES, Backoff, TransientError
 from ft_serving.core.hub.stream import RangeSource, Stream
 from ft_serving.core.hub.transport import (
     OTHER_ENDPOINT,
-    READ_TIMEOUT_S,
     HubTransport,
     StatusError,
     host_of,
@@ -25,10 +22,6 @@ from ft_serving.core.hub.transport import (
     web_address,
 )
 from ft_serving.core.release import is_commit
-
-if TYPE_CHECKING:
-    from huggingface_hub import ModelInfo
-    from huggingface_hub.hf_api import RepoSibling
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 LONGEST_READ_BYTES = 32 << 20
@@ -52,11 +45,11 @@ class RemoteFile:
 
     @property
     def digest(self) -> str:
-        """What `hasher` comes to over the right content."""
+        """The right content's hash, in hex, as `hasher` computes it."""
         return self.sha256 or self.git_blob
 
     def hasher(self) -> "hashlib._Hash":
-        """A hash to feed with the whole content, in order."""
+        """Return a hash to feed with the whole content, in order."""
         if self.sha256:
             return hashlib.sha256()
         # A blob's id is the SHA-1 of its content behind this header (git-hash-object).
@@ -72,10 +65,10 @@ class Snapshot:
     files: tuple[RemoteFile, ...]
 
     def file(self, name: str) -> RemoteFile:
-        """The file of that name.
+        """Return the file of that name.
 
         Raises:
-            FtServingError: There is none.
+            FtServingError: The snapshot has no such file.
         """
         for file in self.files:
             if file.name == name:
@@ -89,15 +82,20 @@ class Snapshot:
 class Hub:
     """A client of the Hugging Face Hub or of a mirror with the same addresses.
 
-    Every request is tried again, with growing waits, when the connection fails or the hub is
-    overloaded. The token is sent to the endpoint's own scheme, host and port alone, and appears
-    in no message.
+    It tries every request again, with growing waits, when the connection fails or the hub is
+    overloaded. It sends the token only to the endpoint's own scheme, host and port, and no message
+    shows it.
     """
 
     def __init__(
         self, endpoint: str, token: str | None, say: Callable[[str], None] = lambda _: None
     ) -> None:
-        """Connect to nothing yet; `say` is told about failures that are tried again.
+        """Check the settings, and connect to nothing yet.
+
+        Args:
+            endpoint: The hub's address.
+            token: The user's token; None asks without one.
+            say: Called with a message for each failure after which the client tries again.
 
         Raises:
             FtServingError: The endpoint is no http(s) address, or the token cannot be one.
@@ -126,7 +124,7 @@ class Hub:
     def from_environment(
         cls, environment: Mapping[str, str], say: Callable[[str], None] = lambda _: None
     ) -> "Hub":
-        """The hub at HF_ENDPOINT (default: the public one), with the token in HF_TOKEN if set.
+        """Return the hub at HF_ENDPOINT (default: the public one), with the token in HF_TOKEN.
 
         Raises:
             FtServingError: As for the constructor.
@@ -142,15 +140,15 @@ class Hub:
         revision: str,
         *,
         tries: int = TRIES,
-        timeout_s: float = READ_TIMEOUT_S,
+        timeout_s: float | None = None,
     ) -> Snapshot:
-        """What `repository` holds at `revision`: a branch, a tag or a commit.
+        """Ask the hub for a repository's commit and files.
 
         Args:
             repository: Its name, with its owner's.
             revision: A branch, a tag or a commit.
             tries: How often to ask at most; a user who waits for the answer wants fewer.
-            timeout_s: Seconds that the hub may be silent in each.
+            timeout_s: Seconds that the hub may be silent in each try; None for the usual.
 
         Raises:
             FtServingError: The hub refused or was not reached, or its metadata are incomplete or
@@ -159,32 +157,34 @@ class Hub:
         backoff = Backoff(repository, self._say, tries=tries)
         while True:
             try:
-                info = self._model_info(repository, revision, timeout_s)
+                content = self._metadata(repository, revision, timeout_s)
                 break
             except TransientError as exc:
                 backoff.wait(exc)
-        return _snapshot(repository, revision, info, self.endpoint)
-
-    def url(self, repository: str, commit: str, name: str) -> str:
-        """The address of a file's content."""
-        return f"{self.endpoint}/{repository}/resolve/{commit}/{quote(name)}"
+        try:
+            return _snapshot(repository, revision, json.loads(content), self.endpoint)
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+            raise FtServingError(
+                f"{repository}: {self.endpoint} answered with something else than a model's "
+                f"metadata ({exc!r}); is HF_ENDPOINT a hub?"
+            ) from exc
 
     def source(self, snapshot: Snapshot, name: str) -> RangeSource:
-        """Where ranges of a file come from.
+        """Return the source of a file's content.
 
         Raises:
             FtServingError: The snapshot has no such file.
         """
-        file = snapshot.file(name)
+        repository, revision = snapshot.repository, snapshot.revision
         return RangeSource(
             self._transport,
-            self.url(snapshot.repository, snapshot.revision, name),
-            file.size,
-            partial(refusal, asked=self._question(snapshot.repository, snapshot.revision, name)),
+            f"{self.endpoint}/{repository}/resolve/{revision}/{quote(name)}",
+            snapshot.file(name).size,
+            lambda error: self._refusal(error, repository, revision, name),
         )
 
     def read(self, snapshot: Snapshot, name: str) -> bytes:
-        """A small file's content, verified.
+        """Return a small file's content, verified.
 
         Raises:
             FtServingError: The hub refused or was not reached, the file is larger than 32 MiB, or
@@ -212,18 +212,67 @@ class Hub:
             )
         return content
 
-    def _question(self, repository: str, revision: str, name: str | None = None) -> HubQuestion:
-        return HubQuestion(
-            endpoint=self.endpoint,
-            with_token=self._token is not None,
-            repository=repository,
-            revision=revision,
-            name=name,
-        )
+    def _refusal(
+        self, error: StatusError, repository: str, revision: str, name: str | None = None
+    ) -> FtServingError:
+        """Return an error that tells the user of the hub's final answer.
 
-    def _model_info(self, repository: str, revision: str, timeout_s: float) -> "ModelInfo":
-        # Here, because the imports take a third of a second.
-        from huggingface_hub import ModelInfo, constants
+        The codes are those that huggingface_hub's `hf_raise_for_status` tells apart.
+
+        Args:
+            error: The answer.
+            repository: The repository that it is about.
+            revision: The revision that it is about.
+            name: The file whose content was asked for; None where the metadata were.
+        """
+        code = error.headers.get("X-Error-Code", "")
+        said = f"{error.status} {error.headers.get('X-Error-Message', '')}".rstrip()
+        subject = name or "its metadata"
+        token = "HF_TOKEN" if self._token else "HF_TOKEN (none is set)"
+        if error.proxy and error.status == 407:
+            problem = error.proxy.refusal(error.status)
+        elif code == "GatedRepo":
+            problem = (
+                "gated, and access was not granted; accept the terms on "
+                f"{self.endpoint}/{repository}, then set {token} to a token of that account"
+            )
+        elif code == "RevisionNotFound":
+            problem = (
+                f"no revision {revision!r} at {self.endpoint}; give a branch, a tag or a commit of "
+                "this model"
+            )
+        elif code == "EntryNotFound" or (name and error.status == 404 and not code):
+            problem = (
+                f"{self.endpoint} has no file {name!r} in revision {revision}, though its metadata "
+                "list it; is a mirror incomplete?"
+            )
+        # Without a token the hub answers 401 for what does not exist, too.
+        elif code == "RepoNotFound" or error.status == 404:
+            problem = (
+                f"no such model at {self.endpoint}; check the name, and if the model is private, "
+                f"which looks the same, set {token} to a token that may read it"
+            )
+        elif error.status == 401:
+            done = "rejected the token" if self._token else "wants a token"
+            problem = (
+                f"{self.endpoint} {done} ({said}); set {token} to a valid token that may read this "
+                "model"
+            )
+        elif error.status == 403:
+            problem = (
+                f"{self.endpoint} refused {subject} ({said}); set {token} to a token that may read "
+                "it, or ask its owner"
+            )
+        else:
+            problem = f"{self.endpoint} answered {said} for {subject}; {OTHER_ENDPOINT}"
+        # An answer with the hub's own code does not come from a proxy.
+        if error.proxy and error.status != 407 and not code:
+            problem = f"{problem}. {error.proxy.note}"
+        return FtServingError(f"{repository}: {problem}")
+
+    def _metadata(self, repository: str, revision: str, timeout_s: float | None) -> bytes:
+        # Imported here, because it takes a third of a second.
+        from huggingface_hub import constants
         from huggingface_hub.errors import HFValidationError
         from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
@@ -236,53 +285,47 @@ class Hub:
             validate_repo_id(repository)
         except HFValidationError as exc:
             raise FtServingError(f"{repository!r} is not the name of a model: {exc}") from exc
-        # Not by HfApi: it reads the environment's proxies by rules of its own.
+        # Not by HfApi, because it reads the environment's proxies by rules of its own.
         url = (
             f"{self.endpoint}/api/models/{repository}/revision/{quote(revision, safe='')}"
             "?blobs=true"
         )
         try:
             response, _ = self._transport.get(url, {}, timeout_s=timeout_s)
-            content = response.read()
+            return response.read()
         except StatusError as exc:
-            raise refusal(exc, self._question(repository, revision)) from exc
+            raise self._refusal(exc, repository, revision) from exc
         except (HTTPError, OSError) as exc:
             raise TransientError(
                 f"lost the connection to {host_of(url)} ({reason(exc)})", OTHER_ENDPOINT
             ) from exc
-        try:
-            return ModelInfo(**json.loads(content))  # type: ignore[no-untyped-call]
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            raise FtServingError(
-                f"{repository}: {self.endpoint} answered with something else than a model's "
-                f"metadata ({exc!r}); is HF_ENDPOINT a hub?"
-            ) from exc
 
 
-def _snapshot(repository: str, revision: str, info: "ModelInfo", endpoint: str) -> Snapshot:
+def _snapshot(repository: str, revision: str, info: dict[str, Any], endpoint: str) -> Snapshot:
     problems: list[str] = []
-    commit = str(info.sha)
+    commit, siblings = str(info["sha"]), info["siblings"]
     if not is_commit(commit):
         problems.append(f"its commit is {commit}")
     elif is_commit(revision) and commit != revision:
-        # What is asked for by its commit is recorded under that commit.
+        # A release is recorded under the commit that the user asked for.
         problems.append(f"its commit is {commit}, asked for was {revision}")
-    if info.siblings is None:
+    if siblings is None:
         problems.append("it lists no files")
-    files = [_remote_file(sibling, problems) for sibling in info.siblings or ()]
+    files = tuple(_remote_file(sibling, problems) for sibling in siblings or ())
     if problems:
         raise FtServingError(
             f"{repository}: the metadata from {endpoint} are incomplete or unsafe: "
             f"{'; '.join(problems)}; set HF_ENDPOINT to another hub or mirror"
         )
-    return Snapshot(repository=repository, revision=commit, files=tuple(files))
+    return Snapshot(repository=repository, revision=commit, files=files)
 
 
-def _remote_file(sibling: "RepoSibling", problems: list[str]) -> RemoteFile:
-    # Nothing has checked the types of what the JSON holds.
-    name, size, blob = str(sibling.rfilename), sibling.size, str(sibling.blob_id)
-    sha256 = str(sibling.lfs.sha256) if sibling.lfs else None
-    # Names become paths below a folder of ours; an empty part is an absolute path or a folder.
+def _remote_file(sibling: dict[str, Any], problems: list[str]) -> RemoteFile:
+    # The JSON may hold values of any type.
+    name, size, blob = str(sibling["rfilename"]), sibling.get("size"), str(sibling.get("blobId"))
+    lfs = sibling.get("lfs")
+    sha256 = str(lfs["sha256"]) if lfs else None
+    # Names become paths below a folder of ours. An empty part is an absolute path or a folder.
     if "\0" in name or {"", ".", ".."} & set(name.split("/")):
         problems.append(f"the name {name!r} is not that of a file in a repository")
     if not isinstance(size, int) or size < 0:

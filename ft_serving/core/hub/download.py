@@ -1,7 +1,7 @@
-"""Download files of a snapshot: parts in parallel, resumed after any end, verified by hash.
+"""Downloads files of a snapshot: in parts, in parallel, resumed after any end, verified by hash.
 
-Threads fetch and write parts; the calling thread hashes each file over the parts that are there
-from its beginning on, so that a file is verified right after its last part has come.
+Threads fetch and write parts. The calling thread hashes each file from its beginning as parts
+arrive, so that a file is verified right after its last part has come.
 """
 
 import errno
@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ft_serving.core.errors import FtServingError
@@ -21,7 +22,7 @@ from ft_serving.core.hub.stream import AbortedError, RangeSource, Stream
 from ft_serving.core.progress import Progress, Task
 from ft_serving.core.units import format_bytes
 
-# A thread that is just connecting can't be woken; it is left behind, and writes nothing more.
+# Nothing wakes a thread that is just connecting. It is left behind, and writes nothing more.
 _LONGEST_STOP_S = 2.0
 
 
@@ -33,23 +34,23 @@ def download(
     progress: Progress,
     connections: int = 4,
 ) -> None:
-    """Bring files of a snapshot into a folder, each under its name, verified.
+    """Download files of a snapshot into a folder, each under its name, verified.
 
     A file gets its name only after its hash was right. One that has its name already is hashed
     again, and replaced if it was altered. After an error, an interrupt or a kill the next call
     goes on where this one ended. Only one call at a time may work in a folder.
 
     Args:
-        hub: Where the content comes from.
-        snapshot: Whose files.
-        names: Which of them; they may lie in sub-folders, which are created.
-        folder: Where to.
-        progress: Told about bytes fetched, bytes found and verified, and failures overcome.
+        hub: The hub that has the content.
+        snapshot: The snapshot.
+        names: The files' names; their sub-folders are created.
+        folder: The folder to download into.
+        progress: Shows the bytes fetched, the bytes found and verified, and failures overcome.
         connections: Number of parts in flight.
 
     Raises:
         FtServingError: There is no such file, the hub refused or could not be reached, it sent a
-            file twice with another content than the snapshot says, or the folder cannot be written
+            file twice with another content than its metadata say, or the folder cannot be written
             or has no room.
     """
     with _storage_errors(snapshot, names, folder):
@@ -59,7 +60,12 @@ def download(
         fetching = progress.task("download", total, kept)
         checking = progress.task("verify", kept) if kept else None
         items = [
-            _Item(partial, hub.source(snapshot, partial.file.name), fetching)
+            _Item(
+                partial,
+                hub.source(snapshot, partial.file.name),
+                fetching,
+                frozenset(partial.done),
+            )
             for partial in partials
         ]
         workers = _Workers(items, progress, connections)
@@ -74,7 +80,7 @@ def download(
 
 
 def missing_bytes(snapshot: Snapshot, names: Sequence[str], folder: Path) -> int:
-    """Bytes that `download` would still fetch, judged by sizes and journals, not by hashes.
+    """Return the bytes that `download` would still fetch, by sizes and journals, not by hashes.
 
     Raises:
         FtServingError: There is no such file, or the folder cannot be read.
@@ -110,20 +116,20 @@ def _storage_errors(snapshot: Snapshot, names: Sequence[str], folder: Path) -> I
         ) from exc
 
 
+@dataclass(eq=False, slots=True)
 class _Item:
-    """A file to bring: what is here of it, where the rest comes from, who is told."""
+    """A file to download; `kept` are the parts of it that were there before."""
 
-    def __init__(self, partial: PartialFile, source: RangeSource, task: Task) -> None:
-        self.partial = partial
-        self.source = source
-        self.task = task
-        self.kept = frozenset(partial.done)
+    partial: PartialFile
+    source: RangeSource
+    task: Task
+    kept: frozenset[int]
 
 
 def _verify(
     item: _Item, workers: "_Workers", checking: Task | None, progress: Progress, endpoint: str
 ) -> None:
-    """Follow a file to its end and give it its name; fetch it anew if it is not the right one."""
+    """Hash a file as it arrives and give it its name; fetch it anew if the hash is wrong."""
     file = item.partial.file
     wrong_from_hub = 0
     found = _digest(item, workers, checking)
@@ -177,7 +183,7 @@ class _Workers:
         ]
 
     def start(self) -> None:
-        """Begin with all parts that are not here."""
+        """Begin with all missing parts."""
         for item in self._items:
             if item.partial.target.exists() and not item.partial.complete:
                 self._progress.say(f"{item.partial.target}: not of the hub's size; fetching it")
@@ -197,7 +203,7 @@ class _Workers:
         """Return when the part is here.
 
         Raises:
-            BaseException: Whatever ended the first thread that failed.
+            BaseException: The error that ended the first thread that failed.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._error or index in item.partial.done)
@@ -215,8 +221,7 @@ class _Workers:
         started = [thread for thread in self._threads if thread.ident]
         for thread in started:
             thread.join(max(0.0, deadline - time.monotonic()))
-        # The number of a closed file may go to another one, so that a thread left behind with it
-        # could write there.
+        # A thread left behind could write into another file that gets a closed one's number.
         if not any(thread.is_alive() for thread in started):
             for item in self._items:
                 item.partial.close()
@@ -255,7 +260,7 @@ class _Workers:
                 with self._changed:
                     self._changed.notify_all()
                 if not stream.ranged:
-                    # The rest comes over this connection anyway.
+                    # The rest of the file follows over this connection.
                     indices.extend(self._claim(item))
 
     @contextmanager

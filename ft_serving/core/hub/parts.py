@@ -1,8 +1,8 @@
-"""A file on its way: `NAME.part`, and beside it `NAME.part.journal`, which says what it holds.
+"""A file that is being downloaded: `NAME.part`, and beside it the journal `NAME.part.journal`.
 
-The journal's first line binds it to one content and one size of parts; every further line is the
+The journal's first line binds it to one content and one size of parts. Every further line is the
 index of a part that was written. A process that is killed loses only the parts that it was
-writing. What a crash of the machine takes is found by the file's hash.
+writing. The file's hash finds the bytes that a crash of the machine takes.
 """
 
 import errno
@@ -27,7 +27,7 @@ class PartialFile:
     file system does.
 
     Attributes:
-        file: What the content should be.
+        file: The file as the hub describes it.
         target: The final path.
         count: Number of parts.
         done: Indices of the parts that are here.
@@ -35,7 +35,7 @@ class PartialFile:
     """
 
     def __init__(self, folder: Path, file: RemoteFile) -> None:
-        """Look at what is there, and change nothing."""
+        """Read the state on disk, and change nothing."""
         self.file = file
         self.target = folder / file.name
         self.count = -(-file.size // PART_BYTES)
@@ -47,10 +47,7 @@ class PartialFile:
         # The kernel lets one thread at a time write to a file and makes the others spin.
         self._one_writer = threading.Lock()
         self.complete = _size(self.target) == file.size
-        if self.complete:
-            self.done = set(range(self.count))
-        else:
-            self.done = self._read_journal()
+        self.done = set(range(self.count)) if self.complete else self._read_journal()
 
     @property
     def missing(self) -> list[int]:
@@ -63,19 +60,19 @@ class PartialFile:
         return sum(self.size_of(index) for index in self.missing)
 
     def bounds(self, index: int) -> tuple[int, int]:
-        """The part's first offset, and the one behind its last."""
+        """Return the part's first offset, and the one behind its last."""
         start = index * PART_BYTES
         return start, min(start + PART_BYTES, self.file.size)
 
     def size_of(self, index: int) -> int:
-        """Bytes of a part."""
+        """Return the size of a part in bytes."""
         start, stop = self.bounds(index)
         return stop - start
 
     def open(self) -> None:
         """Open the content for reading and, unless it is complete, for writing.
 
-        A file of another size under the final name goes: its room may be needed.
+        A file of another size under the final name is deleted, because its room may be needed.
         """
         if self.complete:
             self._content = os.open(self.target, os.O_RDONLY)
@@ -85,7 +82,7 @@ class PartialFile:
         self._content = os.open(self._part, os.O_RDWR | os.O_CREAT, 0o644)
         os.truncate(self._content, self.file.size)
         self._log = os.open(self._journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        # Cut behind the last whole line, or a torn one would run into the next.
+        # Cut behind the last whole line, because the next would run into a torn one.
         os.truncate(self._log, len(self._valid_journal))
         if not self._valid_journal:
             _write(self._log, self._identity)
@@ -105,7 +102,7 @@ class PartialFile:
 
     @contextmanager
     def content(self, index: int) -> Iterator[memoryview]:
-        """The content of a part that is done, mapped: a copy would take long beside its hash."""
+        """Yield the content of a part that is done, mapped, because a copy would take long."""
         start, stop = self.bounds(index)
         if os.fstat(self._content).st_size < stop:
             raise OSError(errno.EIO, "was cut short by someone else", self.target.name)
@@ -124,10 +121,10 @@ class PartialFile:
             yield view
 
     def publish(self) -> None:
-        """Give the verified content its final name, and remove what it leaves behind.
+        """Give the verified content its final name, and delete the journal.
 
-        Nothing waits for the disk: what a crash of the machine takes is found by the hash, which
-        a file is asked for again before it counts.
+        Nothing waits for the disk, because the next download hashes the file again and finds what a
+        crash of the machine took.
         """
         if not self.complete:
             self._part.replace(self.target)

@@ -1,4 +1,4 @@
-"""How often, and how patiently, a failing transfer is tried again."""
+"""Decides whether, and after which wait, a transfer that failed is tried again."""
 
 import random
 import re
@@ -22,10 +22,10 @@ _jitter = random.SystemRandom()
 
 
 class TransientError(Exception):
-    """One try failed in a way in which the next may not.
+    """A try failed, and the next may succeed.
 
     Attributes:
-        remedy: What the user can do if no try succeeds.
+        remedy: The user's way out if no try succeeds.
         wait_s: Seconds that the server asked to wait, or None.
     """
 
@@ -36,7 +36,14 @@ class TransientError(Exception):
 
 
 class Backoff:
-    """The tries of one transfer: waits that grow between failures, and an end to them."""
+    """The tries of one transfer, with waits that grow between failures.
+
+    Args:
+        what: The subject of every message.
+        say: Called with a message for each failure that is followed by another try.
+        pause: Waits so many seconds; may raise to end the transfer.
+        tries: The number of tries.
+    """
 
     def __init__(
         self,
@@ -45,14 +52,6 @@ class Backoff:
         pause: Callable[[float], None] = time.sleep,
         tries: int = TRIES,
     ) -> None:
-        """Begin with the first try.
-
-        Args:
-            what: The subject of every message.
-            say: Told about each failure that is followed by another try.
-            pause: Waits so many seconds; may raise to end the transfer.
-            tries: How many there are.
-        """
         self._what = what
         self._say = say
         self._pause = pause
@@ -60,7 +59,7 @@ class Backoff:
         self._failures = 0
 
     def wait(self, error: TransientError) -> None:
-        """Wait before the next try: as long as the server asked, else doubling, with jitter.
+        """Wait as long as the server asked before the next try, else twice as long as last time.
 
         Raises:
             FtServingError: The last try failed, or the server asks for more patience than there is.
@@ -86,12 +85,12 @@ class Backoff:
         self._pause(delay)
 
     def renew(self) -> None:
-        """Forget the failures so far: the transfer has moved on since."""
+        """Forget the failures so far, because the transfer has moved on since."""
         self._failures = 0
 
 
 def asked_wait_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a response asks to wait before the next request, or None.
+    """Return the seconds that a response asks to wait before the next request, or None.
 
     `Retry-After` is that of RFC 9110; the hub itself answers 429 with the `RateLimit` header of
     the IETF's draft, documented in https://huggingface.co/docs/hub/rate-limits.

@@ -1,4 +1,4 @@
-"""The bytes of one remote file, from any position on, over as many connections as it takes."""
+"""Reads the bytes of one remote file from any position on, over as many connections as it takes."""
 
 import re
 from collections.abc import Callable
@@ -18,11 +18,17 @@ _FOREIGN = "the hub or a proxy before it is broken: set HF_ENDPOINT to another h
 
 
 class RangeSource:
-    """Where ranges of one file come from; shared by the threads that fetch it.
+    """The ranges of one file; threads that fetch it share a source.
 
-    A hub redirects large files to signed addresses elsewhere. The address found last serves the
-    ranges that follow, which spares the hub a request for each; once it fails the hub is asked
-    again.
+    A hub redirects large files to signed addresses elsewhere. The source asks the address found
+    last for the ranges that follow, which spares the hub a request for each. Once that fails, it
+    asks the hub again.
+
+    Args:
+        transport: The connections.
+        url: The file's address at the hub.
+        size: The file's size in bytes.
+        refusal: Words the hub's final answers for the user.
     """
 
     def __init__(
@@ -32,15 +38,16 @@ class RangeSource:
         size: int,
         refusal: Callable[[StatusError], FtServingError],
     ) -> None:
-        """Begin at `url`; `refusal` words the hub's final answers for the user."""
         self._transport = transport
-        self._url = url
-        self._location = url
+        self._url = self._location = url
         self._size = size
         self._refusal = refusal
 
-    def open(self, start: int, stop: int) -> "Body":
-        """Ask for the bytes [start, stop); the answer may begin at 0 instead.
+    def open(self, start: int, stop: int) -> tuple[urllib3.BaseHTTPResponse, str]:
+        """Ask for the bytes [start, stop).
+
+        Returns:
+            The response and its host. Its status is 206, or 200 if the server sends the whole file.
 
         Raises:
             TransientError: Another try may succeed.
@@ -60,81 +67,26 @@ class RangeSource:
         except TransientError:
             self._location = self._url
             raise
-        try:
-            self._check(response, start, stop, host_of(found))
-        except TransientError:
+        if problem := self._problem(response, start, stop):
             response.close()
             self._location = self._url
-            raise
+            raise TransientError(f"{host_of(found)} sent {problem}", _FOREIGN)
         self._location = found
-        return Body(response, host_of(found), start)
+        return response, host_of(found)
 
-    def _check(self, response: urllib3.BaseHTTPResponse, start: int, stop: int, host: str) -> None:
+    def _problem(self, response: urllib3.BaseHTTPResponse, start: int, stop: int) -> str | None:
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
-            raise TransientError(
-                f"{host} sent a file in content encoding {encoding!r}, which was not asked",
-                _FOREIGN,
-            )
+            return f"a file in content encoding {encoding!r}, which was not asked"
         if response.status == 206:
             given = response.headers.get("Content-Range", "no Content-Range")
             if given != f"bytes {start}-{stop - 1}/{self._size}":
-                raise TransientError(
-                    f"{host} sent {given!r} when asked for bytes {start}-{stop - 1} "
-                    f"of {self._size}",
-                    _FOREIGN,
-                )
-            return
+                return f"{given!r} when asked for bytes {start}-{stop - 1} of {self._size}"
+            return None
         length = response.headers.get("Content-Length", str(self._size))
         if not re.fullmatch(r"\d+", length) or int(length) != self._size:
-            raise TransientError(
-                f"{host} sent a file of {length} bytes; the hub's metadata say {self._size}",
-                _FOREIGN,
-            )
-
-
-class Body:
-    """An open answer: the file's bytes from `position` on.
-
-    Attributes:
-        ranged: Whether the server kept to the range asked for; else the whole file follows.
-    """
-
-    def __init__(self, response: urllib3.BaseHTTPResponse, host: str, start: int) -> None:
-        self.ranged = response.status == 206
-        self.position = start if self.ranged else 0
-        self._response = response
-        self._host = host
-
-    def read(self, size: int) -> bytes:
-        """At least one byte and at most `size`.
-
-        Raises:
-            TransientError: The connection was lost or stalled.
-        """
-        try:
-            data = self._response.read(size, decode_content=False)
-        except (HTTPError, OSError) as exc:
-            raise self._lost(reason(exc)) from exc
-        if not data:
-            raise self._lost("the answer ended early")
-        self.position += len(data)
-        return data
-
-    def shutdown(self) -> None:
-        """End a read that waits in another thread."""
-        try:
-            self._response.shutdown()
-        except (OSError, RuntimeError, ValueError):
-            # Nobody waits: the answer is complete, closed, or its connection gone.
-            return
-
-    def close(self) -> None:
-        """Drop the connection, unless the answer is complete and it serves the next one."""
-        self._response.close()
-
-    def _lost(self, cause: str) -> TransientError:
-        return TransientError(f"lost the connection to {self._host} ({cause})", OTHER_ENDPOINT)
+            return f"a file of {length} bytes; the hub's metadata say {self._size}"
+        return None
 
 
 class AbortedError(Exception):
@@ -142,7 +94,7 @@ class AbortedError(Exception):
 
 
 class Stream:
-    """Reads a file's bytes in order, reconnecting at the byte reached.
+    """Reads a file's bytes in order, and reconnects at the byte reached.
 
     Attributes:
         position: The offset of the next byte.
@@ -156,7 +108,10 @@ class Stream:
         self._source = source
         self._backoff = backoff
         self._stop = 0
-        self._body: Body | None = None
+        self._response: urllib3.BaseHTTPResponse | None = None
+        self._host = ""
+        # The offset of the response's next byte.
+        self._reached = 0
         self._progress = 0
         self._aborted = False
 
@@ -174,22 +129,22 @@ class Stream:
     def seek(self, start: int, stop: int) -> None:
         """Read [start, stop) next."""
         self.position, self._stop = start, stop
-        if self._body and (self.ranged or self._body.position > start):
+        if self.ranged or self._reached > start:
             self._drop()
 
     def read(self) -> bytes:
-        """The next bytes before the stop, at least one and at most `READ_BYTES`.
+        """Return the next bytes before the stop, at least one and at most `READ_BYTES`.
 
         Raises:
-            FtServingError: Refused, or no try got any further.
-            AbortedError: `abort` was called.
+            FtServingError: The hub refused, or no try got any further.
+            AbortedError: Another thread called `abort`.
         """
         while not self._aborted:
             try:
-                body = self._body or self._open()
-                while body.position < self.position:
-                    body.read(min(READ_BYTES, self.position - body.position))
-                data = body.read(min(READ_BYTES, self._stop - self.position))
+                response = self._response or self._open()
+                while self._reached < self.position:
+                    self._receive(response, self.position - self._reached)
+                data = self._receive(response, self._stop - self.position)
             except TransientError as exc:
                 self._drop()
                 if not self._aborted:
@@ -206,19 +161,43 @@ class Stream:
     def abort(self) -> None:
         """Make a read that waits in another thread fail at once."""
         self._aborted = True
-        body = self._body
-        if body:
-            body.shutdown()
+        if self._response:
+            _wake(self._response)
 
-    def _open(self) -> Body:
-        body = self._body = self._source.open(self.position, self._stop)
-        # `abort` looks for the body after it has set the flag: one of the two sees the other.
+    def _open(self) -> urllib3.BaseHTTPResponse:
+        response, self._host = self._source.open(self.position, self._stop)
+        self._response = response
+        # `abort` looks for the response after it has set the flag: one of the two sees the other.
         if self._aborted:
-            body.shutdown()
-        self.ranged = body.ranged
-        return body
+            _wake(response)
+        self.ranged = response.status == 206
+        self._reached = self.position if self.ranged else 0
+        return response
+
+    def _receive(self, response: urllib3.BaseHTTPResponse, size: int) -> bytes:
+        try:
+            data = response.read(min(READ_BYTES, size), decode_content=False)
+        except (HTTPError, OSError) as exc:
+            raise self._lost(reason(exc)) from exc
+        if not data:
+            raise self._lost("the answer ended early")
+        self._reached += len(data)
+        return data
+
+    def _lost(self, cause: str) -> TransientError:
+        return TransientError(f"lost the connection to {self._host} ({cause})", OTHER_ENDPOINT)
 
     def _drop(self) -> None:
-        if self._body:
-            self._body.close()
-            self._body = None
+        if self._response:
+            # A complete answer's connection serves the next one.
+            self._response.close()
+            self._response = None
+
+
+def _wake(response: urllib3.BaseHTTPResponse) -> None:
+    """End a read that waits in another thread."""
+    try:
+        response.shutdown()
+    except (OSError, RuntimeError, ValueError):
+        # Nobody waits: the answer is complete, closed, or its connection gone.
+        return

@@ -1,4 +1,4 @@
-"""GET over pooled connections: redirects, and a token that only the hub gets to see."""
+"""Sends GET requests over pooled connections, follows redirects, and keeps the token at the hub."""
 
 from collections.abc import Mapping
 from urllib.parse import urljoin
@@ -22,7 +22,14 @@ OTHER_ENDPOINT = "check the network, or set HF_ENDPOINT to another hub or mirror
 
 
 class StatusError(Exception):
-    """A final answer that is not the content asked for; `proxy` is the one it came through."""
+    """A final answer that is not the content asked for.
+
+    Attributes:
+        host: The host that answered.
+        status: Its status.
+        headers: Its headers.
+        proxy: The proxy that it came through, if any.
+    """
 
     def __init__(
         self, host: str, status: int, headers: Mapping[str, str], proxy: Proxy | None
@@ -35,21 +42,21 @@ class StatusError(Exception):
 
 
 def reason(error: Exception) -> str:
-    """The last and plainest part of an HTTP library's message, without addresses of objects."""
+    """Return the last and plainest part of a message of urllib3, without addresses of objects."""
     return str(error.args[-1] if error.args else error).rpartition(": ")[2].rstrip(".")
 
 
 def host_of(url: str) -> str:
-    """Scheme, host and port: all of an address that is fit for a message.
+    """Return an address's scheme, host and port. Messages show no more of it.
 
-    What follows may be a signature that grants access.
+    The rest may hold a signature that grants access.
     """
     parts = parse_url(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def web_address(text: str) -> Url | None:
-    """The parts of an http(s) address; None if it is none."""
+    """Return the parts of an http(s) address; None if the text is none."""
     try:
         parts = parse_url(text)
     except LocationParseError:
@@ -58,10 +65,10 @@ def web_address(text: str) -> Url | None:
 
 
 class HubTransport:
-    """Connections to one hub and to whatever hosts it redirects to; safe between threads."""
+    """Connections to one hub and to the hosts that it redirects to; threads may share it."""
 
     def __init__(self, endpoint: str, token: str | None) -> None:
-        """Send `token`, if any, to the scheme, host and port of `endpoint` and nowhere else.
+        """Send the token, if any, only to the endpoint's scheme, host and port.
 
         Raises:
             ProxyError: The environment names a proxy that cannot be one.
@@ -72,23 +79,24 @@ class HubTransport:
         proxy_for(endpoint)
 
     def get(
-        self, url: str, headers: Mapping[str, str], *, timeout_s: float = READ_TIMEOUT_S
+        self, url: str, headers: Mapping[str, str], *, timeout_s: float | None = None
     ) -> tuple[urllib3.BaseHTTPResponse, str]:
         """Open the content at `url`.
 
         Args:
             url: Its address.
-            headers: Headers of the request beside those that each request has.
-            timeout_s: Seconds that the host may be silent.
+            headers: Headers of the request, beside those that each request has.
+            timeout_s: Seconds that the host may be silent; None for `READ_TIMEOUT_S`.
 
         Returns:
-            The response, of status 200 or 206 with its body unread, and the address that it came
-            from, which after redirects is another.
+            The response, of status 200 or 206 with its body unread, and the address after
+            redirects.
 
         Raises:
-            TransientError: Connection, or a status after which another try makes sense.
+            TransientError: The connection failed, or the status is one that may pass.
             StatusError: Any other status.
         """
+        timeout_s = timeout_s or READ_TIMEOUT_S
         for _ in range(REDIRECTS):
             proxy = proxy_for(url)
             response = self._request(url, headers, proxy, timeout_s)
@@ -135,7 +143,7 @@ class HubTransport:
 
 
 def _transient(error: StatusError) -> TransientError | None:
-    """The error for a status after which another try makes sense; None for any other."""
+    """Return the error for a status that may pass; None for any other."""
     if error.status not in (408, 429) and error.status < 500:
         return None
     remedy = "the hub is overloaded or limits this address: try again later"
@@ -147,7 +155,7 @@ def _transient(error: StatusError) -> TransientError | None:
 def _unreachable(
     host: str, cause: Exception, proxy: Proxy | None
 ) -> TransientError | FtServingError:
-    """The error for a connection that could not be made, or failed before any answer."""
+    """Return the error for a connection that could not be made, or failed before any answer."""
     if proxy is None:
         return TransientError(f"cannot reach {host} ({reason(cause)})", OTHER_ENDPOINT)
     status = tunnel_status(cause)

@@ -1,4 +1,4 @@
-"""A hub on 127.0.0.1 that fails on demand, speaking what the hub client asks of a real one."""
+"""A hub on 127.0.0.1 that fails on demand, and answers the hub client as a real one does."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ COMMIT = "1234567890123456789012345678901234567890"
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """How one answer deviates from the right one."""
+    """The faults of one answer."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What was asked, and when (seconds of a monotonic clock)."""
+    """A request, with its time in seconds of a monotonic clock."""
 
     path: str
     headers: dict[str, str]
@@ -111,7 +111,7 @@ class FaultyHub:
 
 
 def metadata(files: dict[str, bytes]) -> dict[str, Any]:
-    """What the hub answers to /api/models/REPOSITORY/revision/REVISION?blobs=true."""
+    """Return the hub's answer to /api/models/REPOSITORY/revision/REVISION?blobs=true."""
     return {
         "id": REPOSITORY,
         "sha": COMMIT,

@@ -4,7 +4,7 @@ import pytest
 
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.client import Hub, RemoteFile
-from tests.core.hub.faulty_hub import COMMIT, FILES, REPOSITORY, TOKEN, Fault, FaultyHub
+from tests.core.hub.faulty_hub import COMMIT, REPOSITORY, TOKEN, Fault, FaultyHub
 
 
 def test_a_snapshot_names_the_commit_and_every_file_with_its_hash(faulty: FaultyHub) -> None:
@@ -33,24 +33,6 @@ def test_a_snapshot_names_the_commit_and_every_file_with_its_hash(faulty: Faulty
     )
 
 
-def test_a_revision_with_a_slash_reaches_the_hub_as_one_word(faulty: FaultyHub) -> None:
-    Hub(faulty.endpoint, None).snapshot(REPOSITORY, "refs/pr/1")
-    assert faulty.requests[0].path == "/api/models/some/model/revision/refs/pr/1"
-
-
-@pytest.mark.parametrize("name", list(FILES))
-def test_a_small_file_is_read_from_the_commit(faulty: FaultyHub, name: str) -> None:
-    hub = Hub(faulty.endpoint, None)
-    assert hub.read(hub.snapshot(REPOSITORY, "main"), name) == FILES[name]
-
-
-def test_addresses_are_quoted() -> None:
-    hub = Hub("http://hub.test/mirror/", None)
-    assert hub.url("some/model", COMMIT, "sub folder/a#b?.txt") == (
-        f"http://hub.test/mirror/some/model/resolve/{COMMIT}/sub%20folder/a%23b%3F.txt"
-    )
-
-
 def test_the_environment_gives_endpoint_and_token(faulty: FaultyHub) -> None:
     hub = Hub.from_environment({"HF_ENDPOINT": f"{faulty.endpoint}/", "HF_TOKEN": f"{TOKEN}\n"})
     hub.read(hub.snapshot(REPOSITORY, "main"), "config.json")
@@ -59,10 +41,6 @@ def test_the_environment_gives_endpoint_and_token(faulty: FaultyHub) -> None:
         f"Bearer {TOKEN}",
         f"Bearer {TOKEN}",
     ]
-
-
-def test_without_an_environment_it_is_the_public_hub() -> None:
-    assert Hub.from_environment({}).endpoint == "https://huggingface.co"
 
 
 def test_no_token_is_sent_that_was_not_given(
@@ -151,23 +129,3 @@ def test_a_file_that_the_snapshot_lacks_is_named_with_those_that_it_has(faulty: 
         FtServingError, match=r"no file 'x\.bin' .* it has config\.json, model\.bin, sub"
     ):
         hub.read(hub.snapshot(REPOSITORY, "main"), "x.bin")
-
-
-@pytest.mark.parametrize("repository", ["a/b/c", "../etc", "a b", ""])
-def test_a_name_that_no_model_can_have_is_refused_without_asking(
-    faulty: FaultyHub, repository: str
-) -> None:
-    with pytest.raises(FtServingError, match="is not the name of a model"):
-        Hub(faulty.endpoint, None).snapshot(repository, "main")
-    assert faulty.requests == []
-
-
-def test_an_endpoint_that_nobody_serves_is_named_after_all_tries() -> None:
-    said: list[str] = []
-    with pytest.raises(FtServingError) as caught:
-        Hub("http://127.0.0.1:1", None, said.append).snapshot(REPOSITORY, "main")
-    message = str(caught.value)
-    assert "some/model: cannot reach http://127.0.0.1:1 ([Errno 111] Connection refused)" in message
-    assert "the last of 7 tries" in message
-    assert "HF_ENDPOINT" in message
-    assert len(said) == 6

@@ -1,4 +1,4 @@
-"""What the disk has of a file that is on its way."""
+"""A partial file on disk."""
 
 from collections.abc import Iterator
 from pathlib import Path

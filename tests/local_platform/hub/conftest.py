@@ -7,6 +7,8 @@ import pytest
 
 from local_platform.hub.server import HubServer
 
+HELLO_SHA256 = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+HELLO_BLOB = "ce013625030ba8dba906f756967f9e9ca394464a"
 FILES = {
     "tiny-gptj/config.json": b"{}\n",
     "tiny-gptj/model.safetensors": bytes(range(256)) * 4,

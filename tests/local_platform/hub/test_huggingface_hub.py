@@ -1,3 +1,5 @@
+"""huggingface_hub, as users call it, against the mirror."""
+
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import get_hf_file_metadata
 
 from local_platform.hub.server import HubServer
-from tests.local_platform.hub.conftest import FILES
+from tests.local_platform.hub.conftest import FILES, HELLO_BLOB, HELLO_SHA256
 
-HELLO_SHA256 = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
 TINY = {
     path.removeprefix("tiny-gptj/"): content
     for path, content in FILES.items()
@@ -39,7 +40,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_model_info_tells_names_alone_or_with_digests(api: HfApi) -> None:
+def test_model_info_tells_only_names_or_also_digests(api: HfApi) -> None:
     plain = api.model_info("tiny-gptj")
     full = api.model_info("tiny-gptj", revision="main", files_metadata=True)
     assert plain.sha == full.sha
@@ -50,23 +51,10 @@ def test_model_info_tells_names_alone_or_with_digests(api: HfApi) -> None:
     by_name = {file.rfilename: file for file in full.siblings}
     vocab, weights = by_name["vocab.txt"], by_name["onnx/model.bin"]
     assert (vocab.size, vocab.lfs) == (6, None)
-    assert vocab.blob_id == "ce013625030ba8dba906f756967f9e9ca394464a"
+    assert vocab.blob_id == HELLO_BLOB
     assert weights.lfs is not None
     assert (weights.size, weights.lfs.sha256) == (6, HELLO_SHA256)
     assert (weights.lfs.size, weights.lfs.pointer_size) == (6, 126)
-
-
-def test_a_model_with_a_namespace_is_served(api: HfApi) -> None:
-    info = api.model_info("EleutherAI/gpt-j-6b")
-    assert (info.id, info.author) == ("EleutherAI/gpt-j-6b", "EleutherAI")
-
-
-def test_the_files_of_a_repository_are_listed(api: HfApi) -> None:
-    assert sorted(api.list_repo_files("tiny-gptj")) == sorted(TINY)
-    commit = commit_of(api, "tiny-gptj")
-    assert sorted(api.list_repo_files("tiny-gptj", revision=commit)) == sorted(TINY)
-    below = api.list_repo_tree("tiny-gptj", "onnx/notes")
-    assert [entry.path for entry in below] == ["onnx/notes/empty.txt"]
 
 
 def test_existence_is_told(api: HfApi) -> None:
@@ -121,13 +109,6 @@ def test_a_second_download_takes_the_changed_file_and_the_new_commit(
     assert (Path(second) / "vocab.txt").read_text() == "other\n"
 
 
-def test_one_file_is_downloaded(hub: HubServer, tmp_path: Path) -> None:
-    path = hf_hub_download(
-        "tiny-gptj", "onnx/model.bin", endpoint=hub.url, cache_dir=tmp_path, token=False
-    )
-    assert Path(path).read_bytes() == b"hello\n"
-
-
 def test_the_metadata_of_a_file_come_from_its_headers(hub: HubServer, api: HfApi) -> None:
     url = hf_hub_url("tiny-gptj", "onnx/model.bin", endpoint=hub.url)
     metadata = get_hf_file_metadata(url, token=False, endpoint=hub.url)
@@ -136,7 +117,7 @@ def test_the_metadata_of_a_file_come_from_its_headers(hub: HubServer, api: HfApi
     assert metadata.xet_file_data is None, "the mirror has no Xet storage to send clients to"
 
 
-def test_what_is_missing_raises_the_exception_of_its_kind(
+def test_a_missing_thing_raises_the_exception_of_its_kind(
     hub: HubServer, tmp_path: Path, api: HfApi
 ) -> None:
     def download(repo_id: str, filename: str, revision: str) -> None:
