@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from io import FileIO
 from typing import Any
 
 from starlette.applications import Starlette
@@ -149,7 +150,9 @@ def _content(file: ModelFile, request: Request, headers: dict[str, str]) -> Resp
     headers["Content-Length"] = str(len(part))
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    return StreamingResponse(_chunks(file, part), status, headers)
+    # Opened before the headers are sent: a file that is replaced after them arrives whole.
+    stream = file.location.open("rb", buffering=0)
+    return StreamingResponse(_chunks(file, stream, part), status, headers)
 
 
 def _asked_range(header: str, size: int) -> range | None:
@@ -179,8 +182,8 @@ def _asked_range(header: str, size: int) -> range | None:
     return range(start, stop)
 
 
-async def _chunks(file: ModelFile, part: range) -> AsyncIterator[bytes]:
-    """Yield a part of a file as long as nobody writes to the file.
+async def _chunks(file: ModelFile, stream: FileIO, part: range) -> AsyncIterator[bytes]:
+    """Yield a part of an open file as long as nobody writes to the file; close it.
 
     A client then sees a body that ends too early, never a whole one made of two versions. A file
     that is replaced by rename, as copying tools do, has none of this: the open one stays as it was.
@@ -189,7 +192,7 @@ async def _chunks(file: ModelFile, part: range) -> AsyncIterator[bytes]:
         FileChangedError: Somebody wrote to it; uvicorn logs this, and closes the connection.
     """
     # Read in the event loop, because a change of threads costs more than a chunk.
-    with file.location.open("rb", buffering=0) as stream:
+    with stream:
         stream.seek(part.start)
         for offset in range(part.start, part.stop, _CHUNK_BYTES):
             chunk = stream.read(min(_CHUNK_BYTES, part.stop - offset))
