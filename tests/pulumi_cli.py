@@ -23,6 +23,7 @@ class Step:
         name: The resource's name.
         diffs: The names of the properties that changed.
         paths: Where in them, such as `spec.predictor.minReplicas`.
+        inputs: Its new inputs.
         outputs: Its new outputs.
     """
 
@@ -31,6 +32,7 @@ class Step:
     name: str
     diffs: list[str]
     paths: list[str]
+    inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
 
 
@@ -223,6 +225,7 @@ def _steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
                 name=_name(urn),
                 diffs=metadata.get("diffs") or [],
                 paths=sorted(metadata.get("detailedDiff") or {}),
+                inputs=(metadata.get("new") or {}).get("inputs") or {},
                 outputs=(metadata.get("new") or {}).get("outputs") or {},
             )
     return list(steps.values())

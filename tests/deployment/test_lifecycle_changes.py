@@ -1,5 +1,6 @@
 """A stack that is up: what `up` does again, what each change does, and what was changed by hand."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -75,20 +76,22 @@ def serve(*paths: str, asked: tuple[str, ...] = ()) -> Changes:
     )
 
 
-def release(argument: int, annotation: str, *asked: str) -> Changes:
+ARGS = "spec.template.spec.containers[0].args"
+
+
+def release(option: str, annotation: str, *asked: str) -> Changes:
     """Another release is prepared beside the served one, and the service goes over to it."""
-    new = "spec.template.spec.containers[0].args"
-    return serve(container("args[0]"), asked=asked) | {
+    return serve(container("args --model-repository"), asked=asked) | {
         change(
             "model-download",
             "replace",
             f'metadata.annotations["ft-serving.dev/{annotation}"]',
             'metadata.annotations["ft-serving.dev/release"]',
             "metadata.name",
-            f"{new}[{argument}]",
+            f"{ARGS} {option}",
         ),
         GATE,
-        change("release-collection", "replace", "metadata.name", f"{new}[2]"),
+        change("release-collection", "replace", "metadata.name", f"{ARGS} --keep"),
     }
 
 
@@ -115,10 +118,10 @@ TABLE: list[tuple[dict[str, Any], Changes]] = [
         serve(f"{PREDICTOR}.containerConcurrency", f"{PREDICTOR}.scaleTarget"),
     ),
     ({"resources.memory": "1Gi"}, serve(*(container(f"{it}.memory") for it in LIMITS))),
-    ({"model.dtype": "fp16", "model.computeDtype": "fp32"}, release(4, "dtype")),
-    ({"gpu.tensorParallel": 2}, release(6, "tensor-parallel")),
-    ({"serving.streaming": True}, release(11, "streaming")),
-    ({"model.revision": "f" * 40}, release(2, "model", "spec.template.spec.containers[0].args[4]")),
+    ({"model.dtype": "fp16", "model.computeDtype": "fp32"}, release("--dtype", "dtype")),
+    ({"gpu.tensorParallel": 2}, release("--tensor-parallel", "tensor-parallel")),
+    ({"serving.streaming": True}, release("--streaming", "streaming")),
+    ({"model.revision": "f" * 40}, release("--revision", "model", f"{ARGS} --tokenizer")),
     (
         {"storage.keepReleases": 3},
         frozenset(
@@ -127,7 +130,7 @@ TABLE: list[tuple[dict[str, Any], Changes]] = [
                     "release-collection",
                     "replace",
                     "metadata.name",
-                    "spec.template.spec.containers[0].args[3]",
+                    f"{ARGS} --newest",
                 )
             }
         ),
@@ -261,10 +264,20 @@ def changes(report: Report) -> Changes:
     """What was done, each resource once; what is read is not changed."""
     ignored = {"same", "read", "create-replacement", "delete-replaced"}
     return frozenset(
-        change(step.name, step.operation, *step.paths)
+        change(step.name, step.operation, *(named(path, step.inputs) for path in step.paths))
         for step in report.steps
         if step.operation not in ignored
     )
+
+
+def named(path: str, inputs: Mapping[str, Any]) -> str:
+    """Return a path, with the option's name in place of an argument's index."""
+    found = re.fullmatch(r"(.*args)\[(\d+)\]", path)
+    if not found:
+        return path
+    spec = inputs["spec"]
+    (container,) = (spec.get("predictor") or spec["template"]["spec"])["containers"]
+    return f"{found[1]} {container['args'][int(found[2])].partition('=')[0]}"
 
 
 def jobs(cluster: Namespace) -> set[str]:
