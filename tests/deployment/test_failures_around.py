@@ -28,7 +28,7 @@ def test_wrong_settings_are_told_all_at_once_and_nothing_is_made(
             "gpu.tensorParallel": 3,
             "replicas.min": 2,
             "storage.size": "1Mi",
-            "serving.protocl": "http",
+            "hub.endpint": "http://localhost",
         }
     )
     report = stack.up()
@@ -37,7 +37,7 @@ def test_wrong_settings_are_told_all_at_once_and_nothing_is_made(
         "gpu.tensorParallel: must divide the model's",
         "replicas.max: must be at least replicas.min 2; got 1; use 2",
         "storage.size: must hold the download",
-        "serving.protocl: is no setting; got a value; use protocol",
+        "hub.endpint: is no setting; got a value; use endpoint",
     ):
         assert report.messages.count(told) == 1, f"{told}: {report.messages}"
     assert "Traceback" not in report.messages
