@@ -34,7 +34,7 @@ GRPC_PORT = 8001
 """Triton's defaults."""
 
 _MODES = {Mode.SERVERLESS: "Knative", Mode.STANDARD: "Standard"}
-"""What KServe's webhook makes of the older names; another value would be drift."""
+"""The names to which KServe's webhook changes the older ones; another value would be drift."""
 
 _VISIBILITY = {
     Mode.SERVERLESS: "networking.knative.dev/visibility",
@@ -47,7 +47,7 @@ _UNTIL_UNROUTED_S = 5
 """Until every node and the ingress know that a pod gets no more requests."""
 
 _TRITONS_END_S = 30
-"""How long Triton lets requests end that it has when it is told to stop: its default."""
+"""Triton's default: so long it lets requests end when it is told to stop."""
 
 _SETTLING_S = 10
 

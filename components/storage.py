@@ -12,17 +12,17 @@ CLAIM = "ft-serving-models"
 """The claim's name: fixed, because people mount it and a new stack takes it over."""
 
 MOUNT = "/mnt/models"
-"""Where every pod has the volume: config.pbtxt names the weights by their path."""
+"""The volume's path in every pod, because config.pbtxt names the weights by it."""
 
 RELEASES = f"{MOUNT}/triton-model-store"
 """The folder of releases (`ft_serving.core.storage`)."""
 
 CACHES = "caches"
-"""The folder, on the volume, of what servers compile for each release (likewise)."""
+"""The volume's folder of the code that servers compile for each release (likewise)."""
 
 CACHE_MOUNT = "/var/cache/ft-serving"
-"""Where a server has its release's folder of the volume's caches, the only one that it may write:
-the same in all pods, because what is compiled names files by their path."""
+"""The path of the release's cache in every server, the only folder of the volume that it may write:
+compiled code names files by their path."""
 
 
 @dataclass(frozen=True, kw_only=True)

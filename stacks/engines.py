@@ -83,7 +83,7 @@ class Engine:
 
     @property
     def on_gpus(self) -> bool:
-        """Whether it needs GPUs; an engine that does not need them cannot use them."""
+        """True if it needs GPUs; an engine that does not need them cannot use them."""
         return bool(self.capabilities)
 
     @property

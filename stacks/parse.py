@@ -54,7 +54,7 @@ def _read_section(field: FieldInfo, alias: str, value: object) -> Section:
     if not isinstance(value, Mapping):
         raise ConfigError([_not_a_group(kind, alias, value)])
     try:
-        # As JSON, because a strict validator takes a member of an enumeration from JSON alone.
+        # As JSON, because a strict validator takes a member of an enumeration from JSON only.
         return TypeAdapter(kind).validate_json(
             json.dumps(value, default=str), by_alias=True, by_name=False
         )

@@ -15,7 +15,7 @@ from local_platform import environment
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What the engine did, or in a preview would do, with one resource.
+    """A step of the engine with one resource: done, or in a preview foretold.
 
     Attributes:
         operation: As Pulumi names it: "create", "update", "same", "replace", "delete"…
@@ -38,7 +38,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What one command of Pulumi did.
+    """The result of one command of Pulumi.
 
     Attributes:
         succeeded: Whether it ended well.
@@ -57,7 +57,7 @@ class Report:
         return [step for step in self.steps if step.name == name][-1]
 
     def operations(self, name: str) -> list[str]:
-        """What was done with a resource, in order."""
+        """Return the steps of a resource, in order."""
         return [step.operation for step in self.steps if step.name == name]
 
 
@@ -204,7 +204,7 @@ def _name(urn: str) -> str:
 
 
 def _is_component(urn: str) -> bool:
-    """Whether the last of the types, from the outermost parent's on, is a component's."""
+    """Return whether the last of the types, from the outermost parent's on, is a component's."""
     return urn.split("::")[2].rpartition("$")[2].startswith("ft-serving:components:")
 
 

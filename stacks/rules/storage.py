@@ -42,7 +42,7 @@ def _volume(
 
 
 def _volume_region(storage: StorageSettings, scheduling: Scheduling) -> Iterator[Problem]:
-    """Where classes end in a region, it has to be that of the pods."""
+    """Refuse a class that ends in another region than that of the pods."""
     labels = NODE_LABELS.get(scheduling.node_labels)
     name, region = storage.storage_class, scheduling.region
     if not (labels and labels.regional_storage_classes) or name is None or region is None:

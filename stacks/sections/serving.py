@@ -1,4 +1,4 @@
-"""On what a model is served, and how."""
+"""The sections of the GPUs, the replicas and the server."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -13,7 +13,7 @@ from stacks.sections.base import FLAG, SIZE, Section, named, one_of, setting, wh
 
 
 class GpuSettings(Section):
-    """On what it is served."""
+    """The hardware to serve on."""
 
     type: str = setting(
         "A GPU of the catalogue; `none` serves on the CPU.",
@@ -37,7 +37,7 @@ class GpuSettings(Section):
 
 
 class ScaleMetric(StrEnum):
-    """What the number of replicas follows."""
+    """The metric that the number of replicas follows."""
 
     CONCURRENCY = "concurrency"
     RPS = "rps"
@@ -46,7 +46,7 @@ class ScaleMetric(StrEnum):
 
 
 class Replicas(Section):
-    """How many servers run."""
+    """The number of servers."""
 
     min: int = setting(
         "Fewest replicas; 0 ends the last one when nobody asks.", default=1, **whole(0, 1000)
@@ -72,14 +72,14 @@ class Replicas(Section):
 
 
 class Mode(StrEnum):
-    """How KServe runs it: by Knative, or as a Deployment."""
+    """KServe's deployment mode: Knative, or a Deployment."""
 
     SERVERLESS = "Serverless"
     STANDARD = "Standard"
 
 
 class Serving(Section):
-    """How it is served, and the load that memory is sized for."""
+    """The server, and the load that its memory is sized for."""
 
     engine: str | None = setting(
         "What computes in the server (docs/configuration.md#engines); by default the first that "
@@ -108,7 +108,7 @@ class Serving(Section):
     )
     public: bool = setting(
         "Have the cluster's ingress lead to it; otherwise it is reached from within the cluster "
-        "alone, as by a proxy that asks for a token.",
+        "only, as by a proxy that asks for a token.",
         default=True,
         **FLAG,
     )
@@ -130,7 +130,7 @@ Cores = Annotated[
 
 
 class Resources(Section):
-    """What the server's container may use; sized by the model where left out."""
+    """The limits of the server's container; sized by the model where left out."""
 
     cpu: Cores | None = setting(
         "CPU cores.",

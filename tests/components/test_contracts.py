@@ -1,4 +1,4 @@
-"""What holds for every component, whatever it makes."""
+"""The contract of every component."""
 
 import inspect
 import pkgutil

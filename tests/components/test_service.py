@@ -102,7 +102,7 @@ def test_without_a_spare_gpu_the_old_replica_ends_first() -> None:
         "every change of a Knative service is a revision beside the old one"
     )
     assert list(service(GPU, spare).request.replaceOnChanges) == ["metadata.annotations"], (
-        "KServe refuses another mode, and that alone"
+        "KServe refuses only another mode"
     )
     assert service(GPU, none).request.deleteBeforeReplace
 

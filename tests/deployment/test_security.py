@@ -1,4 +1,4 @@
-"""What the pods of a deployed stack may do, and who may talk to them.
+"""The rights of the pods of a deployed stack, and who may talk to them.
 
 The platform's network enforces no policies: they are evaluated for the pods that run, and for the
 ports that they listen on.

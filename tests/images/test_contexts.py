@@ -1,4 +1,4 @@
-"""What an image is built from: little, all that it needs, and nothing of this machine."""
+"""The build contexts: little, all that an image needs, and nothing of this machine."""
 
 import json
 import re
@@ -120,7 +120,7 @@ def test_the_gpu_server_image_ends_in_one_line_where_there_are_too_few_gpus(tmp_
 
 
 def _run(name: str, lock: str, folder: Path, code: str, *arguments: str) -> str:
-    """Run code with an image's own files and packages alone, and return what it prints."""
+    """Run code with only an image's own files and packages, and return what it prints."""
     context = folder / "context"
     for path in context_files(name):
         (context / path).parent.mkdir(parents=True, exist_ok=True)

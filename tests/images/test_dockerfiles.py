@@ -1,4 +1,4 @@
-"""What holds for every image, and where its parts are."""
+"""The Dockerfiles: rules for all images, and the places of their parts."""
 
 import re
 from pathlib import Path

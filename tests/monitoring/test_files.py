@@ -1,4 +1,4 @@
-"""What the files in `monitoring/` say of each other, and of what the program makes."""
+"""The files in `monitoring/` agree with each other and with the program."""
 
 import re
 
@@ -135,5 +135,5 @@ def test_the_dashboards_panels_have_room_and_a_text() -> None:
         assert at["x"] + at["w"] <= 24
         assert panel["description"]
         assert panel["datasource"]["uid"] == "${datasource}", (
-            "a dashboard of one installation alone"
+            "a dashboard of only one installation"
         )

@@ -53,7 +53,7 @@ def test_every_text_can_be_filled_in(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules))
     (tmp_path / CASES.name).write_text(yaml.safe_dump(cases))
     done = promtool("test", "rules", CASES.name, folder=tmp_path)
-    # It differs from what the cases expect, by the texts alone, which are printed.
+    # It differs from what the cases expect, only by the texts, which are printed.
     said = done.stdout + done.stderr
     assert "summary" in said
     for broken in ("error expanding template", "<error", "<no value>", "{{"):

@@ -1,4 +1,4 @@
-"""What the tests' own network lets through, against the examples of Kubernetes's documentation."""
+"""The tests' own network agrees with the examples of Kubernetes's documentation."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is refused, and in which words."""
+"""Wrong configurations are refused, each in its words."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What editors and readers are told."""
+"""The schema and the table of settings."""
 
 import json
 import re

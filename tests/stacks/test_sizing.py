@@ -1,4 +1,4 @@
-"""What is needed, against the plan of conversion and against published figures."""
+"""Sizes agree with the plan of conversion and with published figures."""
 
 from dataclasses import asdict
 
