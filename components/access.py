@@ -2,7 +2,9 @@
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -21,6 +23,9 @@ READABLE = {
     "serving.kserve.io": ["inferenceservices"],
 }
 """The kinds that the gates read to tell why a deployment fails, by API group."""
+
+
+_Object = TypeVar("_Object", bound=pulumi.CustomResource)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,21 +68,15 @@ class Access(pulumi.ComponentResource):
         super().__init__("ft-serving:components:Access", name, None, opts)
         self._name = name
         config = args.config
-        namespace = k8s.core.v1.Namespace(
-            name,
-            metadata={
-                "name": config.cluster.namespace,
-                "labels": {
-                    **labels("access"),
-                    "pod-security.kubernetes.io/enforce": "restricted",
-                },
-                "annotations": {**OWNED, STACK: args.stack},
-            },
-            # It goes with the weights in it, or stays with them.
-            opts=pulumi.ResourceOptions(
-                parent=self, retain_on_delete=not config.storage.delete_weights_on_destroy
-            ),
-        )
+        metadata: Document = {
+            "name": config.cluster.namespace,
+            "labels": {**labels("access"), "pod-security.kubernetes.io/enforce": "restricted"},
+            "annotations": {**OWNED, STACK: args.stack},
+        }
+        # It goes with the weights in it, or stays with them.
+        keep = not config.storage.delete_weights_on_destroy
+        namespace_opts = pulumi.ResourceOptions(parent=self, retain_on_delete=keep)
+        namespace = k8s.core.v1.Namespace(name, opts=namespace_opts, metadata=metadata)
         self.namespace = name_of(namespace)
         pull_secrets = self._pull_secrets(args.registry)
         hub_secret = (
@@ -106,12 +105,12 @@ class Access(pulumi.ComponentResource):
         pull_secrets: list[pulumi.Output[str]],
         hub_secret: pulumi.Output[str] | None,
     ) -> PodIdentity:
-        account = k8s.core.v1.ServiceAccount(
-            f"{self._name}-{part}",
-            metadata=self._metadata(part, f"ft-serving-{part}"),
+        account = self._make(
+            k8s.core.v1.ServiceAccount,
+            part,
+            f"ft-serving-{part}",
             automount_service_account_token=False,
             image_pull_secrets=[{"name": secret} for secret in pull_secrets],
-            opts=pulumi.ResourceOptions(parent=self),
         )
         return PodIdentity(
             namespace=self.namespace, account=name_of(account), hub_secret=hub_secret
@@ -126,23 +125,15 @@ class Access(pulumi.ComponentResource):
         # Knative tries no failed revision again, and makes anew the newest one, if deleted.
         group, kinds = ["serving.knative.dev"], ["revisions"]
         renewing = {"apiGroups": group, "resources": kinds, "verbs": ["delete"]}
-        role = k8s.rbac.v1.Role(
-            f"{self._name}-gate",
-            metadata=self._metadata("gate", "ft-serving-gate"),
-            rules=[*reading, renewing],
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        role = self._make(k8s.rbac.v1.Role, "gate", "ft-serving-gate", rules=[*reading, renewing])
+        group_of_roles = "rbac.authorization.k8s.io"
         account = {"kind": "ServiceAccount", "name": reader.account, "namespace": reader.namespace}
-        binding = k8s.rbac.v1.RoleBinding(
-            f"{self._name}-gate",
-            metadata=self._metadata("gate", "ft-serving-gate"),
-            role_ref={
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "Role",
-                "name": name_of(role),
-            },
+        binding = self._make(
+            k8s.rbac.v1.RoleBinding,
+            "gate",
+            "ft-serving-gate",
+            role_ref={"apiGroup": group_of_roles, "kind": "Role", "name": name_of(role)},
             subjects=[account],
-            opts=pulumi.ResourceOptions(parent=self),
         )
         known = pulumi.Output.all(reader.account, binding.id)
         return replace(reader, account=known.apply(lambda it: str(it[0])))
@@ -162,30 +153,37 @@ class Access(pulumi.ComponentResource):
     ) -> pulumi.Output[str]:
         # Without a fixed name: new credentials are a new Secret beside the old one, and the pods
         # that use it follow.
-        secret = k8s.core.v1.Secret(
-            f"{self._name}-{part}",
-            metadata=self._metadata("access"),
+        secret = self._make(
+            k8s.core.v1.Secret,
+            part,
+            None,
+            label="access",
             type=kind,
             string_data={key: pulumi.Output.secret(value) for key, value in content.items()},
-            opts=pulumi.ResourceOptions(parent=self),
         )
         return name_of(secret)
 
     def _policy(self, part: str, spec: Document) -> None:
-        k8s.networking.v1.NetworkPolicy(
-            f"{self._name}-{part}",
-            metadata=self._metadata(part, f"ft-serving-{part}"),
-            spec=spec,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        self._make(k8s.networking.v1.NetworkPolicy, part, f"ft-serving-{part}", spec=spec)
 
-    def _metadata(self, part: str, name: str | None = None) -> Document:
-        return {
+    def _make(
+        self,
+        kind: Callable[..., _Object],
+        part: str,
+        name: str | None,
+        *,
+        label: str | None = None,
+        **inputs: object,
+    ) -> _Object:
+        """Make an object of the namespace, whose label is its part's if none is given."""
+        metadata = {
             **({} if name is None else {"name": name}),
             "namespace": self.namespace,
-            "labels": labels(part),
+            "labels": labels(label or part),
             "annotations": OWNED,
         }
+        opts = pulumi.ResourceOptions(parent=self)
+        return kind(f"{self._name}-{part}", metadata=metadata, opts=opts, **inputs)
 
 
 def docker_config(server: str, username: str, password: str) -> str:

@@ -94,14 +94,15 @@ def make_job(name: str, args: JobArgs, opts: pulumi.ResourceOptions) -> k8s.batc
     digest = pulumi.Output.all(args.image, *args.decided_by).apply(
         lambda parts: hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
     )
-    metadata = {
+    metadata: Document = {
         **args.metadata,
         "name": pulumi.Output.concat(f"{args.role.label}-", digest),
         "namespace": args.identity.namespace,
         "labels": {**labels(args.role.label), **args.metadata.get("labels", {})},
         "annotations": {**OWNED, **_RERUN, **args.metadata.get("annotations", {})},
     }
-    return k8s.batch.v1.Job(name, metadata=metadata, spec=_spec(args), opts=opts)
+    inputs: Document = {"metadata": metadata, "spec": _spec(args)}
+    return k8s.batch.v1.Job(name, opts=opts, **inputs)
 
 
 def _spec(args: JobArgs) -> Document:

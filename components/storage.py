@@ -6,6 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.cluster import NOT_AWAITED, OWNED, labels, name_of
+from components.pods import Document
 from stacks.sections import StorageSettings
 
 CLAIM = "ft-serving-models"
@@ -52,9 +53,8 @@ class ModelStorage(pulumi.ComponentResource):
     ) -> None:
         super().__init__("ft-serving:components:ModelStorage", name, None, opts)
         settings = args.settings
-        claim = k8s.core.v1.PersistentVolumeClaim(
-            name,
-            metadata={
+        inputs: Document = {
+            "metadata": {
                 "name": CLAIM,
                 "namespace": args.namespace,
                 "labels": labels("storage"),
@@ -62,11 +62,15 @@ class ModelStorage(pulumi.ComponentResource):
                 # bound only once a pod wants them.
                 "annotations": {**OWNED, **NOT_AWAITED},
             },
-            spec={
+            "spec": {
                 "accessModes": [settings.access_mode.value],
                 "storageClassName": settings.storage_class,
                 "resources": {"requests": {"storage": settings.size}},
             },
+        }
+        claim = k8s.core.v1.PersistentVolumeClaim(
+            name,
+            **inputs,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=settings.protect,
