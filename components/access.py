@@ -68,15 +68,17 @@ class Access(pulumi.ComponentResource):
         super().__init__("ft-serving:components:Access", name, None, opts)
         self._name = name
         config = args.config
-        metadata: Document = {
-            "name": config.cluster.namespace,
-            "labels": {**labels("access"), "pod-security.kubernetes.io/enforce": "restricted"},
-            "annotations": {**OWNED, STACK: args.stack},
+        inputs: Document = {
+            "metadata": {
+                "name": config.cluster.namespace,
+                "labels": {**labels("access"), "pod-security.kubernetes.io/enforce": "restricted"},
+                "annotations": {**OWNED, STACK: args.stack},
+            }
         }
         # It goes with the weights in it, or stays with them.
         keep = not config.storage.delete_weights_on_destroy
         namespace_opts = pulumi.ResourceOptions(parent=self, retain_on_delete=keep)
-        namespace = k8s.core.v1.Namespace(name, opts=namespace_opts, metadata=metadata)
+        namespace = k8s.core.v1.Namespace(name, opts=namespace_opts, **inputs)
         self.namespace = name_of(namespace)
         pull_secrets = self._pull_secrets(args.registry)
         hub_secret = (

@@ -155,7 +155,7 @@ class Deployment:
     def is_right(self) -> bool:
         """Return whether the endpoint has the golden answer to the golden question."""
         answer = self.ask(GOLDEN["prompt"], GOLDEN["request_output_len"])
-        return list(answer.output_ids) == GOLDEN["output_ids"]
+        return answer.output_ids == tuple(GOLDEN["output_ids"])
 
     def diagnose(self, *options: str) -> tuple[int, str]:
         """Return the exit code of `ft-serving diagnose`, and what it writes."""

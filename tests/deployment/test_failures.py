@@ -64,7 +64,7 @@ def test_what_fails_before_anything_is_deployed_is_told(
 ) -> None:
     stack = new_stack(changes)
     for name, value in variables.items():
-        monkeypatch.setitem(stack.cli.variables, name, value)  # type: ignore[arg-type]
+        monkeypatch.setitem(stack.cli.variables, name, value)
     report = stack.up()
     assert not report.succeeded
     for told in words:

@@ -1,23 +1,18 @@
-"""Models that several GPUs share: resources, release and Triton's configuration agree."""
+"""Models that several GPUs share: resources, the Job's arguments and the release agree."""
 
 import dataclasses
 import functools
-import json
-import math
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
 from typer.testing import CliRunner
 
 from components.storage import MOUNT
 from ft_serving.cli import app
 from ft_serving.client import Completion, GenerationClient
 from ft_serving.core.manifest import read_manifest
-from ft_serving.core.release import ReleaseFormat, ReleaseSpec
+from ft_serving.core.release import ReleaseSpec
 from ft_serving.server.vllm.settings import EngineSettings
 from stacks.config import StackConfig
 from tests.components.program import made
@@ -59,28 +54,12 @@ ROOMY = {
 }
 """For the changes of a stack that has GPUs: its own need not hold them."""
 
-LEFT_OUT = "--(repository|revision|storage|drop-source|input-length|output-length)"
+REPLACED = {"repository", "revision", "storage", "drop-source", "input-length", "output-length"}
 """Options of the Job that say where it reads and writes, and lengths that the small model lacks."""
-
-WEIGHTS = "fastertransformer/1"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Prepared:
-    """The release that a Job's arguments make."""
-
-    spec: ReleaseSpec
-    config: model_config_pb2.ModelConfig
-    ranks: int
-    stored_as: str
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        return {key: value.string_value for key, value in self.config.parameters.items()}
 
 
 @pytest.mark.parametrize(("stack", "variant", "engine"), CASES)
-def test_resources_release_and_triton_s_configuration_agree(
+def test_resources_release_and_the_job_s_arguments_agree(
     stack: str, variant: str, engine: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     changes = VARIANTS[variant]
@@ -91,41 +70,33 @@ def test_resources_release_and_triton_s_configuration_agree(
     assert chosen.engine.name == engine
     server, job = container("InferenceService", chosen), container("ModelDownload", chosen)
     options = dict(it.removeprefix("--").partition("=")[::2] for it in job["args"][1:])
-    told = prepared(
-        tuple(it for it in job["args"] if not re.match(LEFT_OUT, it)),
+    spec = prepared(
+        tuple(it for it in job["args"] if it.removeprefix("--").partition("=")[0] not in REPLACED),
         tmp_path_factory.getbasetemp() / "parallelism",
     )
-    [served_from] = [it.removeprefix("--model-repository=") for it in server["args"]]
-
-    asked = int(server["resources"]["limits"].get("nvidia.com/gpu", 0))
-    if engine == "vllm":
-        # The release is for any number; the server is told.
-        variables = {it["name"]: it["value"] for it in server["env"]}
-        assert EngineSettings.from_environment(variables).tensor_parallel == asked
-        assert "tensor_para_size" not in told.parameters
-    else:
-        sizes = [int(told.parameters[f"{name}_para_size"]) for name in ("tensor", "pipeline")]
-        assert asked == (math.prod(sizes) if chosen.gpu.model else 0), (
-            "the backend refuses GPUs that it cannot divide, and waits for ever for those it lacks"
-        )
-        assert told.ranks == sizes[0], "there is a file for each rank"
-    assert told.stored_as == options["dtype"]
-    assert told.parameters["data_type"] == options["compute-dtype"]
-    assert told.config.model_transaction_policy.decoupled is chosen.serving.streaming
     whole = dataclasses.replace(
-        told.spec,
+        spec,
         repository=options["repository"],
         revision=options["revision"],
         input_length=int(options["input-length"]),
         output_length=int(options["output-length"]),
     )
     assert whole == chosen.release
+    asked = int(server["resources"]["limits"].get("nvidia.com/gpu", 0))
+    if engine == "vllm":
+        # The release is for any number; the server is told.
+        variables = {it["name"]: it["value"] for it in server["env"]}
+        assert EngineSettings.from_environment(variables).tensor_parallel == asked
+    else:
+        gpus = spec.tensor_parallel * spec.pipeline_parallel
+        assert asked == (gpus if chosen.gpu.model else 0), (
+            "the backend refuses GPUs that it cannot divide, and waits for ever for those it lacks"
+        )
+    [served_from] = [it.removeprefix("--model-repository=") for it in server["args"]]
     assert served_from == f"{options['storage']}/triton-model-store/{whole.name}"
     assert {mount(server), mount(job)} == {options["storage"]} == {MOUNT}, (
         "the path in config.pbtxt is the Job's, and holds in the server"
     )
-    path = Path(told.parameters["model_checkpoint_path"])
-    assert path.parts[-4:] == ("triton-model-store", told.spec.name, *WEIGHTS.split("/"))
 
 
 def container(component: str, chosen: StackConfig) -> dict[str, Any]:
@@ -145,29 +116,12 @@ def mount(container: dict[str, Any]) -> str:
 
 
 @functools.cache
-def prepared(arguments: tuple[str, ...], storage: Path) -> Prepared:
-    """Run what a Job runs, on a model that is small enough."""
+def prepared(arguments: tuple[str, ...], storage: Path) -> ReleaseSpec:
+    """Run what a Job runs, on a model that is small enough; return what its manifest says."""
     whole = ["weights", *arguments, "--repository", str(TINY_GPTJ), "--storage", str(storage)]
     done = CliRunner().invoke(app, whole)
     assert done.exit_code == 0, done.output
-    release = Path(done.stdout.splitlines()[-1])
-    weights = release / WEIGHTS
-    pattern = "model.layers.0.attention.query_key_value.weight.*.bin"
-    spec = read_manifest(release).spec
-    if spec.format is ReleaseFormat.HUGGINGFACE:
-        word = json.loads((weights / "config.json").read_text())["dtype"]
-        stored_as = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[word]
-    else:
-        ini = (weights / "config.ini").read_text()
-        (stored_as,) = re.findall(r"weight_data_type *= *(\w+)", ini)
-    return Prepared(
-        spec=spec,
-        config=text_format.Parse(
-            (release / "fastertransformer/config.pbtxt").read_text(), model_config_pb2.ModelConfig()
-        ),
-        ranks=len(list(weights.glob(pattern))),
-        stored_as=stored_as,
-    )
+    return read_manifest(Path(done.stdout.splitlines()[-1])).spec
 
 
 @pytest.mark.slow
