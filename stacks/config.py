@@ -12,13 +12,7 @@ from stacks.engines import Demand, Engine, engine_for
 from stacks.gpus import NODE_LABELS, NodeRequirement
 from stacks.models import blueprint_of, golden_of
 from stacks.quantities import quantity
-from stacks.resolved import (
-    JOB_CPU,
-    ContainerResources,
-    Scaling,
-    demand_of,
-    scaling_of,
-)
+from stacks.resolved import JOB_CPU, ContainerResources, Scaling, demand_of, scaling_of
 from stacks.sections import (
     ClusterSettings,
     ColdStart,

@@ -4,14 +4,7 @@ from dataclasses import dataclass
 
 from ft_serving.core.families.base import Blueprint
 from stacks.engines import Demand
-from stacks.sections import (
-    GpuSettings,
-    Mode,
-    Model,
-    Replicas,
-    ScaleMetric,
-    Serving,
-)
+from stacks.sections import GpuSettings, Mode, Model, Replicas, ScaleMetric, Serving
 from stacks.sizing import PeakLoad
 
 METRICS = {

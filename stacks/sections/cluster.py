@@ -41,9 +41,7 @@ class StorageSettings(Section):
         **whole(2, 100),
     )
     protect: bool = setting(
-        "Have Pulumi refuse to delete or replace the claim.",
-        default=True,
-        **FLAG,
+        "Have Pulumi refuse to delete or replace the claim.", default=True, **FLAG
     )
     delete_weights_on_destroy: bool = setting(
         "Delete the claim with the stack; otherwise it stays, and the next `up` finds the weights.",
@@ -77,9 +75,7 @@ class Toleration(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
     )
     operator: TolerationOperator = setting(
-        "Exists takes any value.",
-        default=TolerationOperator.EXISTS,
-        **one_of(TolerationOperator),
+        "Exists takes any value.", default=TolerationOperator.EXISTS, **one_of(TolerationOperator)
     )
     value: str | None = setting(
         "The taint's value, for Equal.", default=None, must="be a text", use="the taint's value"

@@ -16,9 +16,7 @@ class GpuSettings(Section):
     """The hardware to serve on."""
 
     type: str = setting(
-        "A GPU of the catalogue; `none` serves on the CPU.",
-        default=NONE,
-        **named([*GPUS, NONE]),
+        "A GPU of the catalogue; `none` serves on the CPU.", default=NONE, **named([*GPUS, NONE])
     )
     tensor_parallel: int = setting("GPUs that share each layer.", default=1, **whole(1, 64))
     pipeline_parallel: int = setting(
@@ -91,9 +89,7 @@ class Serving(Section):
         "Rows computed together: requests times their beams.", default=8, **whole(1, 1024)
     )
     input_length: int = setting(
-        "Tokens of the longest prompts; longer ones are refused.",
-        default=1024,
-        **whole(1, 1 << 20),
+        "Tokens of the longest prompts; longer ones are refused.", default=1024, **whole(1, 1 << 20)
     )
     output_length: int = setting(
         "Tokens of the longest answers; a request for more is refused.",
@@ -133,10 +129,7 @@ class Resources(Section):
     """The limits of the server's container; sized by the model where left out."""
 
     cpu: Cores | None = setting(
-        "CPU cores.",
-        default=None,
-        must="be CPU cores such as 4 or 500m",
-        use="4, or leave it out",
+        "CPU cores.", default=None, must="be CPU cores such as 4 or 500m", use="4, or leave it out"
     )
     memory: str | None = setting("Main memory.", default=None, use="8Gi, or leave it out", **SIZE)
 
