@@ -73,7 +73,7 @@ class PulumiCli:
 
     folder: Path
     passphrase: str
-    variables: dict[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._home.mkdir(parents=True)

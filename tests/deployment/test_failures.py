@@ -63,8 +63,9 @@ def test_what_fails_before_anything_is_deployed_is_told(
     words: tuple[str, ...],
 ) -> None:
     stack = new_stack(changes)
+    given: Any = stack.cli.variables
     for name, value in variables.items():
-        monkeypatch.setitem(stack.cli.variables, name, value)
+        monkeypatch.setitem(given, name, value)
     report = stack.up()
     assert not report.succeeded
     for told in words:
