@@ -30,7 +30,7 @@ TOKENS: dict[str, Any] = {
 
 
 def _number(description: str, number: str, least: int, most: int) -> Any:  # noqa: ANN401 - as setting
-    """Describe a number of a `Shape`, which each family's config.json has by its own name."""
+    """Describe a number of the model, with the names that the families' config.json have for it."""
     names = dict.fromkeys(family.config_json[number] for family in FAMILIES.values())
     return setting(f"{description} ({', '.join(names)}).", **whole(least, most))
 
