@@ -114,17 +114,26 @@ PREPARING: Mapping[str, Failure] = {
             "(the last of 7 tries); check the network",
         ),
     ),
-}
-"""Failures before the service is made."""
-
-SERVING: Mapping[str, Failure] = {
     "quota": Failure(
-        # More than the node has, too, so that no server runs when the quota is gone.
-        changes={"resources.memory": "600Gi"},
+        # More than the quota by itself: it must not matter whose pod comes first.
+        changes={"resources.memory": "2Gi"},
         words=(
             "Quota team of namespace ",
             "is exceeded: requested requests.memory=",
             "allowed requests.memory=1100Mi. Raise the quota, ask for less",
+        ),
+    ),
+}
+"""Failures before a server runs, by one stack in turn."""
+
+SERVING: Mapping[str, Failure] = {
+    "memory": Failure(
+        changes={"resources.memory": "500Gi"},
+        words=(
+            "Pod fastertransformer-triton-predictor-",
+            "fits on no node: 0/1 nodes are available: ",
+            "1 with too little memory (asked for: kserve-container 500Gi",
+            "Ask for what a node has (`kubectl describe nodes` shows it)",
         ),
     ),
     "image": Failure(
@@ -134,15 +143,6 @@ SERVING: Mapping[str, Failure] = {
             "not found. Push it, or name one that the registry has",
         ),
         diagnosis="image",
-    ),
-    "memory": Failure(
-        changes={"resources.memory": "500Gi"},
-        words=(
-            "Pod fastertransformer-triton-predictor-",
-            "fits on no node: 0/1 nodes are available: ",
-            "1 with too little memory (asked for: kserve-container 500Gi",
-            "Ask for what a node has (`kubectl describe nodes` shows it)",
-        ),
     ),
     "gpu": Failure(
         # By the engine whose release the server on CPUs reads, too.
@@ -174,7 +174,7 @@ SERVING: Mapping[str, Failure] = {
         ),
     ),
 }
-"""Failures of the service, by one stack: each replaces the one before it."""
+"""Failures of the server, by another stack: each replaces the one before it."""
 
 
 @pytest.fixture(scope="module")
@@ -183,11 +183,11 @@ def stacks(
 ) -> Iterator[Mapping[str, Deployment]]:
     """A stack for the failures of each table."""
     made = {name: new_stack(deployment.images()) for name in ("preparing", "serving")}
-    serving = made["serving"].namespace
+    namespace = made["preparing"].namespace
     api.resources.get(api_version="v1", kind="Namespace").create(
-        body={"metadata": {"name": serving}}
+        body={"metadata": {"name": namespace}}
     )
-    Namespace(api, serving).create(quota("1100Mi"))
+    Namespace(api, namespace).create(quota("1100Mi"))
     yield made
 
 
@@ -201,7 +201,7 @@ def quota(memory: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", PREPARING)
-def test_a_failure_before_the_service_is_told(
+def test_a_failure_before_a_server_runs_is_told(
     stacks: Mapping[str, Deployment], api: DynamicClient, name: str
 ) -> None:
     stack = stacks["preparing"]
@@ -210,16 +210,15 @@ def test_a_failure_before_the_service_is_told(
         # A claim's class cannot be changed, and a claim outlives its stack.
         assert stack.destroy().succeeded
         Namespace(api, stack.namespace).delete("v1/PersistentVolumeClaim", CLAIM)
+    if name == "quota":
+        Namespace(api, stack.namespace).delete("v1/ResourceQuota", "team")
 
 
 @pytest.mark.parametrize("name", SERVING)
-def test_a_failure_of_the_service_is_told(
+def test_a_failure_of_the_server_is_told(
     stacks: Mapping[str, Deployment], api: DynamicClient, name: str
 ) -> None:
-    stack = stacks["serving"]
-    assert_told(stack, api, SERVING[name])
-    if name == "quota":
-        Namespace(api, stack.namespace).delete("v1/ResourceQuota", "team")
+    assert_told(stacks["serving"], api, SERVING[name])
 
 
 @pytest.mark.parametrize("name", ["preparing", "serving"])
