@@ -19,12 +19,7 @@ class Step:
 
     Attributes:
         operation: As Pulumi names it: "create", "update", "same", "replace", "delete"…
-        type: The resource's type token.
-        name: The resource's name.
-        diffs: The names of the properties that changed.
-        paths: Where in them, such as `spec.predictor.minReplicas`.
-        inputs: Its new inputs.
-        outputs: Its new outputs.
+        paths: The places that differ, such as `spec.predictor.minReplicas`.
     """
 
     operation: str
@@ -38,14 +33,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The result of one command of Pulumi.
-
-    Attributes:
-        succeeded: Whether it ended well.
-        seconds: How long it took.
-        steps: In the order in which they began, without the stack and its providers.
-        messages: All that was shown, also what did not stay on the screen.
-    """
+    """The result of one command of Pulumi: its steps are those without stack and providers."""
 
     succeeded: bool
     seconds: float
@@ -63,13 +51,7 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class PulumiCli:
-    """Runs commands of Pulumi with a file backend and a home of their own.
-
-    Attributes:
-        folder: An empty folder, for the backend, the home and the log of events.
-        passphrase: Of the stacks' secrets.
-        variables: What Pulumi gets besides this process's variables.
-    """
+    """Runs commands of Pulumi with a file backend and a home of their own, in an empty folder."""
 
     folder: Path
     passphrase: str

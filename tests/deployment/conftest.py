@@ -49,6 +49,14 @@ def deployment(
 
 
 @pytest.fixture(scope="module")
-def cluster(api: DynamicClient, deployment: Deployment) -> Namespace:
-    """The namespace of the stack that is up."""
-    return Namespace(api, deployment.namespace)
+def stack(deployment: Deployment, new_stack: Deploy) -> Deployment:
+    """A stack of the module's own, up, which its tests may change."""
+    made = new_stack(deployment.images())
+    made.deploy()
+    return made
+
+
+@pytest.fixture(scope="module")
+def cluster(api: DynamicClient, stack: Deployment) -> Namespace:
+    """The namespace of the module's own stack."""
+    return Namespace(api, stack.namespace)

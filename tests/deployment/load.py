@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from ft_serving.client import GenerationClient
@@ -24,14 +23,7 @@ Record = Callable[[str, object], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """The outcome of one request.
-
-    Attributes:
-        began: When it was sent, by `time.monotonic`.
-        ended: When its answer or its error came.
-        tokens: The answer's; None where there is none.
-        error: The client's message instead of an answer.
-    """
+    """The outcome of one request: tokens or an error, with its times by `time.monotonic`."""
 
     began: float
     ended: float
@@ -52,13 +44,7 @@ class Load:
         *,
         concurrency: int = 2,
     ) -> None:
-        """Send nothing yet.
-
-        Args:
-            client: Whom to ask through; it is left open.
-            expected: The greedy answers that are right, all of one length.
-            concurrency: Requests at once.
-        """
+        """Take the greedy answers that are right, all of one length; send nothing yet."""
         self._client = client
         self._expected = {tuple(each) for each in expected}
         self._replies: list[Reply] = []
@@ -75,14 +61,9 @@ class Load:
             worker.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._stopped.set()
-        if error is None:
+        if failure[0] is None:
             for worker in self._workers:
                 worker.join()
         self._ended = time.monotonic()
@@ -131,19 +112,10 @@ def under_load(
     deployment: Deployment,
     record: Record,
     expected: Sequence[Sequence[int]] = (GOLDEN["output_ids"],),
-    *,
-    concurrency: int = 2,
 ) -> Iterator[Load]:
-    """Ask the service all the while; no request may fail or be answered wrongly.
-
-    Args:
-        deployment: The service's.
-        record: Gets the figures.
-        expected: The answers that are right.
-        concurrency: Requests at once.
-    """
+    """Ask the service all the while; no request may fail or be answered wrongly."""
     with deployment.client() as client:
-        with Load(client, expected, concurrency=concurrency) as load:
+        with Load(client, expected) as load:
             load.wait_for_recovery()
             yield load
             load.wait_for_recovery()

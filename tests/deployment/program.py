@@ -21,13 +21,7 @@ _YES = ("--yes", "--skip-preview")
 
 
 class Deployment:
-    """A stack of the program whose configuration and state are beside the checkout's.
-
-    Attributes:
-        stack: The stack's name.
-        settings: The sections of its configuration, as in YAML.
-        settings_file: The stack's file.
-    """
+    """A stack of the program whose configuration and state are beside the checkout's."""
 
     def __init__(self, folder: Path, stack: str, settings: Mapping[str, Any]) -> None:
         """Create the stack in an empty folder."""
@@ -91,7 +85,6 @@ class Deployment:
         return self.cli.report(ROOT, "preview", "--diff", *self._stack, *options)
 
     def up(self, *options: str) -> Report:
-        """`pulumi up`."""
         return self.cli.report(ROOT, "up", *_YES, *self._stack, *options)
 
     def deploy(self, *options: str) -> Report:
@@ -109,7 +102,6 @@ class Deployment:
         return self.cli.under_way()
 
     def refresh(self, *options: str) -> Report:
-        """`pulumi refresh`."""
         return self.cli.report(ROOT, "refresh", *_YES, *self._stack, *options)
 
     def destroy(self, *options: str) -> Report:
@@ -176,12 +168,7 @@ class Deployment:
 
 
 def platform_settings(namespace: str, changes: Mapping[str, Any] | None = None) -> Document:
-    """The stack `dev` in another namespace, asking for little enough that several fit.
-
-    Args:
-        namespace: The Kubernetes namespace; the program makes it.
-        changes: Other values, at paths such as `gpu.type`.
-    """
+    """Return the stack `dev` in another namespace, asking for little enough that several fit."""
     own = {
         "cluster.namespace": namespace,
         # Tests break the cluster, and load it: what comes of that is what most of them are about.

@@ -33,11 +33,6 @@ def stack(deployment: Deployment, new_stack: Deploy) -> Deployment:
     return made
 
 
-@pytest.fixture(scope="module")
-def cluster(api: DynamicClient, stack: Deployment) -> Namespace:
-    return Namespace(api, stack.namespace)
-
-
 def changes(report: Report) -> Changes:
     """Return what was done, each resource once; what is read is not changed."""
     ignored = {"same", "read", "create-replacement", "delete-replaced"}

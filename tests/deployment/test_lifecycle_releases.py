@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from kubernetes.dynamic import DynamicClient
 
 from tests.deployment.conftest import Deploy
 from tests.deployment.load import Record, under_load
@@ -35,11 +34,6 @@ def stack(deployment: Deployment, new_stack: Deploy, model: Revisions, first: st
     made = new_stack({**deployment.images(), **model.settings(first, FIRST)})
     made.deploy()
     return made
-
-
-@pytest.fixture(scope="module")
-def cluster(api: DynamicClient, stack: Deployment) -> Namespace:
-    return Namespace(api, stack.namespace)
 
 
 def test_a_new_revision_is_made_beside_the_served_one_and_switched_to_under_load(

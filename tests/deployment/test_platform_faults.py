@@ -33,6 +33,11 @@ CONTROLLERS = (
 )
 
 
+@pytest.fixture(scope="module")
+def cluster(api: DynamicClient, deployment: Deployment) -> Namespace:
+    return Namespace(api, deployment.namespace)
+
+
 def test_a_restart_of_kubelet_is_not_noticed(
     api: DynamicClient, deployment: Deployment, record_property: Record
 ) -> None:

@@ -4,10 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kubernetes.dynamic import DynamicClient
 
 from local_platform.settings import VOLUMES
-from tests.deployment.conftest import Deploy
 from tests.deployment.load import Record, under_load
 from tests.deployment.program import Deployment
 from tests.platform import host
@@ -16,18 +14,6 @@ from tests.platform.cluster import Document, Namespace
 pytestmark = [pytest.mark.platform, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SERVER = "app.kubernetes.io/component=server"
-
-
-@pytest.fixture(scope="module")
-def stack(deployment: Deployment, new_stack: Deploy) -> Deployment:
-    made = new_stack(deployment.images())
-    made.deploy()
-    return made
-
-
-@pytest.fixture(scope="module")
-def cluster(api: DynamicClient, stack: Deployment) -> Namespace:
-    return Namespace(api, stack.namespace)
 
 
 def server_pod(cluster: Namespace) -> Document:

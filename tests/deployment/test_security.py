@@ -11,8 +11,8 @@ import pytest
 from kubernetes import client, config
 from kubernetes.dynamic import DynamicClient
 
+from components.access import READABLE
 from local_platform.settings import HUB_URL, KUBECONFIG, NAMESPACE
-from tests.deployment.conftest import Deploy
 from tests.deployment.program import Deployment
 from tests.platform.cluster import Namespace
 from tests.platform.ingress import UNKNOWN_HOST, ask
@@ -26,26 +26,8 @@ pytestmark = [pytest.mark.platform, pytest.mark.slow, pytest.mark.timeout(600)]
 PART = "app.kubernetes.io/component"
 KNATIVE = "knative-serving"
 NODE = Peer(name="a node, or an address outside")
-READABLE = {
-    ("", "events"), ("", "persistentvolumeclaims"), ("", "pods"), ("", "pods/log"),
-    ("apps", "deployments"), ("apps", "replicasets"), ("batch", "jobs"),
-    ("serving.knative.dev", "revisions"), ("serving.knative.dev", "services"),
-    ("serving.kserve.io", "inferenceservices"),
-}  # fmt: skip
 
 Document = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def stack(deployment: Deployment, new_stack: Deploy) -> Deployment:
-    made = new_stack(deployment.images())
-    made.deploy()
-    return made
-
-
-@pytest.fixture(scope="module")
-def cluster(api: DynamicClient, stack: Deployment) -> Namespace:
-    return Namespace(api, stack.namespace)
 
 
 def test_pods_run_restricted_with_what_others_add_and_only_the_gate_has_a_token(
@@ -93,7 +75,8 @@ def test_service_accounts_may_do_what_is_listed_and_nothing_else(stack: Deployme
     here = stack.namespace
     # Every account may ask who it is and what it may do.
     nobody = rights(here, "there-is-none-of-this-name", here)
-    listed = {(*it, verb) for it in READABLE for verb in ("get", "list", "watch")}
+    verbs = ("get", "list", "watch")
+    listed = {(key, it, verb) for key, kinds in READABLE.items() for it in kinds for verb in verbs}
     listed.add(("serving.knative.dev", "revisions", "delete"))
     assert rights(here, "ft-serving-gate", here) - nobody == listed
     assert rights(here, "ft-serving-gate", "kube-system") == nobody
