@@ -45,7 +45,7 @@ def test_what_is_secret_is_sent_as_a_secret() -> None:
     assert all(SECRET not in str(it.request) for it in others)
 
 
-def test_the_hubs_token_is_for_jobs_alone() -> None:
+def test_only_jobs_get_the_hubs_token() -> None:
     outputs = access().outputs["it"]
     assert outputs["weights"]["hub_secret"] == outputs["gate"]["hub_secret"] == "it-hub"
     assert outputs["server"].get("hub_secret") is None
@@ -73,7 +73,7 @@ def test_a_service_that_is_not_public_is_called_by_its_name_in_the_cluster() -> 
     assert "--host-header" not in command(inside, stack)
 
 
-def test_a_script_needs_the_address_and_the_host_alone() -> None:
+def test_a_script_needs_only_the_address_and_the_host() -> None:
     stack = config(CPU, {"cluster": {"ingressAddress": "http://127.0.0.1:8080"}})
     assert address("http://it.models.localhost", stack) == "http://127.0.0.1:8080"
     assert host("http://it.models.localhost") == "it.models.localhost"

@@ -59,7 +59,7 @@ def test_the_hub_is_in_the_environment_and_its_token_in_a_secret() -> None:
         assert container(job)["env"] == [{"name": "HF_ENDPOINT", "value": "http://mirror"}]
 
 
-def test_the_volume_is_writable_for_the_download_alone() -> None:
+def test_only_the_download_may_write_the_volume() -> None:
     mounts = {it["mountPath"]: it for it in container(download())["volumeMounts"]}
     assert not mounts["/mnt/models"].get("readOnly")
     assert "/mnt/models" not in {it["mountPath"] for it in container(smoke_test())["volumeMounts"]}
@@ -97,15 +97,15 @@ def test_jobs_run_where_the_volume_is_and_tolerate_what_the_server_does() -> Non
 
 
 def test_a_download_goes_to_the_node_that_has_the_volume_if_no_other_can_mount_it() -> None:
-    alone = {"storage.accessMode": "ReadWriteOnce", "scheduling.spareGpu": False}
-    (wish,) = pod(download(alone))["affinity"]["podAffinity"][
+    one_node = {"storage.accessMode": "ReadWriteOnce", "scheduling.spareGpu": False}
+    (wish,) = pod(download(one_node))["affinity"]["podAffinity"][
         "preferredDuringSchedulingIgnoredDuringExecution"
     ]
     assert wish["podAffinityTerm"] == {
         "labelSelector": {"matchLabels": {"app.kubernetes.io/component": "server"}},
         "topologyKey": "kubernetes.io/hostname",
     }
-    assert "affinity" not in pod(smoke_test(alone)), "it mounts nothing"
+    assert "affinity" not in pod(smoke_test(one_node)), "it mounts nothing"
 
 
 def test_each_state_of_the_service_is_tested_once() -> None:
@@ -120,8 +120,8 @@ def collection(changes: dict[str, Any] | None = None) -> list[Registered]:
 
 
 def test_nothing_is_collected_from_a_volume_that_the_server_has_to_itself() -> None:
-    alone = {"storage.accessMode": "ReadWriteOnce", "scheduling.spareGpu": False}
-    assert collection(alone) == []
+    one_node = {"storage.accessMode": "ReadWriteOnce", "scheduling.spareGpu": False}
+    assert collection(one_node) == []
 
 
 def test_diagnosis_tells_each_job_by_its_labels() -> None:

@@ -20,7 +20,7 @@ def policy(**spec: Any) -> dict[str, Any]:
     return {"metadata": {"namespace": "shop"}, "spec": {"podSelector": {}, **spec}}
 
 
-def test_a_policy_without_rules_denies_its_direction_alone() -> None:
+def test_a_policy_without_rules_denies_only_its_direction() -> None:
     deny = policy(policyTypes=["Ingress"])
     assert not allowed([deny], WEB, DB, 5432)
     assert not allowed([deny], NODE, DB, 5432)
