@@ -53,7 +53,7 @@ def test_a_service_that_sleeps_is_sound_wakes_up_for_all_requests_and_grows_with
     fall_asleep(cluster)
     assert ready(cluster.get(SERVICE, "fastertransformer-triton")), "asleep, it can be asked"
     # A revision's status follows a moment later.
-    wait_until(lambda: "  READY, scaled to zero\n" in sleeper.diagnose()[1], "It is not told", 60)
+    wait_until(lambda: "  READY, scaled to zero" in sleeper.diagnose()[1], "It is not told", 60)
 
     with ThreadPoolExecutor(AT_ONCE) as clients:
         found = Counter(clients.map(ask, [sleeper] * AT_ONCE))
