@@ -1,1 +1,1 @@
-"""What a stack is made of: one Pulumi component a module, each usable on its own."""
+"""The Pulumi components that a stack is made of, one a module, each usable on its own."""

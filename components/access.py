@@ -1,16 +1,18 @@
-"""The namespace of a stack, and what may be done in it by whom."""
+"""The namespace of a stack, its accounts, and what each of them may do."""
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.cluster import OWNED, STACK, labels
+from components.cluster import OWNED, STACK, labels, name_of
 from components.image import ImageRegistry
-from components.jobs import PodIdentity
 from components.network import gate_policy, server_policy, weights_policy
+from components.pods import Document, PodIdentity
 from stacks.config import StackConfig
 
 READABLE = {
@@ -20,7 +22,10 @@ READABLE = {
     "serving.knative.dev": ["revisions", "services"],
     "serving.kserve.io": ["inferenceservices"],
 }
-"""What the gates read to tell why a deployment does not come about, by API group."""
+"""The kinds that the gates read to tell why a deployment fails, by API group."""
+
+
+_Object = TypeVar("_Object", bound=pulumi.CustomResource)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +34,9 @@ class AccessArgs:
 
     Attributes:
         stack: The stack's name.
-        config: The namespace, the hub, and the namespaces that requests come from. A hub in the
-            cluster has pods that listen on the port of its Service: network policies see theirs.
-        registry: Where images are pulled from.
+        config: The namespace, the hub, and the namespaces that requests come from. Network policies
+            see a pod's port and not its Service's: a hub in the cluster must have both alike.
+        registry: The registry that images are pulled from.
         hub_token: The token of a gated model; None where none is needed.
     """
 
@@ -42,13 +47,14 @@ class AccessArgs:
 
 
 class Access(pulumi.ComponentResource):
-    """A namespace whose pods are restricted, and one service account a part.
+    """A namespace whose pods are restricted, and a service account for each part.
 
     Attributes:
         namespace: The namespace's name.
-        weights: Who the model download is.
-        server: Who the server is.
-        gate: Who waits for the download and tests the service, and may read the namespace.
+        weights: The model download's identity.
+        server: The server's.
+        gate: That of the Jobs that wait for the download and test the service; it may read the
+            namespace.
     """
 
     namespace: pulumi.Output[str]
@@ -62,22 +68,18 @@ class Access(pulumi.ComponentResource):
         super().__init__("ft-serving:components:Access", name, None, opts)
         self._name = name
         config = args.config
-        namespace = k8s.core.v1.Namespace(
-            name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=config.cluster.namespace,
-                labels={
-                    **labels("access"),
-                    "pod-security.kubernetes.io/enforce": "restricted",
-                },
-                annotations={**OWNED, STACK: args.stack},
-            ),
-            # It goes with the weights in it, and stays with them.
-            opts=pulumi.ResourceOptions(
-                parent=self, retain_on_delete=not config.storage.delete_weights_on_destroy
-            ),
-        )
-        self.namespace = namespace.metadata.apply(lambda metadata: str(metadata.name))
+        inputs: Document = {
+            "metadata": {
+                "name": config.cluster.namespace,
+                "labels": {**labels("access"), "pod-security.kubernetes.io/enforce": "restricted"},
+                "annotations": {**OWNED, STACK: args.stack},
+            }
+        }
+        # It goes with the weights in it, or stays with them.
+        keep = not config.storage.delete_weights_on_destroy
+        namespace_opts = pulumi.ResourceOptions(parent=self, retain_on_delete=keep)
+        namespace = k8s.core.v1.Namespace(name, opts=namespace_opts, **inputs)
+        self.namespace = name_of(namespace)
         pull_secrets = self._pull_secrets(args.registry)
         hub_secret = (
             None
@@ -105,57 +107,38 @@ class Access(pulumi.ComponentResource):
         pull_secrets: list[pulumi.Output[str]],
         hub_secret: pulumi.Output[str] | None,
     ) -> PodIdentity:
-        account = k8s.core.v1.ServiceAccount(
-            f"{self._name}-{part}",
-            metadata=self._metadata(part, f"ft-serving-{part}"),
+        account = self._make(
+            k8s.core.v1.ServiceAccount,
+            part,
+            f"ft-serving-{part}",
             automount_service_account_token=False,
-            image_pull_secrets=[
-                k8s.core.v1.LocalObjectReferenceArgs(name=secret) for secret in pull_secrets
-            ],
-            opts=pulumi.ResourceOptions(parent=self),
+            image_pull_secrets=[{"name": secret} for secret in pull_secrets],
         )
         return PodIdentity(
-            namespace=self.namespace,
-            account=account.metadata.apply(lambda metadata: str(metadata.name)),
-            hub_secret=hub_secret,
+            namespace=self.namespace, account=name_of(account), hub_secret=hub_secret
         )
 
     def _reader(self, reader: PodIdentity) -> PodIdentity:
-        """Let an account read the namespace; it is known once it may."""
-        role = k8s.rbac.v1.Role(
-            f"{self._name}-gate",
-            metadata=self._metadata("gate", "ft-serving-gate"),
-            rules=[
-                *(
-                    k8s.rbac.v1.PolicyRuleArgs(
-                        api_groups=[group], resources=kinds, verbs=["get", "list", "watch"]
-                    )
-                    for group, kinds in READABLE.items()
-                ),
-                # Knative tries no failed revision again, and makes anew the newest one, if deleted.
-                k8s.rbac.v1.PolicyRuleArgs(
-                    api_groups=["serving.knative.dev"], resources=["revisions"], verbs=["delete"]
-                ),
-            ],
-            opts=pulumi.ResourceOptions(parent=self),
+        """Let an account read the namespace; its name is known once it may."""
+        reading: list[Document] = [
+            {"apiGroups": [group], "resources": kinds, "verbs": ["get", "list", "watch"]}
+            for group, kinds in READABLE.items()
+        ]
+        # Knative tries no failed revision again, and makes anew the newest one, if deleted.
+        group, kinds = ["serving.knative.dev"], ["revisions"]
+        renewing = {"apiGroups": group, "resources": kinds, "verbs": ["delete"]}
+        role = self._make(k8s.rbac.v1.Role, "gate", "ft-serving-gate", rules=[*reading, renewing])
+        group_of_roles = "rbac.authorization.k8s.io"
+        account = {"kind": "ServiceAccount", "name": reader.account, "namespace": reader.namespace}
+        binding = self._make(
+            k8s.rbac.v1.RoleBinding,
+            "gate",
+            "ft-serving-gate",
+            role_ref={"apiGroup": group_of_roles, "kind": "Role", "name": name_of(role)},
+            subjects=[account],
         )
-        binding = k8s.rbac.v1.RoleBinding(
-            f"{self._name}-gate",
-            metadata=self._metadata("gate", "ft-serving-gate"),
-            role_ref=k8s.rbac.v1.RoleRefArgs(
-                api_group="rbac.authorization.k8s.io",
-                kind="Role",
-                name=role.metadata.apply(lambda metadata: str(metadata.name)),
-            ),
-            subjects=[
-                k8s.rbac.v1.SubjectArgs(
-                    kind="ServiceAccount", name=reader.account, namespace=reader.namespace
-                )
-            ],
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        account = pulumi.Output.all(reader.account, binding.id).apply(lambda known: str(known[0]))
-        return replace(reader, account=account)
+        known = pulumi.Output.all(reader.account, binding.id)
+        return replace(reader, account=known.apply(lambda it: str(it[0])))
 
     def _pull_secrets(self, registry: ImageRegistry) -> list[pulumi.Output[str]]:
         settings = registry.settings
@@ -170,29 +153,39 @@ class Access(pulumi.ComponentResource):
     def _secret(
         self, part: str, kind: str, content: dict[str, pulumi.Input[str]]
     ) -> pulumi.Output[str]:
-        # Without a fixed name: new credentials are a new Secret beside the old one, and what uses
-        # it follows.
-        secret = k8s.core.v1.Secret(
-            f"{self._name}-{part}",
-            metadata=self._metadata("access"),
+        # Without a fixed name: new credentials are a new Secret beside the old one, and the pods
+        # that use it follow.
+        secret = self._make(
+            k8s.core.v1.Secret,
+            part,
+            None,
+            label="access",
             type=kind,
             string_data={key: pulumi.Output.secret(value) for key, value in content.items()},
-            opts=pulumi.ResourceOptions(parent=self),
         )
-        return secret.metadata.apply(lambda metadata: str(metadata.name))
+        return name_of(secret)
 
-    def _policy(self, part: str, spec: k8s.networking.v1.NetworkPolicySpecArgs) -> None:
-        k8s.networking.v1.NetworkPolicy(
-            f"{self._name}-{part}",
-            metadata=self._metadata(part, f"ft-serving-{part}"),
-            spec=spec,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+    def _policy(self, part: str, spec: Document) -> None:
+        self._make(k8s.networking.v1.NetworkPolicy, part, f"ft-serving-{part}", spec=spec)
 
-    def _metadata(self, part: str, name: str | None = None) -> k8s.meta.v1.ObjectMetaArgs:
-        return k8s.meta.v1.ObjectMetaArgs(
-            name=name, namespace=self.namespace, labels=labels(part), annotations=OWNED
-        )
+    def _make(
+        self,
+        kind: Callable[..., _Object],
+        part: str,
+        name: str | None,
+        *,
+        label: str | None = None,
+        **inputs: object,
+    ) -> _Object:
+        """Make an object of the namespace, whose label is its part's if none is given."""
+        metadata = {
+            **({} if name is None else {"name": name}),
+            "namespace": self.namespace,
+            "labels": labels(label or part),
+            "annotations": OWNED,
+        }
+        opts = pulumi.ResourceOptions(parent=self)
+        return kind(f"{self._name}-{part}", metadata=metadata, opts=opts, **inputs)
 
 
 def docker_config(server: str, username: str, password: str) -> str:

@@ -1,5 +1,8 @@
-"""What a stack's resources have in common: the cluster they go to, labels and annotations."""
+"""The cluster that a stack's resources go to, and their labels and annotations."""
 
+from typing import Any
+
+import pulumi
 import pulumi_kubernetes as k8s
 
 from stacks.config import StackConfig
@@ -15,6 +18,16 @@ OWNED = {"pulumi.com/patchForce": "true"}
 """An annotation of every object: the next `up` sets a field again that somebody else has set, or an
 `up` that was killed. The provider's `enablePatchForce` does the same, but only newer releases of
 Pulumi's kubernetes plugin know it."""
+
+NOT_AWAITED = {"pulumi.com/waitFor": "jsonpath={.metadata.uid}"}
+"""An annotation of what a gate waits for instead of Pulumi: the object is ready once it exists. Its
+deletion is waited for, as `skipAwait` would not have it, before another of its name is made."""
+
+
+def name_of(resource: pulumi.CustomResource) -> pulumi.Output[str]:
+    """Return the name that an object has in the cluster."""
+    metadata: pulumi.Output[Any] = getattr(resource, "metadata")  # noqa: B009 - each kind has its own type
+    return metadata.apply(lambda it: str(it.name))
 
 
 def provider(config: StackConfig) -> k8s.Provider:

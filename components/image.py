@@ -10,7 +10,7 @@ from components.build_context import content_tag
 from stacks.sections import Images, ImageSource
 
 PLATFORM = "linux/amd64"
-"""What Triton and the FasterTransformer backend are compiled for, whatever machine builds."""
+"""The platform that Triton and the FasterTransformer backend are compiled for."""
 
 CONTEXT = Path()
 """The build context: the root of the repository, in which Pulumi runs the program."""
@@ -18,7 +18,7 @@ CONTEXT = Path()
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRegistry:
-    """Where built images are pushed to and pulled from.
+    """The registry that built images are pushed to and pulled from.
 
     Attributes:
         settings: Its address, and its user where it asks for one.
@@ -31,13 +31,13 @@ class ImageRegistry:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageArgs:
-    """Where an image comes from.
+    """The source of an image.
 
     Attributes:
         folder: The folder below `images/` with the Dockerfile, and with the
             `Dockerfile.dockerignore` that names the context's files.
         source: An image that exists, by its digest, or the arguments of one to build.
-        registry: Where a built one goes.
+        registry: The registry of a built one.
     """
 
     folder: str

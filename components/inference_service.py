@@ -1,4 +1,4 @@
-"""The service that answers."""
+"""The InferenceService that answers requests."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pulumi
 
 from components.cluster import OWNED, labels
-from components.jobs import PodIdentity
 from components.kserve import Predictor, render_annotations, render_labels, render_spec
 from components.kserve_object import InferenceServiceObject
+from components.pods import PodIdentity
 from stacks.config import StackConfig
 from stacks.sections import Mode
 
@@ -18,15 +18,15 @@ NAME = "fastertransformer-triton"
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceServiceArgs:
-    """What is served, and where.
+    """The release to serve, and the pods that serve it.
 
     Attributes:
         config: The release, and how it is served.
-        identity: Who the pods are.
+        identity: The pods'.
         image: The server's image, by digest.
         claim: The claim of the volume.
-        after: What must be done before it starts: the download of its weights, whose result has a
-            name that is known before.
+        after: The download of its weights, which must be done before it starts. The release's
+            name, which the service reads, is known before.
     """
 
     config: StackConfig
@@ -89,7 +89,7 @@ class InferenceService(pulumi.ComponentResource):
 
 
 def _replaced(config: StackConfig) -> list[str]:
-    """Changes that end the old service before the new one begins.
+    """Return the paths whose changes end the old service before the new one begins.
 
     KServe refuses to change the mode. Every change of a Knative service is a new revision that
     must run before the old one ends, and where no GPU is spare it never would.

@@ -1,4 +1,4 @@
-"""Who may talk to a stack's pods, and whom they may talk to.
+"""Network policies: who may talk to a stack's pods, and whom they may talk to.
 
 Kubernetes's network policies know addresses, namespaces and labels, no host names: a hub outside
 the cluster is any address on the hub's port.
@@ -7,104 +7,65 @@ the cluster is any address on the hub's port.
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-import pulumi_kubernetes as k8s
-
 from components.cluster import PART
+from components.pods import Document
 
-_DNS_PORTS = (53, 1053, 5353)
-"""Where DNS servers listen, behind their Service: those without root above 1024, as OpenShift's
-and the embedded platform's."""
+_NAMES = {
+    "ports": [
+        {"port": port, "protocol": protocol}
+        for port in (53, 1053, 5353)
+        for protocol in ("UDP", "TCP")
+    ]
+}
+"""The rule for the ports of DNS servers behind their Service: those without root listen above 1024,
+as OpenShift's and the embedded platform's."""
 
 _API_PORTS = (443, 6443, 8443, 16443)
-"""Where API servers listen, behind their Service and on their nodes: managed ones, those of kubeadm
+"""The ports of API servers, behind their Service and on their nodes: managed ones, those of kubeadm
 and k3s, minikube's, MicroK8s's."""
 
-_Peers = list[k8s.networking.v1.NetworkPolicyPeerArgs]
 
-
-def server_policy(callers: Sequence[str]) -> k8s.networking.v1.NetworkPolicySpecArgs:
+def server_policy(callers: Sequence[str]) -> Document:
     """Let callers' namespaces and this one in, and nothing out.
 
     Args:
         callers: Namespaces of the ingress and of Knative.
     """
-    return k8s.networking.v1.NetworkPolicySpecArgs(
-        pod_selector=_pods("server"),
-        policy_types=["Ingress", "Egress"],
-        ingress=[
-            k8s.networking.v1.NetworkPolicyIngressRuleArgs(from_=[*_namespaces(callers), _here()])
-        ],
-        egress=[],
-    )
+    return _policy("server", ingress=[{"from": _namespaces(callers)}], egress=[])
 
 
-def weights_policy(hub: str) -> k8s.networking.v1.NetworkPolicySpecArgs:
-    """Let the Job out to name resolution and the hub alone, and nobody in."""
-    return k8s.networking.v1.NetworkPolicySpecArgs(
-        pod_selector=_pods("weights"),
-        policy_types=["Ingress", "Egress"],
-        ingress=[],
-        egress=[_names(), _to([], [_port(hub)])],
-    )
+def weights_policy(hub: str) -> Document:
+    """Let the Job out to name resolution and the hub only, and nobody in."""
+    return _policy("weights", ingress=[], egress=[_NAMES, _tcp(_port(hub))])
 
 
-def gate_policy(hub: str, callers: Sequence[str]) -> k8s.networking.v1.NetworkPolicySpecArgs:
+def gate_policy(hub: str, callers: Sequence[str]) -> Document:
     """Let the gates out to names, the hub, the API and the service, and nobody in."""
-    return k8s.networking.v1.NetworkPolicySpecArgs(
-        pod_selector=_pods("gate"),
-        policy_types=["Ingress", "Egress"],
-        ingress=[],
-        egress=[
-            _names(),
-            _to([], sorted({_port(hub), *_API_PORTS})),
-            _to([*_namespaces(callers), _here()], []),
-        ],
-    )
+    api = _tcp(*sorted({_port(hub), *_API_PORTS}))
+    return _policy("gate", ingress=[], egress=[_NAMES, api, {"to": _namespaces(callers)}])
+
+
+def _policy(part: str, *, ingress: list[Document], egress: list[Document]) -> Document:
+    return {
+        "podSelector": {"matchLabels": {PART: part}},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": ingress,
+        "egress": egress,
+    }
 
 
 def _port(address: str) -> int:
-    """The TCP port of an http or https address."""
     parts = urlsplit(address)
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _names() -> k8s.networking.v1.NetworkPolicyEgressRuleArgs:
-    return k8s.networking.v1.NetworkPolicyEgressRuleArgs(
-        ports=[
-            k8s.networking.v1.NetworkPolicyPortArgs(port=port, protocol=protocol)
-            for port in _DNS_PORTS
-            for protocol in ("UDP", "TCP")
-        ]
-    )
+def _tcp(*ports: int) -> Document:
+    """Return the rule for any address on some ports."""
+    return {"ports": [{"port": port, "protocol": "TCP"} for port in ports]}
 
 
-def _to(peers: _Peers, ports: Sequence[int]) -> k8s.networking.v1.NetworkPolicyEgressRuleArgs:
-    """Without peers, any address; without ports, any port."""
-    return k8s.networking.v1.NetworkPolicyEgressRuleArgs(
-        to=peers or None,
-        ports=[k8s.networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP") for port in ports]
-        or None,
-    )
-
-
-def _pods(part: str) -> k8s.meta.v1.LabelSelectorArgs:
-    return k8s.meta.v1.LabelSelectorArgs(match_labels={PART: part})
-
-
-def _here() -> k8s.networking.v1.NetworkPolicyPeerArgs:
-    """All pods of the namespace."""
-    return k8s.networking.v1.NetworkPolicyPeerArgs(pod_selector=k8s.meta.v1.LabelSelectorArgs())
-
-
-def _namespaces(names: Sequence[str]) -> _Peers:
-    by_name = k8s.meta.v1.LabelSelectorRequirementArgs(
-        # Kubernetes's own label, on every namespace.
-        key="kubernetes.io/metadata.name",
-        operator="In",
-        values=list(names),
-    )
-    return [
-        k8s.networking.v1.NetworkPolicyPeerArgs(
-            namespace_selector=k8s.meta.v1.LabelSelectorArgs(match_expressions=[by_name])
-        )
-    ]
+def _namespaces(names: Sequence[str]) -> list[Document]:
+    """Return all pods of some namespaces and of this one, as peers."""
+    # Kubernetes's own label, on every namespace.
+    label = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": list(names)}
+    return [{"namespaceSelector": {"matchExpressions": [label]}}, {"podSelector": {}}]

@@ -3,28 +3,22 @@
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_kubernetes as k8s
 
-from components.cluster import labels
-from components.jobs import ANNOTATIONS, GATE_RESOURCES, JobPod, job_name, job_spec
+from components.jobs import JobArgs, make_job
 from components.model_download import ModelDownloadArgs
 from components.storage import MOUNT
 from ft_serving.cluster.job_labels import JobRole
 from stacks.sections import AccessMode
 
-_DEADLINE_S = 300
-"""Deleting a release is deleting a few hundred files."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseCollectionArgs:
-    """What is kept, and where.
+    """The releases to keep, and their volume.
 
     Attributes:
-        download: What prepared the release that is served; of its configuration also how many are
-            kept.
-        after: What must be done before: the test of the service, after which the release of the
-            configuration, and no other, is the one that is served.
+        download: The download that prepared the served release; its configuration says how many
+            releases are kept.
+        after: The test of the service, after which the configuration's release is the served one.
     """
 
     download: ModelDownloadArgs
@@ -32,9 +26,9 @@ class ReleaseCollectionArgs:
 
 
 class ReleaseCollection(pulumi.ComponentResource):
-    """Keeps the served release and the newest others; once for each change of release.
+    """Keeps the served release and the newest others; runs once for each change of release.
 
-    A volume that one node alone can mount is left as it is: the server has it, and a Job that lands
+    A volume that only one node can mount is left as it is: the server has it, and a Job that lands
     on another node would wait for it in vain.
     """
 
@@ -50,27 +44,17 @@ class ReleaseCollection(pulumi.ComponentResource):
                 f"--keep={config.release.name}",
                 f"--newest={config.storage.keep_releases - 1}",
             ]
-            k8s.batch.v1.Job(
-                name,
-                metadata=k8s.meta.v1.ObjectMetaArgs(
-                    name=job_name("release-collection", download.image, *arguments),
-                    namespace=download.identity.namespace,
-                    labels=labels(JobRole.COLLECTION.label),
-                    annotations=ANNOTATIONS,
-                ),
-                spec=job_spec(
-                    JobPod(
-                        part="weights",
-                        image=download.image,
-                        arguments=arguments,
-                        identity=download.identity,
-                        config=config,
-                        resources=GATE_RESOURCES,
-                        claim=download.claim,
-                        mount=MOUNT,
-                    ),
-                    deadline_seconds=_DEADLINE_S,
-                ),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
+            job = JobArgs(
+                role=JobRole.COLLECTION,
+                part="weights",
+                decided_by=arguments,
+                identity=download.identity,
+                image=download.image,
+                arguments=arguments,
+                config=config,
+                claim=download.claim,
+                # Deleting a release is deleting a few hundred files.
+                deadline_s=300,
             )
+            make_job(name, job, pulumi.ResourceOptions(parent=self, depends_on=args.after))
         self.register_outputs({})

@@ -1,23 +1,14 @@
-"""The question that ends a deployment, and how a user asks it."""
+"""The question that ends a deployment, and the command by which a user asks it."""
 
 import shlex
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pulumi
-import pulumi_kubernetes as k8s
 
-from components.cluster import labels
-from components.jobs import (
-    ANNOTATIONS,
-    GATE_RESOURCES,
-    GRACE_SECONDS,
-    JobPod,
-    PodIdentity,
-    job_name,
-    job_spec,
-)
+from components.jobs import GRACE_SECONDS, JobArgs, make_job
 from components.kserve_object import InferenceServiceObject
+from components.pods import PodIdentity
 from ft_serving.cluster.job_labels import SERVICE, JobRole
 from ft_serving.core.protocol import InferenceProtocol
 from stacks.config import StackConfig
@@ -26,11 +17,11 @@ from stacks.sections import Golden
 
 @dataclass(frozen=True, kw_only=True)
 class SmokeTestArgs:
-    """What is asked, of which service.
+    """A question, and the service to ask.
 
     Attributes:
-        config: The question, what the answer must be, and how long it may take.
-        identity: Who asks; may read the namespace.
+        config: The question, the right answer, and how long it may take.
+        identity: The Job's; it may read the namespace.
         image: The client's image, by digest.
         service: The InferenceService's `id`.
         state: Its `state`: another one is another test.
@@ -64,36 +55,25 @@ class SmokeTest(pulumi.ComponentResource):
             f"--tokenizer={args.config.tokenizer_source}",
             *_question(args.config.golden_question),
         ]
-        job = k8s.batch.v1.Job(
-            name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=job_name("smoke-test", args.image, args.state, *arguments),
-                namespace=args.identity.namespace,
-                labels={**labels(JobRole.SMOKE_TEST.label), SERVICE: service},
-                annotations=ANNOTATIONS,
-            ),
-            spec=job_spec(
-                JobPod(
-                    part="gate",
-                    image=args.image,
-                    command=["ft-serving", "gate"],
-                    arguments=[
-                        pulumi.Output.concat("--inference-service=", service),
-                        pulumi.Output.concat("--namespace=", args.identity.namespace),
-                        *arguments,
-                    ],
-                    identity=args.identity,
-                    with_token=True,
-                    config=args.config,
-                    resources=GATE_RESOURCES,
-                ),
-                deadline_seconds=timeouts.gate + GRACE_SECONDS,
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                custom_timeouts=pulumi.CustomTimeouts(create=f"{timeouts.gate_job}s"),
-            ),
+        test = JobArgs(
+            role=JobRole.SMOKE_TEST,
+            part="gate",
+            decided_by=[args.state, *arguments],
+            identity=args.identity,
+            with_token=True,
+            image=args.image,
+            command=["ft-serving", "gate"],
+            arguments=[
+                pulumi.Output.concat("--inference-service=", service),
+                pulumi.Output.concat("--namespace=", args.identity.namespace),
+                *arguments,
+            ],
+            config=args.config,
+            deadline_s=timeouts.gate + GRACE_SECONDS,
+            metadata={"labels": {SERVICE: service}},
         )
+        patience = pulumi.CustomTimeouts(create=f"{timeouts.gate_job}s")
+        job = make_job(name, test, pulumi.ResourceOptions(parent=self, custom_timeouts=patience))
         # Read again after the Job: nothing waited for the service when it was made.
         answered = InferenceServiceObject(
             f"{name}-service",
@@ -102,7 +82,7 @@ class SmokeTest(pulumi.ComponentResource):
                 id=pulumi.Output.all(args.service, job.id).apply(lambda ids: str(ids[0])),
             ),
         )
-        # Which URL is the public one KServe says a while after it is none any more.
+        # KServe's status names the public URL for a while after the service has become private.
         public = args.config.serving.public
         self.url = answered.status.apply(
             lambda status: str(status["url"] if public else status["address"]["url"])
@@ -111,7 +91,7 @@ class SmokeTest(pulumi.ComponentResource):
 
 
 def _question(golden: Golden) -> list[str]:
-    """The options of `ft-serving gate` that say what to ask and what to expect."""
+    """Return the options of `ft-serving gate` with the question and the right answer."""
     ids = golden.expected_token_ids
     return [
         f"--prompt={golden.prompt}",
@@ -122,7 +102,7 @@ def _question(golden: Golden) -> list[str]:
 
 
 def address(url: str, config: StackConfig) -> str:
-    """Return where requests go to: the ingress, where the service's own name does not lead there.
+    """Return the address that requests go to: the ingress's, if its own name does not lead there.
 
     Args:
         url: The service's address.
@@ -154,5 +134,5 @@ def command(url: str, config: StackConfig) -> str:
 
 
 def _ingress(config: StackConfig) -> str | None:
-    """The ingress's address, where the service has to be reached by it."""
+    """Return the ingress's address where the service is reached by it, else None."""
     return config.cluster.ingress_address if config.serving.public else None

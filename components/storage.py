@@ -5,34 +5,34 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.cluster import OWNED, labels
-from components.jobs import NOT_AWAITED
+from components.cluster import NOT_AWAITED, OWNED, labels, name_of
+from components.pods import Document
 from stacks.sections import StorageSettings
 
 CLAIM = "ft-serving-models"
 """The claim's name: fixed, because people mount it and a new stack takes it over."""
 
 MOUNT = "/mnt/models"
-"""Where every pod has the volume: config.pbtxt names the weights by their path."""
+"""The volume's path in every pod, because config.pbtxt names the weights by it."""
 
 RELEASES = f"{MOUNT}/triton-model-store"
 """The folder of releases (`ft_serving.core.storage`)."""
 
 CACHES = "caches"
-"""The folder, on the volume, of what servers compile for each release (likewise)."""
+"""The volume's folder of the code that servers compile for each release (likewise)."""
 
 CACHE_MOUNT = "/var/cache/ft-serving"
-"""Where a server has its release's folder of the volume's caches, the only one that it may write:
-the same in all pods, because what is compiled names files by their path."""
+"""The path of the release's cache in every server, the only folder of the volume that it may write:
+compiled code names files by their path."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelStorageArgs:
-    """What the volume is like.
+    """The volume.
 
     Attributes:
         namespace: Its namespace.
-        settings: Size, class, access mode, and what becomes of it with the stack.
+        settings: Size, class and access mode, and whether it outlives the stack.
     """
 
     namespace: pulumi.Input[str]
@@ -53,28 +53,29 @@ class ModelStorage(pulumi.ComponentResource):
     ) -> None:
         super().__init__("ft-serving:components:ModelStorage", name, None, opts)
         settings = args.settings
-        claim = k8s.core.v1.PersistentVolumeClaim(
-            name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=CLAIM,
-                namespace=args.namespace,
-                labels=labels("storage"),
+        inputs: Document = {
+            "metadata": {
+                "name": CLAIM,
+                "namespace": args.namespace,
+                "labels": labels("storage"),
                 # The download's gate says why a claim is not bound, and within seconds. Some are
                 # bound only once a pod wants them.
-                annotations={**OWNED, **NOT_AWAITED},
-            ),
-            spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
-                access_modes=[settings.access_mode.value],
-                storage_class_name=settings.storage_class,
-                resources=k8s.core.v1.VolumeResourceRequirementsArgs(
-                    requests={"storage": settings.size}
-                ),
-            ),
+                "annotations": {**OWNED, **NOT_AWAITED},
+            },
+            "spec": {
+                "accessModes": [settings.access_mode.value],
+                "storageClassName": settings.storage_class,
+                "resources": {"requests": {"storage": settings.size}},
+            },
+        }
+        claim = k8s.core.v1.PersistentVolumeClaim(
+            name,
+            **inputs,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=settings.protect,
                 retain_on_delete=not settings.delete_weights_on_destroy,
             ),
         )
-        self.claim = claim.metadata.apply(lambda metadata: str(metadata.name))
+        self.claim = name_of(claim)
         self.register_outputs({"claim": self.claim})

@@ -7,8 +7,8 @@ Triton handles SIGTERM only once its models are loaded. Before that the signal's
 process but a container's first, for which the kernel drops it: a pod that is deleted while it loads
 12 GB would go on until its grace period ends. So Triton must not be the first process.
 
-In arguments, {unknown} becomes a value that nobody knows, another one in each start: Triton closes
-an API by a header's value that a client would have to send. It ends in what no header has.
+In arguments, {unknown} becomes a random value, another one at each start: Triton opens a restricted
+API only to clients that send the value as a header. It ends in a line break, which no header has.
 """
 
 import os

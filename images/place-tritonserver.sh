@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs after install-packages.sh: puts the tritonserver of NVIDIA's wheel, and the backend, where
-# NVIDIA's images have them. The rest of the wheel, a Python package of its own, is not used; nor is
-# anything of it where the base is such an image.
+# NVIDIA's images have them. The rest of the wheel, a Python package, is not used. Where the base is one
+# of NVIDIA's images, nothing of the wheel is used.
 set -eu
 
 python=$(python3 -c 'import sys; print("{}.{}".format(*sys.version_info))')

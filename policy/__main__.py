@@ -23,14 +23,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from policy.check import RULES, STACK_RULES
 from policy.resource import UNKNOWN, ResourceRule, StackResource, StackRule
-from policy.rules.objects import KEPT_CLAIMS
 
 
 def main() -> None:
     """Serve the rules to Pulumi's engine."""
     policies: list[Policy] = [
         # CrossGuard does not tell whether a resource is retained.
-        *(_of_resources(rule) for rule in RULES if rule is not KEPT_CLAIMS),
+        *(_of_resources(rule) for rule in RULES if rule.name != "kept-claims"),
         *(_of_stacks(rule) for rule in STACK_RULES),
     ]
     PolicyPack("ft-serving", policies, enforcement_level=EnforcementLevel.MANDATORY)

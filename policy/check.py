@@ -1,17 +1,12 @@
 """All rules, and the check of resources by them, which needs neither Pulumi nor a cluster."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policy.resource import ResourceRule, StackResource, StackRule
-from policy.rules import access, containers, credentials, network, objects
+from policy.rules import access, containers, credentials, network
 
-RULES: tuple[ResourceRule, ...] = (
-    *containers.RULES,
-    *access.RULES,
-    *credentials.RULES,
-    *objects.RULES,
-)
+RULES: tuple[ResourceRule, ...] = (*containers.RULES, *access.RULES, *credentials.RULES)
 """About each resource by itself."""
 
 STACK_RULES: tuple[StackRule, ...] = network.RULES
@@ -38,14 +33,13 @@ class Violation:
 
 def check(resources: Sequence[StackResource]) -> list[Violation]:
     """Return everything that breaks a rule, by rule."""
-    return list(_violations(resources))
-
-
-def _violations(resources: Sequence[StackResource]) -> Iterator[Violation]:
-    for rule in RULES:
-        for resource in resources:
-            for message in rule.check(resource):
-                yield Violation(rule=rule.name, resource=resource, message=message)
-    for stack_rule in STACK_RULES:
-        for resource, message in stack_rule.check(resources):
-            yield Violation(rule=stack_rule.name, resource=resource, message=message)
+    return [
+        Violation(rule=rule.name, resource=resource, message=message)
+        for rule in RULES
+        for resource in resources
+        for message in rule.check(resource)
+    ] + [
+        Violation(rule=stack_rule.name, resource=resource, message=message)
+        for stack_rule in STACK_RULES
+        for resource, message in stack_rule.check(resources)
+    ]

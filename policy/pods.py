@@ -19,7 +19,7 @@ _TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "Configuration": ("spec", "template"),
     "Service": ("spec", "template"),
 }
-"""Where a kind has its pods' metadata and spec."""
+"""The path of the pods' metadata and spec, by kind."""
 
 _KSERVE_PARTS = ("predictor", "transformer", "explainer")
 """Parts of an InferenceService: each is a pod's spec, with more in it."""
@@ -32,8 +32,8 @@ class Container:
     """A container of a pod.
 
     Attributes:
-        path: Where it is in its resource.
-        document: What it is, in the API's names.
+        path: Its place in its resource.
+        document: Its fields, in the API's names.
     """
 
     path: str
@@ -47,10 +47,10 @@ class Container:
 
 @dataclass(frozen=True, kw_only=True)
 class PodTemplate:
-    """What a resource's pods are made of.
+    """The template of a resource's pods.
 
     Attributes:
-        path: Where the spec is in the resource.
+        path: The place of the spec in the resource.
         labels: The pods' labels.
         spec: Their spec, in the API's names.
     """
@@ -65,14 +65,14 @@ class PodTemplate:
         return mapping_at(self.spec, "securityContext")
 
     def containers(self) -> Iterator[Container]:
-        """All containers, those before the start among them."""
+        """Yield all containers, those that run before the start, too."""
         for kind in _CONTAINER_LISTS:
             for index, container in mappings_of(self.spec.get(kind)):
                 yield Container(path=f"{self.path}.{kind}[{index}]", document=container)
 
 
 def pods(resource: StackResource) -> Iterator[PodTemplate]:
-    """What a resource's pods are made of; nothing for what leads to none."""
+    """Yield the templates of the pods that a resource leads to."""
     if not resource.type.startswith("kubernetes:"):
         return
     properties = resource.properties

@@ -1,4 +1,4 @@
-"""A resource as rules see it, whoever rendered it, and what a rule is."""
+"""A resource as rules see it, whoever rendered it, and the kinds of rules."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,16 @@ from typing import Any, Final
 
 
 class Unknown:
-    """A value that a preview does not have yet: what no rule can be about before the update."""
+    """A value that a preview does not have yet: no rule can check it before the update."""
 
     def __repr__(self) -> str:
         return "unknown"
 
 
 UNKNOWN: Final = Unknown()
+
+BUILT_IMAGE = "docker:index/image:Image"
+"""The type of an image that Pulumi builds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,18 +42,18 @@ class StackResource:
         return self.type.rpartition(":")[2]
 
     def in_group(self, group: str) -> bool:
-        """Whether it is of one of Kubernetes's API groups; the first one is called "core"."""
+        """Return whether it is of one of Kubernetes's API groups; the first is called "core"."""
         return self.type.startswith(f"kubernetes:{group}/")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceRule:
-    """What each resource has to keep.
+    """A rule that each resource has to keep.
 
     Attributes:
-        name: By which reports and CrossGuard's settings name it.
-        description: What is asked for, and why, in a sentence.
-        check: Says what is wrong with a resource: a message for each place.
+        name: Its name in reports and in CrossGuard's settings.
+        description: The rule and its reason, in a sentence.
+        check: Yields the faults of a resource: a message for each place.
     """
 
     name: str
@@ -60,12 +63,12 @@ class ResourceRule:
 
 @dataclass(frozen=True, kw_only=True)
 class StackRule:
-    """What the resources of a stack have to keep together.
+    """A rule that the resources of a stack have to keep together.
 
     Attributes:
-        name: By which reports and CrossGuard's settings name it.
-        description: What is asked for, and why, in a sentence.
-        check: Says which resources are wrong, and how.
+        name: Its name in reports and in CrossGuard's settings.
+        description: The rule and its reason, in a sentence.
+        check: Yields the resources that are wrong, each with the fault.
     """
 
     name: str
@@ -73,20 +76,27 @@ class StackRule:
     check: Callable[[Sequence[StackResource]], Iterator[tuple[StackResource, str]]]
 
 
+def resource_rule(
+    name: str, description: str
+) -> Callable[[Callable[[StackResource], Iterator[str]]], ResourceRule]:
+    """Make a rule of the check that this decorates."""
+    return lambda check: ResourceRule(name=name, description=description, check=check)
+
+
 def mapping_at(value: object, *path: str) -> Mapping[str, Any]:
-    """What lies at a path of names; nothing where it is absent or unknown."""
+    """Return the mapping at a path of names; an empty one where it is absent or unknown."""
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value if isinstance(value, Mapping) else {}
 
 
 def items_of(value: object) -> Sequence[Any]:
-    """The items of a list; none where it is absent or unknown."""
+    """Return the items of a list; none where it is absent or unknown."""
     return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
 
 
 def mappings_of(value: object) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The objects of a list, each with its index."""
+    """Yield the mappings in a list, each with its index."""
     for index, item in enumerate(items_of(value)):
         if isinstance(item, Mapping):
             yield index, item

@@ -1,1 +1,1 @@
-"""What a stack asks for: typed, checked and sized before any resource exists."""
+"""A stack's configuration: typed, checked and sized before any resource exists."""

@@ -1,4 +1,4 @@
-"""A stack's whole configuration: what was set, and what follows from it."""
+"""A stack's whole configuration: its settings, and the values that follow from them."""
 
 from functools import cached_property
 
@@ -12,13 +12,7 @@ from stacks.engines import Demand, Engine, engine_for
 from stacks.gpus import NODE_LABELS, NodeRequirement
 from stacks.models import blueprint_of, golden_of
 from stacks.quantities import quantity
-from stacks.resolved import (
-    JOB_CPU,
-    ContainerResources,
-    Scaling,
-    demand_of,
-    scaling_of,
-)
+from stacks.resolved import JOB_CPU, ContainerResources, Scaling, demand_of, scaling_of
 from stacks.sections import (
     ClusterSettings,
     ColdStart,
@@ -88,7 +82,7 @@ class StackConfig(BaseModel):
             repository=self.model.repository,
             revision=self.model.revision,
             dtype=self.model.dtype,
-            # Of no matter to a release for any number of GPUs; it has the Job's, its defaults.
+            # A release for any number of GPUs has the Job's defaults.
             tensor_parallel=self.gpu.tensor_parallel if is_divided else 1,
             pipeline_parallel=self.gpu.pipeline_parallel if is_divided else 1,
             compute_dtype=self.model.computed_in.dtype,
@@ -106,19 +100,19 @@ class StackConfig(BaseModel):
 
     @cached_property
     def engine(self) -> Engine:
-        """What computes in the server: as set, else the first that can serve on what there is."""
+        """The engine: as set, else the first that can serve on `gpu.type`."""
         return engine_for(self.serving.engine, self.gpu.model)
 
     @cached_property
     def demand(self) -> Demand:
-        """What the server is to hold and to compute."""
+        """The model, the formats and the load that the server must have memory for."""
         return demand_of(self.blueprint, self.model, self.gpu, self.serving)
 
     @cached_property
     def cache_key(self) -> str | None:
-        """The name of what a server compiles for its release; None where it compiles nothing.
+        """The name of the cache of a server's compiled code; None where it compiles nothing.
 
-        Of the settings it has those that decide what is compiled and are not the release's.
+        It holds the settings that decide what is compiled and are not in the release's name.
         """
         if self.engine.compiler is None:
             return None

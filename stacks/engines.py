@@ -1,10 +1,10 @@
-"""The engines that serve a model, each with all that a stack has to know of it.
+"""The engines that serve a model, each with all that a stack needs to know of it.
 
 A new engine is a row of `ENGINES`: nothing compares engines by their names.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from ft_serving.core.dtypes import DType, Precision
 from ft_serving.core.families.base import Blueprint
@@ -17,7 +17,7 @@ from stacks.quantities import GIB
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Demand:
-    """What a server is to hold and to compute.
+    """The model, the formats and the load that a server must have memory for.
 
     Attributes:
         blueprint: The model's.
@@ -40,10 +40,15 @@ class Demand:
         """GPUs of one replica, of an engine that uses them."""
         return self.tensor_parallel * self.pipeline_parallel
 
+    def smaller_batches(self) -> Iterator["Demand"]:
+        """Yield the same with fewer rows, the most first."""
+        for batch in range(self.load.batch - 1, 0, -1):
+            yield replace(self, load=replace(self.load, batch=batch))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Engine:
-    """What computes in the server, behind the protocol that all of them have.
+    """An engine: it computes in the server, behind the protocol that all of them have.
 
     Attributes:
         name: As `serving.engine` has it.
@@ -53,8 +58,8 @@ class Engine:
         capabilities: Compute capabilities that it has code for; none where it computes on a CPU.
         precisions: Formats that `model.computeDtype` may have.
         pipelines: Whether groups of GPUs can share the layers.
-        compiler: What compiles code for a GPU when the server starts first, with its version: the
-            name of the cache that keeps it. None where nothing does.
+        compiler: Name and version of what compiles code for a GPU at a server's first start; the
+            cache of that code is named by it. None where nothing is compiled.
         cores: CPU cores that its container needs.
         main_memory: Bytes that its container needs, /dev/shm included.
         shared_memory: Bytes of its container's /dev/shm.
@@ -78,16 +83,16 @@ class Engine:
 
     @property
     def on_gpus(self) -> bool:
-        """Whether it needs GPUs; an engine that does not has no use for them."""
+        """True if it needs GPUs; an engine that does not need them cannot use them."""
         return bool(self.capabilities)
 
     @property
     def compiled_bytes(self) -> int:
-        """What the volume needs for the code that it compiles for a release."""
+        """Bytes of the volume for the code that it compiles for a release."""
         return sizing.COMPILED_BYTES if self.compiler else 0
 
     def serves_on(self, gpu: Gpu | None) -> bool:
-        """Tell whether it can serve on a GPU, or on the CPU where that is None."""
+        """Return whether it can serve on a GPU, or on the CPU where that is None."""
         return not self.on_gpus if gpu is None else gpu.compute_capability in self.capabilities
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a stack's configuration, all of it at once."""
+"""The error of a wrong configuration: all of its problems at once."""
 
 import re
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from ft_serving.core.units import any_of
 __all__ = ["ConfigError", "Problem", "any_of", "shown"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Problem:
-    """One setting that cannot stay as it is.
+    """One setting that cannot stay as it is, in the order in which the message names its parts.
 
     Attributes:
         path: The setting, with dots, as `pulumi config set --path` names it.
-        rule: What must hold.
-        got: What was given instead.
-        use: What would do.
+        rule: The rule that it breaks.
+        got: The value that was given.
+        use: A value that is accepted.
     """
 
     path: str
@@ -33,7 +33,7 @@ class ConfigError(FtServingError):
     """The configuration cannot be deployed.
 
     Attributes:
-        problems: Every one that was found.
+        problems: All that were found.
     """
 
     def __init__(self, problems: list[Problem]) -> None:
@@ -42,7 +42,7 @@ class ConfigError(FtServingError):
 
 
 def shown(value: object) -> str:
-    """A value as an error shows it: short, and on one line."""
+    """Return a value as an error shows it: short, and on one line."""
     if value is None:
         return "nothing"
     text = str(value).lower() if isinstance(value, bool) else repr(value)

@@ -41,7 +41,7 @@ class Gpu:
     compute_capability: tuple[int, int]
 
     def supports(self, precision: Precision) -> bool:
-        """Tell whether it computes in a format."""
+        """Return whether it computes in a format."""
         return self.compute_capability >= _NEEDED_CAPABILITIES.get(precision, (0, 0))
 
 
@@ -82,7 +82,7 @@ class NodeRequirement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeLabels:
-    """How a cloud, or an operator in the cluster, labels nodes with their GPUs.
+    """The labels by which a cloud, or an operator in the cluster, names the GPUs of nodes.
 
     Attributes:
         key: The label's key.
@@ -152,7 +152,7 @@ NODE_LABELS = {
         },
     ),
 }
-"""Who labels a cluster's nodes with their GPUs, by the names of `scheduling.nodeLabels`."""
+"""The kinds of labels, by the names that `scheduling.nodeLabels` takes."""
 
 
 def labelled_gpu(requirement: NodeRequirement) -> str | None:

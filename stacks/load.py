@@ -33,7 +33,7 @@ class Stack:
     registry_password: pulumi.Output[str] | None
 
     def plain_registry_password(self) -> str | None:
-        """The password as it is, for a login before anything is made; never a resource's input."""
+        """Return the password in clear, for a login before anything is made; never a resource's."""
         from pulumi.runtime.config import get_config
 
         password: str | None = get_config(f"{PROJECT}:{REGISTRY_PASSWORD}")
@@ -57,15 +57,14 @@ def load_stack() -> Stack:
         if key.startswith(prefix)
     }
     secret = frozenset(name for name in raw if is_config_secret(f"{prefix}{name}"))
-    try:
-        check_secrets(frozenset(raw), secret)
-    except ConfigError as exc:
-        raise pulumi.RunError(_refusal(exc)) from exc
     sections = {name: _plain(value) for name, value in raw.items() if name not in SECRETS}
     try:
+        check_secrets(frozenset(raw), secret)
         config = parse_config(sections, frozenset(SECRETS) & raw.keys())
     except ConfigError as exc:
-        raise pulumi.RunError(_refusal(exc)) from exc
+        raise pulumi.RunError(
+            f"The configuration cannot be deployed (docs/configuration.md):\n{exc}"
+        ) from exc
     values = pulumi.Config(PROJECT)
     return Stack(
         name=pulumi.get_stack(),
@@ -93,10 +92,6 @@ def check_secrets(names: frozenset[str], secret: frozenset[str]) -> None:
         raise ConfigError(misplaced)
 
 
-def _refusal(error: ConfigError) -> str:
-    return f"The configuration cannot be deployed (docs/configuration.md):\n{error}"
-
-
 def _plain(value: str) -> object:
     """Undo Pulumi's encoding: a section arrives as JSON, a text as it is."""
     try:
@@ -108,15 +103,8 @@ def _plain(value: str) -> object:
 
 def _misplaced(name: str) -> Problem:
     if name in SECRETS:
-        return Problem(
-            path=name,
-            rule="must be a secret",
-            got="plain text, which is in the stack's file now",
-            use=f"pulumi config set --secret {name}, with a new one",
-        )
-    return Problem(
-        path=name,
-        rule="must hold no secret",
-        got="one",
-        use=f"the secrets {' and '.join(SECRETS)} beside the sections",
-    )
+        got = "plain text, which is in the stack's file now"
+        use = f"pulumi config set --secret {name}, with a new one"
+        return Problem(name, "must be a secret", got, use)
+    use = f"the secrets {' and '.join(SECRETS)} beside the sections"
+    return Problem(name, "must hold no secret", "one", use)

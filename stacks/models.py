@@ -11,7 +11,7 @@ from stacks.sections import Golden, Model
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownModel:
-    """What a configuration need not say of a model.
+    """The facts of a model that a configuration may leave out.
 
     Attributes:
         blueprint: Its family, and its numbers from its config.json.
@@ -59,13 +59,13 @@ KNOWN_MODELS = {"EleutherAI/gpt-j-6b": _GPT_J_6B, "tiny-gptj": _TINY_GPTJ}
 
 
 def known_model(repository: str) -> KnownModel | None:
-    """Return what is built in of a repository; the hub takes its name in any case."""
+    """Return the built-in facts of a repository; as on the hub, case does not matter."""
     by_name = {name.casefold(): model for name, model in KNOWN_MODELS.items()}
     return by_name.get(repository.casefold())
 
 
 def blueprint_of(model: Model) -> Blueprint | None:
-    """Return a model's family and numbers, set or built in; none where they are neither."""
+    """Return a model's family and numbers, set or built in; None where they are neither."""
     known = known_model(model.repository)
     if model.dimensions is None:
         return known.blueprint if known else None
@@ -74,7 +74,7 @@ def blueprint_of(model: Model) -> Blueprint | None:
 
 
 def golden_of(model: Model, golden: Golden | None) -> Golden | None:
-    """Return the golden question, set or built in; none where it is neither."""
+    """Return the golden question, set or built in; None where it is neither."""
     if golden is not None:
         return golden
     known = known_model(model.repository)

@@ -1,4 +1,4 @@
-"""Reads a configuration, and says of all that is wrong with it at once what to do."""
+"""Reads a configuration, and names all its problems at once, each with its remedy."""
 
 import difflib
 import json
@@ -24,7 +24,7 @@ def parse_config(document: Mapping[str, object], secrets: frozenset[str]) -> Sta
 
     Args:
         document: The sections by their names in YAML, as plain values.
-        secrets: Which of `SECRETS` are set; their values are nobody's business here.
+        secrets: Those of `SECRETS` that are set; their values are not needed here.
 
     Raises:
         ConfigError: Something is wrong; its message has a line for each problem.
@@ -54,7 +54,7 @@ def _read_section(field: FieldInfo, alias: str, value: object) -> Section:
     if not isinstance(value, Mapping):
         raise ConfigError([_not_a_group(kind, alias, value)])
     try:
-        # As JSON, because a strict validator takes a member of an enumeration from JSON alone.
+        # As JSON, because a strict validator takes a member of an enumeration from JSON only.
         return TypeAdapter(kind).validate_json(
             json.dumps(value, default=str), by_alias=True, by_name=False
         )
@@ -83,7 +83,7 @@ def section_type(annotation: object) -> type[Section] | None:
 def _problem(
     kind: type[Section], alias: str, value: object, location: _Location, error: str
 ) -> Problem:
-    """Tell pydantic's error in the words of the innermost setting that it is in."""
+    """Return pydantic's error in the words of the innermost setting that it is in."""
     path, field, owner = alias, None, kind
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
@@ -96,7 +96,7 @@ def _problem(
         return _unknown(path, list(by_alias))
     told = field.json_schema_extra if field else None
     assert isinstance(told, dict), path  # noqa: S101 - every field comes from `setting`
-    return Problem(path=path, rule=f"must {told['must']}", got=shown(value), use=str(told["use"]))
+    return Problem(path, f"must {told['must']}", shown(value), str(told["use"]))
 
 
 def _inside(value: object, part: int | str) -> object:
@@ -109,12 +109,7 @@ def _inside(value: object, part: int | str) -> object:
 
 def _not_a_group(kind: type[Section], path: str, value: object) -> Problem:
     names = [str(field.alias) for field in kind.model_fields.values()]
-    return Problem(
-        path=path,
-        rule="must be a group of settings",
-        got=shown(value),
-        use=", ".join(names),
-    )
+    return Problem(path, "must be a group of settings", shown(value), ", ".join(names))
 
 
 def _unknown(path: str, known: list[Any]) -> Problem:
@@ -123,12 +118,9 @@ def _unknown(path: str, known: list[Any]) -> Problem:
     by_lower = {str(each).replace("-", "").lower(): str(each) for each in known}
     simple = name.replace("_", "").replace("-", "").lower()
     close = difflib.get_close_matches(simple, by_lower, n=1, cutoff=0.7)
-    return Problem(
-        path=path if path.replace(".", "").isprintable() and path else repr(path),
-        rule="is no setting",
-        got="a value",
-        use=by_lower[close[0]] if close else ", ".join(map(str, known)),
-    )
+    use = by_lower[close[0]] if close else ", ".join(map(str, known))
+    shown_path = path if path.replace(".", "").isprintable() and path else repr(path)
+    return Problem(shown_path, "is no setting", "a value", use)
 
 
 def _unknown_sections(document: Mapping[str, object]) -> Iterator[Problem]:
@@ -140,19 +132,12 @@ def _unknown_sections(document: Mapping[str, object]) -> Iterator[Problem]:
 def _secret_problems(sections: Mapping[str, Any], secrets: frozenset[str]) -> Iterator[Problem]:
     image, hub = sections.get("image"), sections.get("hub")
     if image and (image.username is None) == (REGISTRY_PASSWORD in secrets):
-        missing = "the password" if image.username else "the username"
-        yield Problem(
-            path="image.username",
-            rule=f"must be set together with the secret {REGISTRY_PASSWORD}",
-            got=f"nothing for {missing}",
-            use=f"pulumi config set --secret {REGISTRY_PASSWORD}"
-            if image.username
-            else "the registry's user",
-        )
+        missing, use = ("the username", "the registry's user")
+        if image.username:
+            missing, use = ("the password", f"pulumi config set --secret {REGISTRY_PASSWORD}")
+        rule = f"must be set together with the secret {REGISTRY_PASSWORD}"
+        yield Problem("image.username", rule, f"nothing for {missing}", use)
     if hub and HUB_TOKEN in secrets and not hub.endpoint.startswith("https://"):
-        yield Problem(
-            path="hub.endpoint",
-            rule=f"must be https while the secret {HUB_TOKEN} is set, which anyone could read",
-            got=shown(hub.endpoint),
-            use=f"an https address, or no {HUB_TOKEN}",
-        )
+        rule = f"must be https while the secret {HUB_TOKEN} is set, which anyone could read"
+        use = f"an https address, or no {HUB_TOKEN}"
+        yield Problem("hub.endpoint", rule, shown(hub.endpoint), use)

@@ -1,36 +1,29 @@
-"""What a configuration leaves to be derived: scaling and the resources of containers."""
+"""Values that are derived from a configuration: scaling and the resources of containers."""
 
 from dataclasses import dataclass
 
 from ft_serving.core.families.base import Blueprint
 from stacks.engines import Demand
-from stacks.sections import (
-    GpuSettings,
-    Mode,
-    Model,
-    Replicas,
-    ScaleMetric,
-    Serving,
-)
+from stacks.sections import GpuSettings, Mode, Model, Replicas, ScaleMetric, Serving
 from stacks.sizing import PeakLoad
 
 METRICS = {
     Mode.SERVERLESS: (ScaleMetric.CONCURRENCY, ScaleMetric.RPS),
     Mode.STANDARD: (ScaleMetric.CPU, ScaleMetric.MEMORY),
 }
-"""What each mode can scale by: Knative's autoscaler, or a HorizontalPodAutoscaler."""
+"""The metrics that each mode can scale by: Knative's autoscaler's, a HorizontalPodAutoscaler's."""
 
 JOB_CPU = "2"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scaling:
-    """How many replicas run, with nothing left open.
+    """The number of replicas, with every default filled in.
 
     Attributes:
         min: Fewest.
         max: Most.
-        metric: What decides between them.
+        metric: The metric that decides between them.
         target: The metric's value of one replica.
         container_concurrency: Requests that a replica gets at once; none in Standard mode, where
             nothing limits them.
@@ -61,7 +54,7 @@ class ContainerResources:
 
 
 def scaling_of(replicas: Replicas, serving: Serving) -> Scaling:
-    """Fill in what `replicas` leaves out."""
+    """Return the number of replicas, with every default filled in."""
     concurrency = None
     if serving.mode is Mode.SERVERLESS:
         concurrency = replicas.container_concurrency or serving.batch
@@ -77,7 +70,7 @@ def scaling_of(replicas: Replicas, serving: Serving) -> Scaling:
 
 
 def demand_of(blueprint: Blueprint, model: Model, gpu: GpuSettings, serving: Serving) -> Demand:
-    """Return what a stack's server is to hold and to compute."""
+    """Return the demand on a stack's server."""
     return Demand(
         blueprint=blueprint,
         dtype=model.dtype,

@@ -1,4 +1,4 @@
-"""What editors and readers are told of the settings; `python -m stacks.schema` writes it down."""
+"""The settings' schema and table in docs/; `python -m stacks.schema` renews them."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How much memory and storage a model needs.
+"""The memory and the storage that a model needs.
 
 The number of weights is exact, from the table of tensors that the conversion follows. Buffers are
 FasterTransformer's as its code at df4a753 allocates them where that depends on the load; the rest
@@ -22,7 +22,7 @@ _TOKEN_BUFFERS = 30
 """Buffers of one hidden vector that each token of the prompts takes."""
 
 SHARED_MEMORY = 256 * MIB
-"""What Triton's Python backend needs of it."""
+"""Bytes of /dev/shm that Triton's Python backend needs."""
 
 _HOST_BASE, _HOST_PER_GPU = 3 * GIB, GIB
 """Triton's process, and the CUDA context and pinned memory of each GPU."""
@@ -35,7 +35,7 @@ _STEP_BASE = 200 * MIB
 """Buffers of a step that do not grow with it, such as cuBLAS's."""
 
 _PIECES_OF_LAYER, _GRAPH_OF_LAYER = MIB // 5, MIB * 4 // 5
-"""What a layer takes in the CUDA graphs of one size: those between attention, and for sizes up to
+"""Bytes of a layer in the CUDA graphs of one size: those between attention, and for sizes up to
 the batch another one with attention. For GPT-J 6B this gives the 0.45 GiB and 1.15 GiB that batches
 of 64 and 1024 rows took."""
 
@@ -49,7 +49,7 @@ _LOGIT_BYTES = 20
 """Of each row and token of the vocabulary: logits twice, in fp32, and what sorts them."""
 
 COMPILED_BYTES = 512 * MIB
-"""What vLLM compiles for a release: some hundred megabytes, of several settings in turn."""
+"""Bytes of vLLM's compiled code for a release: some hundred megabytes, of several settings."""
 
 _VLLM_HOST, _VLLM_HOST_PER_GPU = 16 * GIB, 4 * GIB
 """A fit to one GPU: Triton, two Python processes that have imported torch, pinned buffers, and the
@@ -122,7 +122,7 @@ def storage_bytes(blueprint: Blueprint, dtype: DType, releases: int, compiled: i
         blueprint: The model's.
         dtype: The format of the stored weights.
         releases: How many are there at once, the new one included; beside them is the download.
-        compiled: Bytes of what servers compile for each of them.
+        compiled: Bytes of the code that servers compile for each of them.
     """
     wanted = source_bytes(blueprint) + releases * (release_bytes(blueprint, dtype) + compiled)
     return math.ceil(wanted * 1.02) + 64 * MIB
@@ -135,7 +135,7 @@ def gpu_memory(
     pipeline_parallel: int,
     load: PeakLoad,
 ) -> Memory:
-    """Return what FasterTransformer needs on each GPU.
+    """Return the memory that FasterTransformer needs on each GPU.
 
     Args:
         blueprint: The model's.
@@ -162,7 +162,7 @@ def gpu_memory(
 
 
 def cpu_memory(blueprint: Blueprint, load: PeakLoad) -> Memory:
-    """Return what the CPU engine needs; it computes in fp32, and one prompt at a time."""
+    """Return the memory of the CPU engine; it computes in fp32, and one prompt at a time."""
     return Memory(
         weights=release_bytes(blueprint, DType.FP32),
         cache=cache_bytes(blueprint.shape, load.batch * load.tokens),
@@ -174,7 +174,7 @@ def cpu_memory(blueprint: Blueprint, load: PeakLoad) -> Memory:
 def vllm_memory(
     blueprint: Blueprint, precision: Precision, tensor_parallel: int, load: PeakLoad
 ) -> Memory:
-    """Return what vLLM needs on each GPU; `cache` is what it is told to take for that.
+    """Return the memory that vLLM needs on each GPU; it is told to take `cache` for that.
 
     Args:
         blueprint: The model's.
@@ -245,7 +245,7 @@ def job_deadline_s(blueprint: Blueprint, dtype: DType) -> int:
 def _vllm_tensor_bytes(
     rule: TensorRule, blueprint: Blueprint, precision: Precision, tensor_parallel: int
 ) -> int:
-    """What one GPU holds of a tensor, of all layers together."""
+    """Return the bytes of a tensor on one GPU, of all layers together."""
     shape, elements = blueprint.shape, rule.elements(blueprint.shape)
     if "vocabulary" in rule.shape:
         rows = math.ceil(shape.vocabulary / _VOCABULARY_STEP) * _VOCABULARY_STEP
@@ -260,7 +260,7 @@ def _vllm_tensor_bytes(
 
 
 def _padded_head(blueprint: Blueprint, dtype: DType, tensor_parallel: int) -> int:
-    """The copy of the head that `GptJ.cc` makes where ranks cannot share the vocabulary evenly."""
+    """Return the bytes of the head's copy, which `GptJ.cc` makes for an uneven vocabulary."""
     vocabulary = blueprint.shape.vocabulary
     part = math.ceil(vocabulary / tensor_parallel)
     if dtype is DType.FP16:

@@ -1,4 +1,4 @@
-"""Reads a stack's file without Pulumi: what its configuration is before anything is deployed."""
+"""Reads a stack's file without Pulumi."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ class StackFileError(FtServingError):
 
 
 def stack_names(folder: Path) -> list[str]:
-    """The stacks that have a file in the project's folder, in the order of their names."""
+    """Return the stacks that have a file in the project's folder, in the order of their names."""
     return sorted(path.name.split(".")[1] for path in folder.glob("Pulumi.*.yaml"))
 
 
@@ -58,7 +58,7 @@ def read_stack_file(folder: Path, stack: str) -> StackConfig:
 
 
 def _is_secret(value: object) -> bool:
-    """Whether a value is, or holds, what Pulumi writes for an encrypted one."""
+    """Return whether a value is, or holds, one that Pulumi has encrypted."""
     if isinstance(value, Mapping):
         return "secure" in value or any(map(_is_secret, value.values()))
     return isinstance(value, list) and any(map(_is_secret, value))

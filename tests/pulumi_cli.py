@@ -15,15 +15,11 @@ from local_platform import environment
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What the engine did, or in a preview would do, with one resource.
+    """A step of the engine with one resource: done, or in a preview foretold.
 
     Attributes:
         operation: As Pulumi names it: "create", "update", "same", "replace", "delete"…
-        type: The resource's type token.
-        name: The resource's name.
-        diffs: The names of the properties that changed.
-        paths: Where in them, such as `spec.predictor.minReplicas`.
-        outputs: Its new outputs.
+        paths: The places that differ, such as `spec.predictor.minReplicas`.
     """
 
     operation: str
@@ -31,19 +27,13 @@ class Step:
     name: str
     diffs: list[str]
     paths: list[str]
+    inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What one command of Pulumi did.
-
-    Attributes:
-        succeeded: Whether it ended well.
-        seconds: How long it took.
-        steps: In the order in which they began, without the stack and its providers.
-        messages: All that was shown, also what did not stay on the screen.
-    """
+    """The result of one command of Pulumi: its steps are those without stack and providers."""
 
     succeeded: bool
     seconds: float
@@ -55,19 +45,13 @@ class Report:
         return [step for step in self.steps if step.name == name][-1]
 
     def operations(self, name: str) -> list[str]:
-        """What was done with a resource, in order."""
+        """Return the steps of a resource, in order."""
         return [step.operation for step in self.steps if step.name == name]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PulumiCli:
-    """Runs commands of Pulumi with a file backend and a home of their own.
-
-    Attributes:
-        folder: An empty folder, for the backend, the home and the log of events.
-        passphrase: Of the stacks' secrets.
-        variables: What Pulumi gets besides this process's variables.
-    """
+    """Runs commands of Pulumi with a file backend and a home of their own, in an empty folder."""
 
     folder: Path
     passphrase: str
@@ -202,7 +186,7 @@ def _name(urn: str) -> str:
 
 
 def _is_component(urn: str) -> bool:
-    """Whether the last of the types, from the outermost parent's on, is a component's."""
+    """Return whether the last of the types, from the outermost parent's on, is a component's."""
     return urn.split("::")[2].rpartition("$")[2].startswith("ft-serving:components:")
 
 
@@ -223,6 +207,7 @@ def _steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
                 name=_name(urn),
                 diffs=metadata.get("diffs") or [],
                 paths=sorted(metadata.get("detailedDiff") or {}),
+                inputs=(metadata.get("new") or {}).get("inputs") or {},
                 outputs=(metadata.get("new") or {}).get("outputs") or {},
             )
     return list(steps.values())

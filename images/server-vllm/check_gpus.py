@@ -1,9 +1,9 @@
 #!/opt/ft-serving/bin/python
-"""Becomes a program, Triton, where the machine has the GPUs that the engine needs.
+"""Becomes a program (Triton) if the machine has the GPUs that the engine needs, else ends.
 
     check_gpus.py PROGRAM ARGUMENT...
 
-Triton would say so, too, but between other lines, and the last one of its log would not be it.
+Triton would report missing GPUs, too, but in the middle of its log: diagnosis shows the last line.
 """
 
 import os

@@ -5,7 +5,7 @@
 
 NVIDIA's backend reads whatever it finds, and serves noise for a file that is short or altered. The
 engine for CPUs checks the same by itself; NVIDIA's images have a Python that is older than this
-project's packages, so that this file stands alone (Python 3.8, no packages).
+project's packages, so that this file imports nothing of it (Python 3.8, no packages).
 """
 
 import hashlib

@@ -1,16 +1,28 @@
-"""What pods may do with the Kubernetes API."""
+"""Rules about rights in the Kubernetes API, about namespaces, and about claims."""
 
 from collections.abc import Iterator
 
 from policy.pods import pods
-from policy.resource import UNKNOWN, ResourceRule, StackResource, items_of, mapping_at, mappings_of
+from policy.resource import (
+    UNKNOWN,
+    StackResource,
+    items_of,
+    mapping_at,
+    mappings_of,
+    resource_rule,
+)
 
 ACCOUNTS_WITH_TOKENS = frozenset({"ft-serving-gate"})
 """Service accounts whose pods ask the Kubernetes API: the gates read why a deployment fails."""
 
 _RBAC = "rbac.authorization.k8s.io"
+_ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
+@resource_rule(
+    "tokens-by-need",
+    "Only pods that ask the Kubernetes API have a service account's token.",
+)
 def _tokens(resource: StackResource) -> Iterator[str]:
     rule = "automountServiceAccountToken: must be false"
     if (
@@ -24,6 +36,10 @@ def _tokens(resource: StackResource) -> Iterator[str]:
             yield f"{pod.path}.{rule}"
 
 
+@resource_rule(
+    "no-wildcards-in-roles",
+    "Roles name groups, resources and verbs: a wildcard grows with the cluster.",
+)
 def _no_wildcards(resource: StackResource) -> Iterator[str]:
     if resource.in_group(_RBAC):
         for index, rule in mappings_of(resource.properties.get("rules")):
@@ -32,6 +48,7 @@ def _no_wildcards(resource: StackResource) -> Iterator[str]:
                     yield f"rules[{index}].{field}: must name what is meant; got {list(values)}"
 
 
+@resource_rule("no-secrets-in-roles", "No role reads Secrets: they are mounted by name.")
 def _no_secrets(resource: StackResource) -> Iterator[str]:
     if resource.in_group(_RBAC):
         for index, rule in mappings_of(resource.properties.get("rules")):
@@ -39,6 +56,10 @@ def _no_secrets(resource: StackResource) -> Iterator[str]:
                 yield f"rules[{index}].resources: must not have secrets; mount them by name"
 
 
+@resource_rule(
+    "no-cluster-roles",
+    "A stack's rights end with its namespace; nothing is bound to cluster-admin.",
+)
 def _no_cluster_roles(resource: StackResource) -> Iterator[str]:
     if not resource.in_group(_RBAC):
         return
@@ -49,25 +70,20 @@ def _no_cluster_roles(resource: StackResource) -> Iterator[str]:
         yield f"roleRef: must be a Role of the stack's own; got ClusterRole {role.get('name')}"
 
 
-RULES = (
-    ResourceRule(
-        name="tokens-by-need",
-        description="Only pods that ask the Kubernetes API have a service account's token.",
-        check=_tokens,
-    ),
-    ResourceRule(
-        name="no-wildcards-in-roles",
-        description="Roles name groups, resources and verbs: a wildcard grows with the cluster.",
-        check=_no_wildcards,
-    ),
-    ResourceRule(
-        name="no-secrets-in-roles",
-        description="No role reads Secrets: they are mounted by name.",
-        check=_no_secrets,
-    ),
-    ResourceRule(
-        name="no-cluster-roles",
-        description="A stack's rights end with its namespace; nothing is bound to cluster-admin.",
-        check=_no_cluster_roles,
-    ),
+@resource_rule(
+    "restricted-namespaces", "Namespaces refuse pods below Pod Security's level `restricted`."
 )
+def _restricted(resource: StackResource) -> Iterator[str]:
+    if resource.type == "kubernetes:core/v1:Namespace":
+        given = mapping_at(resource.properties, "metadata", "labels").get(_ENFORCE)
+        if given != "restricted":
+            yield f"metadata.labels.{_ENFORCE}: must be restricted; got {given}"
+
+
+@resource_rule("kept-claims", "Claims outlive a mistaken `pulumi destroy`.")
+def _kept_claims(resource: StackResource) -> Iterator[str]:
+    if resource.kind == "PersistentVolumeClaim" and not (resource.protected or resource.retained):
+        yield "must be protected or retained: deleting it deletes the weights"
+
+
+RULES = (_tokens, _no_wildcards, _no_secrets, _no_cluster_roles, _restricted, _kept_claims)

@@ -1,73 +1,95 @@
-"""What containers may do to their node and to each other, and which images they run.
+"""Rules about containers: their rights on the node, their bounds, and the images that they run.
 
 The first five rules and `no-host-access` are those of Kubernetes's Pod Security Standards, level
 `restricted`, or stricter.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from policy.pods import pods
-from policy.resource import UNKNOWN, ResourceRule, StackResource, mapping_at, mappings_of
+from policy.pods import Container, PodTemplate, pods
+from policy.resource import (
+    BUILT_IMAGE,
+    UNKNOWN,
+    ResourceRule,
+    StackResource,
+    mapping_at,
+    mappings_of,
+    resource_rule,
+)
 
 _HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
-_BOUNDED = ("cpu", "memory")
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
-_BUILT_IMAGE = "docker:index/image:Image"
+
+_ContainerCheck = Callable[[PodTemplate, Container], Iterator[str]]
 
 
-def _non_root(resource: StackResource) -> Iterator[str]:
-    for pod in pods(resource):
-        for container in pod.containers():
-            path = f"{container.path}.securityContext"
-            security = {**pod.security, **container.security}
-            if security.get("runAsNonRoot") not in (True, UNKNOWN):
-                yield f"{path}.runAsNonRoot: must be true, here or in the pod"
-            if security.get("runAsUser") == 0:
-                yield f"{path}.runAsUser: must not be 0, which is root"
+def _container_rule(name: str, description: str) -> Callable[[_ContainerCheck], ResourceRule]:
+    """Make a rule of a function that yields where and how a container of a pod breaks it."""
+
+    def decorate(check: _ContainerCheck) -> ResourceRule:
+        def of_resource(resource: StackResource) -> Iterator[str]:
+            for pod in pods(resource):
+                for container in pod.containers():
+                    for message in check(pod, container):
+                        yield f"{container.path}.{message}"
+
+        return ResourceRule(name=name, description=description, check=of_resource)
+
+    return decorate
 
 
-def _read_only(resource: StackResource) -> Iterator[str]:
-    for pod in pods(resource):
-        for container in pod.containers():
-            if container.security.get("readOnlyRootFilesystem") not in (True, UNKNOWN):
-                yield f"{container.path}.securityContext.readOnlyRootFilesystem: must be true"
+@_container_rule("non-root-containers", "Containers run as another user than root.")
+def _non_root(pod: PodTemplate, container: Container) -> Iterator[str]:
+    security = {**pod.security, **container.security}
+    if security.get("runAsNonRoot") not in (True, UNKNOWN):
+        yield "securityContext.runAsNonRoot: must be true, here or in the pod"
+    if security.get("runAsUser") == 0:
+        yield "securityContext.runAsUser: must not be 0, which is root"
 
 
-def _no_escalation(resource: StackResource) -> Iterator[str]:
-    for pod in pods(resource):
-        for container in pod.containers():
-            path = f"{container.path}.securityContext"
-            if container.security.get("allowPrivilegeEscalation") not in (False, UNKNOWN):
-                yield f"{path}.allowPrivilegeEscalation: must be false"
-            if container.security.get("privileged"):
-                yield f"{path}.privileged: must be left out"
+@_container_rule(
+    "read-only-root-file-systems",
+    "Containers write to volumes only: nobody who gets in changes programs.",
+)
+def _read_only(_: PodTemplate, container: Container) -> Iterator[str]:
+    if container.security.get("readOnlyRootFilesystem") not in (True, UNKNOWN):
+        yield "securityContext.readOnlyRootFilesystem: must be true"
 
 
-def _no_capabilities(resource: StackResource) -> Iterator[str]:
-    for pod in pods(resource):
-        for container in pod.containers():
-            capabilities = mapping_at(container.security, "capabilities")
-            path = f"{container.path}.securityContext.capabilities"
-            if "ALL" not in (capabilities.get("drop") or ()):
-                yield f"{path}.drop: must have ALL"
-            if capabilities.get("add"):
-                yield f"{path}.add: must be left out; got {', '.join(capabilities['add'])}"
+@_container_rule(
+    "no-privilege-escalation", "Containers never get more rights than they start with."
+)
+def _no_escalation(_: PodTemplate, container: Container) -> Iterator[str]:
+    if container.security.get("allowPrivilegeEscalation") not in (False, UNKNOWN):
+        yield "securityContext.allowPrivilegeEscalation: must be false"
+    if container.security.get("privileged"):
+        yield "securityContext.privileged: must be left out"
 
 
-def _seccomp(resource: StackResource) -> Iterator[str]:
-    for pod in pods(resource):
-        for container in pod.containers():
-            security = {**pod.security, **container.security}
-            given = mapping_at(security, "seccompProfile").get("type")
-            if given not in ("RuntimeDefault", UNKNOWN):
-                yield (
-                    f"{container.path}.securityContext.seccompProfile.type: "
-                    f"must be RuntimeDefault, here or in the pod; got {given}"
-                )
+@_container_rule("no-capabilities", "Containers have none of root's capabilities.")
+def _no_capabilities(_: PodTemplate, container: Container) -> Iterator[str]:
+    capabilities = mapping_at(container.security, "capabilities")
+    if "ALL" not in (capabilities.get("drop") or ()):
+        yield "securityContext.capabilities.drop: must have ALL"
+    if added := capabilities.get("add"):
+        yield f"securityContext.capabilities.add: must be left out; got {', '.join(added)}"
 
 
+@_container_rule(
+    "default-seccomp-profile",
+    "Containers make only the system calls of the runtime's default profile.",
+)
+def _seccomp(pod: PodTemplate, container: Container) -> Iterator[str]:
+    given = mapping_at({**pod.security, **container.security}, "seccompProfile").get("type")
+    if given not in ("RuntimeDefault", UNKNOWN):
+        rule = "must be RuntimeDefault, here or in the pod"
+        yield f"securityContext.seccompProfile.type: {rule}; got {given}"
+
+
+@resource_rule(
+    "no-host-access", "Pods share neither namespaces, nor ports, nor files with their node."
+)
 def _no_host(resource: StackResource) -> Iterator[str]:
     for pod in pods(resource):
         for namespace in _HOST_NAMESPACES:
@@ -82,28 +104,26 @@ def _no_host(resource: StackResource) -> Iterator[str]:
                     yield f"{container.path}.ports[{index}].hostPort: must be left out"
 
 
-def _bounded(resource: StackResource) -> Iterator[str]:
-    for pod in pods(resource):
-        for container in pod.containers():
-            resources: Mapping[str, Any] = mapping_at(container.document, "resources")
-            for which in ("requests", "limits"):
-                amounts = mapping_at(resources, which)
-                for what in _BOUNDED:
-                    if not amounts.get(what):
-                        yield f"{container.path}.resources.{which}.{what}: must be set"
+@_container_rule("bounded-resources", "Containers reserve and are limited in CPU and memory.")
+def _bounded(_: PodTemplate, container: Container) -> Iterator[str]:
+    for which in ("requests", "limits"):
+        amounts = mapping_at(container.document, "resources", which)
+        for resource in ("cpu", "memory"):
+            if not amounts.get(resource):
+                yield f"resources.{which}.{resource}: must be set"
 
 
-def _by_digest(resource: StackResource) -> Iterator[str]:
-    for pod in pods(resource):
-        for container in pod.containers():
-            image = container.document.get("image")
-            if image is not UNKNOWN and not _DIGEST.fullmatch(str(image)):
-                yield f"{container.path}.image: must be NAME@sha256:DIGEST; got {image}"
+@_container_rule("images-by-digest", "Pods run images by digest: what a tag names may change.")
+def _by_digest(_: PodTemplate, container: Container) -> Iterator[str]:
+    image = container.document.get("image")
+    if image is not UNKNOWN and not _DIGEST.fullmatch(str(image)):
+        yield f"image: must be NAME@sha256:DIGEST; got {image}"
 
 
+@resource_rule("no-latest-tag", "Built images have a tag of their own, and never `latest`.")
 def _no_latest(resource: StackResource) -> Iterator[str]:
     name = resource.properties.get("imageName")
-    if resource.type != _BUILT_IMAGE or name is UNKNOWN:
+    if resource.type != BUILT_IMAGE or name is UNKNOWN:
         return
     # A colon before the last slash is that of the registry's port.
     tag = str(name).rpartition("/")[2].partition(":")[2]
@@ -112,49 +132,13 @@ def _no_latest(resource: StackResource) -> Iterator[str]:
 
 
 RULES = (
-    ResourceRule(
-        name="non-root-containers",
-        description="Containers run as another user than root.",
-        check=_non_root,
-    ),
-    ResourceRule(
-        name="read-only-root-file-systems",
-        description="Containers write to volumes alone: nobody who gets in changes programs.",
-        check=_read_only,
-    ),
-    ResourceRule(
-        name="no-privilege-escalation",
-        description="Containers never get more rights than they start with.",
-        check=_no_escalation,
-    ),
-    ResourceRule(
-        name="no-capabilities",
-        description="Containers have none of root's capabilities.",
-        check=_no_capabilities,
-    ),
-    ResourceRule(
-        name="default-seccomp-profile",
-        description="Containers make only the system calls of the runtime's default profile.",
-        check=_seccomp,
-    ),
-    ResourceRule(
-        name="no-host-access",
-        description="Pods share neither namespaces, nor ports, nor files with their node.",
-        check=_no_host,
-    ),
-    ResourceRule(
-        name="bounded-resources",
-        description="Containers reserve and are limited in CPU and memory.",
-        check=_bounded,
-    ),
-    ResourceRule(
-        name="images-by-digest",
-        description="Pods run images by digest: what a tag names may change.",
-        check=_by_digest,
-    ),
-    ResourceRule(
-        name="no-latest-tag",
-        description="Built images have a tag of their own, and never `latest`.",
-        check=_no_latest,
-    ),
+    _non_root,
+    _read_only,
+    _no_escalation,
+    _no_capabilities,
+    _seccomp,
+    _no_host,
+    _bounded,
+    _by_digest,
+    _no_latest,
 )

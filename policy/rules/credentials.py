@@ -1,22 +1,23 @@
-"""Where passwords and tokens must not be: everybody who may see a pod sees its specification."""
+"""The rule against passwords and tokens in specifications, which all who may see a pod see."""
 
 import re
 from collections.abc import Iterator, Mapping
 
 from policy.pods import Container, pods
-from policy.resource import UNKNOWN, ResourceRule, StackResource, items_of, mapping_at, mappings_of
+from policy.resource import (
+    BUILT_IMAGE,
+    UNKNOWN,
+    StackResource,
+    items_of,
+    mapping_at,
+    mappings_of,
+    resource_rule,
+)
 
 _SECRET_WORDS = frozenset(
     {
-        "credential",
-        "credentials",
-        "key",
-        "passphrase",
-        "passwd",
-        "password",
-        "pwd",
-        "secret",
-        "token",
+        *("credential", "credentials", "key", "passphrase", "passwd", "password", "pwd"),
+        *("secret", "token"),
     }
 )
 """Last words of names that hold secrets: of `HF_TOKEN`, and not of `TOKEN_FILE`."""
@@ -32,8 +33,6 @@ _SECRET_VALUES = re.compile(
     re.VERBOSE,
 )
 
-_BUILT_IMAGE = "docker:index/image:Image"
-
 
 def _names_a_secret(name: str) -> bool:
     words = re.split(r"[^0-9A-Za-z]+|(?<=[a-z])(?=[A-Z])", name)
@@ -41,19 +40,23 @@ def _names_a_secret(name: str) -> bool:
 
 
 def _holds_a_secret(name: str, value: object) -> bool:
-    """Whether a value is a secret in clear; what a preview does not know is not known to be one."""
+    """Return whether a value is a secret in clear; what a preview does not know is none."""
     if value in (None, "") or value is UNKNOWN:
         return False
     return _names_a_secret(name) or bool(_SECRET_VALUES.search(str(value)))
 
 
-def _plain(resource: StackResource) -> Iterator[str]:
+@resource_rule(
+    "no-plain-credentials",
+    "Passwords and tokens are in Secrets, not in variables, arguments or images.",
+)
+def _no_plain_credentials(resource: StackResource) -> Iterator[str]:
     for pod in pods(resource):
         for container in pod.containers():
             yield from _environment(container)
             for field in ("command", "args"):
                 yield from _words(f"{container.path}.{field}", container.document.get(field))
-    if resource.type == _BUILT_IMAGE:
+    if resource.type == BUILT_IMAGE:
         arguments: Mapping[str, object] = mapping_at(resource.properties, "build", "args")
         for name, value in arguments.items():
             if _holds_a_secret(name, value):
@@ -79,10 +82,4 @@ def _words(path: str, words: object) -> Iterator[str]:
         previous = option if option.startswith("-") and not value else ""
 
 
-RULES = (
-    ResourceRule(
-        name="no-plain-credentials",
-        description="Passwords and tokens are in Secrets, not in variables, arguments or images.",
-        check=_plain,
-    ),
-)
+RULES = (_no_plain_credentials,)

@@ -1,4 +1,4 @@
-"""Whether somebody says whom pods may talk to."""
+"""The rule that each pod has network policies."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ _DIRECTIONS = ("Ingress", "Egress")
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
-    """Whether a label selector of Kubernetes's API selects an object with these labels."""
+    """Return whether a label selector of Kubernetes's API selects an object with these labels."""
     if any(labels.get(key) != value for key, value in mapping_at(selector, "matchLabels").items()):
         return False
     return all(

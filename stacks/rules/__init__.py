@@ -1,24 +1,27 @@
-"""What must hold between settings.
+"""Rules between settings.
 
-Each rule sees sections that are valid by themselves; it is left out where one of them is not.
+A rule is a function that yields what is wrong with the sections that its parameters name. It sees
+sections that are valid by themselves, and is left out where one of them is not.
 """
 
 from collections.abc import Iterator, Mapping
+from inspect import signature
 
 from stacks.errors import Problem
-from stacks.rules import engine, gpu, image, memory, model, replicas
+from stacks.rules import engine, gpu, model, replicas, storage
 from stacks.sections import Section
 
-RULES = (*model.RULES, *engine.RULES, *gpu.RULES, *replicas.RULES, *memory.RULES, *image.RULES)
+RULES = (*model.RULES, *engine.RULES, *gpu.RULES, *replicas.RULES, *storage.RULES)
 
 
 def broken_rules(sections: Mapping[str, Section | None]) -> Iterator[Problem]:
     """Yield what is wrong between sections.
 
     Args:
-        sections: Those that are valid, by their names in `StackConfig`; none is an optional one
+        sections: Those that are valid, by their names in `StackConfig`; None is an optional one
             that was left out.
     """
     for rule in RULES:
-        if all(name in sections for name in rule.sections):
-            yield from rule.check(*(sections[name] for name in rule.sections))
+        names = signature(rule).parameters
+        if names.keys() <= sections.keys():
+            yield from rule(*(sections[name] for name in names))

@@ -13,12 +13,10 @@ from stacks.sections.cluster import (
     Preflight,
     Scheduling,
     StorageSettings,
-    TaintEffect,
-    Toleration,
     TolerationOperator,
 )
 from stacks.sections.image import Images, ImageSource
-from stacks.sections.model import Dimensions, Golden, Model, Tokenizer
+from stacks.sections.model import Golden, Model, Tokenizer
 from stacks.sections.serving import (
     ColdStart,
     GpuSettings,
@@ -34,7 +32,6 @@ __all__ = [
     "ClusterSettings",
     "ColdStart",
     "Cost",
-    "Dimensions",
     "Golden",
     "GpuSettings",
     "HubSettings",
@@ -50,8 +47,6 @@ __all__ = [
     "Section",
     "Serving",
     "StorageSettings",
-    "TaintEffect",
     "Tokenizer",
-    "Toleration",
     "TolerationOperator",
 ]

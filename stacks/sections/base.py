@@ -1,4 +1,4 @@
-"""What the sections share: how a setting is described and checked."""
+"""The base of all sections, and the rules of settings that several have."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -20,9 +20,9 @@ def setting(
     """Describe a setting.
 
     Args:
-        description: What it is, for the table and the schema.
+        description: Its meaning, for the table and the schema.
         must: The rule of its value, behind "must".
-        use: What to give instead of a value that breaks it.
+        use: A value to give instead of one that breaks the rule.
         constraints: As pydantic's `Field` takes them.
     """
     told = {"must": must, "use": use}

@@ -1,4 +1,4 @@
-"""Where it runs: the volume, nodes, hub and cluster, and what they cost."""
+"""The sections of the volume, the nodes, the hub, the cluster and the costs."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -13,7 +13,7 @@ _LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 
 class AccessMode(StrEnum):
-    """How many nodes may mount the volume."""
+    """The number of nodes that may mount the volume."""
 
     READ_WRITE_MANY = "ReadWriteMany"
     READ_WRITE_ONCE = "ReadWriteOnce"
@@ -35,15 +35,13 @@ class StorageSettings(Section):
     )
     keep_releases: int = setting(
         "Releases to keep: the served one and the newest others, which one can go back to without "
-        "a download. Older ones are deleted once an answer was right; not from a volume that one "
-        "node alone can mount.",
+        "a download. Older ones are deleted once an answer was right; not from a volume that only "
+        "one node can mount.",
         default=2,
         **whole(2, 100),
     )
     protect: bool = setting(
-        "Have Pulumi refuse to delete or replace the claim.",
-        default=True,
-        **FLAG,
+        "Have Pulumi refuse to delete or replace the claim.", default=True, **FLAG
     )
     delete_weights_on_destroy: bool = setting(
         "Delete the claim with the stack; otherwise it stays, and the next `up` finds the weights.",
@@ -53,14 +51,14 @@ class StorageSettings(Section):
 
 
 class TolerationOperator(StrEnum):
-    """How a toleration matches a taint."""
+    """The comparison of a toleration with a taint."""
 
     EXISTS = "Exists"
     EQUAL = "Equal"
 
 
 class TaintEffect(StrEnum):
-    """What a taint does to pods that do not tolerate it."""
+    """The effect of a taint on pods that do not tolerate it."""
 
     NO_SCHEDULE = "NoSchedule"
     PREFER_NO_SCHEDULE = "PreferNoSchedule"
@@ -77,9 +75,7 @@ class Toleration(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
     )
     operator: TolerationOperator = setting(
-        "Exists takes any value.",
-        default=TolerationOperator.EXISTS,
-        **one_of(TolerationOperator),
+        "Exists takes any value.", default=TolerationOperator.EXISTS, **one_of(TolerationOperator)
     )
     value: str | None = setting(
         "The taint's value, for Equal.", default=None, must="be a text", use="the taint's value"
@@ -90,7 +86,7 @@ class Toleration(Section):
 
 
 class Scheduling(Section):
-    """Where pods run."""
+    """The nodes that pods run on."""
 
     region: str | None = setting(
         "Region, by the nodes' label topology.kubernetes.io/region.",
@@ -131,14 +127,14 @@ class HubSettings(Section):
 
 
 class Preflight(StrEnum):
-    """What becomes of a deployment whose cluster lacks something."""
+    """The consequence of an error that the preflight finds."""
 
     STOP = "stop"
     WARN = "warn"
 
 
 class ClusterSettings(Section):
-    """Where it is deployed."""
+    """The cluster to deploy to."""
 
     namespace: str = setting(
         "Namespace; is made if it is not there.",

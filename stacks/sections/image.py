@@ -1,4 +1,4 @@
-"""Where images come from."""
+"""The section of the images."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +35,7 @@ _SOURCE: dict[str, Any] = {
 
 
 class Images(Section):
-    """Where images come from. The password is the Pulumi secret `registryPassword`."""
+    """The registry and the images. The password is the Pulumi secret `registryPassword`."""
 
     registry: str = setting(
         "Host and port of the registry that built images are pushed to and pulled from.",
@@ -62,5 +62,5 @@ class Images(Section):
     client: ImageSource = setting("The client, which asks the golden question.", **_SOURCE)
 
     def repository(self, name: str) -> str:
-        """Return where the image of a folder below `images/` is pushed to, without its tag."""
+        """Return the repository of the image of a folder below `images/`."""
         return f"{self.registry}/{self.folder}/{name}"

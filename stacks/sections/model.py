@@ -1,4 +1,4 @@
-"""What is served, and the question that proves it."""
+"""The sections of the model, its tokenizer and its golden question."""
 
 from typing import Annotated, Any
 
@@ -30,7 +30,7 @@ TOKENS: dict[str, Any] = {
 
 
 def _number(description: str, number: str, least: int, most: int) -> Any:  # noqa: ANN401 - as setting
-    """Describe a number of a `Shape`, which each family's config.json has by its own name."""
+    """Describe a number of the model, with the names that the families' config.json have for it."""
     names = dict.fromkeys(family.config_json[number] for family in FAMILIES.values())
     return setting(f"{description} ({', '.join(names)}).", **whole(least, most))
 
@@ -54,7 +54,7 @@ class Dimensions(Section):
 
     @property
     def shape(self) -> Shape:
-        """The same by the names that all of the project has."""
+        """The same numbers, as the rest of the program names them."""
         return Shape(
             heads=self.heads,
             # A hidden size that heads do not divide is refused by a rule.
@@ -67,7 +67,7 @@ class Dimensions(Section):
 
 
 class Model(Section):
-    """What is served."""
+    """The model to serve."""
 
     repository: str = setting("Repository on the hub.", **REPOSITORY)
     revision: str = setting("Commit of the repository.", **COMMIT)
@@ -92,14 +92,14 @@ class Model(Section):
 
 
 class Tokenizer(Section):
-    """Where clients find the tokenizer; by default in the model's repository."""
+    """The repository of the tokenizer; by default the model's."""
 
     repository: str = setting("Repository on the hub.", **REPOSITORY)
     revision: str = setting("Commit of the repository.", **COMMIT)
 
 
 class Golden(Section):
-    """The question that ends a deployment, and what its greedy answer must have."""
+    """The question that ends a deployment, and its right greedy answer."""
 
     prompt: str = setting(
         "The question.",

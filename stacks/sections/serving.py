@@ -1,4 +1,4 @@
-"""On what a model is served, and how."""
+"""The sections of the GPUs, the replicas and the server."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -13,12 +13,10 @@ from stacks.sections.base import FLAG, SIZE, Section, named, one_of, setting, wh
 
 
 class GpuSettings(Section):
-    """On what it is served."""
+    """The hardware to serve on."""
 
     type: str = setting(
-        "A GPU of the catalogue; `none` serves on the CPU.",
-        default=NONE,
-        **named([*GPUS, NONE]),
+        "A GPU of the catalogue; `none` serves on the CPU.", default=NONE, **named([*GPUS, NONE])
     )
     tensor_parallel: int = setting("GPUs that share each layer.", default=1, **whole(1, 64))
     pipeline_parallel: int = setting(
@@ -37,7 +35,7 @@ class GpuSettings(Section):
 
 
 class ScaleMetric(StrEnum):
-    """What the number of replicas follows."""
+    """The metric that the number of replicas follows."""
 
     CONCURRENCY = "concurrency"
     RPS = "rps"
@@ -46,7 +44,7 @@ class ScaleMetric(StrEnum):
 
 
 class Replicas(Section):
-    """How many servers run."""
+    """The number of servers."""
 
     min: int = setting(
         "Fewest replicas; 0 ends the last one when nobody asks.", default=1, **whole(0, 1000)
@@ -72,14 +70,14 @@ class Replicas(Section):
 
 
 class Mode(StrEnum):
-    """How KServe runs it: by Knative, or as a Deployment."""
+    """KServe's deployment mode: Knative, or a Deployment."""
 
     SERVERLESS = "Serverless"
     STANDARD = "Standard"
 
 
 class Serving(Section):
-    """How it is served, and the load that memory is sized for."""
+    """The server, and the load that its memory is sized for."""
 
     engine: str | None = setting(
         "What computes in the server (docs/configuration.md#engines); by default the first that "
@@ -91,9 +89,7 @@ class Serving(Section):
         "Rows computed together: requests times their beams.", default=8, **whole(1, 1024)
     )
     input_length: int = setting(
-        "Tokens of the longest prompts; longer ones are refused.",
-        default=1024,
-        **whole(1, 1 << 20),
+        "Tokens of the longest prompts; longer ones are refused.", default=1024, **whole(1, 1 << 20)
     )
     output_length: int = setting(
         "Tokens of the longest answers; a request for more is refused.",
@@ -108,7 +104,7 @@ class Serving(Section):
     )
     public: bool = setting(
         "Have the cluster's ingress lead to it; otherwise it is reached from within the cluster "
-        "alone, as by a proxy that asks for a token.",
+        "only, as by a proxy that asks for a token.",
         default=True,
         **FLAG,
     )
@@ -130,13 +126,10 @@ Cores = Annotated[
 
 
 class Resources(Section):
-    """What the server's container may use; sized by the model where left out."""
+    """The limits of the server's container; sized by the model where left out."""
 
     cpu: Cores | None = setting(
-        "CPU cores.",
-        default=None,
-        must="be CPU cores such as 4 or 500m",
-        use="4, or leave it out",
+        "CPU cores.", default=None, must="be CPU cores such as 4 or 500m", use="4, or leave it out"
     )
     memory: str | None = setting("Main memory.", default=None, use="8Gi, or leave it out", **SIZE)
 

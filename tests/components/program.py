@@ -1,17 +1,20 @@
 """The components and the program, run under the recorder."""
 
 import json
+import os
 import runpy
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
+from unittest import mock
 
 import pulumi
 
 from components.access import Access, AccessArgs
 from components.image import Image, ImageArgs, ImageRegistry
 from components.inference_service import InferenceService, InferenceServiceArgs
-from components.jobs import PodIdentity
 from components.model_download import ModelDownload, ModelDownloadArgs
+from components.pods import PodIdentity
 from components.release_collection import ReleaseCollection, ReleaseCollectionArgs
 from components.smoke_test import SmokeTest, SmokeTestArgs
 from components.storage import ModelStorage, ModelStorageArgs
@@ -79,20 +82,26 @@ COMPONENTS: Mapping[str, Make] = {
 
 
 def made(component: str, stack: StackConfig = CPU_STACK) -> Recording:
-    """What one component makes."""
+    """Return what one component makes."""
     return record(lambda: COMPONENTS[component]("it", stack))
 
 
 def program(stack: str, changes: Mapping[str, Any] | None = None) -> Recording:
-    """What the whole program makes of a stack that comes with the project.
+    """Return what the whole program makes of a stack that comes with the project.
 
     Args:
         stack: Its name.
         changes: Sections to replace.
     """
-    sections = {**shipped(stack), **(changes or {})}
-    return record(
-        lambda: runpy.run_path(str(ROOT / "__main__.py")),
-        stack=stack,
-        config={f"ft-serving:{name}": json.dumps(value) for name, value in sections.items()},
-    )
+    return _program(stack, json.dumps({**shipped(stack), **(changes or {})}))
+
+
+@cache
+def _program(stack: str, sections: str) -> Recording:
+    settings = {f"ft-serving:{key}": json.dumps(it) for key, it in json.loads(sections).items()}
+    with mock.patch.dict(os.environ):
+        # A provider takes the shell's cluster where the program names none.
+        os.environ.pop("KUBECONFIG", None)
+        return record(
+            lambda: runpy.run_path(str(ROOT / "__main__.py")), stack=stack, config=settings
+        )

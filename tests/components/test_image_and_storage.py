@@ -7,7 +7,7 @@ from google.protobuf import json_format
 
 from components.build_context import content_tag
 from components.image import CONTEXT, Image, ImageArgs, ImageRegistry
-from operations.recording.recorder import DIGEST, Registered, record
+from operations.recording.recorder import Registered, record
 from stacks.sections import ImageSource
 from tests.components.program import IMAGE, SECRET, made
 from tests.components.test_access import MARK
@@ -31,11 +31,6 @@ def test_a_built_image_has_the_tag_of_its_contents() -> None:
     assert inputs["build"]["platform"] == "linux/amd64"
 
 
-def test_pods_get_the_digest() -> None:
-    reference = made("Image").outputs["it"]["reference"]
-    assert reference == f"localhost:5000/ft-serving/weights@{DIGEST}"
-
-
 def test_an_image_that_exists_is_not_built() -> None:
     source = ImageSource(existing=IMAGE)
     registry = ImageRegistry(settings=config(CPU).image)
@@ -53,23 +48,6 @@ def test_a_private_registrys_password_is_sent_as_a_secret() -> None:
     assert SECRET not in str(built().request)
 
 
-def test_the_claim_has_the_name_that_a_new_stack_finds_it_by() -> None:
-    assert claim().inputs["metadata"]["name"] == "ft-serving-models"
-
-
-def test_the_claim_is_what_the_stack_says() -> None:
-    changes = {
-        "storage": {"size": "2Gi", "storageClass": "fast", "accessMode": "ReadWriteOnce"},
-        "scheduling.spareGpu": False,
-    }
-    assert claim(changes).inputs["spec"] == {
-        "accessModes": ["ReadWriteOnce"],
-        "storageClassName": "fast",
-        "resources": {"requests": {"storage": "2Gi"}},
-    }
-    assert "storageClassName" not in claim().inputs["spec"], "the cluster's default"
-
-
 def test_the_weights_are_protected_and_kept_unless_told_otherwise() -> None:
     kept = claim().request
     assert kept.protect
@@ -77,8 +55,3 @@ def test_the_weights_are_protected_and_kept_unless_told_otherwise() -> None:
     gone = claim({"storage.protect": False, "storage.deleteWeightsOnDestroy": True}).request
     assert not gone.protect
     assert not gone.retainOnDelete
-
-
-def test_pulumi_does_not_wait_for_a_claim_that_waits_for_its_first_pod() -> None:
-    annotations = claim().inputs["metadata"]["annotations"]
-    assert annotations["pulumi.com/waitFor"] == "jsonpath={.metadata.uid}"

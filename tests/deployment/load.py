@@ -4,51 +4,31 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from ft_serving.client import GenerationClient
 from ft_serving.core.errors import FtServingError
+from tests.deployment.program import Deployment
+from tests.platform.waiting import wait_until
+from tests.serving import GOLDEN
+
+RECOVERY_SECONDS = 120
+
+Record = Callable[[str, object], None]
+"""Takes a test's figures, as `record_property` does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What became of one request.
-
-    Attributes:
-        began: When it was sent, by `time.monotonic`.
-        ended: When its answer or its error came.
-        is_right: Whether the answer was the expected one.
-        error: What the client raised instead of an answer.
-    """
+    """The outcome of one request: tokens or an error, with its times by `time.monotonic`."""
 
     began: float
     ended: float
-    is_right: bool = False
+    tokens: tuple[int, ...] | None = None
     error: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tally:
-    """What became of all requests.
-
-    Attributes:
-        sent: How many there were.
-        right: How many had the expected answer.
-        wrong: How many had another one.
-        failed: How many had none, by the client's message.
-        longest_gap_s: The longest time in which no right answer came, beginning and end included.
-        slowest_s: The longest that one right answer took.
-    """
-
-    sent: int
-    right: int
-    wrong: int
-    failed: Counter[str]
-    longest_gap_s: float
-    slowest_s: float
 
 
 class Load:
@@ -60,22 +40,13 @@ class Load:
     def __init__(
         self,
         client: GenerationClient,
-        prompt: Sequence[int],
-        expected: Sequence[int],
+        expected: Sequence[Sequence[int]] = (GOLDEN["output_ids"],),
         *,
         concurrency: int = 2,
     ) -> None:
-        """Sends nothing yet.
-
-        Args:
-            client: Whom to ask through; it is left open.
-            prompt: Token ids.
-            expected: The token ids of the greedy answer.
-            concurrency: Requests at once.
-        """
+        """Take the greedy answers that are right, all of one length; send nothing yet."""
         self._client = client
-        self._prompt = list(prompt)
-        self._expected = tuple(expected)
+        self._expected = {tuple(each) for each in expected}
         self._replies: list[Reply] = []
         self._began = self._ended = 0.0
         self._stopped = threading.Event()
@@ -90,50 +61,63 @@ class Load:
             worker.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._stopped.set()
-        if error is None:
+        if failure[0] is None:
             for worker in self._workers:
                 worker.join()
         self._ended = time.monotonic()
 
-    def answered_since(self, moment: float) -> bool:
-        """Whether a request sent after a moment (`time.monotonic`) was answered rightly."""
-        return any(reply.is_right and reply.began >= moment for reply in list(self._replies))
-
-    def tally(self) -> Tally:
-        """The counts, once the context has ended."""
-        right = sorted(reply.ended for reply in self._replies if reply.is_right)
-        edges = [self._began, *right, self._ended]
-        return Tally(
-            sent=len(self._replies),
-            right=len(right),
-            wrong=sum(not reply.is_right and reply.error is None for reply in self._replies),
-            failed=Counter(reply.error for reply in self._replies if reply.error is not None),
-            longest_gap_s=max(later - earlier for earlier, later in itertools.pairwise(edges)),
-            slowest_s=max(
-                (reply.ended - reply.began for reply in self._replies if reply.is_right),
-                default=0.0,
-            ),
+    def wait_for_recovery(self, tokens: Sequence[int] | None = None) -> None:
+        """Wait until a request that is sent from now on has a right answer, or a certain one."""
+        now = time.monotonic()
+        wanted = self._expected if tokens is None else {tuple(tokens)}
+        wait_until(
+            lambda: any(it.began >= now and it.tokens in wanted for it in list(self._replies)),
+            "no right answer",
+            RECOVERY_SECONDS,
         )
 
+    def counts(self) -> Counter[object]:
+        """Return how often each answer and each error came."""
+        return Counter(it.tokens if it.error is None else it.error for it in self._replies)
+
+    def figures(self) -> str:
+        """Return how many requests there were, and the longest time without a right answer."""
+        right = sorted(it.ended for it in self._replies if it.tokens in self._expected)
+        edges = [self._began, *right, self._ended]
+        gap = max(later - earlier for earlier, later in itertools.pairwise(edges))
+        return f"{len(self._replies)} sent, {len(right)} right; {gap:.1f} s without an answer"
+
     def _work(self) -> None:
+        length = len(next(iter(self._expected)))
         while not self._stopped.is_set():
             began = time.monotonic()
             try:
                 [[completion]] = self._client.generate_ids(
-                    [self._prompt], output_length=len(self._expected), top_k=1
+                    [GOLDEN["input_ids"]], output_length=length, top_k=1
                 )
             except FtServingError as exc:
                 reply = Reply(began=began, ended=time.monotonic(), error=str(exc))
                 # Not as fast as refusals come.
                 self._stopped.wait(0.2)
             else:
-                is_right = tuple(completion.output_ids) == self._expected
-                reply = Reply(began=began, ended=time.monotonic(), is_right=is_right)
+                tokens = tuple(completion.output_ids)
+                reply = Reply(began=began, ended=time.monotonic(), tokens=tokens)
             self._replies.append(reply)
+
+
+@contextmanager
+def under_load(
+    deployment: Deployment,
+    record: Record,
+    expected: Sequence[Sequence[int]] = (GOLDEN["output_ids"],),
+) -> Iterator[Load]:
+    """Ask the service all the while; no request may fail or be answered wrongly."""
+    with deployment.client() as client:
+        with Load(client, expected) as load:
+            load.wait_for_recovery()
+            yield load
+            load.wait_for_recovery()
+        record("figures", load.figures())
+        assert load.counts().keys() <= {tuple(each) for each in expected}, load.counts()

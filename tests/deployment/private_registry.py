@@ -3,8 +3,7 @@
 import base64
 import json
 import subprocess
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 
 from local_platform.node import namespace
 from tests.platform.images import by_digest, docker
+from tests.platform.waiting import wait_until
 
 PORT = 5055
 ADDRESS = f"localhost:{PORT}"
@@ -39,7 +39,7 @@ def private_registry(folder: Path) -> Iterator[None]:
     (folder / "registry.yaml").write_text(yaml.safe_dump(configuration))
     serving = subprocess.Popen(_in_node("docker-registry", "serve", str(folder / "registry.yaml")))
     try:
-        _wait()
+        wait_until(_asks_for_a_password, "the registry does not ask for a password", 20)
         yield
     finally:
         serving.kill()
@@ -59,20 +59,14 @@ def push(source: str, repository: str, folder: Path) -> str:
 def _in_node(*command: str) -> list[str]:
     node = namespace.find()
     assert node is not None, "the platform is not up"
-    # The network alone: with the namespace of processes, killing what started it would not end it.
+    # Only the network: with the namespace of processes, killing what started it would not end it.
     return ["nsenter", f"--target={node.pid}", "--net", "--", *command]
 
 
-def _wait() -> None:
+def _asks_for_a_password() -> bool:
     ask = _in_node(
         "curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}",
         f"http://{ADDRESS}/v2/",
     )  # fmt: skip
-    deadline = time.monotonic() + 20
-    while _status(ask) != str(int(HTTPStatus.UNAUTHORIZED)):
-        assert time.monotonic() < deadline, "the registry does not ask for a password"
-        time.sleep(0.1)
-
-
-def _status(ask: Sequence[str]) -> str:
-    return subprocess.run(ask, capture_output=True, text=True, check=False).stdout
+    done = subprocess.run(ask, capture_output=True, text=True, check=False)
+    return done.stdout == str(int(HTTPStatus.UNAUTHORIZED))

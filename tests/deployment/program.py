@@ -1,14 +1,19 @@
 """The project's program on a stack of its own, through Pulumi's command line."""
 
+import os
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from kubernetes.dynamic import DynamicClient
 
 from ft_serving.client import Generation, GenerationClient, InferenceProtocol
 from tests.pulumi_cli import PulumiCli, Report, platform_variables, resource
+from tests.serving import GOLDEN
 from tests.stacks.documents import PROJECT, ROOT, Document, changed, shipped
 
 _PROJECT_NAME = PROJECT.removesuffix(":")
@@ -16,21 +21,10 @@ _YES = ("--yes", "--skip-preview")
 
 
 class Deployment:
-    """A stack of the program whose configuration and state are beside the checkout's.
-
-    Attributes:
-        stack: The stack's name.
-        settings: The sections of its configuration, as in YAML.
-    """
+    """A stack of the program whose configuration and state are beside the checkout's."""
 
     def __init__(self, folder: Path, stack: str, settings: Mapping[str, Any]) -> None:
-        """Creates the stack.
-
-        Args:
-            folder: An empty folder.
-            stack: The stack's name.
-            settings: The sections of its configuration, as in YAML.
-        """
+        """Create the stack in an empty folder."""
         self.stack = stack
         self.settings: Document = dict(settings)
         self.cli = PulumiCli(
@@ -40,23 +34,44 @@ class Deployment:
         self._folder = folder / "project"
         self._folder.mkdir()
         (self._folder / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
+        self.settings_file = self._folder / f"Pulumi.{stack}.yaml"
         self.cli.ask(self._folder, "stack", "init", stack)
-        self._write()
+        self.change({})
 
     @property
     def namespace(self) -> str:
         """The Kubernetes namespace that the stack is in."""
-        return str(self.settings.get("cluster", {}).get("namespace", "ft-serving"))
+        return str(self.settings["cluster"]["namespace"])
+
+    def namespace_exists(self, api: DynamicClient) -> bool:
+        """Return whether the cluster has the namespace."""
+        namespaces = api.resources.get(api_version="v1", kind="Namespace")
+        selector = f"kubernetes.io/metadata.name={self.namespace}"
+        return bool(namespaces.get(label_selector=selector).items)
 
     def change(self, changes: Mapping[str, Any]) -> None:
-        """Set values at paths such as `gpu.type`; `documents.MISSING` takes one out."""
+        """Set values at paths such as `gpu.type`."""
         self.settings = changed(self.settings, changes)
-        self._write()
+        text = self.settings_file.read_text() if self.settings_file.exists() else "{}"
+        document = yaml.safe_load(text)
+        kept = {
+            name: value
+            for name, value in (document.get("config") or {}).items()
+            if isinstance(value, Mapping) and "secure" in value
+        }
+        sections = {f"{PROJECT}{name}": value for name, value in self.settings.items()}
+        self.settings_file.write_text(yaml.safe_dump({**document, "config": {**kept, **sections}}))
 
-    def replace(self, settings: Mapping[str, Any]) -> None:
-        """Set all sections anew, as they were before a change."""
-        self.settings = dict(settings)
-        self._write()
+    @contextmanager
+    def changed(self, changes: Mapping[str, Any]) -> Iterator[None]:
+        """Have other settings until the context ends."""
+        before = self.settings
+        self.change(changes)
+        try:
+            yield
+        finally:
+            self.settings = before
+            self.change({})
 
     def set_secret(self, name: str, value: str) -> None:
         """Set a secret such as `registryPassword`, as `pulumi config set --secret` does."""
@@ -70,8 +85,13 @@ class Deployment:
         return self.cli.report(ROOT, "preview", "--diff", *self._stack, *options)
 
     def up(self, *options: str) -> Report:
-        """`pulumi up`."""
         return self.cli.report(ROOT, "up", *_YES, *self._stack, *options)
+
+    def deploy(self, *options: str) -> Report:
+        """`pulumi up`, which has to succeed."""
+        report = self.up(*options)
+        assert report.succeeded, report.messages
+        return report
 
     def start_up(self) -> "subprocess.Popen[bytes]":
         """`pulumi up` that is not waited for; its output is thrown away."""
@@ -82,7 +102,6 @@ class Deployment:
         return self.cli.under_way()
 
     def refresh(self, *options: str) -> Report:
-        """`pulumi refresh`."""
         return self.cli.report(ROOT, "refresh", *_YES, *self._stack, *options)
 
     def destroy(self, *options: str) -> Report:
@@ -111,41 +130,45 @@ class Deployment:
             tokenizer=str(ROOT / "models/tiny-gptj/tokenizer.json"),
         )
 
+    def images(self) -> dict[str, Any]:
+        """Return settings that name this stack's images, for stacks that need not build them."""
+        outputs = self.outputs()
+        return {
+            f"image.{name}": {"existing": outputs[f"{name}Image"]}
+            for name in ("server", "weights", "client")
+        }
+
     def ask(self, prompt: str, output_length: int) -> Generation:
-        """The endpoint's greedy answer to a prompt."""
+        """Return the endpoint's greedy answer to a prompt."""
         with self.client() as client:
             (answer,) = client.generate([prompt], output_length=output_length)
         return answer
+
+    def is_right(self) -> bool:
+        """Return whether the endpoint has the golden answer to the golden question."""
+        answer = self.ask(GOLDEN["prompt"], GOLDEN["request_output_len"])
+        return answer.output_ids == tuple(GOLDEN["output_ids"])
+
+    def diagnose(self, *options: str) -> tuple[int, str]:
+        """Return the exit code of `ft-serving diagnose`, and what it writes."""
+        program = str(Path(sys.executable).with_name("ft-serving"))
+        done = subprocess.run(
+            [program, "diagnose", "--namespace", self.namespace, *options],
+            env={**os.environ, **platform_variables()},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.stderr == ""
+        return done.returncode, done.stdout
 
     @property
     def _stack(self) -> tuple[str, ...]:
         return ("--stack", self.stack, "--config-file", str(self.settings_file))
 
-    @property
-    def settings_file(self) -> Path:
-        """The stack's file, which Pulumi is told of."""
-        return self._folder / f"Pulumi.{self.stack}.yaml"
-
-    def _write(self) -> None:
-        document = (
-            yaml.safe_load(self.settings_file.read_text()) if self.settings_file.exists() else {}
-        )
-        kept = {
-            name: value
-            for name, value in (document.get("config") or {}).items()
-            if isinstance(value, Mapping) and "secure" in value
-        }
-        sections = {f"{PROJECT}{name}": value for name, value in self.settings.items()}
-        self.settings_file.write_text(yaml.safe_dump({**document, "config": {**kept, **sections}}))
-
 
 def platform_settings(namespace: str, changes: Mapping[str, Any] | None = None) -> Document:
-    """The stack `dev` in another namespace, asking for little enough that several fit.
-
-    Args:
-        namespace: The Kubernetes namespace; the program makes it.
-        changes: Other values, at paths such as `gpu.type`.
-    """
+    """Return the stack `dev` in another namespace, asking for little enough that several fit."""
     own = {
         "cluster.namespace": namespace,
         # Tests break the cluster, and load it: what comes of that is what most of them are about.

@@ -23,7 +23,7 @@ LENGTH = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Revisions:
-    """A model whose every revision says one token again and again.
+    """A model of which each revision answers with one token again and again.
 
     The hub mirror serves what its folder holds: an earlier revision is not there any more.
 
@@ -33,16 +33,16 @@ class Revisions:
 
     folder: Path
 
-    def publish(self, token: int) -> str:
-        """Make the revision that says a token the only one there is; return its commit."""
+    def publish(self, answer: tuple[int, ...]) -> str:
+        """Make the revision with an answer the only one there is; return its commit."""
         weights = load_file(_BASE / "model.safetensors")
         bias = weights[_BIAS].copy()
-        bias[token] = 1e4
+        bias[answer[0]] = 1e4
         save_file({**weights, _BIAS: bias}, self.folder / "model.safetensors")
         return Catalogue(MODELS).snapshot(self.folder.name).commit
 
-    def settings(self, commit: str, token: int) -> Document:
-        """Changes of a stack's settings for a revision and its answer."""
+    def settings(self, commit: str, answer: tuple[int, ...]) -> Document:
+        """Return the changes of a stack's settings for a revision and its answer."""
         base = Catalogue(MODELS).snapshot(_BASE.name).commit
         return {
             "model": {
@@ -62,14 +62,14 @@ class Revisions:
             "golden": {
                 "prompt": "Mary has a little lamb.",
                 "outputLength": LENGTH,
-                "expectedTokenIds": [token] * LENGTH,
+                "expectedTokenIds": list(answer),
             },
         }
 
 
 @contextmanager
 def revisions() -> Iterator[Revisions]:
-    """A model that no revision of is published yet; it leaves the hub with the context."""
+    """Yield a model of which no revision is published yet; it leaves the hub with the context."""
     folder = MODELS / f"test-{secrets.token_hex(4)}"
     folder.mkdir()
     try:

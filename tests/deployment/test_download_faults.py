@@ -3,99 +3,61 @@
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 from kubernetes.dynamic import DynamicClient
 
+from components.storage import CLAIM
 from local_platform.node import namespace as node
 from local_platform.settings import NODE_ADDRESS, VOLUMES
 from tests.deployment.conftest import Deploy
-from tests.deployment.faults import Record
+from tests.deployment.load import Record
 from tests.deployment.program import Deployment
 from tests.platform import host
 from tests.platform.cluster import Namespace, bound
 from tests.platform.manifests import claim
 from tests.platform.waiting import wait_until
 from tests.pulumi_cli import Report
-from tests.serving import GOLDEN, TINY_GPTJ
+from tests.serving import TINY_GPTJ
 from tests.stacks.documents import ROOT
 
 pytestmark = [pytest.mark.platform, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PORT = 18090
-CLAIM = "ft-serving-models"
 MODEL_BYTES = (TINY_GPTJ / "model.safetensors").stat().st_size
 HUB_DOWN_SECONDS = 8
 SMALL_BYTES = 32 << 20
-"""Enough when nobody else writes there: a download begins only where there is room."""
+"""The volume's size: a download begins only where there is room for it."""
 
 
-class Hub:
-    """A slow hub that can be taken away; see `slow_hub`."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "tests.deployment.slow_hub", str(PORT)]
-        self._process = subprocess.Popen(
-            node.entering(command), env={**os.environ, "PYTHONPATH": str(ROOT)}
-        )
-
-    def stop(self) -> None:
-        if self._process is None:
-            return
+@contextmanager
+def slow_hub() -> Iterator[None]:
+    """Run a hub that takes its time, in the node; see `tests.deployment.slow_hub`."""
+    command = [sys.executable, "-m", "tests.deployment.slow_hub", str(PORT)]
+    process = subprocess.Popen(node.entering(command), env={**os.environ, "PYTHONPATH": str(ROOT)})
+    try:
+        yield
+    finally:
         # nsenter's child is the one in the node's namespace of process ids.
-        for child in psutil.Process(self._process.pid).children():
+        for child in psutil.Process(process.pid).children():
             child.kill()
-        self._process.wait(10)
-        self._process = None
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    hub = Hub()
-    hub.start()
-    yield hub
-    hub.stop()
-
-
-class Up:
-    """A `pulumi up` beside the test; `report` waits for its end."""
-
-    def __init__(self, starting: Deployment) -> None:
-        self._reports: list[Report] = []
-        self._thread = threading.Thread(
-            target=lambda: self._reports.append(starting.up()), daemon=True
-        )
-        self._thread.start()
-
-    def has_ended(self) -> bool:
-        return not self._thread.is_alive()
-
-    def report(self) -> Report:
-        self._thread.join(240)
-        (report,) = self._reports
-        return report
+        process.wait(10)
 
 
 class Volume:
     """The claim that a stack will take over: a file system of so many bytes."""
 
     def __init__(self, folder: Path, size: int) -> None:
-        self._folder = folder
+        self.folder = folder
         # The machine does not see what is mounted in the node.
         self.path = Path(f"/proc/{host.init().pid}/root{folder}")
         in_node("mount", "-t", "tmpfs", "-o", f"size={size},mode=0777", "tmpfs", str(folder))
-
-    def grow(self, size: int) -> None:
-        in_node("mount", "-o", f"remount,size={size}", str(self._folder))
 
     def fill(self) -> None:
         """Have somebody else take the rest."""
@@ -103,13 +65,14 @@ class Volume:
             while file.write(bytes(65536)):
                 pass
 
-    def fetched(self) -> int:
-        """Bytes on the disk of the checkpoint that is not whole yet."""
-        parts = self.path.glob("models/**/model.safetensors.part")
-        return sum(part.stat().st_blocks * 512 for part in parts)
+    def wait_for_download(self, share: float, up: "Future[Report]") -> None:
+        """Wait until so much of the checkpoint is on the disk, or `up` has ended."""
 
-    def unmount(self) -> None:
-        in_node("umount", "--lazy", str(self._folder))
+        def fetched() -> int:
+            parts = self.path.glob("models/**/model.safetensors.part")
+            return sum(part.stat().st_blocks * 512 for part in parts)
+
+        wait_until(lambda: up.done() or fetched() > MODEL_BYTES * share, "no download", 120)
 
 
 def in_node(*command: str) -> None:
@@ -117,9 +80,9 @@ def in_node(*command: str) -> None:
 
 
 @pytest.fixture
-def starting(new_stack: Deploy) -> Deployment:
+def starting(deployment: Deployment, new_stack: Deploy) -> Deployment:
     """A stack that is not up yet."""
-    return new_stack({"hub.endpoint": f"http://{NODE_ADDRESS}:{PORT}"})
+    return new_stack({**deployment.images(), "hub.endpoint": f"http://{NODE_ADDRESS}:{PORT}"})
 
 
 @pytest.fixture
@@ -130,37 +93,36 @@ def volume(starting: Deployment, api: DynamicClient) -> Iterator[Volume]:
     cluster.create(claim(CLAIM))
     cluster.wait("v1/PersistentVolumeClaim", CLAIM, bound)
     (folder,) = VOLUMES.glob(f"{starting.namespace}-*")
-    volume = Volume(folder, SMALL_BYTES)
-    yield volume
+    yield Volume(folder, SMALL_BYTES)
     # The platform moves the folder away with its claim.
-    volume.unmount()
+    in_node("umount", "--lazy", str(folder))
 
 
 def test_a_full_volume_is_told_and_an_absent_hub_is_waited_for(
-    starting: Deployment, volume: Volume, hub: Hub, record_property: Record
+    starting: Deployment, volume: Volume, record_property: Record
 ) -> None:
-    first = Up(starting)
-    wait_until(lambda: first.has_ended() or volume.fetched() > MODEL_BYTES / 4, "no download", 120)
-    volume.fill()
-    full = first.report()
-    assert not full.succeeded
-    assert "no room" in full.messages, full.messages
-    assert "enlarge the volume" in full.messages
-    assert not list(volume.path.glob("triton-model-store/*")), "no half release"
+    with ThreadPoolExecutor(1) as pool:
+        with slow_hub():
+            first = pool.submit(starting.up)
+            volume.wait_for_download(0.25, first)
+            volume.fill()
+            full = first.result(240)
+            assert not full.succeeded
+            assert "no room" in full.messages, full.messages
+            assert "enlarge the volume" in full.messages
+            assert not list(volume.path.glob("triton-model-store/*")), "no half release"
 
-    volume.grow(2 * SMALL_BYTES)
-    starting.change({"storage.size": "2Gi"})
-    second = Up(starting)
-    wait_until(lambda: second.has_ended() or volume.fetched() > MODEL_BYTES / 2, "no download", 120)
-    hub.stop()
-    time.sleep(HUB_DOWN_SECONDS)
-    hub.start()
-    up = second.report()
+            in_node("mount", "-o", f"remount,size={2 * SMALL_BYTES}", str(volume.folder))
+            starting.change({"storage.size": "2Gi"})
+            second = pool.submit(starting.up)
+            volume.wait_for_download(0.5, second)
+        time.sleep(HUB_DOWN_SECONDS)
+        with slow_hub():
+            up = second.result(240)
     assert up.succeeded, up.messages
     record_property(
         "figures",
         f"told after {full.seconds:.0f} s; the next up took {up.seconds:.0f} s, of which "
         f"{HUB_DOWN_SECONDS} s without a hub",
     )
-    answer = starting.ask(str(GOLDEN["prompt"]), int(GOLDEN["request_output_len"]))
-    assert list(answer.output_ids) == GOLDEN["output_ids"]
+    assert starting.is_right()

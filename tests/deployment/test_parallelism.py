@@ -1,38 +1,32 @@
-"""Models that several GPUs share: what a stack asks for, what is prepared, and what is served."""
+"""Models that several GPUs share: resources, the Job's arguments and the release agree."""
 
 import dataclasses
 import functools
-import json
-import math
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
 from typer.testing import CliRunner
 
 from components.storage import MOUNT
 from ft_serving.cli import app
 from ft_serving.client import Completion, GenerationClient
 from ft_serving.core.manifest import read_manifest
-from ft_serving.core.release import ReleaseFormat, ReleaseSpec
+from ft_serving.core.release import ReleaseSpec
 from ft_serving.server.vllm.settings import EngineSettings
 from stacks.config import StackConfig
 from tests.components.program import made
-from tests.deployment.conftest import Deploy
 from tests.serving import GOLDEN, TINY_GPTJ, prepare, served
 from tests.stacks.documents import DIGEST, SHIPPED, config, shipped
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as shipped": {},
-    "two GPUs": {"gpu.tensorParallel": 2, "gpu.pipelineParallel": 1},
-    "four GPUs": {"gpu.tensorParallel": 4, "gpu.pipelineParallel": 1},
-    "two groups": {"gpu.tensorParallel": 1, "gpu.pipelineParallel": 2},
-    "two groups of four": {"gpu.tensorParallel": 4, "gpu.pipelineParallel": 2},
-    "stored in fp32": {"model.dtype": "fp32"},
-    "computed in fp32": {"model.computeDtype": "fp32", "gpu.tensorParallel": 4},
+    "two GPUs, computed in fp32": {"gpu.tensorParallel": 2, "model.computeDtype": "fp32"},
+    "two groups of four, stored in fp32": {
+        "gpu.tensorParallel": 4,
+        "gpu.pipelineParallel": 2,
+        "model.dtype": "fp32",
+    },
     "streaming": {"serving.streaming": True},
     "at once": {"serving.streaming": False},
 }
@@ -41,7 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 PIPELINES = {name for name, it in VARIANTS.items() if it.get("gpu.pipelineParallel", 1) > 1}
 
 COMPILED = {"serving.engine": "fastertransformer", "image.server": {"existing": DIGEST}}
-"""By NVIDIA's backend."""
+"""A stack that NVIDIA's backend serves."""
 
 CASES = [
     (stack, variant, engine)
@@ -60,28 +54,12 @@ ROOMY = {
 }
 """For the changes of a stack that has GPUs: its own need not hold them."""
 
-LEFT_OUT = "--(repository|revision|storage|drop-source|input-length|output-length)"
+REPLACED = {"repository", "revision", "storage", "drop-source", "input-length", "output-length"}
 """Options of the Job that say where it reads and writes, and lengths that the small model lacks."""
-
-WEIGHTS = "fastertransformer/1"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Prepared:
-    """What a Job's arguments come to."""
-
-    spec: ReleaseSpec
-    config: model_config_pb2.ModelConfig
-    ranks: int
-    stored_as: str
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        return {key: value.string_value for key, value in self.config.parameters.items()}
 
 
 @pytest.mark.parametrize(("stack", "variant", "engine"), CASES)
-def test_resources_release_and_triton_s_configuration_agree(
+def test_resources_release_and_the_job_s_arguments_agree(
     stack: str, variant: str, engine: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     changes = VARIANTS[variant]
@@ -92,45 +70,37 @@ def test_resources_release_and_triton_s_configuration_agree(
     assert chosen.engine.name == engine
     server, job = container("InferenceService", chosen), container("ModelDownload", chosen)
     options = dict(it.removeprefix("--").partition("=")[::2] for it in job["args"][1:])
-    told = prepared(
-        tuple(it for it in job["args"] if not re.match(LEFT_OUT, it)),
+    spec = prepared(
+        tuple(it for it in job["args"] if it.removeprefix("--").partition("=")[0] not in REPLACED),
         tmp_path_factory.getbasetemp() / "parallelism",
     )
-    [served_from] = [it.removeprefix("--model-repository=") for it in server["args"]]
-
-    asked = int(server["resources"]["limits"].get("nvidia.com/gpu", 0))
-    if engine == "vllm":
-        # The release is for any number; the server is told.
-        variables = {it["name"]: it["value"] for it in server["env"]}
-        assert EngineSettings.from_environment(variables).tensor_parallel == asked
-        assert "tensor_para_size" not in told.parameters
-    else:
-        sizes = [int(told.parameters[f"{name}_para_size"]) for name in ("tensor", "pipeline")]
-        assert asked == (math.prod(sizes) if chosen.gpu.model else 0), (
-            "the backend refuses GPUs that it cannot divide, and waits for ever for those it lacks"
-        )
-        assert told.ranks == sizes[0], "there is a file for each rank"
-    assert told.stored_as == options["dtype"]
-    assert told.parameters["data_type"] == options["compute-dtype"]
-    assert told.config.model_transaction_policy.decoupled is chosen.serving.streaming
     whole = dataclasses.replace(
-        told.spec,
+        spec,
         repository=options["repository"],
         revision=options["revision"],
         input_length=int(options["input-length"]),
         output_length=int(options["output-length"]),
     )
     assert whole == chosen.release
+    asked = int(server["resources"]["limits"].get("nvidia.com/gpu", 0))
+    if engine == "vllm":
+        # The release is for any number; the server is told.
+        variables = {it["name"]: it["value"] for it in server["env"]}
+        assert EngineSettings.from_environment(variables).tensor_parallel == asked
+    else:
+        gpus = spec.tensor_parallel * spec.pipeline_parallel
+        assert asked == (gpus if chosen.gpu.model else 0), (
+            "the backend refuses GPUs that it cannot divide, and waits for ever for those it lacks"
+        )
+    [served_from] = [it.removeprefix("--model-repository=") for it in server["args"]]
     assert served_from == f"{options['storage']}/triton-model-store/{whole.name}"
     assert {mount(server), mount(job)} == {options["storage"]} == {MOUNT}, (
         "the path in config.pbtxt is the Job's, and holds in the server"
     )
-    path = Path(told.parameters["model_checkpoint_path"])
-    assert path.parts[-4:] == ("triton-model-store", told.spec.name, *WEIGHTS.split("/"))
 
 
 def container(component: str, chosen: StackConfig) -> dict[str, Any]:
-    """The first container that a component makes of a configuration."""
+    """Return the first container that a component makes of a configuration."""
     recording = made(component, chosen)
     if component == "InferenceService":
         spec = recording.one("v1beta1:InferenceService").inputs["spec"]["predictor"]
@@ -140,48 +110,29 @@ def container(component: str, chosen: StackConfig) -> dict[str, Any]:
 
 
 def mount(container: dict[str, Any]) -> str:
-    """Where a container has the volume of releases."""
+    """Return where a container has the volume of releases."""
     (path,) = [it["mountPath"] for it in container["volumeMounts"] if it["mountPath"] == MOUNT]
     return str(path)
 
 
 @functools.cache
-def prepared(arguments: tuple[str, ...], storage: Path) -> Prepared:
-    """Run what a Job runs, on a model that is small enough."""
+def prepared(arguments: tuple[str, ...], storage: Path) -> ReleaseSpec:
+    """Run what a Job runs, on a model that is small enough; return what its manifest says."""
     whole = ["weights", *arguments, "--repository", str(TINY_GPTJ), "--storage", str(storage)]
     done = CliRunner().invoke(app, whole)
     assert done.exit_code == 0, done.output
-    release = Path(done.stdout.splitlines()[-1])
-    weights = release / WEIGHTS
-    pattern = "model.layers.0.attention.query_key_value.weight.*.bin"
-    spec = read_manifest(release).spec
-    if spec.format is ReleaseFormat.HUGGINGFACE:
-        word = json.loads((weights / "config.json").read_text())["dtype"]
-        stored_as = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[word]
-    else:
-        ini = (weights / "config.ini").read_text()
-        (stored_as,) = re.findall(r"weight_data_type *= *(\w+)", ini)
-    return Prepared(
-        spec=spec,
-        config=text_format.Parse(
-            (release / "fastertransformer/config.pbtxt").read_text(), model_config_pb2.ModelConfig()
-        ),
-        ranks=len(list(weights.glob(pattern))),
-        stored_as=stored_as,
-    )
+    return read_manifest(Path(done.stdout.splitlines()[-1])).spec
 
 
 @pytest.mark.slow
 def test_every_tensor_parallel_size_serves_the_same(tmp_path: Path) -> None:
-    answers = {size: answer(tmp_path, size) for size in (1, 2, 4)}
-    assert list(answers[1].output_ids) == GOLDEN["output_ids"]
-    for size in (2, 4):
-        assert answers[size].output_ids == answers[1].output_ids
-        assert answers[size].log_probs == pytest.approx(answers[1].log_probs, abs=1e-4)
+    one, four = answer(tmp_path, 1), answer(tmp_path, 4)
+    assert list(one.output_ids) == GOLDEN["output_ids"] == list(four.output_ids)
+    assert four.log_probs == pytest.approx(one.log_probs, abs=1e-4)
 
 
 def answer(storage: Path, size: int) -> Completion:
-    """The golden question's answer by a release of a tensor parallel size."""
+    """Return the golden question's answer by a release of a tensor parallel size."""
     release = prepare(storage, "--tensor-parallel", str(size))
     with (
         served(storage, release) as server,
@@ -193,16 +144,3 @@ def answer(storage: Path, size: int) -> Completion:
             log_probs=True,
         )
     return completion
-
-
-@pytest.mark.platform
-@pytest.mark.timeout(600)
-def test_a_stack_without_gpus_serves_releases_for_several(new_stack: Deploy) -> None:
-    deployment = new_stack({"gpu.tensorParallel": 2})
-    for size in (2, 4):
-        deployment.change({"gpu.tensorParallel": size})
-        report = deployment.up()
-        assert report.succeeded, report.messages
-        assert f"-tp{size}-" in deployment.outputs()["release"]
-        generation = deployment.ask(GOLDEN["prompt"], GOLDEN["request_output_len"])
-        assert list(generation.output_ids) == GOLDEN["output_ids"]

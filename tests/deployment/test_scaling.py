@@ -1,137 +1,96 @@
-"""Replicas that come with requests and go with them, down to none."""
+"""Replicas that come with requests and go with them, down to none; and mode Standard."""
 
-import subprocess
-import time
+import http.client
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 from kubernetes.dynamic import DynamicClient
 
 from ft_serving.core.errors import FtServingError
 from tests.deployment.conftest import Deploy
-from tests.deployment.load import Load, Tally
+from tests.deployment.load import Load
 from tests.deployment.program import Deployment
 from tests.platform.cluster import Document, Namespace, ready
 from tests.platform.waiting import wait_until
-from tests.serving import GOLDEN, TINY_GPTJ, ft_serving
+from tests.serving import GOLDEN
 
-pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.platform, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SERVICE = "serving.kserve.io/v1beta1/InferenceService"
-SERVERS = "serving.kserve.io/inferenceservice"
+PREDICTOR = "fastertransformer-triton-predictor"
 
 AT_ONCE = 24
 """Requests that meet a service that sleeps: three times as many as a replica takes at once."""
 
-LOAD = 6
-"""Requests at once that are more than one replica is to have, by `scaleTarget`."""
-
-WATCHED_S = 15
-"""Longer than the platform's autoscaler looks back, so that it would have scaled by then."""
-
-
-@pytest.fixture(scope="module")
-def sleeper(new_stack: Deploy) -> Deployment:
-    """A stack that has been up for the first time, with no replica that has to stay."""
-    deployment = new_stack({"replicas": {"min": 0, "max": 2, "scaleTarget": 2}})
-    report = deployment.up()
-    assert report.succeeded, report.messages
-    assert report.step("smoke-test").operation == "create", "the gate has asked it"
-    return deployment
-
-
-@pytest.fixture(scope="module")
-def cluster(api: DynamicClient, sleeper: Deployment) -> Namespace:
-    return Namespace(api, sleeper.namespace)
-
 
 def servers(cluster: Namespace) -> list[Document]:
-    """The pods that are there or starting; those that end get no more requests."""
-    pods = cluster.items("v1/Pod", SERVERS)
+    """Return the pods that are there or starting; those that end get no more requests."""
+    pods = cluster.items("v1/Pod", "serving.kserve.io/inferenceservice")
     return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
 
 def fall_asleep(cluster: Namespace) -> None:
-    """Wait until nothing runs."""
     wait_until(lambda: not servers(cluster), "A service without requests still has pods", 120)
 
 
-def ask(deployment: Deployment) -> str:
-    """Ask the golden question as a new client does; return what became of it."""
+def ask(stack: Deployment) -> str:
+    """Ask the golden question as a new client does; return the outcome."""
     try:
-        answer = deployment.ask(GOLDEN["prompt"], GOLDEN["request_output_len"])
+        return "right" if stack.is_right() else "wrong"
     except FtServingError as exc:
         return f"failed: {exc}"
-    return "right" if list(answer.output_ids) == GOLDEN["output_ids"] else "wrong"
 
 
-def under_load(
-    deployment: Deployment, concurrency: int, until: Callable[[], object], otherwise: str
-) -> Tally:
-    """Ask all the time until a condition holds; return what became of the requests."""
-    with (
-        deployment.client() as client,
-        Load(client, GOLDEN["input_ids"], GOLDEN["output_ids"], concurrency=concurrency) as load,
-    ):
-        wait_until(until, otherwise, 90)
-    return load.tally()
-
-
-def assert_all_right(tally: Tally) -> None:
-    assert tally.right == tally.sent > 0, f"some answers were lost or wrong: {tally}"
-
-
-def test_a_service_that_may_sleep_is_ready_and_then_sleeps(
-    sleeper: Deployment, cluster: Namespace
+def test_a_service_that_sleeps_is_sound_wakes_up_for_all_requests_and_grows_with_them(
+    deployment: Deployment, new_stack: Deploy, api: DynamicClient
 ) -> None:
+    replicas = {"replicas": {"min": 0, "max": 2, "scaleTarget": 2}}
+    sleeper = new_stack({**deployment.images(), **replicas})
+    sleeper.deploy()
+    cluster = Namespace(api, sleeper.namespace)
     fall_asleep(cluster)
     assert ready(cluster.get(SERVICE, "fastertransformer-triton")), "asleep, it can be asked"
+    # A revision's status follows a moment later.
+    wait_until(lambda: "  READY, scaled to zero" in sleeper.diagnose()[1], "It is not told", 60)
 
-
-def test_the_next_request_wakes_it_up(sleeper: Deployment, cluster: Namespace) -> None:
-    fall_asleep(cluster)
-    outputs = sleeper.outputs()
-    done: subprocess.CompletedProcess[str] = ft_serving(
-        *("generate", "--url", outputs["url"], "--host-header", outputs["host"]),
-        *("--tokenizer", str(TINY_GPTJ), "--prompt", GOLDEN["prompt"]),
-        *("--output-length", str(GOLDEN["request_output_len"])),
-    )
-    assert done.stdout == f"Output: {GOLDEN['prompt']}{GOLDEN['text']}\n", done.stderr
-
-
-def test_requests_that_meet_it_asleep_all_get_their_answers(
-    sleeper: Deployment, cluster: Namespace
-) -> None:
-    fall_asleep(cluster)
     with ThreadPoolExecutor(AT_ONCE) as clients:
         found = Counter(clients.map(ask, [sleeper] * AT_ONCE))
-    assert found == {"right": AT_ONCE}, f"of {AT_ONCE} requests: {dict(found)}"
+    assert found == {"right": AT_ONCE}
 
-
-def test_replicas_come_with_load_and_go_with_it(sleeper: Deployment, cluster: Namespace) -> None:
-    def two() -> bool:
-        return sum(map(ready, servers(cluster))) == 2
-
-    tally = under_load(sleeper, LOAD, two, "No second replica has come")
-    assert_all_right(tally)
+    with sleeper.client() as client:
+        with Load(client, concurrency=6) as load:
+            wait_until(
+                lambda: sum(map(ready, servers(cluster))) == 2, "No second replica has come", 90
+            )
+        assert load.counts().keys() == {tuple(GOLDEN["output_ids"])}
     fall_asleep(cluster)
 
 
-def test_one_replica_stays_one_under_load(sleeper: Deployment, cluster: Namespace) -> None:
-    sleeper.change({"replicas.min": 1, "replicas.max": 1})
-    report = sleeper.up()
-    assert report.succeeded, report.messages
-    wait_until(lambda: len(servers(cluster)) == 1, "There is not one replica", 60)
-    [before] = [pod["metadata"]["uid"] for pod in servers(cluster)]
-    seen: set[str] = set()
-    end = time.monotonic() + WATCHED_S
+def test_mode_standard_answers_by_the_ingress_and_rolls_out_without_room_for_two(
+    deployment: Deployment, new_stack: Deploy, api: DynamicClient
+) -> None:
+    settings = {"serving.mode": "Standard", "replicas.max": 2, "scheduling.spareGpu": False}
+    stack = new_stack({**deployment.images(), **settings})
+    stack.deploy()
+    assert stack.is_right()
+    outputs = stack.outputs()
+    # The URL and the host are all that a script needs.
+    connection = http.client.HTTPConnection(urlsplit(outputs["url"]).netloc, timeout=30)
+    connection.request("GET", "/v2/health/ready", headers={"Host": outputs["host"]})
+    assert connection.getresponse().status == http.client.OK
+    connection.close()
 
-    def watched() -> bool:
-        seen.update(pod["metadata"]["uid"] for pod in servers(cluster))
-        return time.monotonic() > end
-
-    tally = under_load(sleeper, AT_ONCE, watched, "Time stands still")
-    assert_all_right(tally)
-    assert seen == {before}
+    cluster = Namespace(api, stack.namespace)
+    spec = cluster.get("autoscaling/v2/HorizontalPodAutoscaler", PREDICTOR)["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (1, 2)
+    (before,) = servers(cluster)
+    stack.change({"resources.cpu": "110m"})
+    report = stack.deploy()
+    assert "replace" not in report.operations("inference-service")
+    (after,) = servers(cluster)
+    assert before["metadata"]["name"] != after["metadata"]["name"]
+    strategy = cluster.get("apps/v1/Deployment", PREDICTOR)["spec"]["strategy"]
+    assert strategy["type"] == "Recreate", "the old pod's GPU is the new one's"
+    assert stack.is_right()

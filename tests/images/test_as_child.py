@@ -47,13 +47,6 @@ def test_the_end_of_another_process_is_not_taken_for_the_programs() -> None:
         assert process.wait(10) == 3
 
 
-def test_arguments_arrive_as_they_are() -> None:
-    done = subprocess.run(
-        [str(AS_CHILD), "/usr/bin/printf", "<%s>", "a b", "", "*"], capture_output=True, text=True
-    )
-    assert done.stdout == "<a b><><*>"
-
-
 def test_what_nobody_is_to_know_is_another_each_time_and_fits_in_no_header() -> None:
     command = [str(AS_CHILD), "/usr/bin/printf", "%s|", "a={unknown}", "b={unknown}"]
     first, second = (

@@ -1,4 +1,4 @@
-"""What stands before Triton in the image for GPUs."""
+"""The check of a release before Triton starts, in the image for GPUs."""
 
 import hashlib
 import json

@@ -1,1 +1,1 @@
-"""What is offered for monitoring: alerts, dashboard, scraping."""
+"""Tests of the alerts, the dashboard and the scraping."""

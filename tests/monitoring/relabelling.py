@@ -1,4 +1,4 @@
-"""How Prometheus makes targets of pods, for the few actions that are used here.
+"""Makes targets of pods as Prometheus does, for the few actions that are used here.
 
 The role `pod` of `kubernetes_sd_config`, and `relabel_config`:
 https://prometheus.io/docs/prometheus/latest/configuration/configuration.

@@ -1,4 +1,4 @@
-"""What the real server tells: the metrics that are used, and what they count."""
+"""The real server's metrics: those that are used, and what they count."""
 
 import time
 import urllib.error

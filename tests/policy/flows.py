@@ -1,4 +1,4 @@
-"""What network policies let through, for networks that enforce none.
+"""Evaluates network policies, for networks that enforce none.
 
 As of https://kubernetes.io/docs/concepts/services-networking/network-policies/: they apply when a
 Service's address has been replaced by that of a pod or of a node, and what comes from a pod's own
@@ -33,7 +33,7 @@ class Peer:
 def allowed(
     policies: Iterable[Document], source: Peer, target: Peer, port: int, protocol: str = "TCP"
 ) -> bool:
-    """Whether a connection may be made.
+    """Return whether a connection may be made.
 
     Args:
         policies: All NetworkPolicies, as the API has them.
@@ -51,7 +51,7 @@ def allowed(
 def _passes(
     policies: list[Document], direction: Direction, pod: Peer, other: Peer, port: int, protocol: str
 ) -> bool:
-    """Whether the policies about one end allow the other one."""
+    """Return whether the policies about one end allow the other one."""
     about = [it["spec"] for it in policies if _is_about(it, pod, direction)]
     rules = [rule for spec in about for rule in spec.get(direction) or ()]
     peers = "from" if direction == "ingress" else "to"

@@ -7,7 +7,7 @@ import pytest
 
 from ft_serving.core.dtypes import Precision
 from ft_serving.core.release import ReleaseFormat
-from ft_serving.server.vllm.settings import KNOWN_VERSIONS, EngineSettings
+from ft_serving.server.vllm.settings import EngineSettings
 from stacks.engines import ENGINES, Engine
 from stacks.gpus import GPUS
 from tests.images.dockerfile import read_dockerfile
@@ -50,22 +50,12 @@ def test_an_engine_s_image_is_there_and_has_no_default_for_what_a_stack_must_giv
     assert {name for name, default in defaults.items() if not default} == set(engine.build_args)
 
 
-def test_fastertransformer_is_compiled_for_gpus_up_to_hopper() -> None:
-    fastertransformer = ENGINES["fastertransformer"]
-    for gpu in GPUS.values():
-        assert fastertransformer.serves_on(gpu) == (gpu.compute_capability <= (9, 0))
-
-
 def test_a_gpu_is_served_by_vllm_where_it_has_code_for_it() -> None:
     without = {name for name, gpu in GPUS.items() if not ENGINES["vllm"].serves_on(gpu)}
     assert without == {"V100", "V100_32GB"}
     assert config(VLLM).engine is ENGINES["vllm"]
     older = {"gpu.type": "V100_32GB", "gpu.pipelineParallel": 2}
     assert config(VLLM, older).engine is ENGINES["fastertransformer"]
-
-
-def test_the_cache_is_named_by_the_version_that_the_server_has() -> None:
-    assert ENGINES["vllm"].compiler == f"vllm-{KNOWN_VERSIONS[-1]}"
 
 
 def test_all_that_decides_what_is_compiled_is_in_the_cache_s_name() -> None:
@@ -109,16 +99,6 @@ def test_a_gpu_is_refused_with_an_engine_that_has_code_for_it(
     table(cpu, fastertransformer, new)
     (line,) = problems(GPU, {"gpu.type": "B200", "serving.engine": "fastertransformer"})
     assert line.endswith(", or serving.engine new")
-
-
-def test_a_format_that_an_engine_lacks_is_refused(table: Table) -> None:
-    cpu, fastertransformer = ENGINES["cpu"], ENGINES["fastertransformer"]
-    table(cpu, replace(fastertransformer, precisions=frozenset({Precision.FP16})))
-    (line,) = problems(GPU, {"model.computeDtype": "bf16"})
-    assert line == (
-        "model.computeDtype: must be a format that engine fastertransformer computes in on "
-        "RTX_A5000; got bf16; use fp16"
-    )
 
 
 def test_no_gpu_is_proposed_that_the_engine_has_no_code_for() -> None:

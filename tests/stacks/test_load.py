@@ -1,4 +1,4 @@
-"""What Pulumi hands over, and what it is told."""
+"""Reading the configuration that Pulumi hands over."""
 
 import asyncio
 import json

@@ -24,13 +24,5 @@ def test_who_knows_the_cause_gives_up_before_who_waits_for_it(budget: int) -> No
         budget == timeouts.loading < timeouts.progress_deadline < timeouts.gate < timeouts.service
     )
     assert timeouts.gate < timeouts.gate_job
+    assert 300 <= timeouts.request <= KNATIVE_MAX_REQUEST_S, "more is refused by Knative"
     assert timeouts.client >= budget, "a client that gives up earlier never sees a cold start"
-
-
-@pytest.mark.parametrize("budget", [30, 599, 600, 7200])
-def test_a_request_never_gets_more_than_knative_allows(budget: int) -> None:
-    assert Timeouts.from_budget(budget).request <= KNATIVE_MAX_REQUEST_S
-
-
-def test_a_short_budget_does_not_cut_long_answers() -> None:
-    assert Timeouts.from_budget(30).request == 300
