@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ from ft_serving.core.release import is_commit
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 LONGEST_READ_BYTES = 32 << 20
+
+# As huggingface_hub's `validate_repo_id` has it.
+_MODEL_NAME = re.compile(
+    r"(?!.*(--|\.\.|\.git$))(\w[\w.-]*(?<![.-])/)?\w[\w.-]{0,95}(?<![.-])", re.ASCII
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -271,21 +277,16 @@ class Hub:
         return FtServingError(f"{repository}: {problem}")
 
     def _metadata(self, repository: str, revision: str, timeout_s: float | None) -> bytes:
-        # Imported here, because it takes a third of a second.
-        from huggingface_hub import constants
-        from huggingface_hub.errors import HFValidationError
-        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
-
-        if constants.is_offline_mode():
+        if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
             raise FtServingError(
                 f"{repository}: cannot ask {self.endpoint}, because offline mode is enabled; to "
                 "end it, unset HF_HUB_OFFLINE"
             )
-        try:
-            validate_repo_id(repository)
-        except HFValidationError as exc:
-            raise FtServingError(f"{repository!r} is not the name of a model: {exc}") from exc
-        # Not by HfApi, because it reads the environment's proxies by rules of its own.
+        if not _MODEL_NAME.fullmatch(repository):
+            raise FtServingError(
+                f"{repository!r} is not the name of a model: it must be NAME or OWNER/NAME, of "
+                "letters, digits, '-', '_' and '.', without '--' and '..'"
+            )
         url = (
             f"{self.endpoint}/api/models/{repository}/revision/{quote(revision, safe='')}"
             "?blobs=true"

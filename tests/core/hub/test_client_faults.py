@@ -195,6 +195,6 @@ def test_a_storage_that_refuses_is_not_taken_for_the_hub_and_its_signature_not_s
 def test_offline_mode_is_an_error_that_says_how_to_end_it(
     faulty: FaultyHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(FtServingError, match=r"offline mode is enabled.*HF_HUB_OFFLINE"):
         Hub(faulty.endpoint, None).snapshot(REPOSITORY, "main")
