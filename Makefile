@@ -20,12 +20,9 @@ check: lint
 platform: $(STAMP)
 	$(BIN)/python -m local_platform up
 
-# Three, because these tests wait for the platform most of the time. What fails beside others, on cores that
-# are busy with them, is told, and has to pass alone.
-PLATFORM_TESTS := -m "(slow or platform) and not exclusive"
+# Three, because these tests wait for the platform most of the time.
 test: check platform
-	$(BIN)/pytest --numprocesses 3 --dist loadfile $(PLATFORM_TESTS) || \
-		{ test $$? -eq 1 && $(BIN)/pytest --last-failed --last-failed-no-failures none $(PLATFORM_TESTS); }
+	$(BIN)/pytest --numprocesses 3 --dist loadfile -m "(slow or platform) and not exclusive and not gpu"
 	$(BIN)/pytest -m exclusive
 
 # On a machine with NVIDIA GPUs, vLLM and Triton: in the image server-vllm, or as docs/engines.md says.
