@@ -10,6 +10,7 @@ from tests.deployment.load import Record, under_load
 from tests.deployment.program import Deployment
 from tests.platform import host
 from tests.platform.cluster import Document, Namespace
+from tests.platform.waiting import wait_until
 
 pytestmark = [pytest.mark.platform, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -17,11 +18,19 @@ SERVER = "app.kubernetes.io/component=server"
 
 
 def server_pod(cluster: Namespace) -> Document:
-    """Return the server's pod: the one that is not being deleted."""
-    (pod,) = [
-        pod for pod in cluster.items("v1/Pod", SERVER) if "deletionTimestamp" not in pod["metadata"]
-    ]
-    return pod
+    """Return the server's pod, once no pod of an earlier revision is beside it."""
+    found: list[Document] = []
+
+    def is_one() -> bool:
+        found[:] = [
+            pod
+            for pod in cluster.items("v1/Pod", SERVER)
+            if "deletionTimestamp" not in pod["metadata"]
+        ]
+        return len(found) == 1
+
+    wait_until(is_one, "there is not exactly one server pod", 60)
+    return found[0]
 
 
 def delete(cluster: Namespace, grace_seconds: int | None = None) -> None:
