@@ -1,11 +1,13 @@
 """Stacks of the program on the platform."""
 
+import os
+import pickle
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from kubernetes.dynamic import DynamicClient
 
 from tests.deployment.program import Deployment, platform_settings
@@ -14,16 +16,12 @@ from tests.platform.cluster import Namespace
 Deploy = Callable[..., Deployment]
 
 
-@contextmanager
-def _stacks(folders: pytest.TempPathFactory, api: DynamicClient) -> Iterator[Deploy]:
-    made: list[Deployment] = []
+def _stack(folders: pytest.TempPathFactory, changes: Mapping[str, Any] | None) -> Deployment:
+    name = f"test-{secrets.token_hex(4)}"
+    return Deployment(folders.mktemp(name), name, platform_settings(name, changes))
 
-    def make(changes: Mapping[str, Any] | None = None) -> Deployment:
-        name = f"test-{secrets.token_hex(4)}"
-        made.append(Deployment(folders.mktemp(name), name, platform_settings(name, changes)))
-        return made[-1]
 
-    yield make
+def _delete(made: Iterable[Deployment], api: DynamicClient) -> None:
     # Whatever state a test has left: with its namespace all of it goes.
     for each in made:
         if each.namespace_exists(api):
@@ -33,19 +31,42 @@ def _stacks(folders: pytest.TempPathFactory, api: DynamicClient) -> Iterator[Dep
 @pytest.fixture(scope="module")
 def new_stack(tmp_path_factory: pytest.TempPathFactory, api: DynamicClient) -> Iterator[Deploy]:
     """Makes stacks, each in a namespace of its own that goes with the module."""
-    with _stacks(tmp_path_factory, api) as make:
-        yield make
+    made: list[Deployment] = []
+
+    def make(changes: Mapping[str, Any] | None = None) -> Deployment:
+        made.append(_stack(tmp_path_factory, changes))
+        return made[-1]
+
+    yield make
+    _delete(made, api)
 
 
 @pytest.fixture(scope="session")
 def deployment(
     tmp_path_factory: pytest.TempPathFactory, api: DynamicClient
 ) -> Iterator[Deployment]:
-    """A stack that is up, for tests that read, ask or preview it and change nothing."""
-    with _stacks(tmp_path_factory, api) as make:
-        made = make()
-        made.deploy()
-        yield made
+    """A stack that is up, for tests that read, ask or preview it and change nothing.
+
+    Processes that run tests side by side share it: the first deploys it, the last deletes it.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    record, lock = folder / "deployment", FileLock(folder / "deployment.lock")
+    with lock:
+        if record.exists():
+            made, users = pickle.loads(record.read_bytes())
+        else:
+            made, users = _stack(tmp_path_factory, None), 0
+            made.deploy()
+        record.write_bytes(pickle.dumps((made, users + 1)))
+    yield made
+    with lock:
+        _, users = pickle.loads(record.read_bytes())
+        record.write_bytes(pickle.dumps((made, users - 1)))
+        if users == 1:
+            record.unlink()
+            _delete([made], api)
 
 
 @pytest.fixture(scope="module")

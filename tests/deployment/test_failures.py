@@ -1,7 +1,7 @@
 """Each way for a deployment to fail is told in words, within seconds; the next `up` mends it."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -99,14 +99,6 @@ PREPARING: Mapping[str, Failure] = {
             "`kubectl get storageclass` shows the classes there are",
         ),
     ),
-    "revision": Failure(
-        changes={"model.revision": "0" * 40},
-        words=(
-            "Job model-download-",
-            f"tiny-gptj: no revision '{'0' * 40}' at http://model-hub.ft-serving-platform",
-            "give a branch, a tag or a commit of this model",
-        ),
-    ),
     "hub": Failure(
         changes={"hub.endpoint": "http://no-such-hub.ft-serving-platform"},
         words=(
@@ -114,28 +106,10 @@ PREPARING: Mapping[str, Failure] = {
             "(the last of 7 tries); check the network",
         ),
     ),
-    "quota": Failure(
-        # More than the quota by itself: it must not matter whose pod comes first.
-        changes={"resources.memory": "2Gi"},
-        words=(
-            "Quota team of namespace ",
-            "is exceeded: requested requests.memory=",
-            "allowed requests.memory=1100Mi. Raise the quota, ask for less",
-        ),
-    ),
 }
 """Failures before a server runs, by one stack in turn."""
 
 SERVING: Mapping[str, Failure] = {
-    "memory": Failure(
-        changes={"resources.memory": "500Gi"},
-        words=(
-            "Pod fastertransformer-triton-predictor-",
-            "fits on no node: 0/1 nodes are available: ",
-            "1 with too little memory (asked for: kserve-container 500Gi",
-            "Ask for what a node has (`kubectl describe nodes` shows it)",
-        ),
-    ),
     "image": Failure(
         changes={"image.server.existing": ABSENT},
         words=(
@@ -149,14 +123,6 @@ SERVING: Mapping[str, Failure] = {
         changes={"gpu.type": "RTX_A5000", "serving.engine": "fastertransformer"},
         words=("1 with too little nvidia.com/gpu (asked for: kserve-container 1)",),
         diagnosis="unschedulable",
-    ),
-    "crash": Failure(
-        changes={"image.server.existing": "client"},
-        words=(
-            "Container kserve-container of pod fastertransformer-triton-predictor-",
-            "ended with exit code 2 (Error)",
-            "No such option: --model-repository",
-        ),
     ),
     "answer": Failure(
         changes={
@@ -178,26 +144,9 @@ SERVING: Mapping[str, Failure] = {
 
 
 @pytest.fixture(scope="module")
-def stacks(
-    deployment: Deployment, new_stack: Deploy, api: DynamicClient
-) -> Iterator[Mapping[str, Deployment]]:
+def stacks(deployment: Deployment, new_stack: Deploy) -> Mapping[str, Deployment]:
     """A stack for the failures of each table."""
-    made = {name: new_stack(deployment.images()) for name in ("preparing", "serving")}
-    namespace = made["preparing"].namespace
-    api.resources.get(api_version="v1", kind="Namespace").create(
-        body={"metadata": {"name": namespace}}
-    )
-    Namespace(api, namespace).create(quota("1100Mi"))
-    yield made
-
-
-def quota(memory: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "team"},
-        "spec": {"hard": {"requests.memory": memory}},
-    }
+    return {name: new_stack(deployment.images()) for name in ("preparing", "serving")}
 
 
 @pytest.mark.parametrize("name", PREPARING)
@@ -210,8 +159,6 @@ def test_a_failure_before_a_server_runs_is_told(
         # A claim's class cannot be changed, and a claim outlives its stack.
         assert stack.destroy().succeeded
         Namespace(api, stack.namespace).delete("v1/PersistentVolumeClaim", CLAIM)
-    if name == "quota":
-        Namespace(api, stack.namespace).delete("v1/ResourceQuota", "team")
 
 
 @pytest.mark.parametrize("name", SERVING)
@@ -263,7 +210,7 @@ def gate_failed_at(namespace: Namespace) -> float:
 def resolved(changes: Mapping[str, Any], images: Mapping[str, Any]) -> dict[str, Any]:
     """Return changes with the name of an image in place of its short one."""
     server = images["server"]["existing"].partition("@")[0]
-    names = {ABSENT: f"{server}@{ABSENT}", "client": images["client"]["existing"]}
+    names = {ABSENT: f"{server}@{ABSENT}"}
     return {
         path: names.get(value, value) if isinstance(value, str) else value
         for path, value in changes.items()
