@@ -57,9 +57,19 @@ def end_in(stack: Deployment, phase: str, number: signal.Signals) -> None:
         assert process.wait(timeout=60) != 0
         return
     group = psutil.Process(process.pid)
+    wait_until(lambda: stopped_between_writes(group, stack), "the state is never whole")
     for each in (group, *group.children(recursive=True)):
         # A command of Docker's may have ended by itself.
         with suppress(psutil.NoSuchProcess):
             each.kill()
     process.wait()
     stack.cancel()
+
+
+def stopped_between_writes(process: psutil.Process, stack: Deployment) -> bool:
+    """Stop Pulumi; let it go on if it is writing its state, which a kill would cut off."""
+    process.suspend()
+    with suppress(OSError, ValueError):
+        return bool(json.loads(stack.state()))
+    process.resume()
+    return False
