@@ -1,15 +1,19 @@
 """The gate's parts: a revision that failed before, the question, and the right answer."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ft_serving.client import GenerationClient, Parameters
 from ft_serving.client.errors import ClientError, UnknownModelError
+from ft_serving.cluster.diagnosis import State
 from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
+from ft_serving.cluster.diagnosis.snapshot import Kind
+from ft_serving.cluster.documents import created
 from ft_serving.cluster.errors import ClusterError
 from ft_serving.cluster.gate.question import SETTLING_S, Expectation, ask
-from ft_serving.cluster.gate.readiness import try_again
+from ft_serving.cluster.gate.readiness import OLD_S, patient, try_again
 from tests.client.fake_triton import FakeTriton, Fault
 from tests.cluster.conftest import Serve
 from tests.cluster.diagnosis.recorded_snapshots import recorded
@@ -43,6 +47,23 @@ def test_without_the_permission_to_delete_it_the_gate_says_so_and_goes_on(serve:
     said: list[str] = []
     try_again(ClusterNamespace(), snapshot.name, said.append)
     assert said[0].startswith("A revision that failed before is not tried again: The API server")
+
+
+@pytest.mark.parametrize(
+    ("age_s", "deleted"), [(OLD_S + 1, [REVISION]), (OLD_S - 1, [])], ids=["old", "new"]
+)
+def test_a_revision_of_before_the_gate_that_is_given_up_meanwhile_is_tried_again_once(
+    serve: Serve, age_s: float, deleted: list[str]
+) -> None:
+    snapshot, _ = recorded("gpu-given-up")
+    api = serve(snapshot)
+    (revision,) = snapshot.all(Kind.REVISIONS)
+    begun = created(revision) + timedelta(seconds=age_s)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    look = patient(ClusterNamespace(), snapshot.name, begun, lambda _: None)
+    assert look(later).state is (State.PENDING if deleted else State.FAILED)
+    assert look(later).state is State.FAILED
+    assert api.deleted == deleted
 
 
 class Time:

@@ -76,6 +76,8 @@ class ClusterNamespace:
         group = _GROUPS[Kind.REVISIONS]
         path = f"/{group}/namespaces/{self.namespace}/{Kind.REVISIONS}/{revision}"
         _accepted(self._api.delete(path))
+        # What snapshots show at first is still about the deleted revision.
+        self._begun = datetime.now(UTC)
 
     def _all(self, kinds: Iterable[Kind]) -> dict[Kind, list[Document]]:
         objects = {kind: self._list(kind) for kind in kinds}

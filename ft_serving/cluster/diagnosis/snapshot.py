@@ -87,15 +87,15 @@ class NamespaceSnapshot:
         """Return the name of the newest Knative revision; empty in Standard mode."""
         return str(self.predictor_status().get("latestCreatedRevision", ""))
 
-    def abandoned_revision(self) -> str:
-        """Return the newest Knative revision if it failed and never was ready; else empty."""
+    def abandoned_revision(self) -> Document | None:
+        """Return the newest Knative revision if it failed and never was ready."""
         newest = self.newest_revision()
-        failed = any(
-            name(revision) == newest and condition(revision, "Ready").get("status") == "False"
-            for revision in self.own(Kind.REVISIONS)
-        )
-        ready = self.predictor_status().get("latestReadyRevision")
-        return newest if failed and ready != newest else ""
+        if self.predictor_status().get("latestReadyRevision") == newest:
+            return None
+        for revision in self.own(Kind.REVISIONS):
+            if name(revision) == newest and condition(revision, "Ready").get("status") == "False":
+                return revision
+        return None
 
     def current(self, kind: Kind) -> list[Document]:
         """Return the objects of a kind that do not belong to an older revision."""
