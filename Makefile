@@ -20,12 +20,11 @@ check: lint
 platform: $(STAMP)
 	$(BIN)/python -m local_platform up
 
-# Four processes, because tests of the platform wait much of the time. Those that take it apart run one after the
-# other in one of them, while the others run what needs no platform.
-test: lint platform
+# Four processes, because tests of the platform wait much of the time; long files of tests begin first.
+test: check platform
 	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
 		-m "(slow or platform) and not exclusive and not gpu"
-	$(BIN)/pytest --numprocesses 3 --dist loadgroup -m "exclusive or not (slow or platform or gpu)"
+	$(BIN)/pytest -m exclusive
 
 # On a machine with NVIDIA GPUs, vLLM and Triton: in the image server-vllm, or as docs/engines.md says.
 # FT_SERVING_TENSOR_PARALLEL says how many GPUs to use.
