@@ -108,7 +108,7 @@ class Api:
                 configured=("proxy-url of the kubeconfig", named) if named else None,
             )
         except ProxyError as exc:
-            raise ClusterUnavailableError(f"No cluster can be asked: {str(exc).rstrip(".")}") from exc
+            raise ClusterUnavailableError(f"No cluster can be asked: {exc}") from exc
         configuration.proxy = proxy.address if proxy else None
         configuration.proxy_headers = proxy.headers if proxy else None
         configuration.no_proxy = None
@@ -151,8 +151,9 @@ class Api:
                 loader.load_and_set, namespace=str(namespace), credentials="the kubeconfig's"
             )
         except _LOAD_ERRORS as exc:
+            said = str(exc).rstrip(".")
             raise ClusterUnavailableError(
-                f"No cluster can be asked: {str(exc).rstrip(".")}. Set {settings[0]} to a kubeconfig, and "
+                f"No cluster can be asked: {said}. Set {settings[0]} to a kubeconfig, and "
                 f"{settings[1]} to one of its contexts"
             ) from exc
 
