@@ -123,6 +123,8 @@ def test_a_preview_and_an_up_end_before_they_change_anything(tmp_path: Path) -> 
 
 @pytest.mark.exclusive
 def test_a_flag_that_knative_lacks_is_found_and_its_remedy_mends_it(namespace: Namespace) -> None:
+    # The tests before took parts of the platform away.
+    wait_until(lambda: not found(namespace.name), "the platform still lacks something", 90)
     with changed_map("config-features", FLAG, "disabled"):
         (finding,) = found(namespace.name).values()
         assert finding.what == f"Knative's {FLAG}"
