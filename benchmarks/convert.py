@@ -31,12 +31,10 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.synthetic import GPT_J_6B, write_checkpoint
-from ft_serving.core.dtypes import DType
+from benchmarks.synthetic import GPT_J_6B, fp32_release, write_checkpoint
 from ft_serving.core.hub.client import Hub
 from ft_serving.core.hub.download import download
 from ft_serving.core.progress import Progress
-from ft_serving.core.release import ReleaseSpec
 from ft_serving.core.storage import Storage
 from ft_serving.core.terminal import standard_output
 from ft_serving.core.units import format_bytes
@@ -195,15 +193,7 @@ def convert(model: Path, storage_root: Path) -> float:
     storage.create()
     with Progress(Path(os.devnull).open("w")) as progress:
         source = LocalSource(model, (), progress)
-        spec = ReleaseSpec(
-            repository=source.repository,
-            revision=source.revision,
-            dtype=DType.FP32,
-            compute_dtype=DType.FP32,
-            tensor_parallel=1,
-            pipeline_parallel=1,
-            streaming=False,
-        )
+        spec = fp32_release(source)
         began = time.perf_counter()
         outcome = prepare(source, spec, storage, progress).outcome
         seconds = time.perf_counter() - began

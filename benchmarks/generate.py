@@ -29,12 +29,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", str(THREADS))
 
 import numpy as np  # noqa: E402
 
-from benchmarks.synthetic import write_checkpoint  # noqa: E402
+from benchmarks.synthetic import fp32_release, write_checkpoint  # noqa: E402
 from ft_serving.client.client import GenerationClient  # noqa: E402
 from ft_serving.client.measure import measure  # noqa: E402
-from ft_serving.core.dtypes import DType  # noqa: E402
 from ft_serving.core.progress import Progress  # noqa: E402
-from ft_serving.core.release import ReleaseSpec  # noqa: E402
 from ft_serving.core.storage import Storage  # noqa: E402
 from ft_serving.core.terminal import standard_output  # noqa: E402
 from ft_serving.server.engine import NumpyEngine  # noqa: E402
@@ -209,15 +207,7 @@ def convert(folder: Path, storage: Storage) -> Prepared:
     """Prepare a checkpoint in fp32."""
     progress = Progress(io.StringIO())
     source = LocalSource(folder, (), progress)
-    spec = ReleaseSpec(
-        repository=source.repository,
-        revision=source.revision,
-        dtype=DType.FP32,
-        compute_dtype=DType.FP32,
-        tensor_parallel=1,
-        pipeline_parallel=1,
-        streaming=False,
-    )
+    spec = fp32_release(source)
     return prepare(source, spec, storage, progress)
 
 

@@ -1,4 +1,4 @@
-"""Writes checkpoints with a published model's tensor shapes and random values."""
+"""Writes checkpoints with a published model's tensor shapes and random values; releases of them."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from ft_serving.core.dtypes import DType
 from ft_serving.core.families import read_architecture
+from ft_serving.core.release import ReleaseSpec
+from ft_serving.weights.source import LocalSource
 
 GPT_J_6B = {
     "architectures": ["GPTJForCausalLM"],
@@ -51,3 +54,16 @@ def tensor_shapes(config_json: bytes) -> dict[str, tuple[int, ...]]:
         for layer in range(architecture.layers if rule.per_layer else 1)
         for source in rule.sources
     }
+
+
+def fp32_release(source: LocalSource) -> ReleaseSpec:
+    """Return the plain release of a checkpoint in fp32, for one rank."""
+    return ReleaseSpec(
+        repository=source.repository,
+        revision=source.revision,
+        dtype=DType.FP32,
+        compute_dtype=DType.FP32,
+        tensor_parallel=1,
+        pipeline_parallel=1,
+        streaming=False,
+    )
