@@ -63,8 +63,9 @@ def deployment(
     yield made
     with lock:
         _, users = pickle.loads(record.read_bytes())
-        record.write_bytes(pickle.dumps((made, users - 1)))
-        if users == 1:
+        if users > 1:
+            record.write_bytes(pickle.dumps((made, users - 1)))
+        else:
             record.unlink()
             _delete([made], api)
 

@@ -210,10 +210,8 @@ def gate_failed_at(namespace: Namespace) -> float:
 def resolved(changes: Mapping[str, Any], images: Mapping[str, Any]) -> dict[str, Any]:
     """Return changes with the name of an image in place of its short one."""
     server = images["server"]["existing"].partition("@")[0]
-    names = {ABSENT: f"{server}@{ABSENT}"}
     return {
-        path: names.get(value, value) if isinstance(value, str) else value
-        for path, value in changes.items()
+        path: f"{server}@{ABSENT}" if value == ABSENT else value for path, value in changes.items()
     }
 
 

@@ -85,15 +85,18 @@ def patient(
     Knative may give up a revision of an earlier `up` while its pod starts, now that the cause is
     gone. Only a deadline is no cause of its own; `begun` is when the gate began.
     """
-    tried: list[bool] = []
+    tried = False
 
     def look(now: datetime) -> Verdict:
+        nonlocal tried
         verdict = diagnose(namespace.snapshot(service), now)
         late = verdict.state is State.FAILED and verdict.findings[0].cause is Cause.DEADLINE
         if not late or tried:
             return verdict
-        tried.append(try_again(namespace, service, say, begun - timedelta(seconds=OLD_S)))
-        return replace(verdict, state=State.PENDING) if tried[0] else verdict
+        tried = True
+        if try_again(namespace, service, say, begun - timedelta(seconds=OLD_S)):
+            return replace(verdict, state=State.PENDING)
+        return verdict
 
     return look
 
