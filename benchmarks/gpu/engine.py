@@ -4,13 +4,13 @@ import asyncio
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.gpu.load import (
     AT_ONCE,
     MIXED,
     NEVER,
+    ROUNDS,
     Answered,
     Question,
     Results,
@@ -43,24 +43,32 @@ async def _run(
     begun = time.monotonic()
     source = await open_vllm(folder, settings, LONGEST, lambda _: None)
     results.add(part, "engine_s", round(time.monotonic() - begun, 1))
-    greedy = [await _ask(source, replace(one, answer=32), []) for one in equal_questions(3)]
+    greedy = [await _ask(source, one, []) for one in equal_questions(3, answer=32)]
     results.add(part, "greedy", greedy)
+    seeds = itertools.count(1000)
     for batch in batches:
-        questions = equal_questions(batch, 128 if batch > 64 else 64)
-        await _together(source, [replace(one, answer=8) for one in questions])
-        results.add(part, f"batch {batch}", figures(await _together(source, questions)))
+        length = 128 if batch > AT_ONCE else 64
+        await _warm_up(source, batch, length, next(seeds))
+        questions = equal_questions(batch, length, seed=next(seeds))
+        results.add(part, f"batch {batch}", figures(await _at_most(source, questions, batch)))
     if part == "vllm fp16":
-        questions = mixed_questions(MIXED)
+        for count in (1, AT_ONCE):
+            questions = equal_questions(ROUNDS * count, seed=next(seeds))
+            answers = await _at_most(source, questions, count)
+            results.add(part, f"{count} at once", figures(answers))
+        questions = mixed_questions(MIXED, seed=next(seeds))
         results.add(part, "mixed", figures(await _at_most(source, questions, AT_ONCE)))
         waiting: list[Answered] = []
+        questions = mixed_questions(MIXED, seed=next(seeds))
         for start in range(0, MIXED, AT_ONCE):
-            waiting += await _together(source, questions[start : start + AT_ONCE])
+            waiting += await _at_most(source, questions[start : start + AT_ONCE], AT_ONCE)
         results.add(part, "mixed in batches", figures(waiting))
     source.shutdown()
 
 
-async def _together(source: TextSource, questions: Sequence[Question]) -> list[Answered]:
-    return await _at_most(source, questions, len(questions))
+async def _warm_up(source: TextSource, batch: int, length: int, seed: int) -> None:
+    """Ask a batch once: the first of a shape is slower than all others."""
+    await _at_most(source, equal_questions(batch, length, 8, seed=seed), batch)
 
 
 async def _at_most(source: TextSource, questions: Sequence[Question], count: int) -> list[Answered]:

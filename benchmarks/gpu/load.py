@@ -16,6 +16,9 @@ PROMPT, ANSWER = 64, 128
 MIXED, AT_ONCE = 256, 64
 """Requests of mixed lengths, and how many of them, or of equal ones, are asked at once."""
 
+ROUNDS = 3
+"""Questions that each client asks, one after another."""
+
 NEVER = 50_399
 """A token of the vocabulary's padding, as the end of a text: each is as long as it may be."""
 
@@ -28,20 +31,26 @@ class Question:
     answer: int
 
 
-def equal_questions(count: int, prompt: int = PROMPT, answer: int = ANSWER) -> list[Question]:
-    """Return questions with random prompts of one length."""
-    generator = np.random.default_rng(1)
-    rows = generator.integers(0, _TOKENS, (count, prompt)).tolist()
+def equal_questions(
+    count: int, prompt: int = PROMPT, answer: int = ANSWER, *, seed: int = 1
+) -> list[Question]:
+    """Return questions with random prompts of one length.
+
+    Each measurement has a seed of its own: an engine that has seen a prompt does not compute it
+    again, because vLLM keeps the keys and values of earlier prompts.
+    """
+    rows = np.random.default_rng(seed).integers(0, _TOKENS, (count, prompt)).tolist()
     return [Question(tuple(row), answer) for row in rows]
 
 
-def mixed_questions(count: int) -> list[Question]:
-    """Return questions of 16 to 512 tokens with answers of 16 to 256."""
+def mixed_questions(count: int, *, seed: int) -> list[Question]:
+    """Return questions of 16 to 512 tokens with answers of 16 to 256, the same with every seed."""
     generator = np.random.default_rng(2)
     prompts, answers = generator.integers(16, 513, count), generator.integers(16, 257, count)
+    generator = np.random.default_rng(seed)
     return [
-        equal_questions(1, int(prompt), int(answer))[0]
-        for prompt, answer in zip(prompts, answers, strict=True)
+        Question(tuple(generator.integers(0, _TOKENS, prompt).tolist()), answer)
+        for prompt, answer in zip(prompts.tolist(), answers.tolist(), strict=True)
     ]
 
 

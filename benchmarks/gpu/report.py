@@ -60,10 +60,10 @@ def rows(found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
     for scheme in ("http", "grpc"):
         for clients, goal in ((1, 0.98), (64, 0.95)):
             name = f"{scheme}, {clients} clients"
-            ratio = speed(TRITON, name) / speed(FP16, f"batch {clients}")
+            ratio = speed(TRITON, name) / speed(FP16, f"{clients} at once")
             told = f"{ratio:.1%} ({speed(TRITON, name):.0f} tokens/s)"
             yield f"through Triton, {name}", told, f"{goal:.0%}", ratio >= goal
-        later = first(TRITON, f"{scheme}, 64 clients") - first(FP16, "batch 64")
+        later = first(TRITON, f"{scheme}, 64 clients") - first(FP16, "64 at once")
         yield f"first token later, {scheme}, 64 clients", f"{later:.0f} ms", "20 ms", later <= 20
     mixed = speed(FP16, "mixed") / speed(FP16, "mixed in batches")
     told = f"{mixed:.2f} ({speed(FP16, 'mixed'):.0f} tokens/s)"

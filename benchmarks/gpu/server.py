@@ -1,5 +1,6 @@
 """tritonserver with vLLM, asked by clients in processes of their own."""
 
+import itertools
 import multiprocessing
 import threading
 import time
@@ -10,6 +11,7 @@ from benchmarks.gpu.load import (
     AT_ONCE,
     MIXED,
     NEVER,
+    ROUNDS,
     Answered,
     Question,
     Results,
@@ -22,7 +24,6 @@ from ft_serving.client.client import GenerationClient
 from tests.serving import Served, served
 
 PROCESSES = 8
-ROUNDS = 3
 
 
 def run(part: str, storage: Path, release: str, results: Results) -> None:
@@ -38,13 +39,14 @@ def run(part: str, storage: Path, release: str, results: Results) -> None:
 
 def _measure(part: str, url: str, results: Results) -> None:
     scheme = url.partition(":")[0]
+    seeds = itertools.count(2000 if scheme == "http" else 3000)
     # The first request of a client, and of a shape, is slower than all others.
-    _ask_all(url, equal_questions(AT_ONCE), AT_ONCE)
+    _ask_all(url, equal_questions(AT_ONCE, seed=next(seeds)), AT_ONCE)
     for clients in (1, AT_ONCE):
-        questions = equal_questions(clients * ROUNDS)
+        questions = equal_questions(clients * ROUNDS, seed=next(seeds))
         name = f"{scheme}, {clients} clients"
         results.add(part, name, figures(_ask_all(url, questions, clients)))
-    mixed = _ask_all(url, mixed_questions(MIXED), AT_ONCE)
+    mixed = _ask_all(url, mixed_questions(MIXED, seed=next(seeds)), AT_ONCE)
     results.add(part, f"{scheme}, mixed", figures(mixed))
 
 
