@@ -1,8 +1,8 @@
 """Run: python -m benchmarks.gpu --work FOLDER --results FILE.json [STEP …].
 
 Needs NVIDIA GPUs, torch, transformers, vLLM and Triton; 60 GB in FOLDER. Each step is a process of
-its own, so that none holds memory of the GPU that another needs. FT_SERVING_TENSOR_PARALLEL says
-how many GPUs to use.
+its own, so that none holds memory of the GPU that another needs. By default all steps run, those of
+tensor parallelism with as many GPUs as there are.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.gpu.load import Results
-from benchmarks.gpu.steps import STEPS, run_step
+from benchmarks.gpu.steps import run_step, steps
 
 
 def main() -> None:
@@ -24,13 +24,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("steps", nargs="*", default=STEPS)
+    parser.add_argument("steps", nargs="*")
     given = parser.parse_args()
     results = Results(given.results)
     results.add("run", "date", datetime.now(UTC).date().isoformat())
-    results.add("run", "gpus", _gpus())
+    gpus = _gpus()
+    results.add("run", "gpus", gpus)
     results.add("run", "processors", f"{os.cpu_count()} x {platform.machine()}")
-    for step in given.steps:
+    for step in given.steps or steps(len(gpus)):
         begun = time.monotonic()
         process = multiprocessing.get_context("spawn").Process(
             target=run_step, args=(step, given.work, given.results)

@@ -18,6 +18,7 @@ from benchmarks.gpu.load import (
     figures,
     mixed_questions,
 )
+from ft_serving.core.dtypes import Precision
 from ft_serving.server.vllm.library import TextSource, import_vllm, open_vllm
 from ft_serving.server.vllm.sampling import Sampling
 from ft_serving.server.vllm.settings import EngineSettings
@@ -51,7 +52,7 @@ async def _run(
         await _warm_up(source, batch, length, next(seeds))
         questions = equal_questions(batch, length, seed=next(seeds))
         results.add(part, f"batch {batch}", figures(await _at_most(source, questions, batch)))
-    if part == "vllm fp16":
+    if settings.precision is Precision.FP16:
         for count in (1, AT_ONCE):
             questions = equal_questions(ROUNDS * count, seed=next(seeds))
             answers = await _at_most(source, questions, count)

@@ -9,27 +9,26 @@ import transformers
 
 from benchmarks.gpu.load import ANSWER, NEVER, Results, equal_questions
 
-PART = "transformers"
 GREEDY = 32
 
 
-def run(checkpoint: Path, results: Results) -> None:
+def run(part: str, checkpoint: Path, results: Results) -> None:
     """Time batches of 1, 8 and 64 in fp16, and store greedy tokens to compare with."""
     copied = _copy_bandwidth()
-    results.add(PART, "copy_gb_per_second", round(copied / 1e9, 1))
+    results.add(part, "copy_gb_per_second", round(copied / 1e9, 1))
     model = transformers.AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float16)
     model = model.to("cuda").eval()
     weights = sum(one.numel() * one.element_size() for one in model.parameters())
-    results.add(PART, "weights_gb", round(weights / 1e9, 2))
-    results.add(PART, "bound_tokens_per_second", round(copied / weights, 1))
-    results.add(PART, "greedy", [_tokens(model, 1, GREEDY, seed)[0] for seed in range(3)])
+    results.add(part, "weights_gb", round(weights / 1e9, 2))
+    results.add(part, "bound_tokens_per_second", round(copied / weights, 1))
+    results.add(part, "greedy", [_tokens(model, 1, GREEDY, seed)[0] for seed in range(3)])
     for batch in (1, 8, 64):
         _tokens(model, batch, 8)
         begun = time.monotonic()
         _tokens(model, batch, ANSWER)
         seconds = time.monotonic() - begun
         results.add(
-            PART, f"batch {batch}", {"tokens_per_second": round(batch * ANSWER / seconds, 1)}
+            part, f"batch {batch}", {"tokens_per_second": round(batch * ANSWER / seconds, 1)}
         )
 
 

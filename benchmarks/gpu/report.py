@@ -1,6 +1,7 @@
 """Run: python -m benchmarks.gpu.report RESULTS.json: ratios beside their goals, and a plot."""
 
 import argparse
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 HF, FP16, FP8, FP8_1024, TRITON = (
-    "transformers",
-    "vllm fp16",
-    "vllm fp8",
-    "vllm fp8 1024",
-    "triton fp16",
+    "gptj transformers",
+    "gptj vllm fp16",
+    "gptj vllm fp8",
+    "gptj vllm fp8 1024",
+    "gptj triton fp16",
 )
 BATCHES = (1, 8, 64)
+CLIENTS = (1, 64)
+
+Row = tuple[str, str, str, bool | None]
+"""A figure's name, as it was found, its goal, and whether that is reached; None without a goal."""
 
 
 def main() -> None:
@@ -25,29 +30,27 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     path: Path = parser.parse_args().results
     found = json.loads(path.read_text())
+    gpus = found["run"]["gpus"]
     lines = [
-        f"# GPT-J 6B on {found['run']['gpus'][0]}, {found['run']['date']}",
+        f"# GPT-J 6B and GPT-NeoX 20B on {len(gpus)} {gpus[0]}, {found['run']['date']}",
         "",
-        "`python -m benchmarks.gpu`: everything in one run, 64 tokens in, 128 out, random weights.",
+        "`python -m benchmarks.gpu`: everything in one run, random weights, 64 tokens in, 128 out.",
         "",
         "| figure | found | goal | reached |",
         "|---|---|---|---|",
     ]
-    for name, value, goal, reached in rows(found):
-        lines.append(f"| {name} | {value} | {goal} | {'yes' if reached else 'no'} |")
+    words = {True: "yes", False: "no", None: ""}
+    for name, value, goal, reached in [*rows(found), *shared_rows(found)]:
+        lines.append(f"| {name} | {value} | {goal} | {words[reached]} |")
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")
     draw(found, path.with_suffix(".png"))
 
 
-def rows(found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
-    """Yield each figure, as it was found, its goal, and whether that is reached."""
+def rows(found: dict[str, Any]) -> Iterator[Row]:
+    """Yield the figures of GPT-J on one GPU."""
 
     def speed(part: str, name: str) -> float:
         value: float = found[part][name]["tokens_per_second"]
-        return value
-
-    def first(part: str, name: str) -> float:
-        value: float = found[part][name]["first_token_ms_p50"]
         return value
 
     for batch, goal in zip(BATCHES, (5.8, 4.9, 4.1), strict=True):
@@ -57,14 +60,7 @@ def rows(found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
         yield f"vLLM against Hugging Face, {one}", told, f"{goal}", ratio >= goal
     bound = speed(FP16, "batch 1") / found[HF]["bound_tokens_per_second"]
     yield "batch 1 against the copy bound", f"{bound:.0%}", "69 %", bound >= 0.685
-    for scheme in ("http", "grpc"):
-        for clients, goal in ((1, 0.98), (64, 0.95)):
-            name = f"{scheme}, {clients} clients"
-            ratio = speed(TRITON, name) / speed(FP16, f"{clients} at once")
-            told = f"{ratio:.1%} ({speed(TRITON, name):.0f} tokens/s)"
-            yield f"through Triton, {name}", told, f"{goal:.0%}", ratio >= goal
-        later = first(TRITON, f"{scheme}, 64 clients") - first(FP16, "64 at once")
-        yield f"first token later, {scheme}, 64 clients", f"{later:.0f} ms", "20 ms", later <= 20
+    yield from _through_triton(found, "gptj", "")
     mixed = speed(FP16, "mixed") / speed(FP16, "mixed in batches")
     told = f"{mixed:.2f} ({speed(FP16, 'mixed'):.0f} tokens/s)"
     yield "mixed lengths against batches that wait", told, "1.4", mixed >= 1.4
@@ -81,6 +77,48 @@ def rows(found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
     yield "96 greedy tokens equal to Hugging Face's fp16", str(same), "True", same
 
 
+def shared_rows(found: dict[str, Any]) -> Iterator[Row]:
+    """Yield the figures of GPT-NeoX, and of models that several GPUs share, as far as they ran."""
+    if "neox vllm fp16" in found:
+        yield from _through_triton(found, "neox", "")
+    # The least that twice the GPUs must bring, by the size and the batch.
+    goals = {2: {1: 1.45, 64: 1.4}, 4: {1: 1.0, 64: 1.25}}
+    for model, (size, batches) in itertools.product(("gptj", "neox"), goals.items()):
+        end, fewer = f" tp{size}", "" if size == 2 else f" tp{size // 2}"
+        if f"{model} vllm fp16{end}" not in found:
+            continue
+        for batch, least in batches.items():
+            many, few = (
+                found[f"{model} vllm fp16{one}"][f"batch {batch}"]["tokens_per_second"]
+                for one in (end, fewer)
+            )
+            ratio = many / few
+            goal = (f"{least}", ratio >= least) if model == "gptj" else ("", None)
+            told = f"{ratio:.2f} ({many:.0f} and {few:.0f} tokens/s)"
+            yield f"{NAMES[model]}, {size} GPUs against {size // 2}, batch {batch}", told, *goal
+        yield from _through_triton(found, model, end)
+        ready = found[f"{model} triton fp16{end}"]["ready_s"]
+        yield f"{NAMES[model]}, {size} GPUs, process start to READY", f"{ready} s", "", None
+
+
+NAMES = {"gptj": "GPT-J 6B", "neox": "GPT-NeoX 20B"}
+
+
+def _through_triton(found: dict[str, Any], model: str, end: str) -> Iterator[Row]:
+    """Yield the figures of Triton and the client beside those of vLLM alone."""
+    alone, through = found[f"{model} vllm fp16{end}"], found[f"{model} triton fp16{end}"]
+    gpus = f", {end.removeprefix(' tp')} GPUs" if end else ""
+    name = f"{NAMES[model]}{gpus} through Triton"
+    for scheme in ("http", "grpc"):
+        for clients, goal in zip(CLIENTS, (0.98, 0.95), strict=True):
+            reached = through[f"{scheme}, {clients} clients"]
+            ratio = reached["tokens_per_second"] / alone[f"{clients} at once"]["tokens_per_second"]
+            told = f"{ratio:.1%} ({reached['tokens_per_second']:.0f} tokens/s)"
+            yield f"{name}, {scheme}, {clients} clients", told, f"{goal:.0%}", ratio >= goal
+        later = reached["first_token_ms_p50"] - alone["64 at once"]["first_token_ms_p50"]
+        yield f"{name}, {scheme}, first token later", f"{later:.0f} ms", "20 ms", later <= 20
+
+
 def draw(found: dict[str, Any], file: Path) -> None:
     """Draw tokens a second over the batch, by what computes them."""
     # Without pyplot, which would look for a screen.
@@ -91,9 +129,9 @@ def draw(found: dict[str, Any], file: Path) -> None:
         speeds = [found[part][f"batch {batch}"]["tokens_per_second"] for batch in BATCHES]
         axes.plot(BATCHES, speeds, marker="o", label=name)
     through = [
-        found[TRITON][f"grpc, {clients} clients"]["tokens_per_second"] for clients in (1, 64)
+        found[TRITON][f"grpc, {clients} clients"]["tokens_per_second"] for clients in CLIENTS
     ]
-    axes.plot((1, 64), through, marker="x", linestyle=":", label="vLLM fp16 through Triton, gRPC")
+    axes.plot(CLIENTS, through, marker="x", linestyle=":", label="vLLM fp16 through Triton, gRPC")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xlabel("requests at once")

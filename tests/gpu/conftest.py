@@ -57,12 +57,9 @@ def streaming(gpu_storage: Path) -> Iterator[Served]:
 
 
 def gpu_memory_in_use() -> int:
-    """MiB that processes hold on all GPUs together."""
-    found = subprocess.run(
-        ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ,
-    )
-    return sum(map(int, found.stdout.split()))
+    """MiB that processes hold on the fullest of the GPUs that the tests may use."""
+    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        command.append(f"--id={visible}")
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    return max(map(int, found.stdout.split()))
