@@ -87,21 +87,33 @@ def shared_rows(found: dict[str, Any]) -> Iterator[Row]:
         end, fewer = f" tp{size}", "" if size == 2 else f" tp{size // 2}"
         if f"{model} vllm fp16{end}" not in found:
             continue
+        speeds, fewer_speeds = (_speeds(found[f"{model} vllm fp16{one}"]) for one in (end, fewer))
         for batch, least in batches.items():
-            many, few = (
-                found[f"{model} vllm fp16{one}"][f"batch {batch}"]["tokens_per_second"]
-                for one in (end, fewer)
-            )
+            many, few = speeds[batch], fewer_speeds[batch]
             ratio = many / few
             goal = (f"{least}", ratio >= least) if model == "gptj" else ("", None)
             told = f"{ratio:.2f} ({many:.0f} and {few:.0f} tokens/s)"
             yield f"{NAMES[model]}, {size} GPUs against {size // 2}, batch {batch}", told, *goal
+        for batch in (8, 16, 32, 64):
+            replicas = 2 * fewer_speeds[batch // 2]
+            told = f"{speeds[batch] / replicas:.2f} ({replicas:.0f} tokens/s by replicas)"
+            name = f"{NAMES[model]}, {size} GPUs against 2 replicas with {size // 2}"
+            yield f"{name}, {batch} requests in all", told, "", None
         yield from _through_triton(found, model, end)
         ready = found[f"{model} triton fp16{end}"]["ready_s"]
         yield f"{NAMES[model]}, {size} GPUs, process start to READY", f"{ready} s", "", None
 
 
 NAMES = {"gptj": "GPT-J 6B", "neox": "GPT-NeoX 20B"}
+
+
+def _speeds(part: dict[str, Any]) -> dict[int, float]:
+    """Return tokens a second by the number of requests that are asked together."""
+    return {
+        int(name.removeprefix("batch ")): value["tokens_per_second"]
+        for name, value in part.items()
+        if name.startswith("batch ")
+    }
 
 
 def _through_triton(found: dict[str, Any], model: str, end: str) -> Iterator[Row]:

@@ -98,7 +98,7 @@ class _Run:
         self,
         part: str,
         *,
-        batches: tuple[int, ...] = (1, 8, 64),
+        batches: tuple[int, ...] = (1, 4, 8, 16, 32, 64),
         precision: Precision = Precision.FP16,
         tensor_parallel: int = 1,
     ) -> None:
