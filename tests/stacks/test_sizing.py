@@ -84,12 +84,14 @@ def test_vllm_s_weights_are_those_that_it_reports(precision: Precision, reported
     assert weights == pytest.approx(reported, abs=0.01)
 
 
-@pytest.mark.parametrize(("batch", "graphs"), [(64, 0.45), (1024, 1.15)])
-def test_the_sum_meets_what_vllm_reports_of_an_h200(batch: int, graphs: float) -> None:
-    """0.26.0, fp16, 64 rows: weights 11.27, activations 0.4, other 0.22, context 0.51 GiB."""
+@pytest.mark.parametrize(("batch", "activations", "graphs"), [(64, 0.4, 0.45), (1024, 0.69, 1.15)])
+def test_the_sum_meets_what_vllm_reports_of_an_h200(
+    batch: int, activations: float, graphs: float
+) -> None:
+    """0.26.0, fp16: weights 11.27, other 0.22, context 0.51 GiB."""
     load = PeakLoad(batch=batch, input_length=1024, output_length=256)
     memory = vllm_memory(GPT_J, Precision.FP16, 1, load)
-    reported = 0.51 + 0.22 + 0.4 + graphs + 582 / 1024
+    reported = 0.51 + 0.22 + activations + graphs + 582 / 1024
     total = (11.27 + reported) * 2**30 + memory.cache
     assert total <= memory.total <= 1.05 * total
 

@@ -18,6 +18,10 @@ CACHE = f"{PREFIX}CACHE"
 """The variable that names the folder for what is compiled (`compile_cache`)."""
 
 
+_FEWEST_TOKENS = 1024
+"""Prompts of some hundred tokens join a step whole, and do not delay the rows of others much."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineSettings:
     """The engine's use of its GPUs.
@@ -36,18 +40,22 @@ class EngineSettings:
 
     @property
     def batched_tokens(self) -> int:
-        """Tokens of one step: of each running row one, and of prompts that are admitted."""
-        return max(1024, 2 * self.batch)
+        """Tokens of one step: of each running row one, and of prompts that are admitted.
+
+        With many rows, a step that admits few prompts costs as much as one that admits many.
+        """
+        return max(_FEWEST_TOKENS, 8 * self.batch)
 
     @property
     def graph_sizes(self) -> list[int]:
-        """Numbers of tokens that a CUDA graph is captured for, up to those of the largest step.
+        """Numbers of tokens that a CUDA graph is captured for.
 
-        A step is padded to the next of them; one without a graph is slow to launch. Each takes
-        about 60 ms of a start, so they are further apart where padding costs less in proportion.
+        A step is padded to the next of them. A larger step has no graph, which costs nothing: the
+        GPU computes longer than the CPU takes to launch it. Each graph takes about 60 ms of a
+        start, so they are further apart where padding costs less in proportion.
         """
         sizes = [1, 2, 4, *range(8, 64, 8), *range(64, 256, 16), *range(256, 512, 32)]
-        sizes += range(512, self.batched_tokens + 1, 64)
+        sizes += range(512, max(_FEWEST_TOKENS, 2 * self.batch) + 1, 64)
         return sizes
 
     def to_environment(self) -> dict[str, str]:
