@@ -123,6 +123,9 @@ def _through_triton(found: dict[str, Any], model: str, end: str) -> Iterator[Row
     name = f"{NAMES[model]}{gpus} through Triton"
     for scheme in ("http", "grpc"):
         for clients, goal in zip(CLIENTS, (0.98, 0.95), strict=True):
+            if f"{scheme}, {clients} clients" not in through:
+                # The run ended before.
+                return
             reached = through[f"{scheme}, {clients} clients"]
             ratio = reached["tokens_per_second"] / alone[f"{clients} at once"]["tokens_per_second"]
             told = f"{ratio:.1%} ({reached['tokens_per_second']:.0f} tokens/s)"
