@@ -6,13 +6,14 @@ from ft_serving.core.errors import FtServingError
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.families.base import ConfigReader, Family
 from ft_serving.core.families.gptj import GPTJ
+from ft_serving.core.families.gptneox import GPTNEOX
 from ft_serving.core.kinds import kind_of_config
 from ft_serving.core.release import ReleaseFormat
 
 DEFAULT_FAMILY = GPTJ
 """The family of models that name none."""
 
-FAMILIES = {family.model_type: family for family in (GPTJ,)}
+FAMILIES = {family.model_type: family for family in (GPTJ, GPTNEOX)}
 
 
 def family_by_triton_type(name: str | None) -> Family:

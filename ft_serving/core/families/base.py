@@ -1,6 +1,7 @@
 """Describes a family of models: its numbers in config.json, and the table of its tensors."""
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -19,6 +20,8 @@ from ft_serving.core.units import any_of
 MOST_LAYERS = 1024
 """Several times the layers of the deepest models. Each layer is planned tensor by tensor, before
 the checkpoint shows how many there are."""
+
+_MISSING = object()
 
 LARGEST_INTEGER = 2**31 - 1
 """The largest value of FasterTransformer's `int`, into which it reads config.ini's numbers."""
@@ -54,9 +57,15 @@ class TensorRule:
     Attributes:
         target: File name without rank and suffix; `{layer}` stands for the layer's number.
         sources: Names in the checkpoint, in the order in which they are stacked.
-        shape: Of each source, as names of the numbers of a `Shape`.
+        shape: Of each matrix or vector of the target, as names of the numbers of a `Shape`.
         transpose: Whether sources are [out, in] and the target [in, out].
         split: The way to divide the target among ranks.
+        interleaved: Matrices or vectors in each source, of which each head has its outputs in turn:
+            [head, interleaved, head size]. The target has them whole, one after the other.
+        add: Whether the target is the sum of the sources, which other rules have, too. Otherwise
+            they are stacked.
+        divide: Whether the values are divided by the number of ranks, each of which adds them.
+        where: A number of the family's that must not be 0 for the file to be there.
     """
 
     target: str
@@ -64,19 +73,40 @@ class TensorRule:
     shape: tuple[str, ...]
     transpose: bool = False
     split: Split = Split.NONE
+    interleaved: int = 1
+    add: bool = False
+    divide: bool = False
+    where: str | None = None
 
     @property
     def per_layer(self) -> bool:
         """True if every layer has a file of this rule."""
         return "{layer}" in self.target
 
+    @property
+    def stacked(self) -> int:
+        """Matrices or vectors in the target."""
+        return 1 if self.add else len(self.sources) * self.interleaved
+
     def source_shape(self, shape: Shape) -> tuple[int, ...]:
         """Return the shape of each source."""
-        return tuple(getattr(shape, number) for number in self.shape)
+        outputs, *inputs = self._part(shape)
+        return self.interleaved * outputs, *inputs
+
+    def target_shape(self, shape: Shape) -> tuple[int, ...]:
+        """Return the target's shape before ranks divide it.
+
+        A matrix or a vector; where several are stacked, [in, stacked, out] or [stacked, out].
+        """
+        *inputs, outputs = self._part(shape)[:: -1 if self.transpose else 1]
+        return (*inputs, outputs) if self.stacked == 1 else (*inputs, self.stacked, outputs)
 
     def elements(self, shape: Shape) -> int:
         """Return the number of weights of a layer, or of the whole model, in files of this rule."""
-        return len(self.sources) * math.prod(self.source_shape(shape))
+        return math.prod(self.target_shape(shape))
+
+    def _part(self, shape: Shape) -> tuple[int, ...]:
+        return tuple(getattr(shape, number) for number in self.shape)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -94,10 +124,11 @@ class Family:
         config_ini: Their names in config.ini, in the order of its lines.
         read_config: Turns config.json's object into an `architecture`.
         hugging_face: Returns the values of config.json that Hugging Face's class needs so that it
-            reads the model as `read_config` does, whatever the checkpoint says.
+            reads the model as `read_config` does, whatever the checkpoint says; takes an
+            `architecture`.
         context: Tokens of prompt and answer together that its published model was trained on, for
             models whose configuration says nothing.
-        rules: The table of its tensors.
+        rules: The table of its tensors; `rules_of` has those of one model.
         head: The beginning of the names of the language-model head's tensors.
         ignored: Buffers that old checkpoints carry and no file needs; `{layer}` as in rules.
         value_heads: The beginnings of the names of heads that training by reinforcement adds, and
@@ -113,7 +144,7 @@ class Family:
     config_json: Mapping[str, str]
     config_ini: Mapping[str, str]
     read_config: Callable[["ConfigReader"], Architecture]
-    hugging_face: Callable[[Architecture], Mapping[str, object]]
+    hugging_face: Callable[[Any], Mapping[str, object]]
     context: int
     rules: tuple[TensorRule, ...]
     head: str
@@ -121,6 +152,12 @@ class Family:
     value_heads: tuple[str, ...]
     hidden_buffers: int
     inner_buffers: int
+
+    def rules_of(self, shape: Shape) -> tuple[TensorRule, ...]:
+        """Return the rules of a model; all where only its size is known."""
+        return tuple(
+            rule for rule in self.rules if rule.where is None or getattr(shape, rule.where, True)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +177,7 @@ class Blueprint:
             rule.elements(self.shape)
             * (layers if rule.per_layer else 1)
             // (1 if rule.split is Split.NONE else tensor_parallel)
-            for rule in self.family.rules
+            for rule in self.family.rules_of(self.shape)
         )
 
     @property
@@ -159,12 +196,15 @@ class Blueprint:
 
 
 class ConfigReader:
-    """Reads typed values from config.json, and collects their problems into one error."""
+    """Reads typed values from config.json, and collects their problems into one error.
+
+    A key of an object in it is named with that object's: `rope_parameters.rope_theta`.
+    """
 
     def __init__(self, config: Mapping[str, Any], release_format: ReleaseFormat) -> None:
         self._config = config
         self._release_format = release_format
-        self._defaults: dict[str, int | str] = {}
+        self._defaults: dict[str, float | str] = {}
         self._refused: set[str] = set()
         self.problems: list[str] = []
 
@@ -181,9 +221,40 @@ class ConfigReader:
 
     def optional_integer(self, key: str, *, absent: int | None, null: int) -> int:
         """Return an integer; `null` where the value is null, `absent` where there is none."""
-        if self._config.get(key, absent) is None:
+        if self._value(key, absent) is None:
             return null
         return self.integer(key, default=absent)
+
+    def number(self, *keys: str, default: float, is_fixed: bool = False) -> float:
+        """Return a number above 0.
+
+        Args:
+            keys: Its names; where several are there, they must agree.
+            default: Stands for a missing one.
+            is_fixed: Whether FasterTransformer's code computes with the default only.
+        """
+        given = {key: value for key in keys if (value := self._value(key, None)) is not None}
+        for key, value in given.items():
+            if type(value) not in (int, float) or not 0 < value <= sys.float_info.max:
+                self.refuse(key, "must be a number above 0")
+                return default
+            first, wanted = next(iter(given.items()))
+            if value != wanted:
+                self.refuse(key, f"must be {wanted}, as {first} is")
+            elif is_fixed and value != default and self._for_fastertransformer:
+                self.refuse(
+                    key,
+                    f"FasterTransformer computes {default:g} only; prepare the format "
+                    f"{ReleaseFormat.HUGGINGFACE}, for vLLM",
+                )
+        return float(next(iter(given.values()), default))
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        """Return true or false."""
+        value = self._value(key, default)
+        if type(value) is not bool:
+            self.refuse(key, "must be true or false")
+        return bool(value)
 
     def heads(self, *, hidden_key: str, heads_key: str) -> tuple[int, int]:
         """Return how many attention heads there are, and the values of each."""
@@ -204,10 +275,12 @@ class ConfigReader:
         self.refuse(key, "must be a token id, a whole number of at least 0")
         return 0
 
-    def one_of(self, key: str, allowed: tuple[str, ...], *, default: str) -> None:
-        """Check a word that FasterTransformer's code fixes."""
-        if self._value(key, default) not in allowed:
+    def one_of(self, key: str, allowed: tuple[str, ...], *, default: str) -> str:
+        """Return a word of those that the engines compute."""
+        value = self._value(key, default)
+        if value not in allowed:
             self.refuse(key, f"FasterTransformer computes {any_of(allowed)} only")
+        return str(value)
 
     def refuse(self, key: str, rule: str) -> None:
         """Note that a key's value breaks a rule, unless it is known to break another."""
@@ -215,8 +288,8 @@ class ConfigReader:
             return
         self._refused.add(key)
         given = "it is missing"
-        if key in self._config:
-            given = f"got {self._config[key]!r}"
+        if (value := self._value(key, _MISSING)) is not _MISSING:
+            given = f"got {value!r}"
         elif key in self._defaults:
             given = f"got nothing, whose default is {self._defaults[key]}"
         self.problems.append(f"{key}: {rule}; {given}")
@@ -226,7 +299,14 @@ class ConfigReader:
         if self.problems:
             raise FtServingError("config.json: " + "\n             ".join(self.problems))
 
-    def _value(self, key: str, default: int | str | None) -> Any:  # noqa: ANN401 - JSON's
-        if default is not None:
+    @property
+    def _for_fastertransformer(self) -> bool:
+        return self._release_format is ReleaseFormat.FASTERTRANSFORMER
+
+    def _value(self, key: str, default: object) -> Any:  # noqa: ANN401 - JSON's
+        if isinstance(default, (float, int, str)):
             self._defaults[key] = default
-        return self._config.get(key, default)
+        value: Any = self._config
+        for name in key.split("."):
+            value = value.get(name, _MISSING) if isinstance(value, Mapping) else _MISSING
+        return default if value is _MISSING else value
