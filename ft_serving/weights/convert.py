@@ -11,11 +11,11 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
-from ft_serving.core.arrays import AnyArray, cast, is_finite
+from ft_serving.core.arrays import AnyArray, FloatArray, cast, is_finite
 from ft_serving.core.dtypes import DType
 from ft_serving.core.files import flush
 from ft_serving.core.manifest import ReleaseFile
@@ -32,6 +32,7 @@ BLOCK_BYTES = 1 << 20
 
 # Rows and columns copied at once: a transposed copy is fast while its source and its target stay in
 # the cache, and a cast's temporaries are of a tile's size.
+_Tile = tuple[int, int]
 _TRANSPOSED_TILE = (128, 128)
 _STRAIGHT_TILE = (1, 1 << 16)
 
@@ -145,33 +146,95 @@ def tensor_pieces(checkpoint: Checkpoint, job: TensorJob, dtype: DType) -> Itera
         checkpoint.done_with(name)
 
 
+class _Part(NamedTuple):
+    """What a target takes of a source, in place.
+
+    Attributes:
+        name: The source's.
+        dtype: Its format.
+        columns: Matrices of the target's rows, which stand side by side.
+    """
+
+    name: str
+    dtype: DType
+    columns: tuple[AnyArray, ...]
+
+    def copy(self, start: int, stop: int, target: AnyArray, dtype: DType, tile: _Tile) -> None:
+        """Write rows into `target`, in another format."""
+        begin = 0
+        for column in self.columns:
+            end = begin + column.shape[1]
+            _copy(column[start:stop], self.dtype, target[:, begin:end], dtype, tile)
+            begin = end
+
+
 def _blocks(checkpoint: Checkpoint, job: TensorJob, dtype: DType) -> Iterator[AnyArray]:
     """Yield the target's consecutive pieces, each of whole rows, in one buffer."""
     rows, stacked, columns = job.shape
-    views = [_view(checkpoint, job, name) for name in job.sources]
-    dtypes = [checkpoint[name].dtype for name in job.sources]
+    parts = list(_parts(checkpoint, job))
     step = min(rows, max(1, BLOCK_BYTES // (stacked * columns * dtype.itemsize)))
-    in_place = stacked == 1 and dtypes[0] is dtype and views[0].flags.c_contiguous
+    first, *others = parts[0].columns
+    in_place = (
+        stacked == 1
+        and parts[0].dtype is dtype
+        and not others
+        and first.flags.c_contiguous
+        and not job.computes
+    )
     buffer = np.empty((step, stacked, columns), dtype.numpy) if not in_place else None
     tile = _TRANSPOSED_TILE if job.transpose else _STRAIGHT_TILE
     for start in range(0, rows, step):
         stop = min(start + step, rows)
         if buffer is None:
-            block = views[0][start:stop]
+            block = first[start:stop]
         else:
             block = buffer[: stop - start]
-            for k, view in enumerate(views):
-                _copy(view[start:stop], dtypes[k], block[:, k], dtype, tile)
+            if job.computes:
+                cast(_computed(job, parts, start, stop), DType.FP32, block[:, 0], dtype)
+            else:
+                for k, part in enumerate(parts):
+                    part.copy(start, stop, block[:, k], dtype, tile)
         if not is_finite(block, dtype):
-            _explain(job, [view[start:stop] for view in views], dtypes, dtype)
+            _explain(job, parts, start, stop, dtype)
         yield block
 
 
-def _view(checkpoint: Checkpoint, job: TensorJob, name: str) -> AnyArray:
-    """Return the part of a source that the target holds, in place: [rows, columns]."""
-    array = np.atleast_2d(checkpoint.array(name))
-    matrix = array.T if job.transpose else array
-    return matrix[slice(*job.rows), slice(*job.columns)]
+def _parts(checkpoint: Checkpoint, job: TensorJob) -> Iterator[_Part]:
+    for name in job.sources:
+        array = np.atleast_2d(checkpoint.array(name))
+        matrix = array.T if job.transpose else array
+        for part in range(job.interleaved):
+            columns = tuple(
+                matrix[slice(*job.rows), start:stop] for start, stop in _columns(job, part)
+            )
+            yield _Part(name, checkpoint[name].dtype, columns)
+
+
+def _columns(job: TensorJob, part: int) -> Iterator[tuple[int, int]]:
+    """Yield the first of consecutive columns of a source, and the one after the last."""
+    if job.interleaved == 1:
+        yield job.columns
+        return
+    size = job.head_size
+    for head in range(job.columns[0] // size, job.columns[1] // size):
+        start = (head * job.interleaved + part) * size
+        yield start, start + size
+
+
+def _computed(job: TensorJob, parts: Sequence[_Part], start: int, stop: int) -> FloatArray:
+    """Return rows of the sum of the parts, each divided first, in fp32."""
+    first, *others = (_widened(part, start, stop) / np.float32(job.divisor) for part in parts)
+    with np.errstate(over="ignore"):
+        for term in others:
+            first += term
+    return first
+
+
+def _widened(part: _Part, start: int, stop: int) -> FloatArray:
+    columns = sum(column.shape[1] for column in part.columns)
+    wide = np.empty((stop - start, columns), np.float32)
+    part.copy(start, stop, wide, DType.FP32, _STRAIGHT_TILE)
+    return wide
 
 
 def _copy(
@@ -179,7 +242,7 @@ def _copy(
     source_dtype: DType,
     target: AnyArray,
     target_dtype: DType,
-    tile_size: tuple[int, int],
+    tile_size: _Tile,
 ) -> None:
     height, width = tile_size
     rows, columns = source.shape
@@ -189,23 +252,25 @@ def _copy(
             cast(source[tile], source_dtype, target[tile], target_dtype)
 
 
-def _explain(job: TensorJob, views: list[AnyArray], dtypes: list[DType], dtype: DType) -> NoReturn:
-    """Raise for a block that holds a value which is not finite: the source's, or the cast's."""
-    for name, view, source_dtype in zip(job.sources, views, dtypes, strict=True):
-        source = np.ascontiguousarray(view)
-        if not is_finite(source, source_dtype):
+def _explain(
+    job: TensorJob, parts: Sequence[_Part], start: int, stop: int, dtype: DType
+) -> NoReturn:
+    """Raise for a block that holds a value which is not finite: a source's, or the cast's."""
+    wide = {f"Tensor {part.name}": _widened(part, start, stop) for part in parts}
+    if job.add:
+        wide[f"The sum of tensors {' and '.join(job.sources)}"] = _computed(job, parts, start, stop)
+    for what, values in wide.items():
+        if not is_finite(values, DType.FP32):
             raise WeightsError(
-                f"Tensor {name} holds infinite values or NaN: the checkpoint is damaged. "
+                f"{what} holds infinite values or NaN: the checkpoint is damaged. "
                 "Compare it with the publisher's file, or choose another revision."
             )
-        wide = np.empty(source.shape, np.float32)
-        cast(source, source_dtype, wide, DType.FP32)
-        narrow = np.empty(source.shape, dtype.numpy)
-        cast(wide, DType.FP32, narrow, dtype)
+        narrow = np.empty(values.shape, dtype.numpy)
+        cast(values, DType.FP32, narrow, dtype)
         if not is_finite(narrow, dtype):
-            largest = wide.flat[int(np.abs(wide).argmax())]
+            largest = values.flat[int(np.abs(values).argmax())]
             raise WeightsError(
-                f"Tensor {name} holds {largest:g}, which does not fit {dtype}. "
+                f"{what} holds {largest:g}, which does not fit {dtype}. "
                 f"Store the weights as {_WIDER[dtype]}."
             )
     raise AssertionError(f"{job.target}: a finite block was reported as not finite")

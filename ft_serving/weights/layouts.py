@@ -184,7 +184,8 @@ def render_config_ini(
         dtype: Format of the stored weights.
         model_name: For people; nothing depends on it.
     """
-    numbers = {key: getattr(architecture, number) for number, key in family.config_ini.items()}
+    # A flag is 0 or 1.
+    numbers = {key: int(getattr(architecture, name)) for name, key in family.config_ini.items()}
     values = {"model_name": model_name, **numbers, "weight_data_type": dtype.value}
     lines = [f"[{family.section}]", *(f"{key} = {value}" for key, value in values.items())]
     return "\n".join(lines) + "\n"

@@ -20,8 +20,8 @@ from ft_serving.weights.errors import WeightsError
 class TensorJob:
     """One file to write, or one tensor of a file that holds several.
 
-    out[i, k, j] = source_k[rows[0] + i, columns[0] + j]. A source is taken as a matrix:
-    transposed first where `transpose` says so, and a vector as one row. With one source, the file
+    out[i, k, j] = part_k[rows[0] + i, columns[0] + j]. A part is a source, taken as a matrix:
+    transposed first where `transpose` says so, and a vector as one row. With one part, the file
     has no axis k.
 
     Attributes:
@@ -30,6 +30,10 @@ class TensorJob:
         transpose: Whether a source is [out, in] and the file [in, out].
         rows: First row and the one after the last.
         columns: First column and the one after the last.
+        interleaved: Parts in each source, which has `head_size` columns of each by turns.
+        head_size: Columns of a part in a row; counts only where several are interleaved.
+        add: Whether the file is the sum of the sources.
+        divisor: Divides the values.
     """
 
     target: str
@@ -37,12 +41,22 @@ class TensorJob:
     transpose: bool
     rows: tuple[int, int]
     columns: tuple[int, int]
+    interleaved: int = 1
+    head_size: int = 0
+    add: bool = False
+    divisor: int = 1
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """The file's rows, stacked sources, and columns."""
+        """The file's rows, stacked parts, and columns."""
         rows, columns = self.rows, self.columns
-        return rows[1] - rows[0], len(self.sources), columns[1] - columns[0]
+        parts = 1 if self.add else len(self.sources) * self.interleaved
+        return rows[1] - rows[0], parts, columns[1] - columns[0]
+
+    @property
+    def computes(self) -> bool:
+        """True if the values are not those of the source."""
+        return self.add or self.divisor > 1
 
     @property
     def elements(self) -> int:
@@ -103,7 +117,7 @@ def layer_name(pattern: str, layer: int) -> str:
 
 
 def _expand(family: Family, architecture: Architecture) -> Iterator[tuple[TensorRule, int]]:
-    for rule in family.rules:
+    for rule in family.rules_of(architecture):
         for layer in range(architecture.layers if rule.per_layer else 1):
             yield rule, layer
 
@@ -111,9 +125,8 @@ def _expand(family: Family, architecture: Architecture) -> Iterator[tuple[Tensor
 def _rank_jobs(
     rule: TensorRule, layer: int, architecture: Architecture, ranks: int
 ) -> Iterator[TensorJob]:
-    shape = rule.source_shape(architecture)
-    matrix = shape if len(shape) > 1 else (1, *shape)
-    rows, columns = matrix[::-1] if rule.transpose else matrix
+    shape = rule.target_shape(architecture)
+    rows, columns = shape[0] if len(rule.shape) > 1 else 1, shape[-1]
     target = layer_name(rule.target, layer)
     # A tensor that ranks divide has the suffix with a single rank, too.
     names = [f"{target}.bin"]
@@ -126,6 +139,10 @@ def _rank_jobs(
             transpose=rule.transpose,
             rows=_part(rows, rank, ranks if rule.split is Split.ROWS else 1),
             columns=_part(columns, rank, ranks if rule.split is Split.COLUMNS else 1),
+            interleaved=rule.interleaved,
+            head_size=architecture.head_size,
+            add=rule.add,
+            divisor=ranks if rule.divide else 1,
         )
 
 
