@@ -10,7 +10,7 @@ from ft_serving.core.release import ReleaseSpec
 from stacks import sizing
 from stacks.engines import Demand, Engine, engine_for
 from stacks.gpus import NODE_LABELS, NodeRequirement
-from stacks.models import blueprint_of, golden_of
+from stacks.models import blueprint_of, golden_of, revision_of
 from stacks.quantities import quantity
 from stacks.resolved import JOB_CPU, ContainerResources, Scaling, demand_of, scaling_of
 from stacks.sections import (
@@ -67,6 +67,13 @@ class StackConfig(BaseModel):
         return found
 
     @cached_property
+    def revision(self) -> str:
+        """The model's commit, set or built in."""
+        found = revision_of(self.model)
+        assert found is not None, "parse_config refuses a model without"  # noqa: S101
+        return found
+
+    @cached_property
     def golden_question(self) -> Golden:
         """The question that ends a deployment, set or built in."""
         found = golden_of(self.model, self.golden)
@@ -80,7 +87,7 @@ class StackConfig(BaseModel):
         is_divided = release_format.is_divided
         return ReleaseSpec(
             repository=self.model.repository,
-            revision=self.model.revision,
+            revision=self.revision,
             dtype=self.model.dtype,
             # A release for any number of GPUs has the Job's defaults.
             tensor_parallel=self.gpu.tensor_parallel if is_divided else 1,
@@ -95,8 +102,9 @@ class StackConfig(BaseModel):
     @cached_property
     def tokenizer_source(self) -> str:
         """The tokenizer as the client's `--tokenizer` takes it: OWNER/NAME@REVISION."""
-        source = self.tokenizer or self.model
-        return f"{source.repository}@{source.revision}"
+        if self.tokenizer is not None:
+            return f"{self.tokenizer.repository}@{self.tokenizer.revision}"
+        return f"{self.model.repository}@{self.revision}"
 
     @cached_property
     def engine(self) -> Engine:

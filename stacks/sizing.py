@@ -197,6 +197,8 @@ def vllm_memory(
         weights=sum(
             _vllm_tensor_bytes(rule, blueprint, precision, tensor_parallel)
             for rule in blueprint.family.rules
+            # Its tensors are in others, too.
+            if not rule.add
         ),
         cache=blocks * _CACHE_BLOCK * of_a_token,
         workspace=_TRITON_ON_GPU

@@ -6,8 +6,22 @@ from ft_serving.core.families.architecture import hidden_misfit
 from ft_serving.core.lengths import LengthLimits
 from stacks.engines import engine_for
 from stacks.errors import Problem, any_of
-from stacks.models import blueprint_of, golden_of, known_model
+from stacks.models import blueprint_of, golden_of, known_model, revision_of
 from stacks.sections import Golden, GpuSettings, Model, Serving
+from stacks.sections.model import COMMIT
+
+
+def _revision(model: Model) -> Iterator[Problem]:
+    if revision_of(model) is None:
+        rule = f"must be set for {model.repository}, which is not built in"
+        yield Problem("model.revision", rule, "nothing", str(COMMIT["use"]))
+
+
+def _family(model: Model) -> Iterator[Problem]:
+    known = known_model(model.repository)
+    if known and model.family not in (None, known.blueprint.family.model_type):
+        rule = f"must be left out for {model.repository}, whose family is built in"
+        yield Problem("model.family", rule, model.family, "no family")
 
 
 def _dimensions(model: Model) -> Iterator[Problem]:
@@ -81,4 +95,11 @@ def _length(model: Model, serving: Serving) -> Iterator[Problem]:
         )
 
 
-RULES: tuple[Callable[..., Iterator[Problem]], ...] = (_dimensions, _head_size, _golden, _length)
+RULES: tuple[Callable[..., Iterator[Problem]], ...] = (
+    _revision,
+    _family,
+    _dimensions,
+    _head_size,
+    _golden,
+    _length,
+)

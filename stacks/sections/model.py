@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ft_serving.core.dtypes import DType, Precision
-from ft_serving.core.families import FAMILIES
+from ft_serving.core.families import DEFAULT_FAMILY, FAMILIES
 from ft_serving.core.families.architecture import Shape
-from stacks.sections.base import Section, one_of, setting, whole
+from stacks.sections.base import Section, named, one_of, setting, whole
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 REPOSITORY: dict[str, Any] = {
@@ -70,7 +70,15 @@ class Model(Section):
     """The model to serve."""
 
     repository: str = setting("Repository on the hub.", **REPOSITORY)
-    revision: str = setting("Commit of the repository.", **COMMIT)
+    revision: str | None = setting(
+        "Commit of the repository; built in for the models known here.", default=None, **COMMIT
+    )
+    family: str | None = setting(
+        "The model's family, which is model_type in its config.json; built in for the models known "
+        f"here, and {DEFAULT_FAMILY.model_type} for others by default.",
+        default=None,
+        **named(FAMILIES),
+    )
     dtype: DType = setting("Format of the stored weights.", default=DType.FP16, **one_of(DType))
     compute_dtype: Precision | None = setting(
         "Format that the server computes in; by default the stored one. CPUs compute in fp32; fp8 "

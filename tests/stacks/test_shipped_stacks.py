@@ -8,6 +8,7 @@ import pytest
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER
 from ft_serving.core.families import read_architecture
 from ft_serving.core.families.architecture import Shape
+from ft_serving.core.families.gptneox import GPTNEOX
 from ft_serving.core.hub.client import Hub
 from local_platform import settings
 from local_platform.hub.repository import Catalogue
@@ -18,8 +19,6 @@ from stacks.quantities import parse_bytes
 from stacks.resolved import ContainerResources
 from stacks.sizing import release_bytes, storage_bytes
 from tests.stacks.documents import ROOT, SHIPPED, config, shipped
-
-MODEL = ROOT / "models" / "tiny-gptj"
 
 
 @pytest.fixture(params=SHIPPED)
@@ -54,11 +53,12 @@ def test_dev_is_for_the_embedded_platform() -> None:
     assert not dev.storage.delete_weights_on_destroy
 
 
-def test_dev_names_the_commit_that_the_mirror_serves() -> None:
-    commit = Catalogue(ROOT / "models").snapshot("tiny-gptj").commit
-    assert config(shipped("dev")).model.revision == commit, (
-        "a file of models/tiny-gptj has changed: name the new commit in Pulumi.dev.yaml"
-    )
+def test_the_commits_built_in_are_those_that_the_mirror_serves() -> None:
+    catalogue = Catalogue(ROOT / "models")
+    for folder in (ROOT / "models").iterdir():
+        assert KNOWN_MODELS[folder.name].revision == catalogue.snapshot(folder.name).commit, (
+            f"a file of models/{folder.name} has changed: name the new commit in stacks/models.py"
+        )
 
 
 def test_coreweave_is_where_and_what_the_original_example_is() -> None:
@@ -91,13 +91,21 @@ def test_gpt_j_s_tokenizer_is_the_client_s_own() -> None:
 
 
 def test_the_numbers_built_in_are_those_of_config_json() -> None:
-    text = (MODEL / "config.json").read_bytes()
-    family, architecture = read_architecture(text)
-    built_in = KNOWN_MODELS["tiny-gptj"].blueprint
-    assert built_in.family is family
-    assert built_in.shape == Shape(
-        **{number.name: getattr(architecture, number.name) for number in fields(Shape)}
-    )
+    for folder in (ROOT / "models").iterdir():
+        family, architecture = read_architecture((folder / "config.json").read_bytes())
+        built_in = KNOWN_MODELS[folder.name].blueprint
+        assert built_in.family is family
+        assert built_in.shape == Shape(
+            **{number.name: getattr(architecture, number.name) for number in fields(Shape)}
+        )
+
+
+def test_a_model_that_is_built_in_needs_its_name_only() -> None:
+    pythia = config({**shipped("staging"), "model": {"repository": "EleutherAI/pythia-1.4b"}})
+    assert pythia.release.revision == "fedc38a16eea3bd36a96b906d78d11d2ce18ed79"
+    assert pythia.tokenizer_source == f"EleutherAI/pythia-1.4b@{pythia.revision}"
+    assert pythia.blueprint.family is GPTNEOX
+    assert pythia.golden_question.expected_words == ("Friday", "Saturday", "Sunday")
 
 
 def test_every_volume_has_room_for_another_release(stack: StackConfig) -> None:

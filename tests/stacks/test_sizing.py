@@ -8,6 +8,7 @@ from ft_serving.core.dtypes import DType, Precision
 from ft_serving.core.families.architecture import Architecture, Shape
 from ft_serving.core.families.base import Blueprint
 from ft_serving.core.families.gptj import GPTJ
+from ft_serving.core.families.gptneox import GPTNEOX, NeoXArchitecture
 from ft_serving.weights.plan import TensorJob, file_jobs, total_bytes
 from stacks.models import KNOWN_MODELS
 from stacks.sizing import (
@@ -24,17 +25,24 @@ from stacks.sizing import (
 )
 
 GPT_J = KNOWN_MODELS["EleutherAI/gpt-j-6b"].blueprint
+PYTHIA = KNOWN_MODELS["EleutherAI/pythia-160m"].blueprint
 TINY = KNOWN_MODELS["tiny-gptj"].blueprint
 SMALL_LOAD = PeakLoad(batch=1, input_length=128, output_length=8)
 
 
 def _jobs(blueprint: Blueprint, tensor_parallel: int) -> tuple[TensorJob, ...]:
-    numbers = asdict(blueprint.shape)
-    architecture = Architecture(**numbers, rotary=16, start_id=1, end_id=1)
+    numbers = asdict(blueprint.shape) | {"rotary": 16, "start_id": 1, "end_id": 1}
+    architecture = (
+        NeoXArchitecture(**numbers, parallel_residual=True, exact_gelu=True)
+        if blueprint.family is GPTNEOX
+        else Architecture(**numbers)
+    )
     return file_jobs(blueprint.family, architecture, tensor_parallel)
 
 
-@pytest.mark.parametrize("blueprint", [GPT_J, TINY], ids=["gpt-j-6b", "tiny-gptj"])
+@pytest.mark.parametrize(
+    "blueprint", [GPT_J, TINY, PYTHIA], ids=["gpt-j-6b", "tiny-gptj", "pythia"]
+)
 @pytest.mark.parametrize("dtype", DType)
 @pytest.mark.parametrize("tensor_parallel", [1, 2, 4])
 def test_a_release_is_as_large_as_the_plan_makes_it(
@@ -47,6 +55,27 @@ def test_a_release_is_as_large_as_the_plan_makes_it(
 def test_the_size_of_gpt_j_is_the_published_one() -> None:
     assert release_bytes(GPT_J, DType.FP32) == 24_203_531_136
     assert weight_count(GPT_J) == 6_050_882_784
+
+
+# Parameters that the models' cards give.
+@pytest.mark.parametrize(
+    ("model", "published"),
+    [
+        ("gpt-neox-20b", 20_554_567_680),
+        ("pythia-70m", 70_426_624),
+        ("pythia-160m", 162_322_944),
+        ("pythia-410m", 405_334_016),
+        ("pythia-1b", 1_011_781_632),
+        ("pythia-1.4b", 1_414_647_808),
+        ("pythia-2.8b", 2_775_208_960),
+        ("pythia-6.9b", 6_857_302_016),
+        ("pythia-12b", 11_846_072_320),
+    ],
+)
+def test_the_size_of_a_gpt_neox_is_the_published_one(model: str, published: int) -> None:
+    blueprint = KNOWN_MODELS[f"EleutherAI/{model}"].blueprint
+    sums_of_biases = blueprint.shape.layers * blueprint.shape.hidden
+    assert weight_count(blueprint) - sums_of_biases == published
 
 
 # docs/gpt_guide.md of FasterTransformer: GPT 6.7B, fp16, one A100; gigabytes.
