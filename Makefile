@@ -1,7 +1,7 @@
-# Targets: demo (the platform, the stack `dev` on it, and an answer), install (into .venv), check (no
-# platform, two minutes), platform (the embedded platform, up), test (everything, on the platform too),
-# benchmark-convert, benchmark-generate, benchmark-platform, benchmark-coldstart (docs say what each
-# compares), images, lock (refresh the pins).
+# Targets: demo (the platform, the stack `dev` on it, and an answer; MODEL=NAME deploys another one of
+# models/), install (into .venv), check (no platform, two minutes), platform (the embedded platform, up),
+# test (everything, on the platform too), benchmark-convert, benchmark-generate, benchmark-platform,
+# benchmark-coldstart (docs say what each compares), images, lock (refresh the pins).
 PYTHON ?= python3
 PYTHON310 ?= python3.10
 DOCKER ?= docker
@@ -33,10 +33,12 @@ test-gpu:
 
 # Pulumi writes a stack's salt into its configuration: into a copy, since this checkout's is everyone's.
 DEMO := /var/lib/ft-serving/demo
+MODEL := tiny-gptj
 demo: platform
 	. /var/lib/ft-serving/env && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
 	mkdir -p $(DEMO) && cp Pulumi.yaml Pulumi.dev.yaml $(DEMO) && \
 	{ pulumi stack --stack dev >/dev/null 2>&1 || pulumi --cwd $(DEMO) stack init --no-select dev; } && \
+	pulumi config set --stack dev --config-file $(DEMO)/Pulumi.dev.yaml --path model.repository $(MODEL) && \
 	pulumi up --stack dev --config-file $(DEMO)/Pulumi.dev.yaml --yes --skip-preview && \
 	call="$$(pulumi stack output --stack dev call)" && printf '\n$$ %s\n' "$$call" && sh -c "$$call" && \
 	printf '%s\n' '' 'Next:' "  . /var/lib/ft-serving/env; . .venv/bin/activate" \
