@@ -1,7 +1,7 @@
 """Measures the time and memory in which a checkpoint becomes a release.
 
-Three comparisons, each taken in turns within one run, on a checkpoint with GPT-J-6B's tensor
-shapes and few of its layers:
+Three comparisons, each taken in turns within one run, on a checkpoint with a published model's
+tensor shapes and few of its layers:
 
 - conversion fp32 to fp32, hashed and flushed to disk, against a plain copy of the same bytes with
   an fsync;
@@ -28,10 +28,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from benchmarks.synthetic import GPT_J_6B, fp32_release, write_checkpoint
+from benchmarks.synthetic import PUBLISHED, fp32_release, with_layers, write_checkpoint
 from ft_serving.core.hub.client import Hub
 from ft_serving.core.hub.download import download
 from ft_serving.core.progress import Progress
@@ -57,22 +58,32 @@ class Measured:
 def main() -> None:
     """Measure, and print the ratios last."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layers", type=int, default=1, help="one makes 2.5 GB, each more 0.8 GB")
+    parser.add_argument(
+        "--family",
+        choices=PUBLISHED,
+        default="gptj",
+        help="whose published model to take; default: %(default)s",
+    )
+    parser.add_argument(
+        "--layers",
+        type=int,
+        default=1,
+        help="GPT-J-6B with one is 2.5 GB, each more 0.8 GB; GPT-NeoX-20B 4.3 and 1.8 GB",
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="on the disk to measure; must have the room")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        measure(Path(name), options.layers, options.rounds)
+        config = with_layers(PUBLISHED[options.family], options.layers)
+        measure(Path(name), config, options.rounds)
 
 
-def measure(root: Path, layers: int, rounds: int) -> None:
+def measure(root: Path, config: dict[str, Any], rounds: int) -> None:
     """Write a checkpoint below `root`, and take every comparison `rounds` times."""
     model = root / "models" / "synthetic"
-    size = write_checkpoint(model, {**GPT_J_6B, "n_layer": layers})
+    size = write_checkpoint(model, config)
     weights = model / "model.safetensors"
-    print(
-        f"checkpoint: {format_bytes(size)}, {layers} layer(s) of GPT-J-6B's shapes, {rounds} rounds"
-    )
+    print(f"checkpoint: {format_bytes(size)}, {config['model_type']}, {rounds} rounds")
 
     # What is written is deleted at once, and the deletion flushed before the next begins: a file
     # system that tells its disk of freed blocks takes its time over it.

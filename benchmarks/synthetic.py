@@ -1,6 +1,7 @@
 """Writes checkpoints with a published model's tensor shapes and random values; releases of them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.families import read_architecture
+from ft_serving.core.families import FAMILIES, read_architecture
 from ft_serving.core.release import ReleaseSpec
+from ft_serving.weights.plan import source_rules
 from ft_serving.weights.source import LocalSource
 
 GPT_J_6B = {
@@ -25,6 +27,32 @@ GPT_J_6B = {
     "bos_token_id": 50256,
     "eos_token_id": 50256,
 }
+
+GPT_NEOX_20B = {
+    "architectures": ["GPTNeoXForCausalLM"],
+    "model_type": "gpt_neox",
+    "hidden_act": "gelu_fast",
+    "hidden_size": 6144,
+    "num_attention_heads": 64,
+    "intermediate_size": 24576,
+    "num_hidden_layers": 44,
+    "rotary_pct": 0.25,
+    "rotary_emb_base": 10000,
+    "layer_norm_eps": 1e-05,
+    "max_position_embeddings": 2048,
+    "use_parallel_residual": True,
+    "vocab_size": 50432,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+}
+
+PUBLISHED: Mapping[str, Mapping[str, Any]] = {"gptj": GPT_J_6B, "gptneox": GPT_NEOX_20B}
+"""The config.json of a family's published model."""
+
+
+def with_layers(config: Mapping[str, Any], layers: int) -> dict[str, Any]:
+    """Return a config.json that says another number of layers."""
+    return {**config, FAMILIES[config["model_type"]].config_json["layers"]: layers}
 
 
 def write_checkpoint(folder: Path, config: dict[str, Any]) -> int:
@@ -49,10 +77,8 @@ def tensor_shapes(config_json: bytes) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor of a checkpoint with this config.json, by its name."""
     family, architecture = read_architecture(config_json)
     return {
-        source.replace("{layer}", str(layer)): rule.source_shape(architecture)
-        for rule in family.rules
-        for layer in range(architecture.layers if rule.per_layer else 1)
-        for source in rule.sources
+        name: rule.source_shape(architecture)
+        for name, rule in source_rules(family, architecture).items()
     }
 
 
