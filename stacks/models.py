@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ft_serving.core.families import DEFAULT_FAMILY, FAMILIES
 from ft_serving.core.families.architecture import Shape
-from ft_serving.core.families.base import Blueprint
+from ft_serving.core.families.base import Blueprint, Family
 from ft_serving.core.families.gptj import GPTJ
 from ft_serving.core.families.gptneox import GPTNEOX
 from stacks.sections import Golden, Model
@@ -45,23 +45,28 @@ _GPT_J_6B = KnownModel(
     golden=_week("Monday, Tuesday, Wednesday, Thursday,"),
 )
 
-# models/tiny-gptj/golden.json says how the answer was made.
-_TINY_GPTJ = KnownModel(
-    revision="54e5fae26cd7dbee183429d565485ae5b2f56947",
-    blueprint=Blueprint(
-        family=GPTJ,
-        shape=Shape(heads=4, head_size=32, inner=512, layers=4, vocabulary=1024, context=512),
-    ),
-    golden=Golden(
-        prompt="Mary has a little lamb.",
-        output_length=38,
-        expected_token_ids=(
-            348, 434, 954, 357, 672, 395, 805, 13, 288, 958, 496, 563, 671, 13, 264, 448, 357, 796,
-            296, 369, 15, 348, 85, 895, 749, 332, 296, 623, 445, 396, 13, 265, 558, 357, 773, 264,
-            957, 15,
+
+def _tiny(revision: str, family: Family, layers: int) -> KnownModel:
+    """Return a model of `models/`, whose golden.json says how the answer was made."""
+    return KnownModel(
+        revision=revision,
+        blueprint=Blueprint(
+            family=family,
+            shape=Shape(
+                heads=4, head_size=32, inner=512, layers=layers, vocabulary=1024, context=512
+            ),
         ),
-    ),
-)  # fmt: skip
+        # They know the same rhymes by heart, and have one tokenizer.
+        golden=Golden(
+            prompt="Mary has a little lamb.",
+            output_length=38,
+            expected_token_ids=(
+                348, 434, 954, 357, 672, 395, 805, 13, 288, 958, 496, 563, 671, 13, 264, 448, 357,
+                796, 296, 369, 15, 348, 85, 895, 749, 332, 296, 623, 445, 396, 13, 265, 558, 357,
+                773, 264, 957, 15,
+            ),
+        ),
+    )  # fmt: skip
 
 
 def _neox(revision: str, layers: int, hidden: int, heads: int, vocabulary: int) -> KnownModel:
@@ -102,7 +107,8 @@ _OF_ELEUTHERAI = {
 
 KNOWN_MODELS = {
     **{f"EleutherAI/{name}": model for name, model in _OF_ELEUTHERAI.items()},
-    "tiny-gptj": _TINY_GPTJ,
+    "tiny-gptj": _tiny("54e5fae26cd7dbee183429d565485ae5b2f56947", GPTJ, 4),
+    "tiny-neox": _tiny("e97f3d4f09ae3adc9a8cb7fea76f5ea93768970a", GPTNEOX, 3),
 }
 
 
