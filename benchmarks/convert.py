@@ -59,22 +59,22 @@ def main() -> None:
     """Measure, and print the ratios last."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--family",
+        "--model",
         choices=PUBLISHED,
         default="gptj",
-        help="whose published model to take; default: %(default)s",
+        help="whose shapes to take; default: %(default)s",
     )
     parser.add_argument(
         "--layers",
         type=int,
         default=1,
-        help="GPT-J-6B with one is 2.5 GB, each more 0.8 GB; GPT-NeoX-20B 4.3 and 1.8 GB",
+        help="gptj with one is 2.5 GB, and each more 0.8 GB; neox 4.3 and 1.8 GB",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="on the disk to measure; must have the room")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        config = with_layers(PUBLISHED[options.family], options.layers)
+        config = with_layers(PUBLISHED[options.model], options.layers)
         measure(Path(name), config, options.rounds)
 
 

@@ -22,6 +22,7 @@ GPT_J_6B = {
     "n_head": 16,
     "n_inner": None,
     "n_layer": 28,
+    "n_positions": 2048,
     "rotary_dim": 64,
     "vocab_size": 50400,
     "bos_token_id": 50256,
@@ -46,8 +47,8 @@ GPT_NEOX_20B = {
     "eos_token_id": 0,
 }
 
-PUBLISHED: Mapping[str, Mapping[str, Any]] = {"gptj": GPT_J_6B, "gptneox": GPT_NEOX_20B}
-"""The config.json of a family's published model."""
+PUBLISHED: Mapping[str, Mapping[str, Any]] = {"gptj": GPT_J_6B, "neox": GPT_NEOX_20B}
+"""The config.json of published models, as far as it says anything of their shape."""
 
 
 def with_layers(config: Mapping[str, Any], layers: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.gpu.load import Results
+from benchmarks.synthetic import PUBLISHED
 from ft_serving.core.dtypes import Precision
 from ft_serving.server.vllm.settings import EngineSettings
 
@@ -59,7 +60,7 @@ class _Run:
     """The steps of one model.
 
     Attributes:
-        model: Its name in `CONFIGS`.
+        model: Its name in `PUBLISHED`.
         work: The folder of its files.
         results: Gets the figures.
     """
@@ -70,11 +71,11 @@ class _Run:
 
     def prepare(self) -> None:
         """Make a checkpoint with random values, and a release of it."""
-        from benchmarks.gpu.checkpoint import CONFIGS, write_random_checkpoint
+        from benchmarks.gpu.checkpoint import write_random_checkpoint
 
         part = f"{self.model} prepare"
         begun = time.monotonic()
-        write_random_checkpoint(self.work / "checkpoint", CONFIGS[self.model])
+        write_random_checkpoint(self.work / "checkpoint", PUBLISHED[self.model])
         self.results.add(part, "checkpoint_s", round(time.monotonic() - begun, 1))
         begun = time.monotonic()
         done = subprocess.run(
