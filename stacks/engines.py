@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ft_serving.core.dtypes import DType, Precision
-from ft_serving.core.families.base import Blueprint
+from ft_serving.core.families.base import Blueprint, Family
 from ft_serving.core.release import ReleaseFormat
 from ft_serving.server.vllm.settings import KNOWN_VERSIONS, EngineSettings
 from stacks import sizing
@@ -56,7 +56,7 @@ class Engine:
         build_args: Arguments that its Dockerfile has no default for.
         release_format: Layout of the releases that it reads.
         capabilities: Compute capabilities that it has code for; none where it computes on a CPU.
-        precisions: Formats that `model.computeDtype` may have.
+        precisions: Formats that `model.computeDtype` may have, by the model's family.
         pipelines: Whether groups of GPUs can share the layers.
         compiler: Name and version of what compiles code for a GPU at a server's first start; the
             cache of that code is named by it. None where nothing is compiled.
@@ -72,7 +72,7 @@ class Engine:
     build_args: tuple[str, ...]
     release_format: ReleaseFormat
     capabilities: frozenset[tuple[int, int]]
-    precisions: frozenset[Precision]
+    precisions: Callable[[Family], frozenset[Precision]]
     pipelines: bool
     compiler: str | None
     cores: Callable[[Demand], int]
@@ -123,7 +123,7 @@ _ROWS = (
         release_format=ReleaseFormat.FASTERTRANSFORMER,
         capabilities=frozenset(),
         # It computes in fp32, whatever a release that GPUs are to serve, too, says.
-        precisions=_STORED,
+        precisions=lambda _: _STORED,
         pipelines=True,
         compiler=None,
         # It uses all that it gets, which a model that stays in a core's cache has no use for.
@@ -144,7 +144,7 @@ _ROWS = (
         # Those that both libtorch_cuda.so of torch 2.11.0+cu130 and the libraries of vLLM 0.26.0's
         # wheel have code objects for; those of 8.6 run on 8.9, and 7.5's attention is Triton's.
         capabilities=frozenset({(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)}),
-        precisions=frozenset(Precision),
+        precisions=lambda _: frozenset(Precision),
         pipelines=False,
         compiler=f"vllm-{KNOWN_VERSIONS[-1]}",
         # vLLM's scheduler, this project's sender, Triton's protocols and the start's checks; and
@@ -164,7 +164,7 @@ _ROWS = (
         capabilities=frozenset(
             {(5, 2), (6, 0), (6, 1), (7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0)}
         ),
-        precisions=_STORED,
+        precisions=lambda family: _STORED - {Precision(dtype) for dtype in family.fp32_for},
         pipelines=True,
         compiler=None,
         # One thread feeds a GPU, beside those of Triton's protocols.

@@ -124,15 +124,19 @@ def revision_of(model: Model) -> str | None:
     return model.revision or (known.revision if known else None)
 
 
+def family_of(model: Model) -> Family:
+    """Return a model's family, built in, set, or the default one."""
+    if known := known_model(model.repository):
+        return known.blueprint.family
+    return FAMILIES[model.family] if model.family else DEFAULT_FAMILY
+
+
 def blueprint_of(model: Model) -> Blueprint | None:
     """Return a model's family and numbers, set or built in; None where they are neither."""
     known = known_model(model.repository)
     if model.dimensions is None:
         return known.blueprint if known else None
-    family = known.blueprint.family if known else DEFAULT_FAMILY
-    if model.family is not None:
-        family = FAMILIES[model.family]
-    return Blueprint(family=family, shape=model.dimensions.shape)
+    return Blueprint(family=family_of(model), shape=model.dimensions.shape)
 
 
 def golden_of(model: Model, golden: Golden | None) -> Golden | None:

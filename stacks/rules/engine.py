@@ -4,9 +4,11 @@ import re
 from collections.abc import Callable, Iterator
 
 from ft_serving.core.dtypes import Precision
+from ft_serving.core.families.base import Family
 from stacks.engines import ENGINES, Engine, engine_for
 from stacks.errors import Problem, any_of, shown
 from stacks.gpus import GPUS, NONE
+from stacks.models import family_of
 from stacks.sections import GpuSettings, Images, Model, Serving
 
 _ARGUMENT = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -48,13 +50,14 @@ def _gpus(engine: Engine) -> list[str]:
 
 def _format(model: Model, gpu: GpuSettings, serving: Serving) -> Iterator[Problem]:
     engine, wanted = engine_for(serving.engine, gpu.model), model.computed_in
-    formats = [each for each in Precision if _computes(engine, gpu.type, each)]
+    family = family_of(model)
+    formats = [each for each in Precision if _computes(engine, gpu.type, family, each)]
     if engine.serves_on(gpu.model) and wanted not in formats:
-        able = [name for name in _gpus(engine) if _computes(engine, name, wanted)]
+        able = [name for name in _gpus(engine) if _computes(engine, name, family, wanted)]
         others = [
             name
             for name, each in ENGINES.items()
-            if each.serves_on(gpu.model) and _computes(each, gpu.type, wanted)
+            if each.serves_on(gpu.model) and _computes(each, gpu.type, family, wanted)
         ]
         where = f" on {gpu.type}" if gpu.model else ""
         yield Problem(
@@ -67,8 +70,9 @@ def _format(model: Model, gpu: GpuSettings, serving: Serving) -> Iterator[Proble
         )
 
 
-def _computes(engine: Engine, gpu: str, precision: Precision) -> bool:
-    return precision in engine.precisions and (gpu == NONE or GPUS[gpu].supports(precision))
+def _computes(engine: Engine, gpu: str, family: Family, precision: Precision) -> bool:
+    is_known = precision in engine.precisions(family)
+    return is_known and (gpu == NONE or GPUS[gpu].supports(precision))
 
 
 def _pipeline(gpu: GpuSettings, serving: Serving) -> Iterator[Problem]:

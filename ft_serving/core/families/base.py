@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.families.architecture import (
     HEAD_SIZES,
@@ -135,6 +136,7 @@ class Family:
             that take no part in the generation of text.
         hidden_buffers: Vectors of the hidden size that the CPU engine holds for a token.
         inner_buffers: Those of the feed-forward layer's width.
+        fp32_for: Formats that fastertransformer_backend takes for fp32, as it computes this family.
     """
 
     model_type: str
@@ -152,6 +154,7 @@ class Family:
     value_heads: tuple[str, ...]
     hidden_buffers: int
     inner_buffers: int
+    fp32_for: frozenset[DType] = frozenset()
 
     def rules_of(self, shape: Shape) -> tuple[TensorRule, ...]:
         """Return the rules of a model; all where only its size is known."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ft_serving.core.dtypes import DType
 from ft_serving.core.families.architecture import Architecture, Misfit
 from ft_serving.core.families.base import (
     CONFIG_INI_KEYS,
@@ -239,4 +240,5 @@ GPTNEOX = Family(
     # Residual stream, its norm, three of queries, keys and values, attention's, a branch's result.
     hidden_buffers=7,
     inner_buffers=2,
+    fp32_for=frozenset({DType.BF16}),
 )
