@@ -32,6 +32,7 @@ BLOCK_BYTES = 1 << 20
 
 # Rows and columns copied at once: a transposed copy is fast while its source and its target stay in
 # the cache, and a cast's temporaries are of a tile's size.
+_LINE_BYTES = 64
 _Tile = tuple[int, int]
 _TRANSPOSED_TILE = (128, 128)
 _STRAIGHT_TILE = (1, 1 << 16)
@@ -172,7 +173,12 @@ def _blocks(checkpoint: Checkpoint, job: TensorJob, dtype: DType) -> Iterator[An
     """Yield the target's consecutive pieces, each of whole rows, in one buffer."""
     rows, stacked, columns = job.shape
     parts = list(_parts(checkpoint, job))
-    step = min(rows, max(1, BLOCK_BYTES // (stacked * columns * dtype.itemsize)))
+    step = BLOCK_BYTES // (stacked * columns * dtype.itemsize)
+    if job.transpose:
+        # Whole cache lines of the source, of which the next block would read the rest again.
+        line = _LINE_BYTES // parts[0].dtype.itemsize
+        step = max(step // line, 1) * line
+    step = min(rows, max(step, 1))
     first, *others = parts[0].columns
     in_place = (
         stacked == 1
