@@ -1,3 +1,3 @@
-"""GPT-J on Triton with FasterTransformer: weights, model configuration, engine and client."""
+"""Language models on Triton, by FasterTransformer's protocol: weights, engines and client."""
 
 __version__ = "0.1.0"

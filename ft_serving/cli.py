@@ -39,7 +39,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Serve GPT-J with FasterTransformer on Triton.",
+    help="Serve language models on Triton, by FasterTransformer's protocol.",
 )
 
 
