@@ -85,7 +85,7 @@ def test_an_absent_rotary_dimension_is_that_of_transformers() -> None:
         ({"n_embd": 64}, "n_embd: must be the 4 heads times a head size"),
         ({"rotary_dim": 15}, "rotary_dim: must be even and at most the head size 32; got 15"),
         ({"rotary_dim": 64}, "rotary_dim: must be even and at most the head size 32; got 64"),
-        ({"activation_function": "relu"}, "FasterTransformer computes gelu_new or"),
+        ({"activation_function": "relu"}, "the engines compute gelu_new or"),
         ({"eos_token_id": 96}, "eos_token_id: must be a token id below the vocabulary's size 96"),
         ({"eos_token_id": []}, "eos_token_id: must be a token id, a whole number of at least 0"),
         ({"eos_token_id": -1}, "eos_token_id: must be a token id, a whole number of at least 0"),

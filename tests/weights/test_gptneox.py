@@ -224,9 +224,13 @@ def test_the_share_that_is_written_gives_the_same_rotation() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"hidden_act": "silu"}, "hidden_act: FasterTransformer computes gelu, gelu_new, "),
+        ({"hidden_act": "silu"}, "hidden_act: the engines compute gelu, gelu_new, gelu_fast"),
         ({"rotary_pct": 0.3}, "rotary_pct: must be a share that is an even number of a head's 32"),
         ({"rotary_pct": 1.5}, "rotary_pct: must be a share that is an even number of a head's 32"),
+        (
+            {"rotary_pct": None, "rope_parameters": {"partial_rotary_factor": 0.3}},
+            "rope_parameters.partial_rotary_factor: must be a share that is an even number of a h",
+        ),
         ({"rotary_pct": "all"}, "rotary_pct: must be a number above 0; got 'all'"),
         ({"rotary_pct": 1e999}, "rotary_pct: must be a number above 0; got inf"),
         ({"rotary_emb_base": 10**400}, "rotary_emb_base: must be a number above 0; got 1000"),
@@ -239,8 +243,8 @@ def test_the_share_that_is_written_gives_the_same_rotation() -> None:
             {"rope_parameters": {"partial_rotary_factor": 0.5}},
             "rotary_pct: must be 0.5, as rope_parameters.partial_rotary_factor is; got 0.25",
         ),
-        ({"rope_parameters": {"rope_type": "yarn"}}, "rope_parameters.rope_type: FasterTransfor"),
-        ({"rope_scaling": {"type": "linear"}}, "rope_scaling.type: FasterTransformer computes def"),
+        ({"rope_parameters": {"rope_type": "yarn"}}, "rope_parameters.rope_type: the engines"),
+        ({"rope_scaling": {"type": "linear"}}, "rope_scaling.type: the engines compute def"),
         ({"layer_norm_eps": 1e-12}, "layer_norm_eps: FasterTransformer computes 1e-05 only"),
         ({"attention_bias": False}, "attention_bias: must be true"),
         ({"tie_word_embeddings": True}, "tie_word_embeddings: must be false. Give embed_out val"),

@@ -236,12 +236,13 @@ class ConfigReader:
             default: Stands for a missing one.
             is_fixed: Whether FasterTransformer's code computes with the default only.
         """
+        first = self.first(*keys)
+        wanted = self._value(first, None)
         given = {key: value for key in keys if (value := self._value(key, None)) is not None}
         for key, value in given.items():
             if type(value) not in (int, float) or not 0 < value <= sys.float_info.max:
                 self.refuse(key, "must be a number above 0")
                 return default
-            first, wanted = next(iter(given.items()))
             if value != wanted:
                 self.refuse(key, f"must be {wanted}, as {first} is")
             elif is_fixed and value != default and self._for_fastertransformer:
@@ -250,7 +251,11 @@ class ConfigReader:
                     f"FasterTransformer computes {default:g} only; prepare the format "
                     f"{ReleaseFormat.HUGGINGFACE}, for vLLM",
                 )
-        return float(next(iter(given.values()), default))
+        return float(default if wanted is None else wanted)
+
+    def first(self, *keys: str) -> str:
+        """Return the first of several names of a value that is there, or the last."""
+        return next((key for key in keys if self._value(key, None) is not None), keys[-1])
 
     def flag(self, key: str, *, default: bool) -> bool:
         """Return true or false."""
@@ -282,7 +287,7 @@ class ConfigReader:
         """Return a word of those that the engines compute."""
         value = self._value(key, default)
         if value not in allowed:
-            self.refuse(key, f"FasterTransformer computes {any_of(allowed)} only")
+            self.refuse(key, f"the engines compute {any_of(allowed)} only")
         return str(value)
 
     def refuse(self, key: str, rule: str) -> None:

@@ -69,7 +69,7 @@ def _read_config(config: ConfigReader) -> NeoXArchitecture:
     rotary, rotary_base = _read_rotary(config, head_size)
     config.number("layer_norm_eps", default=_EPSILON, is_fixed=True)
     if not config.flag("attention_bias", default=True):
-        config.refuse("attention_bias", "must be true, because FasterTransformer adds biases")
+        config.refuse("attention_bias", "must be true, because the engines add biases")
     if config.flag("tie_word_embeddings", default=False):
         config.refuse(
             "tie_word_embeddings",
@@ -99,15 +99,14 @@ def _read_rotary(config: ConfigReader, head_size: int) -> tuple[int, float]:
     """
     for key in ("rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"):
         config.one_of(key, ("default",), default="default")
-    share = config.number(
-        *("rope_parameters.partial_rotary_factor", _ROTARY_SHARE, "partial_rotary_factor"),
-        default=0.25,
-    )
+    shares = ("rope_parameters.partial_rotary_factor", "partial_rotary_factor", _ROTARY_SHARE)
+    share = config.number(*shares, default=0.25)
     rotary = int(head_size * min(share, 1))
     if share > 1 or rotary < 2 or rotary % 2:
-        config.refuse(
-            _ROTARY_SHARE, f"must be a share that is an even number of a head's {head_size} values"
-        )
+        rule = f"must be a share that is an even number of a head's {head_size} values"
+        config.refuse(config.first(*shares), rule)
+        # The rule has been told.
+        rotary = 2
     base = config.number(
         *("rope_parameters.rope_theta", "rotary_emb_base", "rope_theta"),
         default=_ROTARY_BASE,
