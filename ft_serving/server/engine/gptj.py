@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from ft_serving.core.arrays import FloatArray, IndexArray
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.server.engine.config import WeightsConfig
 from ft_serving.server.engine.linear import Linear
-from ft_serving.server.engine.numpy_ops import Activations, LayerNorm, add_bias_gelu, rotary_table
+from ft_serving.server.engine.numpy_ops import (
+    GELU_TANH,
+    Activations,
+    Head,
+    LayerNorm,
+    Rotations,
+    add_bias_gelu,
+)
 from ft_serving.server.engine.weight_files import read_weights
-
-_FIRST_POSITIONS = 2048
 
 
 class _Layer:
@@ -61,15 +65,17 @@ class GptJLayers:
         self._layers = [
             _Layer(weights, index, layer_norm_epsilon) for index in range(architecture.layers)
         ]
-        self._norm = LayerNorm(
-            weights["model.final_layernorm.weight"],
-            weights["model.final_layernorm.bias"],
-            layer_norm_epsilon,
+        self._head = Head(
+            LayerNorm(
+                weights["model.final_layernorm.weight"],
+                weights["model.final_layernorm.bias"],
+                layer_norm_epsilon,
+            ),
+            weights["model.lm_head.weight"],
+            weights["model.lm_head.bias"],
         )
-        self._head = Linear(weights["model.lm_head.weight"].T)
-        self._head_bias = weights["model.lm_head.bias"]
         self._scale = np.float32(1 / math.sqrt(architecture.head_size))
-        self._rotations = rotary_table(_FIRST_POSITIONS, architecture.rotary)
+        self._rotations = Rotations(architecture.rotary)
 
     @classmethod
     def open(cls, folder: Path, config: WeightsConfig, tensor_parallel: int) -> Self:
@@ -89,7 +95,7 @@ class GptJLayers:
         (`GptJDecoder.cc`).
         """
         b = buffers
-        rotations = self._rotated_to(int(positions.max()) + 1)[positions][:, None, None]
+        rotations = self._rotations.at(positions)
         for index, layer in enumerate(self._layers):
             layer.norm.apply(b.residual, b.normed, b.scratch)
             multiply(layer.qkv, b.normed, b.qkv)
@@ -101,7 +107,7 @@ class GptJLayers:
             np.add(b.residual, b.branch, out=b.residual)
             yield
             multiply(layer.up, b.normed, b.inner)
-            add_bias_gelu(b.inner, layer.up_bias, b.inner_scratch)
+            add_bias_gelu(b.inner, layer.up_bias, GELU_TANH, b.inner_scratch)
             yield
             multiply(layer.down, b.inner, b.branch)
             np.add(b.residual, b.branch, out=b.residual)
@@ -110,18 +116,4 @@ class GptJLayers:
 
     def logits(self, hidden: FloatArray) -> FloatArray:
         """Return the logits of hidden values; see `NumpyLayers.logits`."""
-        normed = np.empty_like(hidden)
-        self._norm.apply(hidden, normed, np.empty((len(hidden), 1), np.float32))
-        logits = np.empty((len(hidden), self.architecture.vocabulary), np.float32)
-        self._head.few(normed, logits)
-        np.add(logits, self._head_bias, out=logits)
-        return logits
-
-    def _rotated_to(self, positions: int) -> npt.NDArray[np.complex64]:
-        """Return the rotations of at least the first `positions` positions."""
-        table = self._rotations
-        if len(table) < positions:
-            # A wanted length may never be reached, so the table grows with the text.
-            size = 1 << (positions - 1).bit_length()
-            table = self._rotations = rotary_table(size, self.architecture.rotary)
-        return table
+        return self._head.logits(hidden)
