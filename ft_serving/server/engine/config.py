@@ -14,8 +14,7 @@ from ft_serving.server.errors import ServerError
 
 FILE_NAME = "config.ini"
 
-_COUNTS = {field.name for field in fields(Architecture)} - {"start_id", "end_id"}
-"""Numbers that are at least 1; what a family has besides may be 0."""
+_TOKENS = {"start_id", "end_id"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,8 +51,11 @@ def read_config(folder: Path, context: int | None = None) -> WeightsConfig:
     family, section = _read_section(path)
     reader = _Reader(section)
     reader.text("model_name")
+    flags = {field.name for field in fields(family.architecture) if field.type is bool}
     numbers = {
-        number: reader.integer(key, 1 if number in _COUNTS else 0)
+        number: reader.flag(key)
+        if number in flags
+        else reader.integer(key, 0 if number in _TOKENS else 1)
         for number, key in family.config_ini.items()
     }
     dtype = reader.text("weight_data_type")
@@ -98,6 +100,12 @@ class _Reader:
             self.refuse(key, f"must be at least {least}; got {text}")
             return LARGEST_INTEGER
         return value
+
+    def flag(self, key: str) -> bool:
+        text = self.text(key)
+        if text not in ("0", "1"):
+            self.refuse(key, f"must be 0 or 1; got {text!r}")
+        return text == "1"
 
 
 def _read_section(path: Path) -> tuple[Family, Mapping[str, str]]:

@@ -65,15 +65,7 @@ class GptJLayers:
         self._layers = [
             _Layer(weights, index, layer_norm_epsilon) for index in range(architecture.layers)
         ]
-        self._head = Head(
-            LayerNorm(
-                weights["model.final_layernorm.weight"],
-                weights["model.final_layernorm.bias"],
-                layer_norm_epsilon,
-            ),
-            weights["model.lm_head.weight"],
-            weights["model.lm_head.bias"],
-        )
+        self._head = Head(weights, layer_norm_epsilon)
         self._scale = np.float32(1 / math.sqrt(architecture.head_size))
         self._rotations = Rotations(architecture.rotary)
 

@@ -7,10 +7,12 @@ from typing import Self
 
 from ft_serving.core.families.base import Blueprint, Family
 from ft_serving.core.families.gptj import GPTJ
+from ft_serving.core.families.gptneox import GPTNEOX
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.server.engine.config import WeightsConfig, read_config
 from ft_serving.server.engine.generate import NO_LIMITS, TextGenerator
 from ft_serving.server.engine.gptj import GptJLayers
+from ft_serving.server.engine.gptneox import GptNeoXLayers
 from ft_serving.server.engine.model import Load
 from ft_serving.server.engine.numpy_block import NumpyBatch, NumpyBlock
 from ft_serving.server.engine.numpy_ops import NumpyLayers
@@ -63,7 +65,10 @@ class NumpyModel:
 OpenLayers = Callable[[Path, WeightsConfig, int], NumpyLayers]
 """Opens a folder of weights, given what its config.ini says and the tensor parallel size."""
 
-LAYERS: Mapping[str, OpenLayers] = {GPTJ.model_type: GptJLayers.open}
+LAYERS: Mapping[str, OpenLayers] = {
+    GPTJ.model_type: GptJLayers.open,
+    GPTNEOX.model_type: GptNeoXLayers.open,
+}
 """The layers of each family, by its name in config.json."""
 
 

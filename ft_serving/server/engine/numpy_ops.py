@@ -1,7 +1,7 @@
-"""The parts of a layer that any family computes in numpy, without allocations."""
+"""The parts of a model that any family computes in numpy, without allocations."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -151,16 +151,16 @@ class Head:
     """Computes the logits behind the last layer.
 
     Args:
-        norm: Of the residual stream.
-        weight: [vocabulary, hidden].
-        bias: [vocabulary]; None where the family has none.
+        weights: From `read_weights`; not every family's head has a bias.
+        epsilon: Of the layer norm.
     """
 
-    def __init__(self, norm: LayerNorm, weight: FloatArray, bias: FloatArray | None = None) -> None:
-        self._norm = norm
-        self._linear = Linear(weight.T)
-        self._vocabulary = len(weight)
-        self._bias = bias
+    def __init__(self, weights: Mapping[str, FloatArray], epsilon: float) -> None:
+        norm = "model.final_layernorm"
+        self._norm = LayerNorm(weights[f"{norm}.weight"], weights[f"{norm}.bias"], epsilon)
+        self._linear = Linear(weights["model.lm_head.weight"].T)
+        self._vocabulary = len(weights["model.lm_head.weight"])
+        self._bias = weights.get("model.lm_head.bias")
 
     def logits(self, hidden: FloatArray) -> FloatArray:
         """Return the logits of hidden values [rows, hidden], [rows, vocabulary]."""
@@ -199,14 +199,17 @@ class NumpyLayers(Protocol):
     """All operators of a model, over whole fp32 matrices.
 
     Attributes:
-        architecture: The model's numbers.
         embedding: [vocabulary, hidden].
         weight_bytes: The memory that its weights take.
     """
 
-    architecture: Architecture
     embedding: FloatArray
     weight_bytes: int
+
+    @property
+    def architecture(self) -> Architecture:
+        """The model's numbers."""
+        ...
 
     def run_layers(
         self,

@@ -5,6 +5,7 @@ The files are headerless little-endian arrays in row-major order.
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from ft_serving.core.arrays import FloatArray, cast
 from ft_serving.core.dtypes import DType
-from ft_serving.core.families.base import Split, TensorRule
+from ft_serving.core.families.base import Split
 from ft_serving.server.engine.config import WeightsConfig
 from ft_serving.server.errors import ServerError
 
@@ -42,12 +43,12 @@ def read_weights(
             f"tensor parallel size: {misfit.rule}; got {misfit.got}; "
             f"give the size that the weights were converted for"
         )
-    arrays = list(_arrays(folder, config, tensor_parallel))
+    stored = list(_stored_arrays(folder, config, tensor_parallel))
     problems = [
         problem
-        for _, paths, part, _ in arrays
-        for path in paths
-        if (problem := _problem(path, part, config.dtype))
+        for array in stored
+        for path in array.paths
+        if (problem := _problem(path, array.part, config.dtype))
     ]
     if problems:
         shown = problems[:_SHOWN_PROBLEMS]
@@ -57,30 +58,44 @@ def read_weights(
             f"{folder}: the weight files are not those of config.ini with "
             f"tensor parallel size {tensor_parallel}: " + "; ".join(shown)
         )
-    return {target: _read(paths, part, axis, config.dtype) for target, paths, part, axis in arrays}
+    return {array.target: _read(array, config.dtype) for array in stored}
 
 
-def _arrays(
-    folder: Path, config: WeightsConfig, ranks: int
-) -> Iterator[tuple[str, list[Path], tuple[int, ...], int]]:
-    """Yield each array's name, its files, the shape of each, and the axis to join them along."""
-    for rule in config.family.rules:
-        shape = _shape(rule, config)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _StoredArray:
+    """An array's files.
+
+    Attributes:
+        target: Its name.
+        paths: Of the parts, in their order.
+        part: The shape of each.
+        axis: To join them along.
+        divisor: What its values are divided by.
+    """
+
+    target: str
+    paths: list[Path]
+    part: tuple[int, ...]
+    axis: int
+    divisor: int
+
+
+def _stored_arrays(folder: Path, config: WeightsConfig, ranks: int) -> Iterator[_StoredArray]:
+    for rule in config.family.rules_of(config.architecture):
+        shape = rule.target_shape(config.architecture)
         files = ranks if rule.split is not Split.NONE else 1
         axis = 0 if rule.split is Split.ROWS else len(shape) - 1
         part = (*shape[:axis], shape[axis] // files, *shape[axis + 1 :])
         for layer in range(config.architecture.layers if rule.per_layer else 1):
             target = rule.target.replace("{layer}", str(layer))
             ends = [""] if rule.split is Split.NONE else [f".{rank}" for rank in range(ranks)]
-            yield target, [folder / f"{target}{end}.bin" for end in ends], part, axis
-
-
-def _shape(rule: TensorRule, config: WeightsConfig) -> tuple[int, ...]:
-    """Return [in, out], or [in, sources, out] of several that are stacked."""
-    shape = rule.source_shape(config.architecture)
-    if rule.transpose:
-        shape = shape[::-1]
-    return shape if len(rule.sources) == 1 else (shape[0], len(rule.sources), *shape[1:])
+            yield _StoredArray(
+                target=target,
+                paths=[folder / f"{target}{end}.bin" for end in ends],
+                part=part,
+                axis=axis,
+                divisor=ranks if rule.divide else 1,
+            )
 
 
 def _problem(path: Path, shape: tuple[int, ...], dtype: DType) -> str | None:
@@ -95,7 +110,8 @@ def _problem(path: Path, shape: tuple[int, ...], dtype: DType) -> str | None:
     return f"{path.name}: must have {expected} bytes ({described} {dtype}); found {found}"
 
 
-def _read(paths: list[Path], part: tuple[int, ...], axis: int, dtype: DType) -> FloatArray:
+def _read(array: _StoredArray, dtype: DType) -> FloatArray:
+    paths, part, axis = array.paths, array.part, array.axis
     target = np.empty((*part[:axis], part[axis] * len(paths), *part[axis + 1 :]), np.float32)
     if len(paths) == 1 and dtype is DType.FP32:
         with paths[0].open("rb", buffering=0) as file:
@@ -108,5 +124,7 @@ def _read(paths: list[Path], part: tuple[int, ...], axis: int, dtype: DType) -> 
             mapped: npt.NDArray[Any] = np.memmap(path, dtype=dtype.numpy, mode="r", shape=part)
             # numpy's operators are slower on its subclass memmap than on the array beneath.
             cast(np.asarray(mapped), dtype, place, DType.FP32)
+    if array.divisor > 1:
+        np.multiply(target, np.float32(array.divisor), out=target)
     target.flags.writeable = False
     return target
