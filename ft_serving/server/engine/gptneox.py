@@ -6,7 +6,7 @@ All matrices of a layer are [in, out]; the embedding and the output head are [vo
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 
@@ -81,7 +81,8 @@ class GptNeoXLayers:
     @classmethod
     def open(cls, folder: Path, config: WeightsConfig, tensor_parallel: int) -> Self:
         """Open a folder of weights; see `read_weights`."""
-        return cls(config.architecture, read_weights(folder, config, tensor_parallel))
+        architecture = cast("NeoXArchitecture", config.architecture)
+        return cls(architecture, read_weights(folder, config, tensor_parallel))
 
     def run_layers(
         self,

@@ -169,3 +169,11 @@ def prefilled(
         for _ in block.prefill(row, prompt):
             pass
     return block
+
+
+def logits_of(model: NumpyModel, text: TokenArray, prompt: int) -> FloatArray:
+    """Logits behind the prompt and behind each further token."""
+    block = prefilled(model, [text[:prompt]], len(text))
+    rows, batch = [block.logits()], model.new_batch([block])
+    rows += [batch.step(text[place : place + 1]) for place in range(prompt, len(text))]
+    return np.concatenate(rows)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,13 @@ from ft_serving.server.engine.numpy_engine import LAYERS
 from ft_serving.server.errors import ServerError
 from ft_serving.weights.layouts import render_config_ini
 from tests.weights.models import CONFIG
+
+NEOX_CONFIGS = [
+    {"model_type": "gpt_neox", "hidden_size": 128, "num_attention_heads": 4, "vocab_size": 96}
+    | {"intermediate_size": 512, "num_hidden_layers": 2, "hidden_act": act}
+    | {"use_parallel_residual": parallel}
+    for act, parallel in (("gelu", False), ("gelu_fast", True))
+]
 
 GPT_J_6B = """
 [gptj]
@@ -46,8 +54,11 @@ def test_the_published_models_numbers_are_read_in_the_syntax_of_fastertransforme
     assert read(tmp_path, text.replace("fp32", "fp32  ; storage")) == plain
 
 
-def test_what_the_conversion_writes_is_read_as_the_same_numbers(tmp_path: Path) -> None:
-    family, architecture = read_architecture(json.dumps(CONFIG).encode())
+@pytest.mark.parametrize("config", [CONFIG, *NEOX_CONFIGS])
+def test_what_the_conversion_writes_is_read_as_the_same_numbers(
+    tmp_path: Path, config: dict[str, Any]
+) -> None:
+    family, architecture = read_architecture(json.dumps(config).encode())
     text = render_config_ini(family, architecture, DType.BF16, "a model")
     assert read(tmp_path, text, architecture.context) == WeightsConfig(
         family=family, architecture=architecture, dtype=DType.BF16
@@ -71,7 +82,7 @@ def test_every_missing_key_is_named_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[gptj]", "[bert]", "must have a section [gptj]; found [bert]"),
+        ("[gptj]", "[bert]", "must have a section [gptj] or [gptneox]; found [bert]"),
         ("head_num = 16", "head_num = many", "head_num: must be a whole number; got 'many'"),
         ("head_num = 16", "head_num = 0", "head_num: must be at least 1; got 0"),
         ("= 64", "= 63", "rotary_embedding: must be even and at most the head size 256; got 63"),
@@ -89,6 +100,14 @@ def test_a_wrong_value_is_refused_by_key(tmp_path: Path, old: str, new: str, mes
         read(tmp_path, GPT_J_6B.replace(old, new))
     assert message in str(caught.value)
     assert str(tmp_path / "config.ini") in str(caught.value)
+
+
+def test_a_flag_must_be_0_or_1(tmp_path: Path) -> None:
+    text = GPT_J_6B.replace("[gptj]", "[gptneox]\nuse_gptj_residual = 2\nexact_gelu = yes")
+    with pytest.raises(ServerError) as caught:
+        read(tmp_path, text)
+    for flag in ("use_gptj_residual: must be 0 or 1; got '2'", "exact_gelu: must be 0 or 1; got"):
+        assert flag in str(caught.value)
 
 
 def test_a_missing_and_an_unreadable_file_are_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ft_serving.core.arrays import FloatArray, TokenArray
+from ft_serving.core.arrays import TokenArray
 from ft_serving.core.dtypes import DType
 from ft_serving.server.engine.config import read_config
 from ft_serving.server.engine.gptj import GptJLayers
@@ -13,7 +13,7 @@ from ft_serving.server.engine.numpy_engine import NumpyModel
 from ft_serving.server.engine.weight_files import read_weights
 from tests.oracles import gptj
 from tests.server.engine.ft_files import Shape, random_weights, rounded, write_folder
-from tests.server.engine.scripted import prefilled
+from tests.server.engine.scripted import logits_of, prefilled
 
 SHAPE = Shape()
 WEIGHTS = random_weights(SHAPE)
@@ -28,14 +28,6 @@ def open_model(folder: Path, tensor_parallel: int = 1, **options: float) -> Nump
     config = read_config(folder)
     weights = read_weights(folder, config, tensor_parallel)
     return NumpyModel(config.family, GptJLayers(config.architecture, weights, **options))
-
-
-def logits_of(model: NumpyModel, text: TokenArray, prompt: int) -> FloatArray:
-    """Logits behind the prompt and behind each further token."""
-    block = prefilled(model, [text[:prompt]], len(text))
-    rows, batch = [block.logits()], model.new_batch([block])
-    rows += [batch.step(text[place : place + 1]) for place in range(prompt, len(text))]
-    return np.concatenate(rows)
 
 
 @pytest.fixture(scope="module")
