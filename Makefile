@@ -86,8 +86,8 @@ lock: $(STAMP)
 benchmark-convert: $(STAMP)
 	$(BIN)/python -m benchmarks.convert
 
-# torch and transformers are for this comparison alone; the versions that do without CUDA packages want
-# Python 3.10. Their 2 GB are kept beside other caches, by their pins.
+# MODEL=tiny-neox compares GPT-NeoX. torch and transformers are for this comparison alone; the versions that
+# do without CUDA packages want Python 3.10. Their 2 GB are kept beside other caches, by their pins.
 TRANSFORMERS_LOCK := models/tiny-gptj/requirements.txt
 TRANSFORMERS = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ft-serving/transformers-$(shell sha256sum $(TRANSFORMERS_LOCK) | cut -c1-12)
 
@@ -95,7 +95,7 @@ benchmark-generate: $(STAMP)
 	test -e $(TRANSFORMERS)/.installed || { $(PYTHON310) -m venv --clear $(TRANSFORMERS) \
 		&& $(TRANSFORMERS)/bin/pip install --quiet --require-hashes -r $(TRANSFORMERS_LOCK) \
 		&& touch $(TRANSFORMERS)/.installed; }
-	$(BIN)/python -m benchmarks.generate --against transformers --python $(TRANSFORMERS)/bin/python
+	$(BIN)/python -m benchmarks.generate --model $(MODEL) --against transformers --python $(TRANSFORMERS)/bin/python
 
 benchmark-platform: $(STAMP)
 	$(BIN)/python -m benchmarks.platform

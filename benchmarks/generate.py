@@ -3,8 +3,8 @@
 Taken in turns within one run, with the same number of threads:
 
 - greedy generation by the engine and by transformers, on the same weights and prompts, with
-  batches of 1 and 8, on tiny-gptj and on a random GPT-J of about 125 million parameters;
-- one request at a time through Triton, against the engine by itself, on tiny-gptj;
+  batches of 1 and 8, on a family's tiny model and on a random one of about 125 million parameters;
+- one request at a time through Triton, against the engine by itself, on the tiny model;
 - eight requests at once through Triton, against one at a time.
 
 Run: make benchmark-generate
@@ -39,7 +39,7 @@ from ft_serving.server.engine import NumpyEngine  # noqa: E402
 from ft_serving.server.requests import GenerationRequest  # noqa: E402
 from ft_serving.weights.prepare import Prepared, prepare  # noqa: E402
 from ft_serving.weights.source import LocalSource  # noqa: E402
-from tests.serving import NEVER_GENERATED, TINY_GPTJ, served  # noqa: E402
+from tests.serving import MODELS, NEVER_GENERATED, served  # noqa: E402
 
 GPT_J_125M: dict[str, Any] = {
     "architectures": ["GPTJForCausalLM"],
@@ -57,6 +57,26 @@ GPT_J_125M: dict[str, Any] = {
     "tie_word_embeddings": False,
 }
 
+PYTHIA_160M: dict[str, Any] = {
+    "architectures": ["GPTNeoXForCausalLM"],
+    "model_type": "gpt_neox",
+    "hidden_act": "gelu",
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 2048,
+    "num_attention_heads": 12,
+    "num_hidden_layers": 12,
+    "rotary_pct": 0.25,
+    "use_parallel_residual": True,
+    "vocab_size": 50304,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "tie_word_embeddings": False,
+}
+
+LARGER = {"tiny-gptj": GPT_J_125M, "tiny-neox": PYTHIA_160M}
+"""The configuration of a larger model of a tiny one's family."""
+
 PROMPT_TOKENS = 16
 BATCHES = (1, 8)
 
@@ -66,6 +86,7 @@ Ids = list[list[int]]
 def main() -> None:
     """Measure, and print the ratios last."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=LARGER, default="tiny-gptj")
     parser.add_argument("--against", choices=["transformers"], help="compare with")
     parser.add_argument("--python", help="interpreter that has torch and transformers")
     parser.add_argument("--rounds", type=int, default=5)
@@ -73,14 +94,15 @@ def main() -> None:
     if options.against and not options.python:
         parser.error("--against transformers needs --python")
     ratios = {}
+    tiny_folder = MODELS / options.model
     with tempfile.TemporaryDirectory() as name:
         storage = Storage(Path(name) / "storage")
         storage.create()
-        tiny = convert(TINY_GPTJ, storage)
+        tiny = convert(tiny_folder, storage)
         if options.against:
-            larger = Path(name) / "gpt-j-125m"
-            write_checkpoint(larger, GPT_J_125M)
-            models = {"tiny-gptj": (TINY_GPTJ, 128), "125 M": (larger, 32)}
+            larger = Path(name) / "larger"
+            write_checkpoint(larger, LARGER[options.model])
+            models = {options.model: (tiny_folder, 128), "125 M": (larger, 32)}
             for model, (folder, tokens) in models.items():
                 engine = open_engine(convert(folder, storage))
                 with transformers(options.python, folder) as generate:
@@ -166,7 +188,7 @@ def transformers(python: str, folder: Path) -> Iterator[Callable[[Ids, int], tup
 
 
 def through_triton(tiny: Prepared, storage: Path, rounds: int) -> dict[str, list[float]]:
-    """Compare a served tiny-gptj with the engine, and eight requests at once with one."""
+    """Compare a served tiny model with the engine, and eight requests at once with one."""
     engine, prompts, tokens = open_engine(tiny), [[690, 513, 260, 331, 448, 15]], 128
     of_engine: list[float] = []
     of_one: list[float] = []
@@ -196,7 +218,7 @@ def through_triton(tiny: Prepared, storage: Path, rounds: int) -> dict[str, list
             of_engine.append(one / engine_rate)
             of_one.append(eight / one)
             print(
-                f"tiny-gptj  engine {engine_rate:8.1f} tokens/s, through Triton {one:8.1f}, "
+                f"tiny model  engine {engine_rate:8.1f} tokens/s, through Triton {one:8.1f}, "
                 f"8 at once {eight:8.1f}",
                 flush=True,
             )

@@ -13,10 +13,10 @@ import time
 def main() -> None:
     """Answer until standard input ends."""
     import torch
-    from transformers import GenerationConfig, GPTJForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
     torch.set_num_threads(int(sys.argv[2]))
-    model = GPTJForCausalLM.from_pretrained(sys.argv[1], torch_dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(sys.argv[1], torch_dtype=torch.float32).eval()
     # No token ends a text, so that both sides generate as many; where the request's configuration
     # names none, greedy search falls back on the model's.
     model.generation_config.eos_token_id = None

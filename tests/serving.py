@@ -15,7 +15,9 @@ import psutil
 
 from ft_serving.server.process import EXIT_TIMEOUT_SECONDS
 
-TINY_GPTJ = Path(__file__).parents[1] / "models" / "tiny-gptj"
+MODELS = Path(__file__).parents[1] / "models"
+TINY_GPTJ = MODELS / "tiny-gptj"
+TINY_NEOX = MODELS / "tiny-neox"
 GOLDEN: Mapping[str, Any] = json.loads((TINY_GPTJ / "golden.json").read_text())
 
 NEVER_GENERATED = 1023
