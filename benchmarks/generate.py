@@ -167,7 +167,8 @@ def transformers(python: str, folder: Path) -> Iterator[Callable[[Ids, int], tup
     """Start the other side on a checkpoint; give its `generate`."""
     script = Path(__file__).with_name("transformers_generate.py")
     process = subprocess.Popen(
-        [python, script, folder, str(THREADS)],
+        # Isolated: this folder has a module of the name of Python's own `platform`.
+        [python, "-I", script, folder, str(THREADS)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
