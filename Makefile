@@ -60,14 +60,17 @@ format: $(STAMP)
 OWN_VENV := test ! -e $(VENV) -o -e $(STAMP) -o -e $(VENV)/.made-by-make || { \
 	echo "Error: $(VENV) is there, and this Makefile did not make it. Move it away, then run this again." >&2; exit 1; }
 
+# pip compiles modules by one process, which takes it as long as all else.
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+
 $(STAMP): requirements/dev.lock requirements/policy.lock requirements/triton.lock pyproject.toml
 	@$(OWN_VENV)
 	$(PYTHON) -m venv --clear $(VENV)
 	touch $(VENV)/.made-by-make
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
-		-r requirements/policy.lock -r requirements/triton.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP_INSTALL) --require-hashes -r requirements/dev.lock
+	$(PIP_INSTALL) --require-hashes --no-deps -r requirements/policy.lock -r requirements/triton.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib
 	touch $@
 
 # go.lock is written by hand: it pins Go itself, for machines that have none. So is triton.lock: only the
