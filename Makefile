@@ -9,7 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo install check platform test test-gpu lint format lock images clean
+.PHONY: demo install check platform test test-exclusive test-without-platform test-gpu
+.PHONY: lint format lock images clean
 .PHONY: benchmark-convert benchmark-generate benchmark-platform benchmark-coldstart
 
 install: $(STAMP)
@@ -20,11 +21,18 @@ check: lint
 platform: $(STAMP)
 	$(BIN)/python -m local_platform up
 
-# Four processes, because tests of the platform wait much of the time; long files of tests begin first.
-test: check platform
-	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
-		-m "(slow or platform) and not exclusive and not gpu"
+# First what needs little; then the tests on the platform, in five processes, because they wait much of the
+# time; last those that take parts of it away, which wait most of it, beside the tests that need no platform.
+test:
+	$(MAKE) --no-print-directory --jobs 2 lint platform
+	$(BIN)/pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder -m "platform and not exclusive"
+	$(MAKE) --no-print-directory --jobs 2 --output-sync test-exclusive test-without-platform
+
+test-exclusive: $(STAMP)
 	$(BIN)/pytest -m exclusive
+
+test-without-platform: $(STAMP)
+	nice -n 5 $(BIN)/pytest --numprocesses 2 -m "not platform and not gpu"
 
 # On a machine with NVIDIA GPUs, vLLM and Triton: in the image server-vllm, or as docs/engines.md says.
 # FT_SERVING_TENSOR_PARALLEL says how many GPUs to use.
