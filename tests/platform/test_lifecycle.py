@@ -5,10 +5,12 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from kubernetes.dynamic import DynamicClient
 
 from local_platform.node import health, parts, services
+from local_platform.node import namespace as node
 from local_platform.node.certificates import SCHEDULER
 from local_platform.node.configuration import path_of
 from local_platform.settings import CLUSTER_DNS, DATA, INGRESS_DOMAIN, KUBECONFIG, NAMESPACE
@@ -143,14 +145,25 @@ def assert_survived(namespace: Namespace, base_image: str, since: str) -> None:
     assert ask(sleeper, 60) == (200, b"still here")
 
 
+def kill_node_by(process: psutil.Process | None) -> None:
+    """Kill a process, with which the whole node ends."""
+    assert process is not None
+    processes = host.node_processes()
+    assert process in processes
+    process.kill()
+    wait_until(lambda: not host.alive(processes), "the node's processes are still there")
+
+
 @pytest.mark.timeout(400)
-def test_what_a_killed_node_and_a_half_finished_run_left_is_mended_by_one_of_two_ups(
+def test_what_killed_nodes_and_half_finished_runs_left_is_mended_by_one_of_two_ups(
     survivors: Namespace, base_image: str
 ) -> None:
     uid = survivors.get("v1/Pod", "keeper")["metadata"]["uid"]
-    processes = host.node_processes()
-    host.init().kill()
-    wait_until(lambda: not host.alive(processes), "the node's processes are still there")
+    kill_node_by(host.init().parent())
+    with subprocess.Popen(command("up"), stdout=subprocess.DEVNULL) as half:
+        wait_until(lambda: node.find() is not None, "`up` has not made a node", 60)
+        half.kill()
+    kill_node_by(host.init())
     KUBECONFIG.unlink()
     path_of(SCHEDULER).write_text("apiVersion: v1\nki")
     SCHEDULER.certificate.write_bytes(b"")
@@ -166,22 +179,6 @@ def test_what_a_killed_node_and_a_half_finished_run_left_is_mended_by_one_of_two
     assert second.returncode == 0, second.stdout + second.stderr
     assert "Another `up` or `down` is at work" not in first_line + rest
     assert "Another `up` or `down` is at work on this machine; waiting" in second.stdout
-    assert_survived(survivors, base_image, uid)
-
-
-@pytest.mark.timeout(400)
-def test_a_node_ends_with_the_process_that_made_its_namespaces_and_is_mended_by_up(
-    survivors: Namespace, base_image: str
-) -> None:
-    uid = survivors.get("v1/Pod", "keeper")["metadata"]["uid"]
-    processes = host.node_processes()
-    outer = host.init().parent()
-    assert outer is not None
-
-    outer.kill()
-
-    wait_until(lambda: not host.alive(processes), "the node's processes are still there")
-    run_up_in_time()
     assert_survived(survivors, base_image, uid)
 
 
