@@ -90,7 +90,7 @@ class Failure:
     diagnosis: str | None = None
 
 
-PREPARING: Mapping[str, Failure] = {
+FAILURES: Mapping[str, Failure] = {
     "claim": Failure(
         changes={"storage.storageClass": "nosuch"},
         words=(
@@ -106,10 +106,7 @@ PREPARING: Mapping[str, Failure] = {
             "(the last of 7 tries); check the network",
         ),
     ),
-}
-"""Failures before a server runs, by one stack in turn."""
-
-SERVING: Mapping[str, Failure] = {
+    # From here on the weights are there, and a server is what fails.
     "image": Failure(
         changes={"image.server.existing": ABSENT},
         words=(
@@ -140,40 +137,27 @@ SERVING: Mapping[str, Failure] = {
         ),
     ),
 }
-"""Failures of the server, by another stack: each replaces the one before it."""
+"""Failures of one stack, in turn: the next `up` gets past each, and meets the one after it."""
 
 
 @pytest.fixture(scope="module")
-def stacks(deployment: Deployment, new_stack: Deploy) -> Mapping[str, Deployment]:
-    """A stack for the failures of each table."""
-    return {name: new_stack(deployment.images()) for name in ("preparing", "serving")}
+def stack(deployment: Deployment, new_stack: Deploy) -> Deployment:
+    """A stack that is not up yet."""
+    return new_stack(deployment.images())
 
 
-@pytest.mark.parametrize("name", PREPARING)
-def test_a_failure_before_a_server_runs_is_told(
-    stacks: Mapping[str, Deployment], api: DynamicClient, name: str
-) -> None:
-    stack = stacks["preparing"]
-    assert_told(stack, api, PREPARING[name])
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_is_told(stack: Deployment, api: DynamicClient, name: str) -> None:
+    assert_told(stack, api, FAILURES[name])
     if name == "claim":
         # A claim's class cannot be changed, and a claim outlives its stack.
         assert stack.destroy().succeeded
         Namespace(api, stack.namespace).delete("v1/PersistentVolumeClaim", CLAIM)
 
 
-@pytest.mark.parametrize("name", SERVING)
-def test_a_failure_of_the_server_is_told(
-    stacks: Mapping[str, Deployment], api: DynamicClient, name: str
-) -> None:
-    assert_told(stacks["serving"], api, SERVING[name])
-
-
-@pytest.mark.parametrize("name", ["preparing", "serving"])
-def test_the_next_up_with_sound_settings_mends_what_failed(
-    stacks: Mapping[str, Deployment], name: str
-) -> None:
-    stacks[name].deploy()
-    assert stacks[name].is_right()
+def test_the_next_up_with_sound_settings_mends_what_failed(stack: Deployment) -> None:
+    stack.deploy()
+    assert stack.is_right()
 
 
 def assert_told(stack: Deployment, api: DynamicClient, failure: Failure) -> None:
