@@ -100,10 +100,15 @@ def test_a_live_preview_agrees_with_one_without_pulumi(
 ) -> None:
     settings, state = deployment.settings, deployment.state()
     assert done(live(deployment, monkeypatch)) == set()
-    change = {"replicas.max": 2, "storage.size": "2Gi", "hub.endpoint": "http://elsewhere"}
+    change = {
+        "serving.mode": "Standard",
+        "storage.size": "2Gi",
+        "hub.endpoint": "http://elsewhere",
+    }
     with deployment.changed(change):
         summary = live(deployment, monkeypatch)
         assert done(summary) == foretold(settings, deployment.settings)
+        assert ("replace", "InferenceService", "inference-service") in done(summary)
         assert summary.warnings == ()
     # Pulumi's plugin tries the new claim on the API server, which refuses it: no `up` can lose the
     # weights so.

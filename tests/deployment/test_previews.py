@@ -1,0 +1,157 @@
+"""Previews of a deployed stack by Pulumi: settings change what they have to, and nothing else."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.deployment.program import Deployment
+from tests.pulumi_cli import Report
+
+pytestmark = [pytest.mark.platform, pytest.mark.slow, pytest.mark.timeout(600)]
+
+Changes = frozenset[tuple[str, str, frozenset[str]]]
+"""Resources: each by its name, what is done with it, and the paths where it differs."""
+
+
+def changes(report: Report) -> Changes:
+    """Return what was done, each resource once; what is read is not changed."""
+    ignored = {"same", "read", "create-replacement", "delete-replaced"}
+    return frozenset(
+        (step.name, step.operation, frozenset(named(path, step.inputs) for path in step.paths))
+        for step in report.steps
+        if step.operation not in ignored
+    )
+
+
+def named(path: str, inputs: Mapping[str, Any]) -> str:
+    """Return a path, with the option's name in place of an argument's index."""
+    found = re.fullmatch(r"(.*args)\[(\d+)\]", path)
+    if not found:
+        return path
+    spec = inputs["spec"]
+    (container,) = (spec.get("predictor") or spec["template"]["spec"])["containers"]
+    return f"{found[1]} {container['args'][int(found[2])].partition('=')[0]}"
+
+
+PREDICTOR, POD = "spec.predictor", "spec.template.spec"
+CONTAINER, ARGS = f"{PREDICTOR}.containers[0]", f"{POD}.containers[0].args"
+TOLD = 'metadata.annotations["ft-serving.dev/{}"]'
+INGRESS = "namespaceSelector.matchExpressions[0].values"
+
+
+def serve(*paths: str, asked: tuple[str, ...] = ()) -> Changes:
+    """The service changes in place, and is tested anew."""
+    return frozenset(
+        {
+            ("inference-service", "update", frozenset(paths)),
+            ("smoke-test", "replace", frozenset({"metadata.name", *asked})),
+        }
+    )
+
+
+def prepare(download: set[str], collection: set[str]) -> Changes:
+    """The Jobs of releases run again. A preview does not know the uid that the gate is named by."""
+    return frozenset(
+        {
+            ("model-download", "replace", frozenset(download)),
+            ("model-download-gate", "replace", frozenset()),
+            ("release-collection", "replace", frozenset(collection)),
+        }
+    )
+
+
+PREVIEWS: Mapping[str, tuple[dict[str, Any], Changes]] = {
+    "how it is served": (
+        {
+            "replicas.max": 3,
+            "serving.batch": 4,
+            "serving.public": False,
+            "resources.memory": "1Gi",
+            # The same size, and what is no property of a resource, change nothing.
+            "storage.size": "1024Mi",
+            "storage.protect": True,
+        },
+        serve(
+            'metadata.labels["networking.knative.dev/visibility"]',
+            f"{PREDICTOR}.maxReplicas",
+            f"{PREDICTOR}.scaleTarget",
+            f"{PREDICTOR}.containerConcurrency",
+            f"{CONTAINER}.resources.limits.memory",
+            f"{CONTAINER}.resources.requests.memory",
+        ),
+    ),
+    "which release": (
+        {
+            "model.revision": "f" * 40,
+            "model.dtype": "fp16",
+            "gpu.tensorParallel": 2,
+            "serving.streaming": True,
+        },
+        serve(f"{CONTAINER}.args --model-repository", asked=(f"{ARGS} --tokenizer",))
+        | prepare(
+            {
+                "metadata.name",
+                *map(
+                    TOLD.format,
+                    ("release", "model", "dtype", "compute-dtype", "tensor-parallel", "streaming"),
+                ),
+                *(
+                    f"{ARGS} --{option}"
+                    for option in (
+                        *("revision", "dtype", "compute-dtype", "tensor-parallel", "streaming"),
+                    )
+                ),
+            },
+            {"metadata.name", f"{ARGS} --keep"},
+        ),
+    ),
+    "where it runs": (
+        {"scheduling.region": "LAS1", "scheduling.tolerations": [{"key": "spot"}]},
+        serve(
+            f"{PREDICTOR}.affinity",
+            f"{PREDICTOR}.tolerations",
+            asked=(f"{POD}.affinity", f"{POD}.tolerations"),
+        )
+        | prepare(*[{f"{POD}.affinity", f"{POD}.tolerations"}] * 2),
+    ),
+    "what is around it": (
+        {
+            "storage.size": "2Gi",
+            "storage.keepReleases": 3,
+            "cluster.ingressNamespaces": ["knative-serving"],
+        },
+        frozenset(
+            {
+                ("storage", "update", frozenset({"spec.resources.requests.storage"})),
+                (
+                    "release-collection",
+                    "replace",
+                    frozenset({"metadata.name", f"{ARGS} --newest"}),
+                ),
+                *(
+                    (
+                        f"access-{part}",
+                        "update",
+                        frozenset(f"{at}.{INGRESS}[{n}]" for n in range(6)),
+                    )
+                    for part, at in (
+                        ("gate", "spec.egress[2].to[0]"),
+                        ("server", "spec.ingress[0].from[0]"),
+                    )
+                ),
+            }
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "expected"), PREVIEWS.values(), ids=PREVIEWS)
+def test_a_preview_shows_what_settings_change_and_nothing_else(
+    deployment: Deployment, settings: dict[str, Any], expected: Changes
+) -> None:
+    with deployment.changed(settings):
+        report = deployment.preview()
+    assert report.succeeded, report.messages
+    assert changes(report) == expected
