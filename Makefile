@@ -78,7 +78,7 @@ $(STAMP): requirements/dev.lock requirements/policy.lock requirements/triton.loc
 	$(PIP_INSTALL) --require-hashes -r requirements/dev.lock
 	$(PIP_INSTALL) --require-hashes --no-deps -r requirements/policy.lock -r requirements/triton.lock
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib
+	$(BIN)/python -W ignore -m compileall -q -j 0 $(VENV)/lib
 	touch $@
 
 # go.lock is written by hand: it pins Go itself, for machines that have none. So is triton.lock: only the
