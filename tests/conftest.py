@@ -16,6 +16,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from tests.platform_guard import require_platform
 from tests.serving import Served, prepare, served
 
+_PLATFORM_FOLDERS = ("deployment", "platform")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the project's own options."""
@@ -24,6 +26,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the golden resource lists in tests/golden anew; review their diff",
     )
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Refuse a test of the platform in a folder where `make test` does not look for it."""
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    if item.get_closest_marker("platform") and folder not in _PLATFORM_FOLDERS:
+        raise pytest.UsageError(
+            f"{item.nodeid} needs the platform: move it to {' or '.join(_PLATFORM_FOLDERS)}"
+        )
 
 
 @pytest.hookimpl(tryfirst=True)
