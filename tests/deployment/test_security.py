@@ -13,11 +13,11 @@ from kubernetes.dynamic import DynamicClient
 
 from components.access import READABLE
 from local_platform.settings import HUB_URL, KUBECONFIG, NAMESPACE
+from tests.deployment.conftest import Deploy
 from tests.deployment.program import Deployment
 from tests.platform.cluster import Namespace
 from tests.platform.ingress import UNKNOWN_HOST, ask
 from tests.platform.manifests import SCRATCH, SCRATCH_MOUNTS, container, pod
-from tests.platform.waiting import wait_until
 from tests.policy import token_proxy
 from tests.policy.flows import Peer, allowed
 
@@ -28,6 +28,11 @@ KNATIVE = "knative-serving"
 NODE = Peer(name="a node, or an address outside")
 
 Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def cluster(api: DynamicClient, deployment: Deployment) -> Namespace:
+    return Namespace(api, deployment.namespace)
 
 
 def test_pods_run_restricted_with_what_others_add_and_only_the_gate_has_a_token(
@@ -71,8 +76,10 @@ def rights(namespace: str, account: str, where: str) -> set[tuple[str, str, str]
     }
 
 
-def test_service_accounts_may_do_what_is_listed_and_nothing_else(stack: Deployment) -> None:
-    here = stack.namespace
+def test_service_accounts_may_do_what_is_listed_and_nothing_else(
+    deployment: Deployment,
+) -> None:
+    here = deployment.namespace
     # Every account may ask who it is and what it may do.
     nobody = rights(here, "there-is-none-of-this-name", here)
     verbs = ("get", "list", "watch")
@@ -158,9 +165,19 @@ def test_jobs_reach_names_and_the_hub_the_gate_also_api_and_service_and_nobody_r
         assert network.allows(job, ingress, private) == is_gate
 
 
-def test_through_the_documentations_proxy_only_its_token_is_answered_also_when_it_is_local(
-    api: DynamicClient, stack: Deployment, cluster: Namespace
+def test_a_local_service_answers_only_a_token_through_the_documentations_proxy(
+    api: DynamicClient, deployment: Deployment, new_stack: Deploy
 ) -> None:
+    stack = new_stack({**deployment.images(), "serving.public": False})
+    stack.deploy()
+    outputs = stack.outputs()
+    assert outputs["url"] == f"http://{outputs['host']}"
+    assert str(outputs["host"]).endswith(".svc.cluster.local")
+    public = str(deployment.outputs()["host"])
+    assert ask(public) != UNKNOWN_HOST
+    assert ask(public.replace(deployment.namespace, stack.namespace)) == UNKNOWN_HOST
+
+    cluster = Namespace(api, stack.namespace)
     (traefik,) = Namespace(api, NAMESPACE).items("v1/Pod", "app=traefik")
     image = traefik["spec"]["containers"][0]["image"]
     token = secrets.token_urlsafe()
@@ -176,15 +193,6 @@ def test_through_the_documentations_proxy_only_its_token_is_answered_also_when_i
     assert "FT_SERVING_TOKEN" in log
     assert "401" in log, log
     assert "another-token" not in log
-
-    host = str(stack.outputs()["host"])
-    assert ask(host) != UNKNOWN_HOST
-    stack.change({"serving.public": False})
-    stack.deploy()
-    wait_until(lambda: ask(host) == UNKNOWN_HOST, "the public ingress still knows the service")
-    outputs = stack.outputs()
-    assert outputs["url"] == f"http://{outputs['host']}"
-    assert str(outputs["host"]).endswith(".svc.cluster.local")
     assert "Its fleece is white as snow" in cluster.run(question(stack, token))
 
 
