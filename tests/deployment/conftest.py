@@ -15,6 +15,28 @@ from tests.platform.cluster import Namespace
 
 Deploy = Callable[..., Deployment]
 
+_FIRST = (
+    "deployment/test_lifecycle.py",
+    # Until that has deployed the shared stack, those that can do without it for a while.
+    "deployment/test_failures.py",
+    "deployment/test_lifecycle_killed.py",
+    "platform/test_docker_plugin.py",
+    "platform/test_cluster.py",
+    "deployment/test_pod_faults.py",
+    "deployment/test_scaling.py",
+    "deployment/test_download_faults.py",
+    "deployment/test_lifecycle_releases.py",
+    "deployment/test_secrets.py",
+    "deployment/test_streaming.py",
+)
+"""Files that take long: begun last, one of them would keep all processes but its own waiting."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have long files of tests begin first."""
+    place = {name: number for number, name in enumerate(_FIRST)}
+    items.sort(key=lambda it: place.get("/".join(it.path.parts[-2:]), len(place)))
+
 
 def _stack(folders: pytest.TempPathFactory, changes: Mapping[str, Any] | None) -> Deployment:
     name = f"test-{secrets.token_hex(4)}"
