@@ -7,6 +7,7 @@ import pytest
 from kubernetes.dynamic import DynamicClient
 
 from local_platform.settings import NODE, REGISTRY
+from tests.deployment.conftest import Deploy
 from tests.deployment.load import Record, under_load
 from tests.deployment.program import Deployment
 from tests.platform import host
@@ -14,6 +15,7 @@ from tests.platform.cluster import Document, Namespace
 from tests.platform.waiting import wait_until
 from tests.pulumi_cli import Report
 from tests.serving import GOLDEN
+from tests.stacks.documents import shipped
 
 pytestmark = [
     pytest.mark.platform,
@@ -31,6 +33,14 @@ CONTROLLERS = (
     ("knative-serving", "activator"),
     ("kserve", "kserve-controller-manager"),
 )
+
+
+@pytest.fixture(scope="module")
+def deployment(new_stack: Deploy) -> Deployment:
+    """A stack like `dev`, up: no others share the cores with it."""
+    made = new_stack({"resources.cpu": shipped("dev")["resources"]["cpu"]})
+    made.deploy()
+    return made
 
 
 @pytest.fixture(scope="module")
