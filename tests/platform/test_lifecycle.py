@@ -27,6 +27,23 @@ UP_SECONDS = 90
 NOTHING_TO_DO_SECONDS = 20
 MENDED_SECONDS = 60
 
+AT_ONCE = [
+    "uplink",
+    "registry",
+    "dockerd",
+    "hub",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "volumes",
+]
+"""Parts of which none needs another."""
+
+KILLED = [
+    *([one.name] for one in parts.services(Path) if one.name not in AT_ONCE),
+    AT_ONCE,
+]
+
 KEEP = "import pathlib, time; pathlib.Path('/data/kept').write_text('kept'); time.sleep(1e6)"
 
 
@@ -51,19 +68,23 @@ def all_parts_work() -> bool:
     return not health.failures(parts.services(find().tool))
 
 
-@pytest.mark.parametrize("part", [one.name for one in parts.services(Path)])
-def test_a_part_that_is_killed_is_started_again(part: str) -> None:
-    assert part in services.names()
-    (described,) = [one for one in parts.services(find().tool) if one.name == part]
-    killed = host.process_of(part)
+@pytest.mark.parametrize("names", KILLED, ids=" ".join)
+def test_parts_that_are_killed_are_started_again(names: list[str]) -> None:
+    assert set(names) <= set(services.names())
+    described = [one for one in parts.services(find().tool) if one.name in names]
+    killed = {one.name: host.process_of(one.name) for one in described}
 
-    killed.kill()
+    for process in killed.values():
+        process.kill()
 
-    wait_until(
-        lambda: host.started_again(part, killed) and health.failing(described) is None,
-        f"{part} is not back",
-        MENDED_SECONDS,
-    )
+    def missing() -> list[str]:
+        return [
+            one.name
+            for one in described
+            if not host.started_again(one.name, killed[one.name]) or health.failing(one)
+        ]
+
+    wait_until(lambda: not missing(), f"{names} are not all back", MENDED_SECONDS)
 
 
 def test_a_supervisor_that_is_killed_is_started_again_with_its_part() -> None:
