@@ -36,7 +36,7 @@ test-exclusive: $(STAMP)
 	$(BIN)/pytest -m exclusive $(ON_PLATFORM)
 
 test-without-platform: $(STAMP)
-	nice -n 5 $(BIN)/pytest --numprocesses 2 -m "not platform and not gpu"
+	nice -n 5 $(BIN)/pytest --numprocesses 2 --dist loadfile -m "not platform and not gpu"
 
 # On a machine with NVIDIA GPUs, vLLM and Triton: in the image server-vllm, or as docs/engines.md says.
 # FT_SERVING_TENSOR_PARALLEL says how many GPUs to use.
