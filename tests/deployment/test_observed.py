@@ -99,7 +99,9 @@ def test_a_live_preview_agrees_with_one_without_pulumi(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, state = deployment.settings, deployment.state()
-    assert done(live(deployment, monkeypatch)) == set()
+    unchanged = live(deployment, monkeypatch)
+    assert done(unchanged) == set()
+    assert unchanged.warnings == ()
     change = {
         "serving.mode": "Standard",
         "storage.size": "2Gi",
@@ -109,7 +111,8 @@ def test_a_live_preview_agrees_with_one_without_pulumi(
         summary = live(deployment, monkeypatch)
         assert done(summary) == foretold(settings, deployment.settings)
         assert ("replace", "InferenceService", "inference-service") in done(summary)
-        assert summary.warnings == ()
+        (warning,) = summary.warnings
+        assert warning.startswith(f"InferenceService `{NAME}` would be replaced. DOWNTIME: ")
     # Pulumi's plugin tries the new claim on the API server, which refuses it: no `up` can lose the
     # weights so.
     with deployment.changed({"storage.storageClass": "other"}):
