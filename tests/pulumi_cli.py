@@ -124,12 +124,12 @@ class PulumiCli:
 
     def _logged(self) -> tuple[str, str]:
         """The options by which a command writes its events to a file of its own."""
-        self._log.unlink(missing_ok=True)
-        return "--event-log", str(self._log)
+        self.log.unlink(missing_ok=True)
+        return "--event-log", str(self.log)
 
     def _events(self) -> list[dict[str, Any]]:
         """The events of the last command; the last one may be half written."""
-        text = self._log.read_text() if self._log.exists() else ""
+        text = self.log.read_text() if self.log.exists() else ""
         whole, _, _ = text.rpartition("\n")
         return [json.loads(line) for line in whole.splitlines()]
 
@@ -145,8 +145,9 @@ class PulumiCli:
         )
 
     @property
-    def _log(self) -> Path:
-        return self.folder / "events"
+    def log(self) -> Path:
+        """The engine's events of this process's last command."""
+        return self.folder / f"events-{os.getpid()}"
 
     @property
     def _home(self) -> Path:

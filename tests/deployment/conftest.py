@@ -82,9 +82,11 @@ def deployment(
             made, users = _stack(tmp_path_factory, None), 0
             made.deploy()
         record.write_bytes(pickle.dumps((made, users + 1)))
+    # Previews of other settings are no business of the other processes.
+    made.copy_settings(tmp_path_factory.mktemp(made.stack))
     yield made
     with lock:
-        _, users = pickle.loads(record.read_bytes())
+        made, users = pickle.loads(record.read_bytes())
         if users > 1:
             record.write_bytes(pickle.dumps((made, users - 1)))
         else:

@@ -1,6 +1,7 @@
 """The project's program on a stack of its own, through Pulumi's command line."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,10 @@ class Deployment:
         }
         sections = {f"{PROJECT}{name}": value for name, value in self.settings.items()}
         self.settings_file.write_text(yaml.safe_dump({**document, "config": {**kept, **sections}}))
+
+    def copy_settings(self, folder: Path) -> None:
+        """Read and change a copy of the settings file from now on."""
+        self.settings_file = Path(shutil.copy(self.settings_file, folder))
 
     @contextmanager
     def changed(self, changes: Mapping[str, Any]) -> Iterator[None]:

@@ -71,7 +71,7 @@ class Seen:
     def report(self, what: str, stack: Deployment, report: Report) -> None:
         self.texts |= {
             f"what {what} showed": report.messages,
-            f"the engine's events of {what}": (stack.cli.folder / "events").read_text(),
+            f"the engine's events of {what}": stack.cli.log.read_text(),
             f"the state after {what}": stack.state(),
         }
 
