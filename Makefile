@@ -24,11 +24,12 @@ platform: $(STAMP)
 # The tests of the platform are in these folders: each process that collects all tests takes ten seconds for it.
 ON_PLATFORM := tests/deployment tests/platform
 
-# First what needs little; then the tests on the platform, in six processes, because they wait much of the
-# time; last those that take parts of it away, which wait most of it, beside the tests that need no platform.
+# First what needs little; then the tests on the platform, which wait much of the time, in five processes: with
+# more, pods of their stacks would not all fit two cores; last those that take parts of the platform away,
+# which wait most of the time, beside the tests that need no platform.
 test:
 	$(MAKE) --no-print-directory --jobs 2 lint platform
-	$(BIN)/pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder \
+	$(BIN)/pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder \
 		-m "platform and not exclusive" $(ON_PLATFORM)
 	$(MAKE) --no-print-directory --jobs 2 --output-sync test-exclusive test-without-platform
 
