@@ -47,10 +47,10 @@ class Served:
     errors: Path
 
 
-def prepare(storage: Path, *options: str) -> str:
-    """Prepare tiny-gptj in fp32; return the release's name."""
+def prepare(storage: Path, *options: str, model: Path = TINY_GPTJ) -> str:
+    """Prepare a model in fp32; return the release's name."""
     done = ft_serving(
-        *("weights", "prepare", "--repository", str(TINY_GPTJ), "--storage", str(storage)),
+        *("weights", "prepare", "--repository", str(model), "--storage", str(storage)),
         *("--dtype", "fp32", *options),
     )
     assert done.returncode == 0, done.stderr

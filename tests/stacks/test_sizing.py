@@ -105,11 +105,19 @@ def test_gpus_share_weights_and_keys_and_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "reported"), [(Precision.FP16, 11.27), (Precision.FP8, 6.02)]
+    ("model", "precision", "reported"),
+    [
+        ("gpt-j-6b", Precision.FP16, 11.27),
+        ("gpt-j-6b", Precision.FP8, 6.02),
+        ("gpt-neox-20b", Precision.FP16, 38.29),
+    ],
 )
-def test_vllm_s_weights_are_those_that_it_reports(precision: Precision, reported: float) -> None:
-    """`Model loading took … GiB` of vLLM 0.26.0, GPT-J 6B."""
-    weights = vllm_memory(GPT_J, precision, 1, SMALL_LOAD).weights / 2**30
+def test_vllm_s_weights_are_those_that_it_reports(
+    model: str, precision: Precision, reported: float
+) -> None:
+    """`Model loading took … GiB` of vLLM 0.26.0."""
+    blueprint = KNOWN_MODELS[f"EleutherAI/{model}"].blueprint
+    weights = vllm_memory(blueprint, precision, 1, SMALL_LOAD).weights / 2**30
     assert weights == pytest.approx(reported, abs=0.01)
 
 
