@@ -9,8 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo install check platform test test-exclusive test-without-platform test-gpu
-.PHONY: lint format lock images clean
+.PHONY: demo install check platform test test-gpu lint format lock images clean
 .PHONY: benchmark-convert benchmark-generate benchmark-platform benchmark-coldstart
 
 install: $(STAMP)
@@ -33,6 +32,7 @@ test:
 		-m "platform and not exclusive" $(ON_PLATFORM)
 	$(MAKE) --no-print-directory --jobs 2 --output-sync test-exclusive test-without-platform
 
+.PHONY: test-exclusive test-without-platform
 test-exclusive: $(STAMP)
 	$(BIN)/pytest -m exclusive $(ON_PLATFORM)
 
