@@ -99,7 +99,7 @@ class GrpcTransport(Transport):
 
     def _answer(self, response: service_pb2.ModelInferResponse) -> Answer:
         pairs = zip(response.outputs, response.raw_output_contents, strict=True)
-        with self._decoding():
+        with self.decoding():
             return {
                 output.name: np.frombuffer(content, DTYPES[output.datatype]).reshape(output.shape)
                 for output, content in pairs

@@ -68,33 +68,13 @@ class HttpTransport(Transport):
 
     def infer(self, inputs: Inputs) -> Answer:
         """See `Transport`."""
-        body = {
-            "inputs": [
-                {
-                    "name": name,
-                    "datatype": datatype(tensor),
-                    "shape": tensor.shape,
-                    "data": tensor.ravel().tolist(),
-                }
-                for name, tensor in inputs.items()
-            ]
-        }
-        with self._asked("POST", "infer", self._timeout_s, body) as response:
-            answer = self._parsed(response.read())
-        with self._decoding():
-            return {
-                tensor["name"]: np.array(tensor["data"], DTYPES[tensor["datatype"]]).reshape(
-                    tensor["shape"]
-                )
-                for tensor in answer["outputs"]
-            }
+        with self._asked("POST", "infer", self._timeout_s, whole(inputs)) as response:
+            return self._answer(response.read())
 
     def stream(self, inputs: Inputs) -> Generator[Answer, None, None]:
         """See `Transport`; `inputs` has one row."""
         deadline = time.monotonic() + self._timeout_s
-        # Flat, because the endpoint puts the dimensions back itself.
-        body = {name: tensor.ravel().tolist() for name, tensor in inputs.items()}
-        with self._asked("POST", "generate_stream", self._timeout_s, body) as response:
+        with self._asked("POST", "generate_stream", self._timeout_s, flat(inputs)) as response:
             lines = iter(response)
             while (left := deadline - time.monotonic()) > 0:
                 # urllib3's own limit begins anew with each read. It stays where a server closes
@@ -106,10 +86,7 @@ class HttpTransport(Transport):
                 if line is None:
                     return
                 if line.startswith(b"data:"):
-                    values = self._parsed(line.removeprefix(b"data:"))
-                    if "error" in values:
-                        raise self._refused(500, _plain(str(values["error"])), from_triton=True)
-                    yield self._unflattened(values)
+                    yield self.unflattened(self._event(line.removeprefix(b"data:")))
             raise self._too_slow(self._timeout_s)
 
     def close(self) -> None:
@@ -139,16 +116,39 @@ class HttpTransport(Transport):
             )
             try:
                 if response.status != 200:
-                    raise self._refusal(response)
+                    raise self._refusal(
+                        response.status,
+                        response.read(LONGEST_REFUSAL_BYTES),
+                        response.headers,
+                        response.get_redirect_location() or None,
+                    )
                 yield response
             finally:
                 response.close()
         except (HTTPError, OSError) as exc:
             raise self._broken(exc, timeout_s) from exc
 
-    def _unflattened(self, values: Mapping[str, Any]) -> Answer:
+    def _answer(self, content: bytes) -> Answer:
+        """Return the tensors of a whole answer."""
+        answer = self._parsed(content)
+        with self.decoding():
+            return {
+                tensor["name"]: np.array(tensor["data"], DTYPES[tensor["datatype"]]).reshape(
+                    tensor["shape"]
+                )
+                for tensor in answer["outputs"]
+            }
+
+    def _event(self, content: bytes) -> dict[str, Any]:
+        """Return the values of a stream's event; raise the error that it has instead."""
+        values = self._parsed(content)
+        if "error" in values:
+            raise self._refused(500, _plain(str(values["error"])), from_triton=True)
+        return values
+
+    def unflattened(self, values: Mapping[str, Any]) -> Answer:
         """Return one prompt's tensors from the flat lists of Triton's generate endpoints."""
-        with self._decoding():
+        with self.decoding():
             lengths = np.array(values["sequence_length"], np.int64).reshape(1, -1)
             answer: dict[str, Any] = {"sequence_length": lengths}
             for name, dtype, shape in (
@@ -171,19 +171,19 @@ class HttpTransport(Transport):
             )
             raise self._noted(error) from exc
 
-    def _refusal(self, response: urllib3.BaseHTTPResponse) -> ClientError:
-        content = response.read(LONGEST_REFUSAL_BYTES)
-        location = response.get_redirect_location() or None
+    def _refusal(
+        self, status: int, content: bytes, headers: Mapping[str, str], location: str | None
+    ) -> ClientError:
         try:
             # Triton's JSON, or its event.
             said = json.loads(content.partition(b"\n\n")[0].removeprefix(b"data:"))["error"]
         except (ValueError, TypeError, LookupError):
             said = None
         if isinstance(said, str):
-            return self._refused(response.status, _plain(said), from_triton=True, location=location)
-        is_page = "html" in response.headers.get("Content-Type", "")
+            return self._refused(status, _plain(said), from_triton=True, location=location)
+        is_page = "html" in headers.get("Content-Type", "")
         quoted = "" if is_page else _plain(content.decode("utf-8", "replace"))[:LONGEST_QUOTE]
-        return self._refused(response.status, quoted, from_triton=False, location=location)
+        return self._refused(status, quoted, from_triton=False, location=location)
 
     def _broken(self, exc: HTTPError | OSError, timeout_s: float) -> ClientError:
         # The libraries' own messages hold addresses of objects.
@@ -212,6 +212,26 @@ class HttpTransport(Transport):
                 )
             )
         return self._unreachable(reason)
+
+
+def whole(inputs: Inputs) -> dict[str, Any]:
+    """Return the body of a request for a whole answer."""
+    return {
+        "inputs": [
+            {
+                "name": name,
+                "datatype": datatype(tensor),
+                "shape": tensor.shape,
+                "data": tensor.ravel().tolist(),
+            }
+            for name, tensor in inputs.items()
+        ]
+    }
+
+
+def flat(inputs: Inputs) -> dict[str, Any]:
+    """Return the body of a request for a stream; Triton puts the dimensions back itself."""
+    return {name: tensor.ravel().tolist() for name, tensor in inputs.items()}
 
 
 def _plain(text: str) -> str:

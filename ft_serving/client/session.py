@@ -24,11 +24,16 @@ from ft_serving.core.parameters import Parameters
 MOST_TIMES = 6
 """The most times that one request is sent, because the request may be what ends the server."""
 
-_NO_ANSWER = "The server ended the stream without an answer; see its log"
-_CUT_SHORT = (
+NO_ANSWER = "The server ended the stream without an answer; see its log"
+CUT_SHORT = (
     "The server ended the stream before its text had ended; ask again. Its log, or that "
     "of a gateway before it, may say why"
 )
+GATEWAY_REMEDY = (
+    "The text takes longer than a gateway before the model allows; ask for fewer tokens, or raise "
+    "the gateway's timeout"
+)
+OTHER_TEXT = "The stream broke off, and the server now answers with another text; ask again"
 
 Words = Mapping[str, Sequence[Tokens]]
 T = TypeVar("T")
@@ -118,7 +123,7 @@ class Session:
             first, rest = self._persistently(partial(self._begin, request, given))
             with closing(rest):
                 if first is None:
-                    raise ClientError(_NO_ANSWER if given is None else _CUT_SHORT)
+                    raise ClientError(NO_ANSWER if given is None else CUT_SHORT)
                 given = first
                 yield given
                 try:
@@ -132,7 +137,7 @@ class Session:
             if given.ended:
                 return
             if not self._wait_s:
-                raise ClientError(_CUT_SHORT)
+                raise ClientError(CUT_SHORT)
 
     def _request(
         self, prompts: Sequence[Tokens], parameters: Parameters, words: Words, end_id: int | None
@@ -164,9 +169,7 @@ class Session:
             if len(grown.output_ids) <= len(had):
                 continue
             if grown.output_ids[: len(had)] != had:
-                raise ClientError(
-                    "The stream broke off, and the server now answers with another text; ask again"
-                )
+                raise ClientError(OTHER_TEXT)
             return grown, grows
         return None, grows
 
@@ -192,10 +195,10 @@ class Session:
         with closing(self._transport.stream(request.inputs)) as answers:
             last = deque(answers, maxlen=1)
         if not last:
-            raise ClientError(_NO_ANSWER)
+            raise ClientError(NO_ANSWER)
         rows = request.completions(last[0])
         if not all(beam.ended for row in rows for beam in row):
-            raise ClientError(_CUT_SHORT)
+            raise ClientError(CUT_SHORT)
         return rows
 
     def _persistently(self, ask: Callable[[], T]) -> T:
@@ -209,10 +212,7 @@ class Session:
                 return ask()
             except GatewayTimeoutError as exc:
                 # The server would only compute the same text once more.
-                raise SlowError(
-                    f"{exc}. The text takes longer than a gateway before the model allows; ask for "
-                    "fewer tokens, or raise the gateway's timeout"
-                ) from exc
+                raise SlowError(f"{exc}. {GATEWAY_REMEDY}") from exc
 
         def again(timeout_s: float) -> T:
             self._model = self._transport.describe(timeout_s)

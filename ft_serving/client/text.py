@@ -3,13 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
 
 from ft_serving.client.errors import TokenizerError
 from ft_serving.client.model import ModelDescription
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER
-
-# A decoder writes it for bytes that are no character (yet).
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 MOST_PADDING = 1024
 """Rows that an embedding may have beyond its tokenizer's tokens: GPT-J has 143, and one that is
@@ -42,23 +40,22 @@ class TextStream:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
+        self._decoder = DecodeStream(skip_special_tokens=True)
         self._ids: list[int] = []
         self._given = 0
 
     def add(self, ids: Iterable[int]) -> str:
         """Return the text that these tokens complete; may be empty."""
-        self._ids += ids
-        # All of it each time: a text has at most 2048 tokens, which decode in a millisecond.
-        return self._rest(decode(self._tokenizer, self._ids).rstrip(_REPLACEMENT))
+        text = ""
+        for token in ids:
+            self._ids.append(token)
+            text += self._decoder.step(self._tokenizer, token) or ""
+        self._given += len(text)
+        return text
 
     def end(self) -> str:
         """Return the text that was held back, as it is."""
-        return self._rest(decode(self._tokenizer, self._ids))
-
-    def _rest(self, text: str) -> str:
-        rest = text[self._given :]
-        self._given += len(rest)
-        return rest
+        return decode(self._tokenizer, self._ids)[self._given :]
 
 
 def check_tokenizer(

@@ -93,7 +93,8 @@ class Transport(ABC):
         """Ask for Triton's `ModelConfig` message, as JSON."""
 
     @contextmanager
-    def _decoding(self) -> Iterator[None]:
+    def decoding(self) -> Iterator[None]:
+        """Read an answer; what is missing or wrong in it becomes a ClientError."""
         try:
             yield
         except (KeyError, TypeError, ValueError) as exc:
@@ -181,7 +182,9 @@ class Transport(ABC):
             return self._nowhere(from_triton, answered)
         if location:
             return ClientError(f"{self._endpoint} redirects to {location}; use that address")
-        return ClientError(answered + self._remedy(status, words, from_triton))
+        remedy = self._remedy(status, words, from_triton)
+        kind = InvalidRequestError if status == 400 and not remedy else ClientError
+        return kind(answered + remedy)
 
     def _denied(self, status: int, answered: str) -> ClientError:
         if not self._endpoint.token:

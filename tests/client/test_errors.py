@@ -56,8 +56,12 @@ def test_a_refusal_is_told_with_a_remedy(
         ),
         (gateway(503, "pending request queue full"), OverloadError, QUEUE),
         # A stream's refusal is an event.
-        (Fault(status=400, body=b'data: {"error": "bad"}\n\n'), ClientError, "answered 400: bad$"),
-        (error(400, "a\nb\x1b[31m"), ClientError, r"answered 400: a b \[31m$"),
+        (
+            Fault(status=400, body=b'data: {"error": "bad"}\n\n'),
+            InvalidRequestError,
+            "answered 400: bad$",
+        ),
+        (error(400, "a\nb\x1b[31m"), InvalidRequestError, r"answered 400: a b \[31m$"),
         (Fault(body=b"<html>Hello</html>"), ClientError, "something else than JSON"),
         (Fault(body=b"[1, 2]"), ClientError, "something else than JSON"),
         (Fault(body=b"{}"), ClientError, "(no configuration|not one of the inference protocol)"),
