@@ -95,7 +95,7 @@ PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --str
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-annotate --no-header
 lock: $(STAMP)
 	$(PIP_COMPILE) --all-extras --output-file requirements/dev.lock pyproject.toml
-	for extras in client,cluster server weights; do $(PIP_COMPILE) --extra $$extras \
+	for extras in client,cluster openai server weights; do $(PIP_COMPILE) --extra $$extras \
 		--constraint requirements/dev.lock --output-file requirements/$${extras%%,*}.lock pyproject.toml || exit 1; done
 	$(PIP_COMPILE) --constraint requirements/server.lock --output-file requirements/gpu.lock requirements/gpu.in
 

@@ -18,7 +18,7 @@ from ft_serving.core.errors import FtServingError
 from ft_serving.core.terminal import standard_output
 
 # An image has only the rooms that run in it; a checkout adds commands that need a stack's files.
-_ROOMS = ("weights", "server", "client", "cluster")
+_ROOMS = ("weights", "server", "client", "cluster", "openai")
 _ADDED_COMMANDS = "ft_serving.commands"
 
 # The extras of pyproject.toml, by the command that needs them.
@@ -27,6 +27,7 @@ _EXTRAS = {
     "serve": "server",
     "generate": "client",
     "benchmark": "client",
+    "openai": "openai",
     "gate": "client,cluster",
     "gate-job": "cluster",
     "diagnose": "cluster",

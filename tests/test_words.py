@@ -11,7 +11,7 @@ PACKAGES = (
     *("benchmarks", "components", "ft_serving", "local_platform", "operations"),
     *("policy", "stacks"),
 )
-ROOMS = [("ft_serving", room) for room in ("core", "weights", "server", "client")]
+ROOMS = [("ft_serving", room) for room in ("core", "weights", "server", "client", "openai")]
 
 PROMISED = {"OverloadError"}
 """Documented in docs/client.md, for programs that use the library."""
