@@ -2,8 +2,8 @@
 
 The fields are those of OpenAI's API reference for `POST /v1/completions` and
 `POST /v1/chat/completions`. A field that the engines cannot honour is refused by its name, and so
-is one that is unknown. `top_k`, `repetition_penalty`, `min_tokens` and `bad_words` come on top:
-clients send them by `extra_body`.
+is one that is unknown. `top_k`, `repetition_penalty`, `min_tokens`, `bad_words`, and the load
+generators' `ignore_eos` come on top: the official client sends them by `extra_body`.
 """
 
 import secrets
@@ -56,6 +56,7 @@ class SamplingRequest(BaseModel):
     repetition_penalty: Annotated[float, Field(gt=0)] | None = None
     min_tokens: Annotated[int, Field(ge=0)] | None = None
     bad_words: list[_Word] | None = None
+    ignore_eos: bool | None = None
 
     @field_validator("frequency_penalty")
     @classmethod
@@ -121,7 +122,7 @@ class SamplingRequest(BaseModel):
         given = {
             "presence_penalty": self.presence_penalty or None,
             "repetition_penalty": self.repetition_penalty,
-            "min_length": self.min_tokens or None,
+            "min_length": max_tokens if self.ignore_eos else self.min_tokens or None,
             "stop": self.stop_words or None,
             "bad": self.bad_words or None,
             "log_probs": log_probs or None,
