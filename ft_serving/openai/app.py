@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import aiohttp
 from starlette.applications import Starlette
@@ -34,11 +34,15 @@ from ft_serving.openai.upstream import Upstream
 LARGEST_BODY_BYTES = 16 * 1024 * 1024
 """A batch of 1024 prompts of 2048 tokens, as token ids, fits."""
 
+SMALL_BODY_BYTES = 4096
+"""Such a request is read within a millisecond, which to hand it to a thread takes, too."""
+
 CLIENT_GONE = 499
 """The status that metrics count a request with whose client went away, as nginx has it."""
 
 _logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Asked = TypeVar("Asked", bound=SamplingRequest)
 
@@ -65,6 +69,8 @@ class _Api:
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Open connections, and close them at the end."""
         self._upstream.transport.open()
+        # Whatever the first request would have to load otherwise.
+        await run_in_threadpool(self._tokenizer.encode, "")
         yield
         await self._upstream.aclose()
 
@@ -131,7 +137,8 @@ class _Api:
         """
         watch = Watch(self._metrics, request.url.path)
         try:
-            return await self._answer(request, kind, begin, watch)
+            body = await _body(request)
+            return await _unless_gone(request, self._answer(body, kind, begin, watch))
         except Exception as exc:
             error = _as_openai(exc)
             watch.end(error.status)
@@ -139,28 +146,29 @@ class _Api:
 
     async def _answer(
         self,
-        request: Request,
+        body: bytes,
         kind: type[Asked],
         begin: Callable[[Asked, Served], Reply],
         watch: Watch,
     ) -> Response:
-        asked = await _parsed(kind, request)
+        work = _at_once if len(body) <= SMALL_BODY_BYTES else run_in_threadpool
+        asked = await work(parse, kind, body)
         self._check_model(asked.model)
-        model = await _unless_gone(request, self._upstream.model())
+        model = await self._upstream.model()
         served = Served(
             name=self._name,
             tokenizer=self._tokenizer,
             longest_token=self._longest_token,
             limits=model.limits,
         )
-        reply = await _unless_gone(request, run_in_threadpool(begin, asked, served))
+        reply = await work(begin, asked, served)
         if not asked.stream:
-            document = await _unless_gone(request, reply.answer(self._upstream, watch))
+            document = await reply.answer(self._upstream, watch)
             watch.end(HTTPStatus.OK)
             return JSONResponse(document)
         events = reply.events(self._upstream, watch)
         # An error before the first token is an HTTP status, as without a stream.
-        first = await _unless_gone(request, anext(events))
+        first = await anext(events)
         return StreamingResponse(
             _counted_events(first, events, watch),
             media_type="text/event-stream",
@@ -243,7 +251,7 @@ async def _raw(answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
             yield piece
 
 
-async def _parsed(kind: type[Asked], request: Request) -> Asked:
+async def _body(request: Request) -> bytes:
     body = bytearray()
     async for piece in request.stream():
         body += piece
@@ -252,7 +260,11 @@ async def _parsed(kind: type[Asked], request: Request) -> Asked:
                 f"The body has more than {LARGEST_BODY_BYTES} bytes; send several requests",
                 status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             )
-    return await run_in_threadpool(parse, kind, bytes(body))
+    return bytes(body)
+
+
+async def _at_once(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    return work(*args, **kwargs)
 
 
 async def _counted_events(

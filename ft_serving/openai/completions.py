@@ -266,16 +266,21 @@ class Reply(ABC):
         frame = {**self._head, "object": self.part, "choices": ["-"], **usage}
         before, _, behind = f"data: {_to_json(frame)}\n\n".rpartition('"-"')
         begun: set[int] = set()
+        growing = len(self._choices)
+        event = ""
         async with aclosing(self._grow(upstream, watch)) as grown:
             async for choice, text in grown:
                 first = choice.index not in begun
                 begun.add(choice.index)
-                part = self.delta(choice, text, first=first)
-                yield f"{before}{_to_json(part)}{behind}".encode()
+                growing -= choice.finish_reason is not None
+                event = f"{before}{_to_json(self.delta(choice, text, first=first))}{behind}"
+                # The last goes with what follows it, in one write.
+                if growing:
+                    yield event.encode()
         if usage:
             last = {**frame, "choices": [], "usage": self._usage()}
-            yield f"data: {_to_json(last)}\n\n".encode()
-        yield b"data: [DONE]\n\n"
+            event += f"data: {_to_json(last)}\n\n"
+        yield f"{event}data: [DONE]\n\n".encode()
 
     async def _grow(
         self, upstream: Upstream, watch: Watch
