@@ -13,7 +13,7 @@ from typing import Any
 from ft_serving.core.dtypes import DType
 from ft_serving.core.lengths import LengthLimits
 
-CONVERTER_VERSION = 2
+CONVERTER_VERSION = 3
 """To be raised when the same source and settings give other bytes than before."""
 
 
@@ -21,7 +21,7 @@ class ReleaseFormat(StrEnum):
     """The layout of a release's weights, which decides the engines that can serve it."""
 
     FASTERTRANSFORMER = "fastertransformer"
-    """config.ini and one file a tensor and rank: for one number of GPUs."""
+    """config.ini, tokenizer and one file a tensor and rank: for one number of GPUs."""
     HUGGINGFACE = "huggingface"
     """config.json, safetensors and tokenizer, as transformers and vLLM read them: for any number of
     GPUs."""

@@ -37,15 +37,22 @@ SourceCheck = Callable[[], object]
 class Layout:
     """The files of FasterTransformer for one model; other formats override what differs.
 
-    config.ini, and a headerless array for each tensor and rank.
+    config.ini, a headerless array for each tensor and rank, and the tokenizer.
 
     Attributes:
         companions: Files of the repository that the release has as they are, if they are there.
+            Nothing among them is code or a pickle, which the repository may have, too.
         is_compiled: Whether servers compile code for the release, and keep it in a cache.
         size: Bytes of the weights.
     """
 
-    companions: ClassVar[tuple[str, ...]] = ()
+    # Those that the client library reads a tokenizer from.
+    companions: ClassVar[tuple[str, ...]] = (
+        "tokenizer.json",
+        "vocab.json",
+        "merges.txt",
+        "added_tokens.json",
+    )
     is_compiled: ClassVar[bool] = False
 
     def __init__(self, family: Family, architecture: Architecture, spec: ReleaseSpec) -> None:
@@ -55,16 +62,21 @@ class Layout:
         self._jobs = file_jobs(family, architecture, spec.tensor_parallel)
         self.size = total_bytes(self._jobs, spec.dtype)
 
-    def texts(self, _source: Path, _names: Collection[str]) -> Mapping[str, bytes]:
+    def texts(self, source: Path, names: Collection[str]) -> Mapping[str, bytes]:
         """Return the content of every small file beside the weights, by its name.
 
         Args:
-            _source: The checkpoint's folder.
-            _names: Its files.
+            source: The checkpoint's folder.
+            names: Its files.
 
         Raises:
             CheckpointError: A file of the source cannot be used.
         """
+        found = [name for name in self.companions if name in names]
+        return self._settings(source) | {name: _companion(source / name) for name in found}
+
+    def _settings(self, _source: Path) -> dict[str, bytes]:
+        """Return the content of the files that tell a server how to read the weights."""
         spec = self.spec
         text = render_config_ini(self.family, self.architecture, spec.dtype, spec.repository)
         return {CONFIG_INI_PATH.name: text.encode()}
@@ -98,29 +110,17 @@ class HuggingFaceLayout(Layout):
     """config.json, tokenizer and safetensors with Hugging Face's names, for any number of GPUs."""
 
     is_compiled = True
-    # Nothing among them is code or a pickle, which the repository may have, too.
     companions = (
         "generation_config.json",
-        "tokenizer.json",
-        "vocab.json",
-        "merges.txt",
+        *Layout.companions,
         "tokenizer_config.json",
         "special_tokens_map.json",
-        "added_tokens.json",
     )
 
     def __init__(self, family: Family, architecture: Architecture, spec: ReleaseSpec) -> None:
         super().__init__(family, architecture, spec)
         self._shards = plan_shards(family, architecture, spec.dtype)
         self.size = sum(shard.size for shard in self._shards)
-
-    def texts(self, source: Path, names: Collection[str]) -> Mapping[str, bytes]:
-        """Return config.json, the index of several shards, and the companions."""
-        texts = {CONFIG_JSON: self._config_json((source / CONFIG_JSON).read_bytes())}
-        if len(self._shards) > 1:
-            texts[INDEX_NAME] = render_index(self._shards, self.spec.dtype).encode()
-        found = [name for name in self.companions if name in names]
-        return texts | {name: _companion(source / name) for name in found}
 
     def write(
         self, checkpoint: Checkpoint, match: Match, folder: Path, task: Task, check: SourceCheck
@@ -132,6 +132,13 @@ class HuggingFaceLayout(Layout):
     def finished(self, folder: Path) -> list[Path]:
         """Return the shards that are whole."""
         return [folder / s.name for s in self._shards if is_finished(s, folder / s.name)]
+
+    def _settings(self, source: Path) -> dict[str, bytes]:
+        """Return config.json, and the index of several shards."""
+        texts = {CONFIG_JSON: self._config_json((source / CONFIG_JSON).read_bytes())}
+        if len(self._shards) > 1:
+            texts[INDEX_NAME] = render_index(self._shards, self.spec.dtype).encode()
+        return texts
 
     def _config_json(self, content: bytes) -> bytes:
         """Return config.json for what is stored: as it was read, and without code to load."""

@@ -21,7 +21,7 @@ from ft_serving.weights import shards as shards_module
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.errors import CheckpointError, WeightsError
 from ft_serving.weights.inventory import Decision, prune
-from ft_serving.weights.layouts import HuggingFaceLayout
+from ft_serving.weights.layouts import HuggingFaceLayout, Layout
 from ft_serving.weights.prepare import Outcome, Prepared
 from ft_serving.weights.shards import plan_shards, write_shards
 from tests.weights.checkpoint import torch_archive
@@ -123,24 +123,29 @@ def test_shards_are_bounded_and_their_index_names_every_tensor(
         assert {name: t.path.name for name, t in checkpoint.items()} == index["weight_map"]
 
 
-def test_tokenizer_and_generation_settings_are_the_sources_and_nothing_else_is(
+def test_a_release_has_its_sources_tokenizer_and_nothing_that_could_be_code(
     world: World,
 ) -> None:
     strangers = ("modeling_gptj.py", "training_args.bin", "pytorch_model.bin", "vocab.pkl")
     for name, content in {**TOKENIZER, **dict.fromkeys(strangers, b"code")}.items():
         (world.checkpoint / name).write_bytes(content)
-    without = world.prepare()
+    divided = world.prepare()
+    tokenizer = set(Layout.companions) & TOKENIZER.keys()
+    assert {name for name in files(divided.folder) if name.endswith((".json", ".txt"))} == {
+        *tokenizer,
+        "manifest.json",
+    }, "FasterTransformer's files know no settings of generation"
     prepared = world.prepare(**HUGGING_FACE)
-    folder = prepared.folder / "fastertransformer" / "1"
-    for name, content in TOKENIZER.items():
-        assert (folder / name).read_bytes() == content
+    for folder, names in ((divided.folder, tokenizer), (prepared.folder, TOKENIZER.keys())):
+        for name in names:
+            assert (folder / "fastertransformer/1" / name).read_bytes() == TOKENIZER[name]
     assert files(prepared.folder) == {
         *TOKENIZER,
         *("config.json", "model.safetensors", "manifest.json"),
     }
     (world.checkpoint / "tokenizer.json").write_bytes(b'{"version": "2.0"}')
     assert world.prepare(**HUGGING_FACE).folder != prepared.folder
-    assert world.prepare().folder == without.folder, "FasterTransformer's files know no tokenizer"
+    assert world.prepare().folder != divided.folder
 
 
 def test_config_json_says_what_the_release_holds_and_names_no_code(world: World) -> None:
@@ -191,7 +196,6 @@ def test_a_file_that_no_server_could_read_is_refused(
     (world.checkpoint / name).unlink()
     (world.checkpoint / name).symlink_to("nowhere")
     assert f"not there: {name} -> nowhere" in world.refused(CheckpointError, **HUGGING_FACE)
-    assert world.prepare().outcome is Outcome.CONVERTED, "FasterTransformer does without"
 
 
 def test_a_pickled_checkpoint_becomes_safetensors_without_its_prefix(world: World) -> None:
