@@ -36,7 +36,9 @@ class AsyncTransport(HttpTransport):
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=CONNECT_TIMEOUT_S),
             proxy=self._proxy.address if self._proxy else None,
+            # Answers pass as they are: Triton would compress them for whoever says it may.
             auto_decompress=False,
+            skip_auto_headers=("Accept-Encoding",),
             cookie_jar=aiohttp.DummyCookieJar(),
             # The tokens that have come while the loop was busy are read at once.
             read_bufsize=1 << 20,
