@@ -84,10 +84,14 @@ def serve_command(storage: Path, release: str, ports: Sequence[int]) -> list[str
 
 @contextmanager
 def served(
-    storage: Path, release: str, wrapper: Sequence[str] = (), options: Sequence[str] = ()
+    storage: Path,
+    release: str,
+    wrapper: Sequence[str] = (),
+    options: Sequence[str] = (),
+    ports: Sequence[int] = (),
 ) -> Iterator[Served]:
     """Serve a release until the end of the context; `wrapper` is a command that runs another."""
-    http, grpc, metrics = ports = free_ports(3)
+    http, grpc, metrics = ports = ports or free_ports(3)
     errors = storage / f"serve-{http}.err"
     with errors.open("w") as stderr:
         process = psutil.Popen(

@@ -32,6 +32,10 @@ def serve(
     http_port: Annotated[int, _port_option("http", "HTTP protocol")] = 8000,
     grpc_port: Annotated[int, _port_option("grpc", "gRPC protocol")] = 8001,
     metrics_port: Annotated[int, _port_option("metrics", "metrics")] = 8002,
+    openai_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Serve the OpenAI API, too, on this port."),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Show everything that Triton writes.")
     ] = False,
@@ -40,5 +44,5 @@ def serve(
     from ft_serving.server.process import Ports
     from ft_serving.server.serve import serve as run
 
-    ports = Ports(http=http_port, grpc=grpc_port, metrics=metrics_port)
+    ports = Ports(http=http_port, grpc=grpc_port, metrics=metrics_port, openai=openai_port)
     run(storage, release, ports, verbose=verbose, say=typer.echo)

@@ -29,7 +29,7 @@ ADDRESS = "127.0.0.1"
 EXIT_TIMEOUT_SECONDS = 60
 """Requests under way may take so long once the server was told to stop."""
 
-_POLL_SECONDS = 0.1
+POLL_SECONDS = 0.1
 
 # Longer than an answer is on its way to a client.
 _IDLE_SECONDS = 1.0
@@ -40,11 +40,12 @@ _UNDER_WAY = ("nv_inference_pending_request_count", RUNNING_METRIC)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ports:
-    """A port for each of Triton's services."""
+    """A port for each of Triton's services, and one for the OpenAI API where that is served."""
 
     http: int
     grpc: int
     metrics: int
+    openai: int | None = None
 
     def check(self) -> None:
         """Raise `ServerError` unless all of them are free; each that is not is named."""
@@ -52,6 +53,8 @@ class Ports:
         with ExitStack() as held:
             for field in fields(self):
                 port = getattr(self, field.name)
+                if port is None:
+                    continue
                 listener = held.enter_context(socket.socket())
                 # As Triton does it: a port that has just been closed may be listened on again.
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -125,10 +128,10 @@ class TritonProcess:
             ServerError: It ended instead.
         """
         while self._process.poll() is None:
-            if _answer(self._ports.http, "/v2/health/ready") is not None:
+            if answer(self._ports.http, "/v2/health/ready") is not None:
                 self._output.pass_on()
                 return True
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
         self._reap()
         self._judge_end()
         return False
@@ -169,7 +172,7 @@ class TritonProcess:
                     file.unlink(missing_ok=True)
                 self._process.kill()
                 return
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def _reap(self) -> None:
         """Wait for the server's end; then end the process that runs its model, if it goes on."""
@@ -188,12 +191,12 @@ class TritonProcess:
         raise ServerError(f"Triton ended {how}: {self._output.failure()}")
 
     def _is_idle(self) -> bool:
-        metrics = _answer(self._ports.metrics, "/metrics") or ""
+        metrics = answer(self._ports.metrics, "/metrics") or ""
         counts = [re.findall(rf"^{name}{{.*}} (.+)$", metrics, re.M) for name in _UNDER_WAY]
         return all(counts) and not any(float(count) for found in counts for count in found)
 
 
-def _answer(port: int, path: str) -> str | None:
+def answer(port: int, path: str) -> str | None:
     """Return Triton's answer to a GET, or None if there is none or it is an error."""
     connection = http.client.HTTPConnection(ADDRESS, port, timeout=1)
     try:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from ft_serving.core.manifest import read_manifest
+from ft_serving.core.manifest import WEIGHTS_PATH, read_manifest
 from ft_serving.core.protocol import MODEL_NAME
+from ft_serving.core.release import ReleaseSpec
 from ft_serving.core.storage import Storage
 from ft_serving.core.verify import check_sizes, refuse_damage
 from ft_serving.server.errors import ServerError
 from ft_serving.server.installation import find_installation
+from ft_serving.server.openai_process import OpenAIProcess
 from ft_serving.server.process import ADDRESS, Ports, TritonProcess
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -30,13 +32,13 @@ def serve(
     Args:
         root: The storage's folder.
         release: Name or path of the release; may be None where there is only one.
-        ports: Of 127.0.0.1.
+        ports: Of 127.0.0.1; with one for the OpenAI API that is served, too.
         verbose: Whether to pass on all that Triton writes.
         say: Gets lines for the user once the server is ready.
 
     Raises:
         ServerError: There is no such release, none, or several to choose from; a port is taken; or
-            Triton is not installed, did not start, or ended by itself.
+            Triton is not installed, did not start, or it or the OpenAI API ended by itself.
         ReleaseError: The release is damaged.
     """
     storage = Storage(root)
@@ -53,9 +55,11 @@ def serve(
             _on_stop_signals(triton.stop),
         ):
             if triton.wait_until_ready():
-                for line in _greeting(name, ports, streaming=manifest.spec.streaming):
-                    say(line)
-                triton.wait()
+                with _openai(ports, manifest.spec.repository, folder, triton) as check:
+                    for line in _greeting(name, ports, manifest.spec):
+                        say(line)
+                    triton.wait()
+                    check()
 
 
 def choose_release(storage: Storage, release: str | None) -> str:
@@ -77,6 +81,26 @@ def choose_release(storage: Storage, release: str | None) -> str:
 
 
 @contextmanager
+def _openai(
+    ports: Ports, model: str, release: Path, triton: TritonProcess
+) -> Iterator[Callable[[], None]]:
+    """Serve the OpenAI API, if it has a port; give a check that it has not ended by itself."""
+    if ports.openai is None:
+        yield lambda: None
+        return
+    with OpenAIProcess(ports, model, release / WEIGHTS_PATH, triton.stop) as process:
+
+        def stop() -> None:
+            # First: it takes no more requests, and Triton answers those that it has taken.
+            process.stop()
+            triton.stop()
+
+        with _on_stop_signals(stop):
+            process.wait_until_ready()
+            yield process.check
+
+
+@contextmanager
 def _on_stop_signals(stop: Callable[[], None]) -> Iterator[None]:
     previous = [signal.signal(number, lambda *_: stop()) for number in _STOP_SIGNALS]
     try:
@@ -86,9 +110,12 @@ def _on_stop_signals(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _greeting(name: str, ports: Ports, *, streaming: bool) -> Iterator[str]:
+def _greeting(name: str, ports: Ports, spec: ReleaseSpec) -> Iterator[str]:
     url = f"http://{ADDRESS}:{ports.http}"
     yield f"Serving {name} on {url} and grpc {ADDRESS}:{ports.grpc}"
-    verb = "generate_stream" if streaming else "generate"
+    verb = "generate_stream" if spec.streaming else "generate"
     yield f"Try it: curl {url}/v2/models/{MODEL_NAME}/{verb} -d '{_EXAMPLE}'"
+    if ports.openai:
+        api = f"http://{ADDRESS}:{ports.openai}/v1"
+        yield f"OpenAI API: {api}, with the model {spec.repository!r}"
     yield "Stop it: Ctrl-C"

@@ -1,7 +1,11 @@
 """The official client gets the answers that it expects."""
 
 import asyncio
+import http.client
+import json
 import re
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -10,8 +14,9 @@ import urllib3
 
 from ft_serving.client import GenerationClient
 from tests.openai.conftest import MODEL
+from tests.openai.serving import api
 from tests.server.backend.asking import wait_until_idle
-from tests.serving import GOLDEN, TINY_GPTJ, Served
+from tests.serving import GOLDEN, TINY_GPTJ, Served, free_ports, prepare, served
 
 PROMPT = GOLDEN["prompt"]
 ANSWER = GOLDEN["text"]
@@ -151,6 +156,50 @@ def test_the_inference_protocol_is_passed_on(address: str) -> None:
         chunks = list(client.stream(PROMPT, output_length=38))
     assert "".join(chunk.text for chunk in chunks) == ANSWER
     assert len(chunks) == 39, "a chunk a token, and the end"
+
+
+def test_one_who_stops_a_passed_on_stream_frees_its_place(
+    address: str, streaming_server: Served
+) -> None:
+    body = {"input_ids": [690, 513], "input_lengths": 2, "request_output_len": 500, "end_id": 1023}
+    path = "/v2/models/fastertransformer/generate_stream"
+    for wait_for_answer in (True, False):
+        with closing(http.client.HTTPConnection(address.removeprefix("http://"))) as connection:
+            connection.request("POST", path, json.dumps(body))
+            if wait_for_answer:
+                connection.getresponse().readline()
+    wait_until_idle(streaming_server.metrics)
+
+
+def test_a_model_that_does_not_stream_gives_its_text_in_one_piece(
+    plain_server: Served, tmp_path: Path
+) -> None:
+    with (
+        api(plain_server.http, MODEL, tmp_path) as (address, _),
+        openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client,
+    ):
+        whole = client.completions.create(**greedy(logprobs=1))
+        parts = list(client.completions.create(**greedy(), stream=True))
+    assert whole.choices[0].text == ANSWER
+    assert len(whole.choices[0].logprobs.token_logprobs) == 38
+    assert [part.choices[0].text for part in parts] == [ANSWER]
+
+
+def test_serve_has_the_api_beside_triton_and_ends_with_it(served_storage: Path) -> None:
+    release = prepare(served_storage, "--streaming")
+    [port] = free_ports(1)
+    with served(served_storage, release, options=("--openai-port", str(port))) as server:
+        assert server.greeting[2].startswith(f"OpenAI API: http://127.0.0.1:{port}/v1")
+        with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none") as client:
+            assert client.completions.create(**greedy()).choices[0].text == ANSWER
+        [beside] = [
+            child
+            for child in server.process.children(recursive=True)
+            if "openai" in child.cmdline()
+        ]
+        beside.kill()
+        assert server.process.wait(60) == 1
+        assert "the OpenAI API ended by itself" in server.errors.read_text()
 
 
 def test_metrics_count_requests_and_tokens(address: str, client: openai.OpenAI) -> None:
