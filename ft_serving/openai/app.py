@@ -228,6 +228,7 @@ def create_app(
         OpenAIError: _refuse,
         HTTPException: _refuse_http,
         ClientError: _refuse,
+        ClientDisconnect: _refuse,
         Exception: _refuse,
     }
     return Starlette(routes=routes, exception_handlers=handlers, lifespan=api.lifespan)

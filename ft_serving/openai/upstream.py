@@ -191,7 +191,7 @@ class Upstream:
                     async for values in events:
                         ids = values["output_ids"]
                         new = ids[seen : min(values["sequence_length"], begin + length)]
-                        if tuple(ids[begin : begin + len(had)]) != had:
+                        if new and tuple(ids[begin : begin + len(had)]) != had:
                             raise ClientError(OTHER_TEXT)
                         # NVIDIA's backend fills rows with it; the whole text tells whether it
                         # belongs to it.

@@ -1,6 +1,7 @@
 """A request that cannot be honoured gets its status, its parameter and words; never silence."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -10,6 +11,7 @@ import urllib3
 from ft_serving.openai.app import LARGEST_BODY_BYTES
 from ft_serving.openai.upstream import MOST_TEXTS
 from tests.openai.conftest import MODEL
+from tests.serving import GOLDEN
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"logit_bias": {"5": 1}}, "logit_bias", "no engine has it"),
@@ -83,6 +85,24 @@ def test_a_body_that_is_no_request_gets_400(address: str, body: bytes) -> None:
     answer = urllib3.request("POST", f"{address}/v1/completions", body=body)
     assert answer.status == 400
     assert json.loads(answer.data)["error"]["type"] == "invalid_request_error"
+
+
+def test_hostile_bodies_do_not_harm_good_requests_beside_them(address: str) -> None:
+    huge = json.dumps({"model": MODEL, "prompt": "lamb " * 1_000_000}).encode()
+    hostile = [huge, b"[" * 1_000_000, b"\xff" * 100_000, b'{"model": "tiny-gptj"}', b""] * 4
+
+    def refused(body: bytes) -> int:
+        return urllib3.request("POST", f"{address}/v1/completions", body=body).status
+
+    def answered(_: int) -> str:
+        body = {"model": MODEL, "prompt": GOLDEN["prompt"], "max_tokens": 38, "temperature": 0}
+        answer = urllib3.request("POST", f"{address}/v1/completions", json=body)
+        return str(answer.json()["choices"][0]["text"])
+
+    with ThreadPoolExecutor(16) as threads:
+        bad, good = threads.map(refused, hostile), threads.map(answered, range(20))
+        assert set(bad) == {400}
+        assert set(good) == {GOLDEN["text"]}
 
 
 def test_a_body_that_is_too_large_gets_413(address: str) -> None:
