@@ -11,6 +11,10 @@ class InvalidRequestError(ClientError):
     """The address, the prompts or the parameters of a request cannot be sent."""
 
 
+class UnknownHostError(InvalidRequestError):
+    """No address is known for the server's name."""
+
+
 class TokenizerError(ClientError):
     """The tokenizer cannot be found or read, or does not fit the model."""
 

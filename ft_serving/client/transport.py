@@ -21,6 +21,7 @@ from ft_serving.client.errors import (
     OverloadError,
     SlowError,
     UnavailableError,
+    UnknownHostError,
     UnknownModelError,
 )
 from ft_serving.client.model import ModelDescription
@@ -121,7 +122,7 @@ class Transport(ABC):
         return UnavailableError(f"{asked} through {self._proxy} ({reason}); {self._proxy.remedy}")
 
     def _no_address(self, reason: str) -> ClientError:
-        return InvalidRequestError(f"No address is known for {self._endpoint.host!r} ({reason})")
+        return UnknownHostError(f"No address is known for {self._endpoint.host!r} ({reason})")
 
     def _not_trusted(self, reason: str) -> ClientError:
         return self._noted(
