@@ -116,8 +116,12 @@ def _ready(snapshot: NamespaceSnapshot, service: Document) -> bool:
     """Return whether the newest state is served, and not only the one before it."""
     if not (snapshot.observed() and holds(service, "Ready")):
         return False
-    if newest := snapshot.newest_revision():
-        return bool(snapshot.predictor_status().get("latestReadyRevision") == newest)
+    if snapshot.newest_revisions():
+        return all(
+            "latestReadyRevision" in it
+            and it["latestReadyRevision"] == it.get("latestCreatedRevision")
+            for it in snapshot.component_statuses().values()
+        )
     # A rollout that hangs leaves the condition Ready true, by the pods of the one before it.
     return all(
         condition(each, "Progressing").get("reason") == "NewReplicaSetAvailable"

@@ -22,6 +22,8 @@ REVISION_LABEL = "serving.knative.dev/revision"
 # The Job controller's labels of its pods: https://kubernetes.io/docs/reference/labels-annotations-taints/.
 JOB_LABEL = "batch.kubernetes.io/job-name"
 _UID_LABEL = "batch.kubernetes.io/controller-uid"
+COMPONENTS = ("predictor", "transformer")
+"""KServe's parts of an InferenceService: the server's pods, and those of the OpenAI API."""
 # Of Deployments' ReplicaSets: https://github.com/kubernetes/kubernetes, pkg/controller/deployment.
 ROLLOUT_ANNOTATION = "deployment.kubernetes.io/revision"
 
@@ -62,11 +64,11 @@ class NamespaceSnapshot:
         """Return the InferenceService, where it exists."""
         return self._named(Kind.INFERENCE_SERVICES)
 
-    def predictor_status(self) -> Document:
-        """Return the status of the InferenceService's predictor."""
-        status = (self.service() or {}).get("status", {})
-        predictor: Document = status.get("components", {}).get("predictor", {})
-        return predictor
+    def component_statuses(self) -> dict[str, Document]:
+        """Return the status of each component that the InferenceService has."""
+        service = self.service() or {}
+        found = service.get("status", {}).get("components", {})
+        return {each: found.get(each, {}) for each in COMPONENTS if each in service.get("spec", {})}
 
     def observed(self) -> bool:
         """Return whether all statuses are about the newest specification."""
@@ -83,27 +85,29 @@ class NamespaceSnapshot:
             each for each in self.all(kind) if label(each, INFERENCE_SERVICE_LABEL) == self.name
         ]
 
-    def newest_revision(self) -> str:
-        """Return the name of the newest Knative revision; empty in Standard mode."""
-        return str(self.predictor_status().get("latestCreatedRevision", ""))
+    def newest_revisions(self) -> set[str]:
+        """Return the name of each component's newest Knative revision; none in Standard mode."""
+        statuses = self.component_statuses().values()
+        return {
+            str(it["latestCreatedRevision"]) for it in statuses if "latestCreatedRevision" in it
+        }
 
     def abandoned_revision(self) -> Document | None:
-        """Return the newest Knative revision if it failed and never was ready."""
-        newest = self.newest_revision()
-        if self.predictor_status().get("latestReadyRevision") == newest:
-            return None
+        """Return a component's newest Knative revision if it failed and never was ready."""
+        statuses = self.component_statuses().values()
+        newest = self.newest_revisions() - {it.get("latestReadyRevision") for it in statuses}
         for revision in self.own(Kind.REVISIONS):
-            if name(revision) == newest and condition(revision, "Ready").get("status") == "False":
+            if name(revision) in newest and condition(revision, "Ready").get("status") == "False":
                 return revision
         return None
 
     def current(self, kind: Kind) -> list[Document]:
         """Return the objects of a kind that do not belong to an older revision."""
-        revision = self.newest_revision()
+        newest = self.newest_revisions()
         return [
             each
             for each in self.own(kind)
-            if not revision or label(each, REVISION_LABEL) in ("", revision)
+            if not newest or label(each, REVISION_LABEL) in {"", *newest}
         ]
 
     def pods(self) -> list[Document]:
@@ -120,8 +124,8 @@ class NamespaceSnapshot:
 
     def specs(self) -> list[Document]:
         """Return the specifications of pods that are to be made."""
-        service = self.service()
-        return [] if service is None else [service["spec"].get("predictor", {})]
+        spec = (self.service() or {}).get("spec", {})
+        return [spec[each] for each in COMPONENTS if each in spec]
 
     def writers(self) -> list[Document]:
         """Return the Jobs that mount a claim of the service, oldest first."""

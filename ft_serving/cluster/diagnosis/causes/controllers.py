@@ -64,16 +64,20 @@ def _last_words(snapshot: NamespaceSnapshot, job: Document) -> str:
 
 def failed_rollouts(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
     """Yield revisions that failed, and rollouts that took longer than their progress deadline."""
-    newest = snapshot.newest_revision()
+    newest = snapshot.newest_revisions()
     for revision in snapshot.own(Kind.REVISIONS):
         ready = condition(revision, "Ready")
         reason = ready.get("reason", "")
-        if name(revision) != newest or ready.get("status") != "False" or reason in _SAID_OF_PODS:
+        if (
+            name(revision) not in newest
+            or ready.get("status") != "False"
+            or reason in _SAID_OF_PODS
+        ):
             continue
         yield Finding(
             Cause.DEADLINE,
-            f"Knative has given up revision {newest} ({reason}): "
-            f"{telling_lines(ready.get('message', ''))}{_last_warning(snapshot, newest)}",
+            f"Knative has given up revision {name(revision)} ({reason}): "
+            f"{telling_lines(ready.get('message', ''))}{_last_warning(snapshot, name(revision))}",
             since(ready, snapshot.begun),
             _REVISION_GRACE_S if snapshot.pods() and reason != _DEADLINE else None,
         )

@@ -217,11 +217,11 @@ def unpullable_images(snapshot: NamespaceSnapshot) -> Iterator[Finding]:
                 )
                 reason = waiting.get("message") or waiting["reason"]
                 yield _unpullable(status["image"], reason, next(failures, created(pod)))
-    newest = snapshot.newest_revision()
+    newest = snapshot.newest_revisions()
     for revision in snapshot.own(Kind.REVISIONS):
         ready = condition(revision, "Ready")
         match = _UNRESOLVED.match(ready.get("message", ""))
-        if match and name(revision) == newest and ready["status"] == "False":
+        if match and name(revision) in newest and ready["status"] == "False":
             yield _unpullable(match[1], match[2], since(ready, snapshot.begun))
 
 

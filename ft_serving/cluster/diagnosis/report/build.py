@@ -21,7 +21,7 @@ from ft_serving.cluster.diagnosis.report.workloads import (
     release_of,
     revisions_of,
 )
-from ft_serving.cluster.diagnosis.snapshot import JobSnapshot, Kind, NamespaceSnapshot
+from ft_serving.cluster.diagnosis.snapshot import COMPONENTS, JobSnapshot, Kind, NamespaceSnapshot
 from ft_serving.cluster.diagnosis.verdict import Cause, State
 from ft_serving.cluster.documents import Document, created, holds, name, time
 from ft_serving.cluster.job_labels import JobRole, role_of
@@ -88,7 +88,7 @@ def _judge(
     lacking = [each for each in revisions if each.wanted and each.ready < each.wanted]
     if verdict.state is State.READY and lacking:
         broken = diagnose_replicas(snapshot, now)
-        if broken.state is State.FAILED or not any(each.ready for each in revisions):
+        if broken.state is State.FAILED or not _serving(snapshot, revisions):
             verdict = broken
     if made and verdict.state is State.FAILED:
         cause = next((each.cause for each in verdict.findings if each.final(now)), None)
@@ -176,11 +176,20 @@ def _changed(service: Document | None) -> datetime:
 
 
 def _serving(snapshot: NamespaceSnapshot, revisions: Sequence[Revision]) -> bool:
-    # The next request starts a replica of a revision that is idle.
-    ready = snapshot.predictor_status().get("latestReadyRevision")
-    idle = any(each.state == "idle" and each.name == ready for each in revisions)
-    routed = holds(snapshot.service() or {}, "PredictorRouteReady")
-    return (routed and idle) or any(each.ready for each in revisions)
+    """Return whether each component answers requests, or the next request has it start."""
+    service, statuses = snapshot.service() or {}, snapshot.component_statuses()
+
+    def serves(component: str) -> bool:
+        # The next request starts a replica of a revision that is idle.
+        ready = statuses[component].get("latestReadyRevision")
+        idle = any(each.state == "idle" and each.name == ready for each in revisions)
+        routed = holds(service, f"{component.capitalize()}RouteReady")
+        own = f"{snapshot.name}-{component}"
+        return (routed and idle) or any(
+            each.ready and each.name.startswith(own) for each in revisions
+        )
+
+    return bool(statuses) and all(map(serves, statuses))
 
 
 def _replicas(service: Document | None) -> tuple[int, int] | None:
@@ -207,8 +216,9 @@ def _warnings(
 ) -> tuple[Warnings, ...]:
     """Return the warnings about the service, its pods, Jobs and claims, each once, newest first."""
     # Objects that are gone, such as pods of a revision given up, are known only by their names.
-    beginnings = tuple(f"{each}-" for each in (f"{snapshot.name}-predictor", *jobs))
-    names = {snapshot.name, f"{snapshot.name}-predictor", *jobs, *claims}
+    parts = [f"{snapshot.name}-{each}" for each in COMPONENTS]
+    beginnings = tuple(f"{each}-" for each in (*parts, *jobs))
+    names = {snapshot.name, *parts, *jobs, *claims}
     found: dict[tuple[str, str, str], list[Document]] = {}
     for event in snapshot.all(Kind.EVENTS):
         about = str(event["involvedObject"].get("name", ""))

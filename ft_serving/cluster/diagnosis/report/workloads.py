@@ -30,8 +30,8 @@ _REPOSITORY = "--model-repository="
 
 
 def revisions_of(snapshot: NamespaceSnapshot) -> tuple[Revision, ...]:
-    """Return the newest revision, and those with pods or requests; or else the Deployment."""
-    newest = snapshot.newest_revision()
+    """Return each component's newest revision, and those with pods or requests; or Deployments."""
+    newest = snapshot.newest_revisions()
     live = [pod for pod in snapshot.own(Kind.PODS) if not is_ending(pod)]
     if not newest:
         return tuple(_deployment(each, live) for each in snapshot.own(Kind.DEPLOYMENTS))
@@ -45,7 +45,7 @@ def revisions_of(snapshot: NamespaceSnapshot) -> tuple[Revision, ...]:
         _revision(each, live, shares.get(name(each), 0) if shares else None)
         for each in snapshot.own(Kind.REVISIONS)
     ]
-    shown = (each for each in found if each.name == newest or each.running or each.traffic)
+    shown = (each for each in found if each.name in newest or each.running or each.traffic)
     return tuple(sorted(shown, key=lambda each: each.name, reverse=True))
 
 
@@ -107,12 +107,13 @@ def _revision(revision: Document, live: Sequence[Document], traffic: int | None)
 
 
 def _deployment(deployment: Document, live: Sequence[Document]) -> Revision:
+    pods = [each for each in live if name(each).startswith(f"{name(deployment)}-")]
     reason = str(condition(deployment, "Progressing").get("reason", "beginning"))
     return Revision(
         name=name(deployment),
         wanted=deployment["spec"].get("replicas"),
-        running=_running(live),
-        ready=_ready(live),
+        running=_running(pods),
+        ready=_ready(pods),
         state="ready" if reason == "NewReplicaSetAvailable" else reason,
     )
 
