@@ -122,7 +122,7 @@ benchmark-coldstart: platform
 # Needs Docker with BuildKit. BUILD_FLAGS passes a base image, wheels or secrets: docs/images.md. Not
 # among them: `server-vllm`, which downloads 3 GB (make images IMAGES=server-vllm), and `server`, which
 # takes two images that only its user can name.
-IMAGES := client server-cpu weights
+IMAGES := client openai server-cpu weights
 images:
 	for image in $(IMAGES); do DOCKER_BUILDKIT=1 $(DOCKER) build $(BUILD_FLAGS) \
 		--file images/$$image/Dockerfile --tag ft-serving-$$image:dev . || exit 1; done

@@ -19,7 +19,7 @@ from local_platform.settings import Report
 
 _LOCKS: Final = tuple(
     Path(__file__).parents[2] / "requirements" / f"{name}.lock"
-    for name in ("client", "server", "triton", "weights")
+    for name in ("client", "openai", "server", "triton", "weights")
 )
 
 # The Python and the C library of the base image, not those of this machine. pip takes each platform

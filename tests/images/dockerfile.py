@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "images"
-NAMES = ("client", "server", "server-cpu", "server-vllm", "weights")
+NAMES = ("client", "openai", "server", "server-cpu", "server-vllm", "weights")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,7 @@ def test_what_a_dockerfile_runs_and_locks_are_in_its_context(name: str) -> None:
 
 ROOMS = {
     "client": {"client", "cluster", "core"},
+    "openai": {"client", "core", "openai"},
     "server": set(),
     "server-cpu": {"core", "server"},
     "server-vllm": {"core", "server"},
@@ -91,6 +92,11 @@ def test_the_client_image_has_all_that_generate_and_the_gate_import(tmp_path: Pa
         "from ft_serving.cli import main; main()"
     )
     assert "--prompt" in _run("client", "client", tmp_path, code, "generate", "--help")
+
+
+def test_the_api_image_has_all_that_its_server_imports(tmp_path: Path) -> None:
+    code = "import ft_serving.openai.serve; from ft_serving.cli import main; main()"
+    assert "--url" in _run("openai", "openai", tmp_path, code, "openai", "--help")
 
 
 def test_the_cpu_server_image_runs_the_backend_with_its_own_files_and_packages(

@@ -12,7 +12,7 @@ from tests.images.dockerfile import IMAGES, NAMES, ROOT, read_dockerfile
 every_image = pytest.mark.parametrize("name", NAMES)
 servers = pytest.mark.parametrize("name", ["server", "server-cpu", "server-vllm"])
 python_servers = pytest.mark.parametrize("name", ["server-cpu", "server-vllm"])
-commands = pytest.mark.parametrize("name", ["client", "weights"])
+commands = pytest.mark.parametrize("name", ["client", "openai", "weights"])
 
 DIGEST = re.compile(r"[\w./:-]+@sha256:[0-9a-f]{64}")
 FILES = sorted(path for path in IMAGES.rglob("*") if path.is_file())
@@ -90,6 +90,7 @@ def test_every_installation_by_pip_checks_hashes_and_builds_nothing() -> None:
     ("name", "locks"),
     [
         ("client", "client"),
+        ("openai", "openai"),
         ("server-cpu", "server triton"),
         ("server-vllm", "server triton gpu vllm"),
         ("weights", "weights"),
@@ -102,7 +103,7 @@ def test_an_image_installs_its_own_extra(name: str, locks: str) -> None:
 
 def test_the_images_install_the_versions_that_the_tests_run() -> None:
     tested = _pins("dev")
-    for lock in ("client", "server", "weights"):
+    for lock in ("client", "openai", "server", "weights"):
         pins = _pins(lock)
         assert pins
         assert pins.items() <= tested.items()
@@ -125,7 +126,7 @@ def _pins(lock: str) -> dict[str, str]:
 @commands
 def test_a_command_starts_without_a_shell(name: str) -> None:
     entrypoint = read_dockerfile(name).stages[-1][-1]
-    subcommand = {"client": "generate", "weights": "weights"}[name]
+    subcommand = {"client": "generate", "openai": "openai", "weights": "weights"}[name]
     assert entrypoint.name == "ENTRYPOINT"
     assert entrypoint.words() == ["/opt/ft-serving/bin/ft-serving", subcommand]
 
