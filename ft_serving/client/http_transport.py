@@ -32,13 +32,39 @@ from ft_serving.client.endpoint import Endpoint
 from ft_serving.client.errors import ClientError
 from ft_serving.client.tensors import DTYPES, datatype
 from ft_serving.client.transport import Inputs, Transport
-from ft_serving.core.proxies import open_pool, tunnel_status
+from ft_serving.core.proxies import Proxy, open_pool, tunnel_status
 
 CONNECT_TIMEOUT_S = 10.0
 CONNECTIONS_KEPT = 64
 LONGEST_REFUSAL_BYTES = 1 << 16
 LONGEST_QUOTE = 300
 """Most characters that a message quotes of an answer that is not Triton's."""
+
+
+def address(endpoint: Endpoint) -> str:
+    """Return the address below which requests go."""
+    return f"{'https' if endpoint.tls else 'http'}://{endpoint.authority}{endpoint.path}"
+
+
+def connections(endpoint: Endpoint, proxy: Proxy | None) -> urllib3.PoolManager:
+    """Return connections to an endpoint, by its certificates and through a proxy, if any."""
+    settings: dict[str, Any] = {"maxsize": CONNECTIONS_KEPT}
+    if endpoint.ca_file:
+        settings["ca_certs"] = str(endpoint.ca_file)
+    if endpoint.tls and endpoint.host_header:
+        # An ingress has certificates for the names that it routes by, not for its address.
+        settings["server_hostname"] = endpoint.host_header.partition(":")[0]
+    return open_pool(proxy, **settings)
+
+
+def headers(endpoint: Endpoint) -> dict[str, str]:
+    """Return the headers of requests with JSON to an endpoint."""
+    found = {"User-Agent": f"ft-serving/{__version__}", "Content-Type": "application/json"}
+    if endpoint.host_header:
+        found["Host"] = endpoint.host_header
+    if endpoint.token:
+        found["Authorization"] = f"Bearer {endpoint.token}"
+    return found
 
 
 class HttpTransport(Transport):
@@ -48,23 +74,9 @@ class HttpTransport(Transport):
 
     def __init__(self, endpoint: Endpoint, model: str, timeout_s: float) -> None:
         super().__init__(endpoint, model, timeout_s)
-        settings: dict[str, Any] = {"maxsize": CONNECTIONS_KEPT}
-        if endpoint.ca_file:
-            settings["ca_certs"] = str(endpoint.ca_file)
-        if endpoint.tls and endpoint.host_header:
-            # An ingress has certificates for the names that it routes by, not for its address.
-            settings["server_hostname"] = endpoint.host_header.partition(":")[0]
-        self._pool = open_pool(self._proxy, **settings)
-        scheme = "https" if endpoint.tls else "http"
-        self._base = f"{scheme}://{endpoint.authority}{endpoint.path}/v2/models/{quote(model, '')}"
-        self._headers = {
-            "User-Agent": f"ft-serving/{__version__}",
-            "Content-Type": "application/json",
-        }
-        if endpoint.host_header:
-            self._headers["Host"] = endpoint.host_header
-        if endpoint.token:
-            self._headers["Authorization"] = f"Bearer {endpoint.token}"
+        self._pool = connections(endpoint, self._proxy)
+        self._base = f"{address(endpoint)}/v2/models/{quote(model, '')}"
+        self._headers = headers(endpoint)
 
     def infer(self, inputs: Inputs) -> Answer:
         """See `Transport`."""

@@ -86,6 +86,10 @@ def gate(
         str | None,
         typer.Option(help="Where to ask; by default the service's address within the cluster."),
     ] = None,
+    openai_model: Annotated[
+        str | None,
+        typer.Option(help="Ask the service's OpenAI API, too, for the model of this name."),
+    ] = None,
     termination_log: TerminationLogOption = TERMINATION_LOG,
     *,
     connection: dict[str, Any],
@@ -97,10 +101,11 @@ def gate(
         )
     begin = time.monotonic()
     with _error_left_in(termination_log):
-        from ft_serving.client.parameters import checked
+        from ft_serving.client.endpoint import Endpoint, token_from_environment
+        from ft_serving.client.parameters import DEFAULT_OUTPUT_LENGTH, checked
         from ft_serving.client.tokenizer import DEFAULT_TOKENIZER, load_tokenizer
         from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
-        from ft_serving.cluster.gate.question import Expectation, ask
+        from ft_serving.cluster.gate.question import Expectation, ask, complete
         from ft_serving.cluster.gate.readiness import try_again, wait_until_ready
         from ft_serving.core.parameters import Parameters
 
@@ -123,6 +128,17 @@ def gate(
         with connect(url or address, {**connection, "wait": left, "timeout": left}) as client:
             answer, seconds = ask(client, prompt, parameters, say)
         expectation.check(prompt, answer.text, answer.output_ids)
+        if openai_model is not None:
+            endpoint = Endpoint.parse(
+                url or address,
+                host_header=connection["host_header"],
+                ca_file=connection["ca_file"],
+                token=token_from_environment(os.environ),
+            )
+            say(f"Asking {endpoint}/v1/completions, too")
+            length = output_length or DEFAULT_OUTPUT_LENGTH
+            text = complete(endpoint, openai_model, prompt, length, left)
+            expectation.of_text(answer.text).check(prompt, text, ())
     typer.echo(f"Right answer in {seconds:.2f} s: {prompt}{answer.text}")
 
 

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ft_serving.client import GenerationClient, Parameters
+from ft_serving.client.endpoint import Endpoint
 from ft_serving.client.errors import ClientError, UnknownModelError
 from ft_serving.cluster.diagnosis import State
 from ft_serving.cluster.diagnosis.namespace import ClusterNamespace
 from ft_serving.cluster.diagnosis.snapshot import Kind
 from ft_serving.cluster.documents import created
 from ft_serving.cluster.errors import ClusterError
-from ft_serving.cluster.gate.question import SETTLING_S, Expectation, ask
+from ft_serving.cluster.gate.question import SETTLING_S, Expectation, ask, complete
 from ft_serving.cluster.gate.readiness import OLD_S, patient, try_again
 from tests.client.fake_triton import FakeTriton, Fault
 from tests.cluster.conftest import Serve
@@ -116,6 +117,20 @@ def test_only_an_unknown_service_is_asked_again_and_not_for_ever(
     with pytest.raises(error):
         answer(triton, [], time)
     assert time.now == waited
+
+
+@pytest.mark.parametrize("body", [b'{"error": {"message": "no"}}', b"<html>", b'{"choices": []}'])
+def test_an_api_that_gives_no_completion_fails_the_gate(triton: FakeTriton, body: bytes) -> None:
+    triton.faults.append(Fault(status=503, body=body))
+    with pytest.raises(ClusterError, match=r"gives no completion: POST .* gave 503"):
+        complete(Endpoint.parse(triton.url), "it", PROMPT, 4, 10.0)
+
+
+def test_an_api_has_to_give_the_text_that_was_right() -> None:
+    Expectation(token_ids=[*TOKENS]).of_text(TEXT).check(PROMPT, TEXT, ())
+    with pytest.raises(ClusterError, match="wrong answer"):
+        Expectation(token_ids=[*TOKENS]).of_text(TEXT).check(PROMPT, TEXT[1:], ())
+    Expectation(words=["fleece"]).of_text(TEXT).check(PROMPT, " A fleece of another kind", ())
 
 
 @pytest.mark.parametrize(

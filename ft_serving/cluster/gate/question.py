@@ -2,16 +2,23 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from urllib3.exceptions import HTTPError
 
 from ft_serving.client import Generation, GenerationClient, Parameters
-from ft_serving.client.errors import InvalidRequestError, UnknownModelError
+from ft_serving.client.endpoint import Endpoint
+from ft_serving.client.errors import UnknownHostError, UnknownModelError
+from ft_serving.client.http_transport import address, connections, headers
 from ft_serving.cluster.errors import ClusterError
+from ft_serving.core.proxies import proxy_for
 
 SETTLING_S = 30.0
 """Seconds in which an ingress and the cluster's DNS learn of a service that is ready."""
 
 _PAUSE_S = 1.0
+
+_LONGEST_QUOTE = 500
 
 
 def ask(
@@ -40,7 +47,7 @@ def ask(
             client.model()
             asked = clock()
             (generation,) = client.generate([prompt], **parameters)
-        except (UnknownModelError, InvalidRequestError) as exc:
+        except (UnknownModelError, UnknownHostError) as exc:
             if clock() - begin >= SETTLING_S:
                 raise
             if str(exc) != said:
@@ -49,6 +56,46 @@ def ask(
             pause(_PAUSE_S)
         else:
             return generation, clock() - asked
+
+
+def complete(
+    endpoint: Endpoint, model: str, prompt: str, output_length: int, timeout_s: float
+) -> str:
+    """Return the greedy text that the OpenAI API gives behind a prompt.
+
+    Args:
+        endpoint: The service's.
+        model: The model's name in the API.
+        prompt: The prompt.
+        output_length: Most tokens to generate.
+        timeout_s: Seconds that the answer may take.
+
+    Raises:
+        ClusterError: It gives none.
+    """
+    url = f"{address(endpoint)}/v1/completions"
+    asked = {"model": model, "prompt": prompt, "max_tokens": output_length, "temperature": 0}
+    said: object = "no answer"
+    try:
+        with connections(endpoint, proxy_for(url)) as pool:
+            response = pool.request(
+                "POST",
+                url,
+                json=asked,
+                headers=headers(endpoint),
+                redirect=False,
+                retries=False,
+                timeout=timeout_s,
+            )
+        said = f"{response.status}: {response.data[:_LONGEST_QUOTE].decode('utf-8', 'replace')}"
+        return str(response.json()["choices"][0]["text"])
+    except (HTTPError, OSError) as exc:
+        said = exc
+    except (ValueError, LookupError, TypeError):
+        pass
+    raise ClusterError(
+        f"The service is ready, but its OpenAI API gives no completion: POST {url} gave {said}"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +124,14 @@ class Expectation:
                 wanted = f"a text with {', then '.join(map(repr, self.words))}"
                 raise ClusterError(_wrong(prompt, wanted, answer, f"; it lacks {word!r}{behind}"))
             behind = f" behind {word!r}"
+
+    def of_text(self, answer: str) -> "Expectation":
+        """Return what a text without its tokens has to be, once an answer with them was right.
+
+        Args:
+            answer: The right answer's text; where words are expected, another may be right, too.
+        """
+        return self if self.words else replace(self, text=answer, token_ids=None)
 
 
 def _wrong(prompt: str, expected: str, answer: str, more: str = "") -> str:
