@@ -7,8 +7,9 @@ from components.cluster import provider
 from components.image import Image, ImageArgs, ImageRegistry
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.model_download import ModelDownload, ModelDownloadArgs
+from components.openai_api import OpenAIApi, OpenAIApiArgs
 from components.release_collection import ReleaseCollection, ReleaseCollectionArgs
-from components.smoke_test import SmokeTest, SmokeTestArgs, address, command, host
+from components.smoke_test import SmokeTest, SmokeTestArgs, address, command, host, openai_address
 from components.storage import ModelStorage, ModelStorageArgs
 from operations.preflight.program import preflight
 from stacks.load import load_stack
@@ -43,11 +44,15 @@ download_args = ModelDownloadArgs(
 )
 download = ModelDownload("model-download", download_args, cluster)
 
+api_args = OpenAIApiArgs(config=config, registry=registry, identity=access.openai)
+api = OpenAIApi("openai", api_args, cluster)
+
 service_args = InferenceServiceArgs(
     config=config,
     identity=access.server,
     image=server.reference,
     claim=storage.claim,
+    transformer=api.transformer,
     after=(download,),
 )
 service = InferenceService("inference-service", service_args, cluster)
@@ -70,4 +75,6 @@ pulumi.export("release", config.release.name)
 pulumi.export("serverImage", server.reference)
 pulumi.export("weightsImage", weights.reference)
 pulumi.export("clientImage", client.reference)
+pulumi.export("openaiImage", api.image)
+pulumi.export("openai", test.url.apply(lambda url: openai_address(url, config)))
 pulumi.export("call", test.url.apply(lambda url: command(url, config)))

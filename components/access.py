@@ -11,8 +11,9 @@ import pulumi_kubernetes as k8s
 
 from components.cluster import OWNED, STACK, labels, name_of
 from components.image import ImageRegistry
-from components.network import gate_policy, server_policy, weights_policy
+from components.network import gate_policy, openai_policy, server_policy, weights_policy
 from components.pods import Document, PodIdentity
+from components.transformer import PART as OPENAI
 from stacks.config import StackConfig
 
 READABLE = {
@@ -53,6 +54,7 @@ class Access(pulumi.ComponentResource):
         namespace: The namespace's name.
         weights: The model download's identity.
         server: The server's.
+        openai: That of the OpenAI API; None where a stack does not serve it.
         gate: That of the Jobs that wait for the download and test the service; it may read the
             namespace.
     """
@@ -60,6 +62,7 @@ class Access(pulumi.ComponentResource):
     namespace: pulumi.Output[str]
     weights: PodIdentity
     server: PodIdentity
+    openai: PodIdentity | None
     gate: PodIdentity
 
     def __init__(
@@ -88,6 +91,10 @@ class Access(pulumi.ComponentResource):
         )
         self.weights = self._identity("weights", pull_secrets, hub_secret)
         self.server = self._identity("server", pull_secrets, None)
+        self.openai = None
+        if config.serving.openai:
+            self.openai = self._identity(OPENAI, pull_secrets, None)
+            self._policy(OPENAI, openai_policy(config.cluster.ingress_namespaces))
         self.gate = self._reader(self._identity("gate", pull_secrets, hub_secret))
         self._policy("server", server_policy(config.cluster.ingress_namespaces))
         self._policy("weights", weights_policy(config.hub.endpoint))
@@ -97,6 +104,7 @@ class Access(pulumi.ComponentResource):
                 "namespace": self.namespace,
                 "weights": vars(self.weights),
                 "server": vars(self.server),
+                "openai": {} if self.openai is None else vars(self.openai),
                 "gate": vars(self.gate),
             }
         )

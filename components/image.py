@@ -61,34 +61,40 @@ class Image(pulumi.ComponentResource):
         self, name: str, args: ImageArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("ft-serving:components:Image", name, None, opts)
-        existing = args.source.existing
-        self.reference = (
-            self._built(name, args).repo_digest
-            if existing is None
-            else pulumi.Output.from_input(existing)
-        )
+        self.reference = image_reference(name, args, parent=self)
         self.register_outputs({"reference": self.reference})
 
-    def _built(self, name: str, args: ImageArgs) -> docker.Image:
-        dockerfile = CONTEXT / "images" / args.folder / "Dockerfile"
-        tag = content_tag(CONTEXT, dockerfile, args.source.args, PLATFORM)
-        settings = args.registry.settings
-        return docker.Image(
-            name,
-            image_name=f"{settings.repository(args.folder)}:{tag}",
-            build=docker.DockerBuildArgs(
-                args=args.source.args,
-                builder_version=docker.BuilderVersion.BUILDER_BUILD_KIT,
-                context=str(CONTEXT),
-                dockerfile=str(dockerfile),
-                platform=PLATFORM,
-            ),
-            registry=docker.RegistryArgs(
-                server=settings.registry,
-                username=settings.username,
-                password=args.registry.password,
-            )
-            if settings.username is not None
-            else None,
-            opts=pulumi.ResourceOptions(parent=self),
+
+def image_reference(name: str, args: ImageArgs, *, parent: pulumi.Resource) -> pulumi.Output[str]:
+    """Return `repository@sha256:…` of an image; make it, as a part of another resource, if needed.
+
+    Args:
+        name: The name of the resource that builds it.
+        args: The image.
+        parent: The component that it is a part of.
+    """
+    if args.source.existing is not None:
+        return pulumi.Output.from_input(args.source.existing)
+    dockerfile = CONTEXT / "images" / args.folder / "Dockerfile"
+    tag = content_tag(CONTEXT, dockerfile, args.source.args, PLATFORM)
+    settings = args.registry.settings
+    image = docker.Image(
+        name,
+        image_name=f"{settings.repository(args.folder)}:{tag}",
+        build=docker.DockerBuildArgs(
+            args=args.source.args,
+            builder_version=docker.BuilderVersion.BUILDER_BUILD_KIT,
+            context=str(CONTEXT),
+            dockerfile=str(dockerfile),
+            platform=PLATFORM,
+        ),
+        registry=docker.RegistryArgs(
+            server=settings.registry,
+            username=settings.username,
+            password=args.registry.password,
         )
+        if settings.username is not None
+        else None,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return image.repo_digest

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 import pulumi
 
 from components.cluster import OWNED, labels
-from components.kserve import Predictor, render_annotations, render_labels, render_spec
+from components.kserve import (
+    NAME,
+    Predictor,
+    render_annotations,
+    render_labels,
+    render_predictor,
+)
 from components.kserve_object import InferenceServiceObject
-from components.pods import PodIdentity
+from components.pods import Document, PodIdentity
+from components.transformer import Transformer, render_transformer
 from stacks.config import StackConfig
 from stacks.sections import Mode
-
-NAME = "fastertransformer-triton"
-"""The InferenceService's name: fixed, because it is in its address."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,7 @@ class InferenceServiceArgs:
         identity: The pods'.
         image: The server's image, by digest.
         claim: The claim of the volume.
+        transformer: The OpenAI API in front of the server; None where a stack does not serve it.
         after: The download of its weights, which must be done before it starts. The release's
             name, which the service reads, is known before.
     """
@@ -33,6 +38,7 @@ class InferenceServiceArgs:
     identity: PodIdentity
     image: pulumi.Input[str]
     claim: pulumi.Input[str]
+    transformer: Transformer | None = None
     after: tuple[pulumi.Resource, ...] = ()
 
 
@@ -55,11 +61,10 @@ class InferenceService(pulumi.ComponentResource):
     ) -> None:
         super().__init__("ft-serving:components:InferenceService", name, None, opts)
         config = args.config
-        spec = render_spec(
-            Predictor(
-                config=config, account=args.identity.account, image=args.image, claim=args.claim
-            )
+        predictor = Predictor(
+            config=config, account=args.identity.account, image=args.image, claim=args.claim
         )
+        spec = render_spec(predictor, args.transformer)
         visibility = render_labels(config.serving)
         service = InferenceServiceObject(
             name,
@@ -88,6 +93,14 @@ class InferenceService(pulumi.ComponentResource):
         self.register_outputs({"id": self.id, "state": self.state})
 
 
+def render_spec(predictor: Predictor, transformer: Transformer | None) -> Document:
+    """Return the InferenceService's spec."""
+    spec = {"predictor": render_predictor(predictor)}
+    if transformer is not None:
+        spec["transformer"] = render_transformer(transformer, predictor.config, predictor.claim)
+    return spec
+
+
 def _replaced(config: StackConfig) -> list[str]:
     """Return the paths whose changes end the old service before the new one begins.
 
@@ -96,5 +109,5 @@ def _replaced(config: StackConfig) -> list[str]:
     """
     paths = ["metadata.annotations"]
     if config.serving.mode is Mode.SERVERLESS and not config.scheduling.spare_gpu:
-        paths.append("spec")
+        paths.append("spec.predictor")
     return paths

@@ -34,6 +34,16 @@ def server_policy(callers: Sequence[str]) -> Document:
     return _policy("server", ingress=[{"from": _namespaces(callers)}], egress=[])
 
 
+def openai_policy(callers: Sequence[str]) -> Document:
+    """Let callers' namespaces and this one in, and out to names, them and the server.
+
+    Knative has a request to the server go by the ingress and the activator; in mode Standard it
+    goes to the server's pod.
+    """
+    peers = _namespaces(callers)
+    return _policy("openai", ingress=[{"from": peers}], egress=[_NAMES, {"to": peers}])
+
+
 def weights_policy(hub: str) -> Document:
     """Let the Job out to name resolution and the hub only, and nobody in."""
     return _policy("weights", ingress=[], egress=[_NAMES, _tcp(_port(hub))])

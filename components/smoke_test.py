@@ -53,6 +53,7 @@ class SmokeTest(pulumi.ComponentResource):
             f"--timeout={timeouts.gate}",
             f"--protocol={args.config.serving.protocol.value}",
             f"--tokenizer={args.config.tokenizer_source}",
+            *_openai(args.config),
             *_question(args.config.golden_question),
         ]
         test = JobArgs(
@@ -99,6 +100,21 @@ def _question(golden: Golden) -> list[str]:
         *([f"--expect-token-ids={','.join(map(str, ids))}"] if ids is not None else []),
         *(f"--expect-words={word}" for word in golden.expected_words or ()),
     ]
+
+
+def _openai(config: StackConfig) -> list[str]:
+    """Return the option of `ft-serving gate` that has it ask the OpenAI API, too."""
+    return [f"--openai-model={config.model.repository}"] if config.serving.openai else []
+
+
+def openai_address(url: str, config: StackConfig) -> str | None:
+    """Return the OpenAI API's address, as its clients' `base_url`; None where there is no API.
+
+    Args:
+        url: The service's address.
+        config: The stack's configuration.
+    """
+    return f"{address(url, config)}/v1" if config.serving.openai else None
 
 
 def address(url: str, config: StackConfig) -> str:

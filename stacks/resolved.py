@@ -15,6 +15,9 @@ METRICS = {
 
 JOB_CPU = "2"
 
+OPENAI_RESERVED_CPU = "250m"
+"""Of a replica of the OpenAI API."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scaling:
@@ -51,6 +54,10 @@ class ContainerResources:
     memory: str
     gpus: int
     shared_memory: str | None
+
+
+OPENAI_RESOURCES = ContainerResources(cpu="1", memory="512Mi", gpus=0, shared_memory=None)
+"""Limits of a replica of the OpenAI API."""
 
 
 def scaling_of(replicas: Replicas, serving: Serving) -> Scaling:

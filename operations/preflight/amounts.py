@@ -57,9 +57,15 @@ def job_pod(resources: ContainerResources) -> Document:
     return {"requests": {**limits, "cpu": RESERVED_CPU}, "limits": limits}
 
 
-def server_pod(needs: Needs, facts: Facts) -> Document:
-    """Return the requests and limits of a server's pod, with Knative's container beside it."""
-    resources = needs.predictor["containers"][0]["resources"]
+def service_pod(component: Document, needs: Needs, facts: Facts) -> Document:
+    """Return the requests and limits of a pod of the service, with Knative's container beside it.
+
+    Args:
+        component: The specification of such pods, one of `needs.components`.
+        needs: The deployment's.
+        facts: The cluster's, with Knative's settings.
+    """
+    resources = component["containers"][0]["resources"]
     server = {side: amounts(values) for side, values in resources.items()}
     if not needs.serverless:
         return server

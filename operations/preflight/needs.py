@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 from components.access import READABLE
 from components.cluster import OWNED, labels
-from components.inference_service import NAME
-from components.kserve import Predictor, render_annotations, render_labels, render_spec
+from components.inference_service import render_spec
+from components.kserve import NAME, Predictor, render_annotations, render_labels
 from components.storage import CLAIM
+from components.transformer import Transformer
 from ft_serving.cluster.documents import Document
 from stacks.config import StackConfig
 from stacks.sections import ImageSource, Mode
@@ -50,10 +51,16 @@ class Needs:
         return spec
 
     @property
+    def components(self) -> tuple[Document, ...]:
+        """Return the specifications of all pods of the service: the server's, and the API's."""
+        return tuple(self.service["spec"].values())
+
+    @property
     def sources(self) -> tuple[ImageSource, ...]:
         """Return the sources of the images: each is built, or exists already."""
         images = self.config.image
-        return images.server, images.weights, images.client
+        api = (images.openai,) if self.config.serving.openai else ()
+        return images.server, images.weights, images.client, *api
 
     @property
     def replicas_at_first(self) -> int:
@@ -81,6 +88,10 @@ def needs_of(stack: str, config: StackConfig, password: str | None) -> Needs:
     """Return the needs of a stack; the password is that of `image.username`, where it is known."""
     server = config.image.server.existing or _UNKNOWN_IMAGE
     predictor = Predictor(config=config, account="ft-serving-server", image=server, claim=CLAIM)
+    transformer = None
+    if config.serving.openai:
+        image = config.image.openai.existing or _UNKNOWN_IMAGE
+        transformer = Transformer(account="ft-serving-openai", image=image)
     service = {
         "apiVersion": INFERENCE_SERVICE_API,
         "kind": INFERENCE_SERVICE_KIND,
@@ -89,7 +100,7 @@ def needs_of(stack: str, config: StackConfig, password: str | None) -> Needs:
             "labels": {**labels("server"), **render_labels(config.serving)},
             "annotations": {**OWNED, **render_annotations(config.serving.mode)},
         },
-        "spec": render_spec(predictor),
+        "spec": render_spec(predictor, transformer),
     }
     return Needs(stack=stack, config=config, service=service, password=password)
 
@@ -103,6 +114,8 @@ def permissions(config: StackConfig) -> tuple[Permission, ...]:
     made = [(group, resource) for group, resources in _MADE.items() for resource in resources]
     if config.image.username is not None:
         made.append(("", "secrets"))
+    if config.serving.chat_template is not None:
+        made.append(("", "configmaps"))
     # Nobody can grant the gate what they may not do themselves.
     granted = [(group, resource) for group, resources in READABLE.items() for resource in resources]
     asked = {

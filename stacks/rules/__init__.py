@@ -8,10 +8,17 @@ from collections.abc import Iterator, Mapping
 from inspect import signature
 
 from stacks.errors import Problem
-from stacks.rules import engine, gpu, model, replicas, storage
+from stacks.rules import engine, gpu, model, openai, replicas, storage
 from stacks.sections import Section
 
-RULES = (*model.RULES, *engine.RULES, *gpu.RULES, *replicas.RULES, *storage.RULES)
+RULES = (
+    *model.RULES,
+    *engine.RULES,
+    *gpu.RULES,
+    *replicas.RULES,
+    *storage.RULES,
+    *openai.RULES,
+)
 
 
 def broken_rules(sections: Mapping[str, Section | None]) -> Iterator[Problem]:

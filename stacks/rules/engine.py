@@ -100,7 +100,7 @@ def _server_image(gpu: GpuSettings, serving: Serving, image: Images) -> Iterator
 
 
 def _images(image: Images) -> Iterator[Problem]:
-    for name in ("server", "weights", "client"):
+    for name in ("server", "weights", "client", "openai"):
         path, source = f"image.{name}", getattr(image, name)
         if source.existing is not None and source.args:
             yield Problem(

@@ -61,6 +61,8 @@ class Images(Section):
     weights: ImageSource = setting("The Job that downloads and converts.", **_SOURCE)
     client: ImageSource = setting("The client, which asks the golden question.", **_SOURCE)
 
+    openai: ImageSource = setting("The OpenAI API, with serving.openai.", **_SOURCE)
+
     def repository(self, name: str) -> str:
         """Return the repository of the image of a folder below `images/`."""
         return f"{self.registry}/{self.folder}/{name}"

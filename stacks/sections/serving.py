@@ -109,6 +109,21 @@ class Serving(Section):
         **FLAG,
     )
     mode: Mode = setting("KServe's deployment mode.", default=Mode.SERVERLESS, **one_of(Mode))
+    openai: bool = setting(
+        "Serve the OpenAI API at /v1, in front of the model (docs/openai.md). The model's own "
+        "protocol stays at the same address, at /v2.",
+        default=False,
+        **FLAG,
+    )
+    chat_template: str | None = setting(
+        "Jinja template that makes a prompt of a conversation, for /v1/chat/completions; without "
+        "one there is no chat.",
+        default=None,
+        must="be a text of 1 to 100000 characters",
+        use="the chat_template of the model's tokenizer_config.json",
+        min_length=1,
+        max_length=100_000,
+    )
 
 
 def _as_text(value: object) -> object:

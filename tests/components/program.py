@@ -14,10 +14,12 @@ from components.access import Access, AccessArgs
 from components.image import Image, ImageArgs, ImageRegistry
 from components.inference_service import InferenceService, InferenceServiceArgs
 from components.model_download import ModelDownload, ModelDownloadArgs
+from components.openai_api import OpenAIApi, OpenAIApiArgs
 from components.pods import PodIdentity
 from components.release_collection import ReleaseCollection, ReleaseCollectionArgs
 from components.smoke_test import SmokeTest, SmokeTestArgs
 from components.storage import ModelStorage, ModelStorageArgs
+from components.transformer import Transformer
 from operations.recording.recorder import DIGEST, Recording, record
 from stacks.config import StackConfig
 from stacks.sections import ImageSource
@@ -41,6 +43,13 @@ def download_args(stack: StackConfig) -> ModelDownloadArgs:
     )
 
 
+def transformer(stack: StackConfig) -> Transformer | None:
+    if not stack.serving.openai:
+        return None
+    template = None if stack.serving.chat_template is None else "template"
+    return Transformer(account="someone-else", image=IMAGE, chat_template=template)
+
+
 Make = Callable[[str, StackConfig], pulumi.ComponentResource]
 
 COMPONENTS: Mapping[str, Make] = {
@@ -62,11 +71,24 @@ COMPONENTS: Mapping[str, Make] = {
         ),
     ),
     "InferenceService": lambda name, stack: InferenceService(
-        name, InferenceServiceArgs(config=stack, identity=IDENTITY, image=IMAGE, claim="claim")
+        name,
+        InferenceServiceArgs(
+            config=stack,
+            identity=IDENTITY,
+            image=IMAGE,
+            claim="claim",
+            transformer=transformer(stack),
+        ),
     ),
     "ModelDownload": lambda name, stack: ModelDownload(name, download_args(stack)),
     "ModelStorage": lambda name, stack: ModelStorage(
         name, ModelStorageArgs(namespace="models", settings=stack.storage)
+    ),
+    "OpenAIApi": lambda name, stack: OpenAIApi(
+        name,
+        OpenAIApiArgs(
+            config=stack, registry=ImageRegistry(settings=stack.image), identity=IDENTITY
+        ),
     ),
     "ReleaseCollection": lambda name, stack: ReleaseCollection(
         name, ReleaseCollectionArgs(download=download_args(stack))

@@ -1,5 +1,6 @@
 """The InferenceService: what each setting of a stack becomes."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,10 @@ def test_without_a_spare_gpu_the_old_replica_ends_first() -> None:
     standard = {"serving.mode": "Standard"}
     assert predictor(GPU, none | standard)["deploymentStrategy"] == {"type": "Recreate"}
     assert "deploymentStrategy" not in predictor(GPU, spare | standard)
-    assert list(service(GPU, none).request.replaceOnChanges) == ["metadata.annotations", "spec"], (
-        "every change of a Knative service is a revision beside the old one"
-    )
+    assert list(service(GPU, none).request.replaceOnChanges) == [
+        "metadata.annotations",
+        "spec.predictor",
+    ], "every change of a Knative service is a revision beside the old one"
     assert list(service(GPU, spare).request.replaceOnChanges) == ["metadata.annotations"], (
         "KServe refuses only another mode"
     )
@@ -116,3 +118,59 @@ def test_its_state_changes_with_every_change_and_with_nothing_else() -> None:
     assert len(set(states)) == len(changes)
     assert state({}) == states[0]
     assert state({"hub": {"endpoint": "http://elsewhere"}}) == states[0]
+
+
+OPENAI = {"serving.openai": True, "replicas": {"min": 0, "max": 3}}
+
+
+def api(changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The OpenAI API's pods, of a stack that serves it."""
+    return dict(service(CPU, OPENAI | (changes or {})).inputs["spec"]["transformer"])
+
+
+def test_the_api_scales_as_the_server_does_and_leaves_the_limit_of_requests_to_it() -> None:
+    server, pods = predictor(CPU, OPENAI), api()
+    alike = ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "annotations", "timeout")
+    assert {name: pods[name] for name in alike} == {name: server[name] for name in alike}
+    assert pods["containerConcurrency"] == 0 < server["containerConcurrency"]
+    standard = api({"serving.mode": "Standard", "replicas": {"max": 3}})
+    assert standard.keys().isdisjoint({"annotations", "timeout", "containerConcurrency"})
+
+
+def test_network_policies_tell_the_api_from_the_server() -> None:
+    own = service(CPU, OPENAI).inputs["metadata"]["labels"]
+    part = "app.kubernetes.io/component"
+    assert (own[part], api()["labels"][part]) == ("server", "openai")
+    assert "transformer" not in service(CPU).inputs["spec"]
+
+
+def test_the_api_is_started_without_the_arguments_that_kserve_adds(tmp_path: Path) -> None:
+    command = tmp_path / "ft-serving"
+    command.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    command.chmod(0o755)
+    pods = api({"serving.chatTemplate": "{{ messages }}", "coldStart": {"budgetSeconds": 100}})
+    (container,) = pods["containers"]
+    added = ["--model_name", "it", "--predictor_host", "it-predictor.models", "--workers", "8"]
+    done = subprocess.run(
+        [*container["command"], *container.get("args", []), *added],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    release = config(CPU, OPENAI).release.name
+    assert done.stdout.splitlines() == [
+        "openai",
+        "--host=0.0.0.0",
+        "--port=8080",
+        "--url=http://fastertransformer-triton-predictor.ft-serving",
+        "--model=tiny-gptj",
+        f"--tokenizer={RELEASES}/{release}/fastertransformer/1",
+        "--wait=100",
+        "--timeout=300",
+        "--chat-template=/etc/ft-serving/chat-template.jinja",
+    ]
+    mounts = {it["mountPath"] for it in container["volumeMounts"]}
+    assert {MOUNT, "/etc/ft-serving"} < mounts
+    template = made("OpenAIApi", config(CPU, OPENAI | {"serving.chatTemplate": "{{ messages }}"}))
+    assert template.one(":ConfigMap").inputs["data"] == {"chat-template.jinja": "{{ messages }}"}

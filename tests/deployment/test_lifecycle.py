@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from kubernetes.dynamic import DynamicClient
 
-from components.inference_service import NAME
+from components.kserve import NAME
 from components.storage import CLAIM
 from tests.deployment.conftest import Deploy
 from tests.deployment.program import Deployment

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kubernetes.dynamic import DynamicClient
 
-from components.inference_service import NAME
+from components.kserve import NAME
 from operations.preview.compare import compare
 from operations.preview.formats import as_json, markdown, text
 from operations.preview.rendered import resources_of

@@ -57,12 +57,13 @@ def _settings(section: type[Section], path: str) -> Iterator[str]:
 
 
 # Six numbers with one rule, of which one has a case; the tokenizer's settings are the model's, and
-# the three images are of one kind.
+# the images are of one kind.
 _ALIKE = (
     "model.dimensions.",
     "tokenizer.",
     "image.weights.",
     "image.client.",
+    "image.openai.",
 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from ft_serving.cluster.documents import Document, label, name
-from operations.preflight.amounts import Amounts, amounts, plain, pod_amounts, server_pod, total
+from operations.preflight.amounts import Amounts, amounts, plain, pod_amounts, service_pod, total
 from operations.preflight.checks.namespace import is_own_pod
 from operations.preflight.facts import FactKind, Facts, PreflightFinding, error, warning
 from operations.preflight.needs import Needs
@@ -83,7 +83,7 @@ def _tolerates(toleration: Document, taint: Document) -> bool:
 
 
 def _room(needs: Needs, facts: Facts, taken: Sequence[Document]) -> Iterator[PreflightFinding]:
-    wanted: Amounts = server_pod(needs, facts)["requests"]
+    wanted: Amounts = service_pod(needs.predictor, needs, facts)["requests"]
     whole = [amounts(each["status"].get("allocatable", {})) for each in taken]
     first, fit = needs.replicas_at_first, sum(_fits(node, wanted) for node in whole)
     if fit == 0:

@@ -12,7 +12,7 @@ from operations.preflight.amounts import (
     job_pod,
     plain,
     pod_amounts,
-    server_pod,
+    service_pod,
     total,
 )
 from operations.preflight.checks.namespace import is_own_pod
@@ -50,7 +50,8 @@ def quota(needs: Needs, facts: Facts) -> Iterator[PreflightFinding]:
 
 
 def _needed(needs: Needs, facts: Facts) -> Amounts:
-    replicas = total([_quota(server_pod(needs, facts))] * needs.replicas_at_first)
+    pods = [_quota(service_pod(each, needs, facts)) for each in needs.components]
+    replicas = total(pods * needs.replicas_at_first)
     download = _quota(job_pod(needs.config.job_resources))
     # The download is over when the replicas start; a gate runs beside either.
     busiest = {
@@ -59,7 +60,7 @@ def _needed(needs: Needs, facts: Facts) -> Amounts:
     }
     needed = {
         **total((busiest, _quota(job_pod(GATE_RESOURCES)))),
-        "pods": Decimal(needs.replicas_at_first + 1),
+        "pods": Decimal(needs.replicas_at_first * len(pods) + 1),
     }
     if facts.all(FactKind.CLAIM):
         return needed
