@@ -11,7 +11,7 @@ from components.pods import TMP, Document, node_affinity, restricted
 from components.storage import MOUNT, RELEASES
 from ft_serving.core.manifest import WEIGHTS_PATH
 from stacks.config import StackConfig
-from stacks.resolved import OPENAI_RESERVED_CPU, OPENAI_RESOURCES
+from stacks.resolved import OPENAI_LIMITS, openai_reserved_cpu
 from stacks.sections import Mode
 
 PART = "openai"
@@ -59,7 +59,8 @@ def render_transformer(
         mounts.append({"name": "chat-template", "mountPath": _TEMPLATE_MOUNT, "readOnly": True})
     affinity = node_affinity(config.region_requirements)
     health = {"httpGet": {"path": "/health", "port": _PORT}}
-    limits = {"cpu": OPENAI_RESOURCES.cpu, "memory": OPENAI_RESOURCES.memory}
+    limits = {"cpu": OPENAI_LIMITS.cpu, "memory": OPENAI_LIMITS.memory}
+    reserved = {**limits, "cpu": openai_reserved_cpu(config.server_resources)}
     return {
         "labels": labels(PART),
         **component(config, transformer.account),
@@ -70,7 +71,7 @@ def render_transformer(
                 "image": transformer.image,
                 "command": _command(config),
                 "ports": [{"name": "http1", "containerPort": _PORT, "protocol": "TCP"}],
-                "resources": {"requests": {**limits, "cpu": OPENAI_RESERVED_CPU}, "limits": limits},
+                "resources": {"requests": reserved, "limits": limits},
                 "volumeMounts": mounts,
                 **restricted(),
                 **probes(config, startup=health, readiness=health, liveness=health),

@@ -18,11 +18,14 @@ def parse_bytes(quantity: str) -> int:
     return int(digits) * _UNITS.get(quantity.removeprefix(digits), 1)
 
 
+def millicores(quantity: str) -> int:
+    """Return the thousandths of a core in a quantity that matches `CPU_PATTERN`."""
+    return int(quantity.removesuffix("m")) * (1 if quantity.endswith("m") else 1000)
+
+
 def whole_cores(quantity: str) -> int:
     """Return the whole cores in a quantity that matches `CPU_PATTERN`, at least 1."""
-    if quantity.endswith("m"):
-        return max(1, int(quantity.removesuffix("m")) // 1000)
-    return int(quantity)
+    return max(1, millicores(quantity) // 1000)
 
 
 def quantity(count: int) -> str:

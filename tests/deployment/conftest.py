@@ -67,7 +67,7 @@ def new_stack(tmp_path_factory: pytest.TempPathFactory, api: DynamicClient) -> I
 def deployment(
     tmp_path_factory: pytest.TempPathFactory, api: DynamicClient
 ) -> Iterator[Deployment]:
-    """A stack that is up, for tests that read, ask or preview it and change nothing.
+    """A stack with the OpenAI API, up, for tests that read, ask or preview it and change nothing.
 
     Processes that run tests side by side share it: the first deploys it, the last deletes it.
     """
@@ -79,7 +79,7 @@ def deployment(
         if record.exists():
             made, users = pickle.loads(record.read_bytes())
         else:
-            made, users = _stack(tmp_path_factory, None), 0
+            made, users = _stack(tmp_path_factory, {"serving.openai": True}), 0
             made.deploy()
         record.write_bytes(pickle.dumps((made, users + 1)))
     # Previews of other settings are no business of the other processes.

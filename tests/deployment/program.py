@@ -138,9 +138,11 @@ class Deployment:
     def images(self) -> dict[str, Any]:
         """Return settings that name this stack's images, for stacks that need not build them."""
         outputs = self.outputs()
+        names = ("server", "weights", "client", "openai")
         return {
             f"image.{name}": {"existing": outputs[f"{name}Image"]}
-            for name in ("server", "weights", "client")
+            for name in names
+            if f"{name}Image" in outputs
         }
 
     def ask(self, prompt: str, output_length: int) -> Generation:
@@ -172,6 +174,17 @@ class Deployment:
         return ("--stack", self.stack, "--config-file", str(self.settings_file))
 
 
+def openai_options(stack: Deployment) -> Document:
+    """Return the official client's options for a stack, through the ingress; it asks once."""
+    outputs = stack.outputs()
+    return {
+        "base_url": outputs["openai"],
+        "api_key": "none",
+        "default_headers": {"Host": outputs["host"]},
+        "max_retries": 0,
+    }
+
+
 def platform_settings(namespace: str, changes: Mapping[str, Any] | None = None) -> Document:
     """Return the stack `dev` in another namespace, asking for little enough that several fit."""
     own = {
@@ -179,5 +192,7 @@ def platform_settings(namespace: str, changes: Mapping[str, Any] | None = None) 
         # Tests break the cluster, and load it: what comes of that is what most of them are about.
         "cluster.preflight": "warn",
         "resources.cpu": "100m",
+        # It has pods of its own, which only few tests are about.
+        "serving.openai": False,
     }
     return changed(shipped("dev"), {**own, **(changes or {})})

@@ -50,8 +50,12 @@ def test_a_sound_deployment_is_told_on_one_screen(deployment: Deployment) -> Non
         ("release collection", "succeeded"),
     ]
     assert report["image"] == outputs["serverImage"]
-    (revision,) = report["revisions"]
-    assert (revision["wanted"], revision["ready"], revision["traffic"]) == (1, 1, 100)
+    api, server = report["revisions"]
+    assert [api["name"], server["name"]] == [
+        f"{NAME}-{part}-00001" for part in ("transformer", "predictor")
+    ]
+    for revision in (api, server):
+        assert (revision["wanted"], revision["ready"], revision["traffic"]) == (1, 1, 100)
     (claim,) = report["claims"]
     assert (claim["name"], claim["phase"]) == ("ft-serving-models", "Bound")
 
@@ -158,6 +162,9 @@ def test_prometheus_finds_the_server_its_queue_and_the_autoscaler_with_all_that_
         found += told
     assert used("kn_serving_", *TRITON) - exposed(found) == set()
     assert 'http_response_status_code="200"' in found, "errors are told by it"
+    target, told = of_job(api, deployment.namespace, "ft-serving-openai")
+    assert target["revision"].startswith(f"{NAME}-transformer-")
+    assert "openai_requests_total" in exposed(told)
 
     _, told = of_job(api, "knative-serving", "ft-serving-autoscaler")
     ours = f'k8s_namespace_name="{deployment.namespace}"'

@@ -5,13 +5,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
+import openai
 import pytest
 from kubernetes.dynamic import DynamicClient
 
 from ft_serving.core.errors import FtServingError
 from tests.deployment.conftest import Deploy
 from tests.deployment.load import Load
-from tests.deployment.program import Deployment
+from tests.deployment.program import Deployment, openai_options
 from tests.platform.cluster import Document, Namespace, ready
 from tests.platform.waiting import wait_until
 from tests.serving import GOLDEN
@@ -43,11 +44,26 @@ def ask(stack: Deployment) -> str:
         return f"failed: {exc}"
 
 
+def ask_openai(stack: Deployment) -> str:
+    """Ask it as a user of the OpenAI API does, who waits and does not ask again."""
+    with openai.OpenAI(**openai_options(stack)) as client:
+        try:
+            answer = client.completions.create(
+                model=stack.settings["model"]["repository"],
+                prompt=GOLDEN["prompt"],
+                max_tokens=GOLDEN["request_output_len"],
+                temperature=0,
+            )
+        except openai.OpenAIError as exc:
+            return f"failed: {exc}"
+    return "right" if answer.choices[0].text == GOLDEN["text"] else "wrong"
+
+
 def test_a_service_that_sleeps_is_sound_wakes_up_for_all_requests_and_grows_with_them(
     deployment: Deployment, new_stack: Deploy, api: DynamicClient
 ) -> None:
     replicas = {"replicas": {"min": 0, "max": 2, "scaleTarget": 2}}
-    sleeper = new_stack({**deployment.images(), **replicas})
+    sleeper = new_stack({**deployment.images(), **replicas, "serving.openai": True})
     sleeper.deploy()
     cluster = Namespace(api, sleeper.namespace)
     fall_asleep(cluster)
@@ -56,13 +72,16 @@ def test_a_service_that_sleeps_is_sound_wakes_up_for_all_requests_and_grows_with
     wait_until(lambda: "  READY, scaled to zero" in sleeper.diagnose()[1], "It is not told", 60)
 
     with ThreadPoolExecutor(AT_ONCE) as clients:
-        found = Counter(clients.map(ask, [sleeper] * AT_ONCE))
+        asking = [ask, ask_openai] * (AT_ONCE // 2)
+        found = Counter(clients.map(lambda it: it(sleeper), asking))
     assert found == {"right": AT_ONCE}
 
     with sleeper.client() as client:
         with Load(client, concurrency=6) as load:
             wait_until(
-                lambda: sum(map(ready, servers(cluster))) == 2, "No second replica has come", 90
+                lambda: sum(map(ready, servers(cluster))) == 4,
+                "No second replica of the server and of the API has come",
+                90,
             )
         assert load.counts().keys() == {tuple(GOLDEN["output_ids"])}
     fall_asleep(cluster)

@@ -24,6 +24,7 @@ from tests.policy.flows import Peer, allowed
 pytestmark = [pytest.mark.platform, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PART = "app.kubernetes.io/component"
+PARTS = {"weights", "gate", "server", "openai"}
 KNATIVE = "knative-serving"
 NODE = Peer(name="a node, or an address outside")
 
@@ -39,7 +40,7 @@ def test_pods_run_restricted_with_what_others_add_and_only_the_gate_has_a_token(
     cluster: Namespace,
 ) -> None:
     pods = cluster.items("v1/Pod", PART)
-    assert {it["metadata"]["labels"][PART] for it in pods} == {"weights", "gate", "server"}
+    assert {it["metadata"]["labels"][PART] for it in pods} == PARTS
     assert {it["status"]["phase"] for it in pods} <= {"Running", "Succeeded"}
     containers = [each for it in pods for each in it["spec"]["containers"]]
     assert "queue-proxy" in {each["name"] for each in containers}, "Knative's, beside the server"
@@ -87,8 +88,16 @@ def test_service_accounts_may_do_what_is_listed_and_nothing_else(
     listed.add(("serving.knative.dev", "revisions", "delete"))
     assert rights(here, "ft-serving-gate", here) - nobody == listed
     assert rights(here, "ft-serving-gate", "kube-system") == nobody
-    for account in ("ft-serving-server", "ft-serving-weights", "default"):
+    for account in ("ft-serving-server", "ft-serving-openai", "ft-serving-weights", "default"):
         assert rights(here, account, here) == nobody, account
+
+
+@pytest.fixture(scope="module")
+def stack(deployment: Deployment, new_stack: Deploy) -> Deployment:
+    """A stack with all the parts that there are, up."""
+    made = new_stack({**deployment.images(), "serving.openai": True})
+    made.deploy()
+    return made
 
 
 class Network:
@@ -133,17 +142,34 @@ def network(api: DynamicClient, cluster: Namespace) -> Network:
     return Network(api, cluster)
 
 
-def test_the_server_is_reached_on_a_requests_way_only_and_reaches_nobody(network: Network) -> None:
+def test_server_and_api_are_reached_on_a_requests_way_only_and_the_server_reaches_nobody(
+    network: Network,
+) -> None:
     server, queue = network.parts["server"], {8012}
-    for namespace, app in ((NAMESPACE, "traefik"), (KNATIVE, "activator"), (KNATIVE, "autoscaler")):
-        assert network.allows(network.app(namespace, app), server, queue), app
-    assert network.allows(network.parts["gate"], server, queue)
-    for other in (NODE, network.stranger, network.parts["weights"]):
-        assert not network.allows(other, server, {8000, 8012}), other.name
+    for asked in (server, network.parts["openai"]):
+        for namespace, app in (
+            (NAMESPACE, "traefik"),
+            (KNATIVE, "activator"),
+            (KNATIVE, "autoscaler"),
+        ):
+            assert network.allows(network.app(namespace, app), asked, queue), app
+        assert network.allows(network.parts["gate"], asked, queue)
+        for other in (NODE, network.stranger):
+            assert not network.allows(other, asked, {8000, 8012, 8080}), other.name
+    assert not network.allows(network.parts["weights"], server, {8000, 8012})
     names = network.app(NAMESPACE, "coredns")
     assert not network.allows(server, names, network.ports(NAMESPACE, "coredns"), "UDP")
     assert not network.allows(server, NODE, {80, 443, 6443, 8090})
     assert not network.allows(server, network.parts["gate"], {8000})
+
+
+def test_the_api_reaches_names_and_the_server_and_nothing_outside(network: Network) -> None:
+    api = network.parts["openai"]
+    names, ingress = (network.app(NAMESPACE, name) for name in ("coredns", "traefik"))
+    assert network.allows(api, names, network.ports(NAMESPACE, "coredns"), "UDP")
+    assert network.allows(api, ingress, network.ports(NAMESPACE, "traefik-private"))
+    assert network.allows(api, network.parts["server"], {8000, 8012}), "in mode Standard"
+    assert not network.allows(api, NODE, {80, 443, 6443, 8080})
 
 
 def test_jobs_reach_names_and_the_hub_the_gate_also_api_and_service_and_nobody_reaches_them(

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from components import inference_service, kserve, storage
+from components import kserve, storage, transformer
 from components.cluster import PART, labels
 from ft_serving.server.vllm.statistics import ENGINE_METRICS
 from tests.monitoring.files import (
@@ -48,7 +48,7 @@ def test_names_are_those_that_the_program_gives() -> None:
     text = "\n".join(expression for _, expression in expressions())
     assert set(re.findall(r'container="([^"]+)"', text)) == {kserve.CONTAINER}
     assert set(re.findall(r'persistentvolumeclaim="([^"]+)"', text)) == {storage.CLAIM}
-    predictor = f"{inference_service.NAME}-predictor"
+    predictor = f"{kserve.NAME}-predictor"
     for name in re.findall(r'(?:deployment|pod|kn_service_name)=~"([^"]+)"', text):
         assert predictor in name
 
@@ -83,12 +83,15 @@ def test_the_operator_scrapes_what_prometheus_does() -> None:
         assert steps == ours, name
 
 
-def test_the_selectors_are_the_labels_of_the_servers_pods() -> None:
-    server = labels("server")[PART]
+def test_the_selectors_are_the_labels_of_the_pods() -> None:
+    parts = [labels(part)[PART] for part in ("server", transformer.PART)]
     (policy,) = documents("network-policy.yaml")
-    assert policy["spec"]["podSelector"]["matchLabels"] == {PART: server}
-    monitor = documents("pod-monitor.yaml")[0]
-    assert monitor["spec"]["selector"]["matchLabels"] == {PART: server}
+    (selected,) = policy["spec"]["podSelector"]["matchExpressions"]
+    assert (selected["key"], selected["values"]) == (PART, parts)
+    monitors = documents("pod-monitor.yaml")
+    assert [it["spec"]["selector"]["matchLabels"] for it in monitors[:2]] == [
+        {PART: part} for part in parts
+    ]
 
 
 def test_kustomize_takes_every_file_that_is_for_a_cluster() -> None:

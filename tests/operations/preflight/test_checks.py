@@ -43,7 +43,9 @@ QUOTA = "Quota q of namespace ft-serving"
 TWO_NODES = [gpu_node("gpu-1"), gpu_node("gpu-2")]
 SILENT = RegistryAnswer(reached=False, reason="Connection refused")
 REFUSED = RegistryAnswer(reached=True, refused=True, reason="it answers 401")
-EXISTING = {f"image.{each}": {"existing": DIGEST} for each in ("server", "weights", "client")}
+EXISTING = {
+    f"image.{each}": {"existing": DIGEST} for each in ("server", "weights", "client", "openai")
+}
 
 
 def meta(name: str, own: Mapping[str, str] = OWN, **more: Any) -> Document:
@@ -147,7 +149,7 @@ OF_ROOM: list[tuple[str, Document, Objects, Document, str, str, list[str]]] = [
     ("dev", {}, {FactKind.QUOTAS: quota({"requests.memory": "1Gi"}, {"requests.memory": "512Mi"})},
      {}, E, QUOTA, ["0.5Gi of 1Gi requests.memory left"]),
     ("dev", {}, {FactKind.QUOTAS: quota({"pods": "2"}, {"pods": "2"})}, {}, E, QUOTA,
-     ["0 of 2 pods left; needed 2, for 1 replica(s)"]),
+     ["0 of 2 pods left; needed 3, for 1 replica(s)"]),
     ("dev", {}, {FactKind.QUOTAS: quota({"persistentvolumeclaims": "0"}, {})}, {}, E, QUOTA, []),
     # The volume
     ("dev", {}, {FactKind.STORAGE_CLASSES: [storage_class("fast"), storage_class("slow")]}, {}, E,
@@ -201,7 +203,10 @@ def test_a_sound_cluster_lacks_nothing(stack: str) -> None:
 
 
 OWN_GPU = pod("ft-serving", "gpu-1", labels=labels("server"), nvidia="1")
-OWN_CPU = [pod("ft-serving", "node-1", labels=labels(it), cpu="500m") for it in ("server", "gate")]
+OWN_CPU = [
+    pod("ft-serving", "node-1", labels=labels(it), cpu="500m")
+    for it in ("server", "openai", "gate")
+]
 SOUND: list[tuple[str, Document, Objects, Document]] = [
     ("dev", STANDARD, {FactKind.KNATIVE_CONFIG: []}, {"groups": ONLY_KSERVE}),
     ("dev", {**STANDARD, "replicas": {"max": 2}}, {}, {"groups": {**GROUPS, "metrics.k8s.io": []}}),
@@ -221,8 +226,8 @@ SOUND: list[tuple[str, Document, Objects, Document]] = [
     ("dev", {}, {FactKind.NAMESPACE: stack_of("prod")}, {}),
     ("dev", {}, {FactKind.SERVICE: [meta(SERVICE_NAME)], FactKind.NAMESPACE: stack_of("dev")}, {}),
     # The stack's own pods end before the next ones start.
-    ("dev", {}, {FactKind.QUOTAS: quota({"requests.cpu": "1", "pods": "2"}, {"requests.cpu": "1",
-     "pods": "2"}), FactKind.PODS: OWN_CPU}, {}),
+    ("dev", {}, {FactKind.QUOTAS: quota({"requests.cpu": "1", "pods": "3"}, {"requests.cpu": "1",
+     "pods": "3"}), FactKind.PODS: OWN_CPU}, {}),
     ("dev", {}, {FactKind.QUOTAS: quota({"persistentvolumeclaims": "0"}, {}),
      FactKind.CLAIM: claim()}, {}),
     ("staging", {"storage.accessMode": "ReadWriteOnce"}, {FactKind.STORAGE_CLASSES: [
