@@ -175,13 +175,12 @@ class Deployment:
 
 
 def openai_options(stack: Deployment) -> Document:
-    """Return the official client's options for a stack, through the ingress; it asks once."""
+    """Return the official client's options for a stack, through the ingress."""
     outputs = stack.outputs()
     return {
         "base_url": outputs["openai"],
         "api_key": "none",
         "default_headers": {"Host": outputs["host"]},
-        "max_retries": 0,
     }
 
 

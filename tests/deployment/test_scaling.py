@@ -45,7 +45,7 @@ def ask(stack: Deployment) -> str:
 
 
 def ask_openai(stack: Deployment) -> str:
-    """Ask it as a user of the OpenAI API does, who waits and does not ask again."""
+    """Ask it as a user of the OpenAI API does, whose client asks again by itself."""
     with openai.OpenAI(**openai_options(stack)) as client:
         try:
             answer = client.completions.create(

@@ -29,6 +29,7 @@ CASES = [
     ("standard-starting-rollout", Cause.UNSCHEDULABLE, "too little nvidia.com/gpu", HELD),
     ("starting-rollout", Cause.UNSCHEDULABLE, "starting-predictor-00002-deployment", HELD),
     ("crash", Cause.CRASH, "ended with exit code 3 (Error)", "has no parameter model_type"),
+    ("api-crash", Cause.CRASH, "triton-transformer-00001-deployment", "chat template cannot be"),
     ("oom", Cause.MEMORY, "OOMKilled", "its limit is 64Mi"),
     ("weights-missing", Cause.MODEL, "failed to stat file /mnt/models", "have it prepared again"),
     ("weights-altered", Cause.MODEL, f"cannot be loaded: {DAMAGED}\n  fastertransformer/1/", ""),
