@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from components import inference_service
+from components import kserve
 from ft_serving.cli import app
 from ft_serving.cluster import commands
 from ft_serving.cluster.commands import (
@@ -230,5 +230,5 @@ def test_json_has_all_of_a_report_and_nothing_secret(serve: Serve) -> None:
 
 
 def test_the_defaults_of_diagnose_are_the_programs_names() -> None:
-    assert inference_service.NAME == INFERENCE_SERVICE
+    assert kserve.NAME == INFERENCE_SERVICE
     assert ClusterSettings().namespace == NAMESPACE
