@@ -1,7 +1,7 @@
 # Targets: demo (the platform, the stack `dev` on it, and an answer; MODEL=NAME deploys another one of
 # models/), install (into .venv), check (no platform, two minutes), platform (the embedded platform, up),
-# test (everything, on the platform too), benchmark-convert, benchmark-generate, benchmark-platform,
-# benchmark-coldstart (docs say what each compares), images, lock (refresh the pins).
+# test (everything, on the platform too), benchmark-convert, benchmark-generate, benchmark-openai,
+# benchmark-platform, benchmark-coldstart (docs say what each compares), images, lock (refresh the pins).
 PYTHON ?= python3
 PYTHON310 ?= python3.10
 DOCKER ?= docker
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .PHONY: demo install check platform test test-gpu lint format lock images clean
-.PHONY: benchmark-convert benchmark-generate benchmark-platform benchmark-coldstart
+.PHONY: benchmark-convert benchmark-generate benchmark-openai benchmark-platform benchmark-coldstart
 
 install: $(STAMP)
 
@@ -112,6 +112,9 @@ benchmark-generate: $(STAMP)
 		&& $(TRANSFORMERS)/bin/pip install --quiet --require-hashes -r $(TRANSFORMERS_LOCK) \
 		&& touch $(TRANSFORMERS)/.installed; }
 	$(BIN)/python -m benchmarks.generate --model $(MODEL) --against transformers --python $(TRANSFORMERS)/bin/python
+
+benchmark-openai: $(STAMP)
+	$(BIN)/python -m benchmarks.openai
 
 benchmark-platform: $(STAMP)
 	$(BIN)/python -m benchmarks.platform

@@ -59,8 +59,8 @@ GPT_J_25M: dict[str, Any] = {
 }
 MODEL = "model"
 PROMPT = list(range(300, 364))
-LEVELS = ((1, 128), (8, 128), (64, 128))
-"""Streams at once, and tokens of each."""
+LEVELS = ((1, 10), (8, 4), (64, 1))
+"""Streams at once, and texts that each asks for, one after the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,21 +81,21 @@ def main() -> None:
         storage.create()
         larger = Path(name) / "gpt-j-25m"
         write_checkpoint(larger, GPT_J_25M)
-        for model, folder in {"tiny-gptj": TINY_GPTJ, "25 M": larger}.items():
+        for model, folder, tokens in (("tiny-gptj", TINY_GPTJ, 128), ("25 M", larger, 24)):
             with (
                 served(storage.root, convert(folder, storage)) as triton,
                 api(triton.http, MODEL, Path(name)) as (address, process),
             ):
-                asyncio.run(compare(model, triton.http, address, process, options.rounds))
+                asyncio.run(compare(model, tokens, triton.http, address, process, options.rounds))
 
 
 async def compare(
-    model: str, triton: str, address: str, process: psutil.Process, rounds: int
+    model: str, tokens: int, triton: str, address: str, process: psutil.Process, rounds: int
 ) -> None:
     """Measure all levels of a served model, and print a line of each."""
     direct, through = f"http://{triton}", f"{address}"
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-        for streams, tokens in LEVELS:
+        for streams, texts in LEVELS:
             asked = {
                 f"{direct}/v2/models/fastertransformer/generate_stream": protocol_body(tokens),
                 f"{through}/v1/completions": openai_body(tokens),
@@ -106,8 +106,8 @@ async def compare(
                 pair = []
                 for url, body in asked.items():
                     before = processor_s(process)
-                    pair.append(await stream(http, url, body, streams, tokens))
-                    used = (processor_s(process) - before) / (streams * tokens)
+                    pair.append(await stream(http, url, body, streams, texts, tokens))
+                    used = (processor_s(process) - before) / (streams * texts * tokens)
                 # The first round of a server is slower than all others.
                 if number:
                     pairs.append(pair)
@@ -116,11 +116,12 @@ async def compare(
 
 
 async def stream(
-    http: aiohttp.ClientSession, url: str, body: bytes, streams: int, tokens: int
+    http: aiohttp.ClientSession, url: str, body: bytes, streams: int, texts: int, tokens: int
 ) -> Measured:
-    """Ask for so many streams at once, and read each to its end."""
+    """Ask for so many streams at once, so many times, and read each to its end."""
+    firsts = []
 
-    async def one() -> float:
+    async def ask() -> None:
         begun = time.perf_counter()
         first = None
         content = b""
@@ -136,13 +137,18 @@ async def stream(
         else:
             assert values["sequence_length"] == len(PROMPT) + tokens, values
         assert first
-        return first
+        firsts.append(first)
+
+    async def ask_all() -> None:
+        for _ in range(texts):
+            await ask()
 
     begun = time.perf_counter()
-    firsts = await asyncio.gather(*(one() for _ in range(streams)))
+    await asyncio.gather(*(ask_all() for _ in range(streams)))
     seconds = time.perf_counter() - begun
     return Measured(
-        tokens_per_second=streams * tokens / seconds, first_token_s=statistics.median(firsts)
+        tokens_per_second=len(firsts) * tokens / seconds,
+        first_token_s=statistics.median(firsts),
     )
 
 

@@ -19,6 +19,10 @@ from ft_serving.openai.upstream import Upstream
 GRACE_S = 30
 """Seconds that requests under way may take once the server was told to stop."""
 
+KEEP_ALIVE_S = 620
+"""Seconds that an idle connection stays open: longer than proxies keep theirs, which lose a request
+that they send at the moment when it is closed."""
+
 
 def serve(
     url: str,
@@ -77,6 +81,7 @@ def serve(
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
 
 
