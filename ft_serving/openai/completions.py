@@ -302,14 +302,14 @@ class Reply(ABC):
         }
 
 
-async def _merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+def _merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
     """Yield the items of all sources as they come; closing it closes the sources."""
-    if len(sources) == 1:
-        # Most requests. A task and a queue would cost as much as the token itself.
-        async with aclosing(sources[0]) as only:
-            async for item in only:
-                yield item
-        return
+    # Most requests have one. A task and a queue would cost as much as the token itself.
+    return sources[0] if len(sources) == 1 else _queued(sources)
+
+
+async def _queued(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+    """Yield the items of several sources by way of a queue."""
     queue: asyncio.Queue[_Given[T]] = asyncio.Queue(len(sources))
     tasks = [asyncio.create_task(_pump(source, queue)) for source in sources]
     growing = len(tasks)

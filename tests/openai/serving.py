@@ -1,6 +1,5 @@
 """The server of the OpenAI API, for whatever wants to ask it."""
 
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -46,7 +45,7 @@ def api(
     assert faults == [], "nothing that a client does may be a fault in the log"
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(url: str, process: psutil.Popen, log: Path) -> None:
     """Wait until an address answers."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
