@@ -64,7 +64,7 @@ LEVELS = ((1, 10), (8, 4), (64, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class RoundOfStreams:
     """A round of streams: its tokens a second, and the median time to the first token."""
 
     tokens_per_second: float
@@ -117,7 +117,7 @@ async def compare(
 
 async def stream(
     http: aiohttp.ClientSession, url: str, body: bytes, streams: int, texts: int, tokens: int
-) -> Measured:
+) -> RoundOfStreams:
     """Ask for so many streams at once, so many times, and read each to its end."""
     firsts = []
 
@@ -146,14 +146,14 @@ async def stream(
     begun = time.perf_counter()
     await asyncio.gather(*(ask_all() for _ in range(streams)))
     seconds = time.perf_counter() - begun
-    return Measured(
+    return RoundOfStreams(
         tokens_per_second=len(firsts) * tokens / seconds,
         first_token_s=statistics.median(firsts),
     )
 
 
 def line(
-    model: str, streams: int, pairs: Sequence[Sequence[Measured]], spent: Sequence[float]
+    model: str, streams: int, pairs: Sequence[Sequence[RoundOfStreams]], spent: Sequence[float]
 ) -> str:
     """Return the medians of a level's rounds; in each pair the protocol comes first."""
     direct = statistics.median(pair[0].tokens_per_second for pair in pairs)
