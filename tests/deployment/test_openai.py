@@ -1,11 +1,11 @@
 """The OpenAI API of a deployed stack, asked by its official client through the ingress."""
 
-import asyncio
 from typing import Any
 
 import openai
 import pytest
 
+from tests import coroutines
 from tests.deployment.program import Deployment, openai_options
 from tests.serving import GOLDEN
 
@@ -40,7 +40,5 @@ def test_the_official_client_gets_the_golden_answer_beside_the_models_own_protoc
         async with openai.AsyncOpenAI(**options) as client:
             return str((await client.completions.create(**ASKED)).choices[0].text)
 
-    # Not asyncio.run: it leaves the thread without the loop that Pulumi's mocks look for.
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        assert runner.run(asynchronously()) == GOLDEN["text"]
+    assert coroutines.run(asynchronously()) == GOLDEN["text"]
     assert deployment.is_right()

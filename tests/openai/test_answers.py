@@ -13,6 +13,7 @@ import pytest
 import urllib3
 
 from ft_serving.client import GenerationClient
+from tests import coroutines
 from tests.openai.conftest import MODEL
 from tests.openai.serving import api
 from tests.server.backend.asking import wait_until_idle
@@ -144,7 +145,7 @@ def test_streams_are_neither_lost_nor_mixed_up_when_some_are_cut_off(
         ) as api:
             return await asyncio.gather(*(stream(api, number) for number in range(64)))
 
-    texts = asyncio.run(ask())
+    texts = coroutines.run(ask())
     assert texts.count(None) == 16
     for number, text in enumerate(texts):
         assert text is None or text.startswith(f"{number} {PROMPT}")

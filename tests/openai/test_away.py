@@ -8,6 +8,7 @@ import psutil
 import pytest
 import urllib3
 
+from tests import coroutines
 from tests.openai.conftest import MODEL
 from tests.openai.serving import api
 from tests.serving import GOLDEN, free_ports, prepare, served
@@ -57,6 +58,6 @@ def test_requests_wait_for_the_model_and_streams_go_on_when_it_is_back(
             assert text == whole
 
     with api(f"127.0.0.1:{ports[0]}", MODEL, tmp_path) as (address, _):
-        asyncio.run(ask(address))
+        coroutines.run(ask(address))
     log = next(tmp_path.glob("openai-*.err")).read_text()
     assert "Waiting for the model" in log

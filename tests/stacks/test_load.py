@@ -1,6 +1,5 @@
 """Reading the configuration that Pulumi hands over."""
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 from pulumi.runtime.config import set_all_config
 
 from stacks.load import Stack, load_stack
+from tests import coroutines
 from tests.stacks.documents import GPU, ROOT, changed
 
 TOKEN = "hf_secret"
@@ -54,9 +54,7 @@ def _load(
                 found[name] = (await output.future(), await output.is_secret())
         return stack
 
-    # Not asyncio.run: it leaves the thread without the loop that Pulumi's mocks look for.
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        return runner.run(run()), found
+    return coroutines.run(run()), found
 
 
 def test_sections_and_secrets_are_read() -> None:
