@@ -13,6 +13,7 @@ import yaml
 from kubernetes.dynamic import DynamicClient
 
 from ft_serving.client import Generation, GenerationClient, InferenceProtocol
+from stacks.models import KNOWN_MODELS
 from tests.pulumi_cli import PulumiCli, Report, platform_variables, resource
 from tests.serving import GOLDEN
 from tests.stacks.documents import PROJECT, ROOT, Document, changed, shipped
@@ -144,6 +145,11 @@ class Deployment:
             for name in names
             if f"{name}Image" in outputs
         }
+
+    def source(self) -> str:
+        """Return the model's repository and commit, as `REPOSITORY@COMMIT`."""
+        repository = self.settings["model"]["repository"]
+        return f"{repository}@{KNOWN_MODELS[repository].revision}"
 
     def ask(self, prompt: str, output_length: int) -> Generation:
         """Return the endpoint's greedy answer to a prompt."""

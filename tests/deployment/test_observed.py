@@ -34,11 +34,10 @@ def test_a_sound_deployment_is_told_on_one_screen(deployment: Deployment) -> Non
     lines = screen.splitlines()
     assert lines[0] == f"{deployment.namespace}/{NAME}  READY"
     assert len(lines) <= 40
-    model = deployment.settings["model"]
     for told in (
         outputs["host"],
         outputs["release"],
-        f"{model['repository']}@{model['revision']}",
+        deployment.source(),
         "fp32 weights, computed in fp32, tensor parallel 1",
     ):
         assert told in screen

@@ -35,7 +35,7 @@ def named(path: str, inputs: Mapping[str, Any]) -> str:
     return f"{found[1]} {container['args'][int(found[2])].partition('=')[0]}"
 
 
-PREDICTOR, POD = "spec.predictor", "spec.template.spec"
+PREDICTOR, API, POD = "spec.predictor", "spec.transformer", "spec.template.spec"
 CONTAINER, ARGS = f"{PREDICTOR}.containers[0]", f"{POD}.containers[0].args"
 TOLD = 'metadata.annotations["ft-serving.dev/{}"]'
 INGRESS = "namespaceSelector.matchExpressions[0].values"
@@ -77,6 +77,8 @@ PREVIEWS: Mapping[str, tuple[dict[str, Any], Changes]] = {
             'metadata.labels["networking.knative.dev/visibility"]',
             f"{PREDICTOR}.maxReplicas",
             f"{PREDICTOR}.scaleTarget",
+            f"{API}.maxReplicas",
+            f"{API}.scaleTarget",
             f"{PREDICTOR}.containerConcurrency",
             f"{CONTAINER}.resources.limits.memory",
             f"{CONTAINER}.resources.requests.memory",
@@ -89,7 +91,12 @@ PREVIEWS: Mapping[str, tuple[dict[str, Any], Changes]] = {
             "gpu.tensorParallel": 2,
             "serving.streaming": True,
         },
-        serve(f"{CONTAINER}.args --model-repository", asked=(f"{ARGS} --tokenizer",))
+        serve(
+            f"{CONTAINER}.args --model-repository",
+            # Its tokenizer is the release's.
+            f"{API}.containers[0].command[2]",
+            asked=(f"{ARGS} --tokenizer",),
+        )
         | prepare(
             {
                 "metadata.name",
@@ -112,6 +119,8 @@ PREVIEWS: Mapping[str, tuple[dict[str, Any], Changes]] = {
         serve(
             f"{PREDICTOR}.affinity",
             f"{PREDICTOR}.tolerations",
+            f"{API}.affinity",
+            f"{API}.tolerations",
             asked=(f"{POD}.affinity", f"{POD}.tolerations"),
         )
         | prepare(*[{f"{POD}.affinity", f"{POD}.tolerations"}] * 2),
@@ -134,11 +143,12 @@ PREVIEWS: Mapping[str, tuple[dict[str, Any], Changes]] = {
                     (
                         f"access-{part}",
                         "update",
-                        frozenset(f"{at}.{INGRESS}[{n}]" for n in range(6)),
+                        frozenset(f"{at}.{INGRESS}[{n}]" for at in places for n in range(6)),
                     )
-                    for part, at in (
+                    for part, *places in (
                         ("gate", "spec.egress[2].to[0]"),
                         ("server", "spec.ingress[0].from[0]"),
+                        ("openai", "spec.ingress[0].from[0]", "spec.egress[1].to[0]"),
                     )
                 ),
             }

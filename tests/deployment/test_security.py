@@ -92,14 +92,6 @@ def test_service_accounts_may_do_what_is_listed_and_nothing_else(
         assert rights(here, account, here) == nobody, account
 
 
-@pytest.fixture(scope="module")
-def stack(deployment: Deployment, new_stack: Deploy) -> Deployment:
-    """A stack with all the parts that there are, up."""
-    made = new_stack({**deployment.images(), "serving.openai": True})
-    made.deploy()
-    return made
-
-
 class Network:
     """The policies of a stack, over the pods that run."""
 
@@ -229,10 +221,9 @@ def has_ended_badly(pod: Document) -> bool:
 
 def question(stack: Deployment, token: str) -> Document:
     """Return a pod that asks through the proxy."""
-    model = stack.settings["model"]
     command = (
         "ft-serving", "generate", "--url=http://token-proxy", "--wait=60",
-        f"--tokenizer={model['repository']}@{model['revision']}",
+        f"--tokenizer={stack.source()}",
         "--prompt=Mary has a little lamb.",
     )  # fmt: skip
     variables = {"HF_ENDPOINT": HUB_URL, "FT_SERVING_TOKEN": token}
