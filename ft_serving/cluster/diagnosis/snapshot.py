@@ -71,13 +71,32 @@ class NamespaceSnapshot:
         return {each: found.get(each, {}) for each in COMPONENTS if each in service.get("spec", {})}
 
     def observed(self) -> bool:
-        """Return whether all statuses are about the newest specification."""
+        """Return whether all statuses are about the newest specification.
+
+        The InferenceService's `observedGeneration` does not tell: KServe writes that of the last
+        object that it looked at there (v0.17, `PropagateStatus`). So the specification is
+        compared with what KServe has made of it.
+        """
         service = self.service()
-        made = [*self.own(Kind.KNATIVE_SERVICES), *self.current(Kind.DEPLOYMENTS)]
-        return service is not None and all(
-            each.get("status", {}).get("observedGeneration") == each["metadata"]["generation"]
-            for each in (service, *made)
-        )
+        knative = self.own(Kind.KNATIVE_SERVICES)
+        made = {name(each): each for each in knative or self.own(Kind.DEPLOYMENTS)}
+        if service is None or not all(
+            map(_is_observed, [*knative, *self.current(Kind.DEPLOYMENTS)])
+        ):
+            return False
+        for component, status in self.component_statuses().items():
+            wanted = service["spec"][component].get("containers") or ()
+            one = made.get(f"{self.name}-{component}")
+            if one is None:
+                return False
+            if not _contains(one["spec"]["template"]["spec"]["containers"], wanted):
+                return False
+            if knative and any(
+                one["status"].get(f"{revision}Name") != status.get(revision)
+                for revision in ("latestCreatedRevision", "latestReadyRevision")
+            ):
+                return False
+        return True
 
     def own(self, kind: Kind) -> list[Document]:
         """Return the objects of a kind that were made for the InferenceService."""
@@ -202,6 +221,25 @@ class JobSnapshot(NamespaceSnapshot):
         """Return the specification of the Job's pods, of which there may be none yet."""
         job = self.job()
         return [] if job is None else [job["spec"]["template"]["spec"]]
+
+
+def _is_observed(made: Document) -> bool:
+    return bool(made.get("status", {}).get("observedGeneration") == made["metadata"]["generation"])
+
+
+def _contains(made: object, wanted: object) -> bool:
+    """Return whether a part of an object has all that is wanted of it; KServe adds to it."""
+    if isinstance(wanted, Mapping):
+        return isinstance(made, Mapping) and all(
+            key in made and _contains(made[key], value) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list | tuple):
+        return (
+            isinstance(made, list | tuple)
+            and len(made) >= len(wanted)
+            and all(map(_contains, made, wanted))
+        )
+    return made == wanted
 
 
 def _owners(document: Document) -> set[str]:

@@ -1,5 +1,6 @@
 """Snapshots of real deployments, recorded as plain documents."""
 
+import copy
 import dataclasses
 import json
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ft_serving.cluster.diagnosis import Kind, NamespaceSnapshot, State, Verdict, diagnose
+from ft_serving.cluster.diagnosis.snapshot import COMPONENTS
 
 FOLDER = Path(__file__).parent / "recorded"
 
@@ -19,6 +21,7 @@ def names() -> list[str]:
 def recorded(name: str) -> tuple[NamespaceSnapshot, datetime]:
     """A recorded snapshot, whose documents may be changed, and when it was taken."""
     document: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
+    _add_templates(document["objects"])
     snapshot = NamespaceSnapshot(
         namespace=document["namespace"],
         name=document["name"],
@@ -27,6 +30,20 @@ def recorded(name: str) -> tuple[NamespaceSnapshot, datetime]:
         logs={(pod, container): log for pod, container, log in document["logs"]},
     )
     return snapshot, datetime.fromisoformat(document["now"])
+
+
+def _add_templates(objects: dict[str, Any]) -> None:
+    """Add what recordings leave out: the containers that KServe wrote into what it made."""
+    wanted = {
+        f"{service['metadata']['name']}-{part}": service["spec"][part]["containers"]
+        for service in objects[Kind.INFERENCE_SERVICES]
+        for part in COMPONENTS
+        if "containers" in service["spec"].get(part, {})
+    }
+    for made in (*objects[Kind.KNATIVE_SERVICES], *objects[Kind.DEPLOYMENTS]):
+        if containers := wanted.get(made["metadata"]["name"]):
+            template = {"spec": {"containers": copy.deepcopy(containers)}}
+            made.setdefault("spec", {})["template"] = template
 
 
 def verdict(name: str, *, later_s: float = 0.0) -> Verdict:

@@ -1,11 +1,19 @@
 """Each cause, as it was on a real cluster, is found and told in words."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from ft_serving.cluster.diagnosis import Cause, Finding, Kind, State, diagnose
+from ft_serving.cluster.diagnosis import (
+    Cause,
+    Finding,
+    Kind,
+    NamespaceSnapshot,
+    State,
+    diagnose,
+)
 from ft_serving.cluster.diagnosis.causes.containers import model_failure, telling_lines
 from ft_serving.cluster.documents import name
 from tests.cluster.diagnosis.recorded_snapshots import changed, recorded, verdict
@@ -146,18 +154,41 @@ def test_a_sound_deployment_is_ready_at_its_address_within_the_cluster(mode: str
     assert found.url == f"http://{mode}sound-predictor.gate-sound.svc.cluster.local"
 
 
+def changed_specification(snapshot: NamespaceSnapshot) -> None:
+    [service] = snapshot.all(Kind.INFERENCE_SERVICES)
+    service["spec"]["predictor"]["containers"][0]["args"] = ["--another"]
+
+
+def changed_knative_service(snapshot: NamespaceSnapshot) -> None:
+    snapshot.all(Kind.KNATIVE_SERVICES)[0]["metadata"]["generation"] += 1
+
+
+def changed_revision(snapshot: NamespaceSnapshot) -> None:
+    made = snapshot.all(Kind.KNATIVE_SERVICES)[0]
+    made["status"]["latestCreatedRevisionName"] = "sound-predictor-00002"
+
+
 @pytest.mark.parametrize(
-    ("recording", "kind"),
+    ("recording", "change"),
     [
-        ("sound", Kind.INFERENCE_SERVICES),
-        ("standard-sound", Kind.INFERENCE_SERVICES),
-        ("sound", Kind.KNATIVE_SERVICES),
+        ("sound", changed_specification),
+        ("standard-sound", changed_specification),
+        ("sound", changed_knative_service),
+        ("sound", changed_revision),
     ],
 )
-def test_a_change_that_no_controller_has_seen_yet_is_not_ready(recording: str, kind: Kind) -> None:
+def test_a_change_that_a_controller_has_not_seen_yet_is_not_ready(
+    recording: str, change: Callable[[NamespaceSnapshot], None]
+) -> None:
     snapshot, now = recorded(recording)
-    snapshot.all(kind)[0]["metadata"]["generation"] += 1
+    change(snapshot)
     assert diagnose(snapshot, now).state is State.PENDING, "READY is about the specification before"
+
+
+def test_a_generation_that_kserve_took_from_another_object_says_nothing() -> None:
+    snapshot, now = recorded("sound")
+    snapshot.all(Kind.INFERENCE_SERVICES)[0]["metadata"]["generation"] += 1
+    assert diagnose(snapshot, now).state is State.READY
 
 
 def test_a_rollout_that_hangs_behind_a_ready_service_is_not_ready() -> None:

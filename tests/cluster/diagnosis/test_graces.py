@@ -52,7 +52,9 @@ def test_nothing_is_final_before_controllers_had_time_to_see_a_change(
     generation: int, settling_s: int
 ) -> None:
     snapshot, now = recorded("gpu")
-    snapshot.all(Kind.INFERENCE_SERVICES)[0]["metadata"]["generation"] = generation
+    [service] = snapshot.all(Kind.INFERENCE_SERVICES)
+    service["metadata"]["generation"] = generation
+    service["spec"]["predictor"]["containers"][0]["args"] = ["--another"]
     snapshot = dataclasses.replace(snapshot, begun=now + timedelta(hours=1))
     assert final_after(snapshot, snapshot.begun) == settling_s
 
