@@ -4,6 +4,7 @@ import json
 import secrets
 import signal
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -69,7 +70,19 @@ def end_in(stack: Deployment, phase: str, number: signal.Signals) -> None:
 def stopped_between_writes(process: psutil.Process, stack: Deployment) -> bool:
     """Stop Pulumi; let it go on if it is writing its state, which a kill would cut off."""
     process.suspend()
+    # A thread that waits for the disk stops when that is done.
+    wait_until(lambda: thread_states(process) == {"T"}, "it does not stop")
     with suppress(OSError, ValueError):
         return bool(json.loads(stack.state()))
     process.resume()
     return False
+
+
+def thread_states(process: psutil.Process) -> set[str]:
+    """Return the states of a process's threads, as proc_pid_stat(5) has them."""
+    states = set()
+    for stat in Path(f"/proc/{process.pid}/task").glob("*/stat"):
+        # A thread may have ended.
+        with suppress(OSError):
+            states.add(stat.read_text().rpartition(")")[2].split()[0])
+    return states
