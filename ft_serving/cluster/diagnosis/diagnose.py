@@ -122,10 +122,20 @@ def _ready(snapshot: NamespaceSnapshot, service: Document) -> bool:
             and it["latestReadyRevision"] == it.get("latestCreatedRevision")
             for it in snapshot.component_statuses().values()
         )
-    # A rollout that hangs leaves the condition Ready true, by the pods of the one before it.
-    return all(
-        condition(each, "Progressing").get("reason") == "NewReplicaSetAvailable"
-        for each in snapshot.own(Kind.DEPLOYMENTS)
+    return all(map(_is_rolled_out, snapshot.own(Kind.DEPLOYMENTS)))
+
+
+def _is_rolled_out(deployment: Document) -> bool:
+    """Return whether a Deployment's pods are all of its newest rollout, and one is available.
+
+    A rollout that hangs, or begins, leaves the service's condition Ready true, by the pods of the
+    one before it; and a Deployment's Progressing is that one's until the first new pod is made.
+    """
+    status = deployment["status"]
+    return (
+        condition(deployment, "Progressing").get("reason") == "NewReplicaSetAvailable"
+        and status.get("replicas", 0) == status.get("updatedReplicas", 0)
+        and status.get("availableReplicas", 0) >= min(1, deployment["spec"]["replicas"])
     )
 
 

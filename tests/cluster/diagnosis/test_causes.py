@@ -163,6 +163,12 @@ def changed_knative_service(snapshot: NamespaceSnapshot) -> None:
     snapshot.all(Kind.KNATIVE_SERVICES)[0]["metadata"]["generation"] += 1
 
 
+def ended_pods(snapshot: NamespaceSnapshot) -> None:
+    snapshot.all(Kind.DEPLOYMENTS)[0]["status"].update(
+        replicas=0, updatedReplicas=0, availableReplicas=0
+    )
+
+
 def changed_revision(snapshot: NamespaceSnapshot) -> None:
     made = snapshot.all(Kind.KNATIVE_SERVICES)[0]
     made["status"]["latestCreatedRevisionName"] = "sound-predictor-00002"
@@ -175,6 +181,7 @@ def changed_revision(snapshot: NamespaceSnapshot) -> None:
         ("standard-sound", changed_specification),
         ("sound", changed_knative_service),
         ("sound", changed_revision),
+        ("standard-sound", ended_pods),
     ],
 )
 def test_a_change_that_a_controller_has_not_seen_yet_is_not_ready(
