@@ -148,7 +148,7 @@ def tensor_pieces(checkpoint: Checkpoint, job: TensorJob, dtype: DType) -> Itera
 
 
 class _Part(NamedTuple):
-    """What a target takes of a source, in place.
+    """The part of a source that a target takes, in place.
 
     Attributes:
         name: The source's.
