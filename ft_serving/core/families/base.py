@@ -110,6 +110,11 @@ class TensorRule:
         return tuple(getattr(shape, number) for number in self.shape)
 
 
+def whole_tensor(target: str, source: str, *shape: str) -> TensorRule:
+    """Return the rule of a file that has a tensor as it is, for every rank."""
+    return TensorRule(target=target, sources=(source,), shape=shape)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Family:
     """Everything that tells one family of models from another; each is equal to itself only.

@@ -15,6 +15,7 @@ from ft_serving.core.families.base import (
     Family,
     Split,
     TensorRule,
+    whole_tensor,
 )
 
 _CONTEXT = 2048
@@ -51,10 +52,6 @@ _SOURCE = "transformer.h.{layer}"
 _TARGET = "model.layers.{layer}"
 
 
-def _rule(target: str, source: str, *shape: str) -> TensorRule:
-    return TensorRule(target=target, sources=(source,), shape=shape)
-
-
 def _matrix(target: str, source: str, rows: str, columns: str, split: Split) -> TensorRule:
     """Return the rule of a layer's weights, which Hugging Face stores as [out, in]."""
     return TensorRule(
@@ -87,14 +84,14 @@ GPTJ = Family(
     hugging_face=_hugging_face,
     context=_CONTEXT,
     rules=(
-        _rule("model.wte", "transformer.wte.weight", "vocabulary", "hidden"),
-        _rule("model.final_layernorm.weight", "transformer.ln_f.weight", "hidden"),
-        _rule("model.final_layernorm.bias", "transformer.ln_f.bias", "hidden"),
+        whole_tensor("model.wte", "transformer.wte.weight", "vocabulary", "hidden"),
+        whole_tensor("model.final_layernorm.weight", "transformer.ln_f.weight", "hidden"),
+        whole_tensor("model.final_layernorm.bias", "transformer.ln_f.bias", "hidden"),
         # Not transposed: FasterTransformer reads the head's hidden axis as the fast one.
-        _rule("model.lm_head.weight", "lm_head.weight", "vocabulary", "hidden"),
-        _rule("model.lm_head.bias", "lm_head.bias", "vocabulary"),
-        _rule(f"{_TARGET}.input_layernorm.weight", f"{_SOURCE}.ln_1.weight", "hidden"),
-        _rule(f"{_TARGET}.input_layernorm.bias", f"{_SOURCE}.ln_1.bias", "hidden"),
+        whole_tensor("model.lm_head.weight", "lm_head.weight", "vocabulary", "hidden"),
+        whole_tensor("model.lm_head.bias", "lm_head.bias", "vocabulary"),
+        whole_tensor(f"{_TARGET}.input_layernorm.weight", f"{_SOURCE}.ln_1.weight", "hidden"),
+        whole_tensor(f"{_TARGET}.input_layernorm.bias", f"{_SOURCE}.ln_1.bias", "hidden"),
         TensorRule(
             target=f"{_TARGET}.attention.query_key_value.weight",
             sources=tuple(f"{_SOURCE}.attn.{each}_proj.weight" for each in "qkv"),
@@ -111,7 +108,7 @@ GPTJ = Family(
             split=Split.COLUMNS,
         ),
         _matrix("mlp.dense_4h_to_h", "mlp.fc_out", "hidden", "inner", Split.ROWS),
-        _rule(f"{_TARGET}.mlp.dense_4h_to_h.bias", f"{_SOURCE}.mlp.fc_out.bias", "hidden"),
+        whole_tensor(f"{_TARGET}.mlp.dense_4h_to_h.bias", f"{_SOURCE}.mlp.fc_out.bias", "hidden"),
     ),
     head="lm_head.",
     ignored=(f"{_SOURCE}.attn.bias", f"{_SOURCE}.attn.masked_bias"),

@@ -18,6 +18,7 @@ from ft_serving.core.families.base import (
     Family,
     Split,
     TensorRule,
+    whole_tensor,
 )
 
 _CONTEXT = 2048
@@ -141,13 +142,10 @@ _SOURCE = "gpt_neox.layers.{layer}"
 _TARGET = "model.layers.{layer}"
 
 
-def _rule(target: str, source: str, *shape: str) -> TensorRule:
-    return TensorRule(target=target, sources=(source,), shape=shape)
-
-
 def _norm(target: str, source: str) -> tuple[TensorRule, ...]:
     return tuple(
-        _rule(f"{target}.{each}", f"{source}.{each}", "hidden") for each in ("weight", "bias")
+        whole_tensor(f"{target}.{each}", f"{source}.{each}", "hidden")
+        for each in ("weight", "bias")
     )
 
 
@@ -192,10 +190,10 @@ GPTNEOX = Family(
     hugging_face=_hugging_face,
     context=_CONTEXT,
     rules=(
-        _rule("model.wte", "gpt_neox.embed_in.weight", "vocabulary", "hidden"),
+        whole_tensor("model.wte", "gpt_neox.embed_in.weight", "vocabulary", "hidden"),
         *_norm("model.final_layernorm", "gpt_neox.final_layer_norm"),
         # Not transposed: FasterTransformer reads the head's hidden axis as the fast one.
-        _rule("model.lm_head.weight", "embed_out.weight", "vocabulary", "hidden"),
+        whole_tensor("model.lm_head.weight", "embed_out.weight", "vocabulary", "hidden"),
         *_norm(f"{_TARGET}.input_layernorm", f"{_SOURCE}.input_layernorm"),
         *_norm(f"{_TARGET}.post_attention_layernorm", f"{_SOURCE}.post_attention_layernorm"),
         _of_layer(
