@@ -16,12 +16,13 @@ Run: make benchmark-openai
 import argparse
 import asyncio
 import io
+import itertools
 import json
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,17 +59,47 @@ GPT_J_25M: dict[str, Any] = {
     "tie_word_embeddings": False,
 }
 MODEL = "model"
-PROMPT = list(range(300, 364))
+PROMPT_LENGTH = 64
 LEVELS = ((1, 10), (8, 4), (64, 1))
 """Streams at once, and texts that each asks for, one after the other."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RoundOfStreams:
     """A round of streams: its tokens a second, and the median time to the first token."""
 
     tokens_per_second: float
     first_token_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Level:
+    """The medians of all rounds with so many streams.
+
+    Attributes:
+        streams: Streams at once.
+        direct: Tokens a second by the protocol.
+        through: Tokens a second by the API.
+        ratios: The ratio of both in each round, the least first.
+        later_s: Seconds that the first token comes later by the API.
+        processor_s: Seconds of the processor that the API takes for a token.
+    """
+
+    streams: int
+    direct: float
+    through: float
+    ratios: Sequence[float]
+    later_s: float
+    processor_s: float
+
+    def line(self, model: str) -> str:
+        """Return it as a line about a model."""
+        return (
+            f"{model:9} {self.streams:2} at once: {self.direct:6.0f} tokens/s directly, "
+            f"{self.through:6.0f} by the API, ratio {statistics.median(self.ratios):.2f} "
+            f"({self.ratios[0]:.2f} to {self.ratios[-1]:.2f}); first token "
+            f"{1000 * self.later_s:+.1f} ms; {1e6 * self.processor_s:.0f} us of processor a token"
+        )
 
 
 def main() -> None:
@@ -86,86 +117,109 @@ def main() -> None:
                 served(storage.root, convert(folder, storage)) as triton,
                 api(triton.http, MODEL, Path(name)) as (address, process),
             ):
-                asyncio.run(compare(model, tokens, triton.http, address, process, options.rounds))
+                for streams, texts in LEVELS:
+                    level = compare(
+                        f"http://{triton.http}",
+                        address,
+                        process,
+                        itertools.repeat(range(300, 300 + PROMPT_LENGTH)),
+                        streams=streams,
+                        texts=texts,
+                        tokens=tokens,
+                        rounds=options.rounds,
+                    )
+                    print(level.line(model), flush=True)
 
 
-async def compare(
-    model: str, tokens: int, triton: str, address: str, process: psutil.Process, rounds: int
-) -> None:
-    """Measure all levels of a served model, and print a line of each."""
-    direct, through = f"http://{triton}", f"{address}"
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-        for streams, texts in LEVELS:
-            asked = {
-                f"{direct}/v2/models/fastertransformer/generate_stream": protocol_body(tokens),
-                f"{through}/v1/completions": openai_body(tokens),
-            }
-            pairs = []
-            spent = []
-            for number in range(rounds + 1):
-                pair = []
-                for url, body in asked.items():
-                    before = processor_s(process)
-                    pair.append(await stream(http, url, body, streams, texts, tokens))
-                    used = (processor_s(process) - before) / (streams * texts * tokens)
-                # The first round of a server is slower than all others.
-                if number:
-                    pairs.append(pair)
-                    spent.append(used)
-            print(line(model, streams, pairs, spent), flush=True)
+def compare(
+    direct: str,
+    through: str,
+    process: psutil.Process,
+    prompts: Iterator[Sequence[int]],
+    *,
+    streams: int,
+    texts: int,
+    tokens: int,
+    rounds: int,
+) -> Level:
+    """Ask a model by the protocol and by the API in turns.
 
-
-async def stream(
-    http: aiohttp.ClientSession, url: str, body: bytes, streams: int, texts: int, tokens: int
-) -> RoundOfStreams:
-    """Ask for so many streams at once, so many times, and read each to its end."""
-    firsts = []
-
-    async def ask() -> None:
-        begun = time.perf_counter()
-        first = None
-        content = b""
-        async with http.post(url, data=body) as response:
-            assert response.status == 200, await response.text()
-            async for piece in response.content.iter_any():
-                first = first or time.perf_counter() - begun
-                content = content[-4096:] + piece
-        last = content.removesuffix(b"data: [DONE]\n\n").rpartition(b"data:")[2]
-        values = json.loads(last)
-        if "usage" in values:
-            assert values["usage"]["completion_tokens"] == tokens, values
-        else:
-            assert values["sequence_length"] == len(PROMPT) + tokens, values
-        assert first
-        firsts.append(first)
-
-    async def ask_all() -> None:
-        for _ in range(texts):
-            await ask()
-
-    begun = time.perf_counter()
-    await asyncio.gather(*(ask_all() for _ in range(streams)))
-    seconds = time.perf_counter() - begun
-    return RoundOfStreams(
-        tokens_per_second=len(firsts) * tokens / seconds,
-        first_token_s=statistics.median(firsts),
+    Args:
+        direct: Triton's address.
+        through: The API's address.
+        process: The API's process.
+        prompts: One prompt of `PROMPT_LENGTH` token ids after another.
+        streams: Streams at once.
+        texts: Texts that each asks for, one after the other.
+        tokens: Tokens of each text.
+        rounds: Times that both are asked.
+    """
+    asked: dict[str, Callable[[Sequence[int], int], bytes]] = {
+        f"{direct}/v2/models/fastertransformer/generate_stream": protocol_body,
+        f"{through}/v1/completions": openai_body,
+    }
+    pairs = []
+    spent = []
+    # The first round of a server is slower than all others.
+    for number in range(rounds + 1):
+        pair = []
+        for url, body in asked.items():
+            bodies = [[body(next(prompts), tokens) for _ in range(texts)] for _ in range(streams)]
+            before = processor_s(process)
+            pair.append(asyncio.run(stream(url, bodies, tokens)))
+            used = (processor_s(process) - before) / (streams * texts * tokens)
+        if number:
+            pairs.append(pair)
+            spent.append(used)
+    return Level(
+        streams=streams,
+        direct=statistics.median(pair[0].tokens_per_second for pair in pairs),
+        through=statistics.median(pair[1].tokens_per_second for pair in pairs),
+        ratios=sorted(pair[1].tokens_per_second / pair[0].tokens_per_second for pair in pairs),
+        later_s=statistics.median(pair[1].first_token_s - pair[0].first_token_s for pair in pairs),
+        processor_s=statistics.median(spent),
     )
 
 
-def line(
-    model: str, streams: int, pairs: Sequence[Sequence[RoundOfStreams]], spent: Sequence[float]
-) -> str:
-    """Return the medians of a level's rounds; in each pair the protocol comes first."""
-    direct = statistics.median(pair[0].tokens_per_second for pair in pairs)
-    through = statistics.median(pair[1].tokens_per_second for pair in pairs)
-    ratios = sorted(pair[1].tokens_per_second / pair[0].tokens_per_second for pair in pairs)
-    later = statistics.median(pair[1].first_token_s - pair[0].first_token_s for pair in pairs)
-    each = statistics.median(spent)
-    return (
-        f"{model:9} {streams:2} at once: {direct:6.0f} tokens/s directly, {through:6.0f} by the "
-        f"API, ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}); first "
-        f"token {1000 * later:+.1f} ms; {1e6 * each:.0f} us of processor a token, which is at most "
-        f"{1 / each:.0f} tokens/s by one process"
+async def stream(url: str, bodies: Sequence[Sequence[bytes]], tokens: int) -> RoundOfStreams:
+    """Ask for streams at once, each for one text after the other, and read all to their ends.
+
+    Args:
+        url: The address to ask.
+        bodies: The requests of each stream.
+        tokens: Tokens of each text.
+    """
+    firsts = []
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+
+        async def ask(body: bytes) -> None:
+            begun = time.perf_counter()
+            first = None
+            content = b""
+            async with http.post(url, data=body) as response:
+                assert response.status == 200, await response.text()
+                async for piece in response.content.iter_any():
+                    first = first or time.perf_counter() - begun
+                    content = content[-4096:] + piece
+            last = content.removesuffix(b"data: [DONE]\n\n").rpartition(b"data:")[2]
+            values = json.loads(last)
+            if "usage" in values:
+                assert values["usage"]["completion_tokens"] == tokens, values
+            else:
+                assert values["sequence_length"] == PROMPT_LENGTH + tokens, values
+            assert first
+            firsts.append(first)
+
+        async def ask_all(asked: Sequence[bytes]) -> None:
+            for body in asked:
+                await ask(body)
+
+        begun = time.perf_counter()
+        await asyncio.gather(*map(ask_all, bodies))
+        seconds = time.perf_counter() - begun
+    return RoundOfStreams(
+        tokens_per_second=len(firsts) * tokens / seconds,
+        first_token_s=statistics.median(firsts),
     )
 
 
@@ -175,11 +229,11 @@ def processor_s(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def protocol_body(tokens: int) -> bytes:
+def protocol_body(prompt: Sequence[int], tokens: int) -> bytes:
     """Return a request of the inference protocol, with what the API asks Triton for."""
     values = {
-        "input_ids": PROMPT,
-        "input_lengths": len(PROMPT),
+        "input_ids": list(prompt),
+        "input_lengths": len(prompt),
         "request_output_len": tokens,
         "min_length": tokens,
         "runtime_top_k": 1,
@@ -188,11 +242,11 @@ def protocol_body(tokens: int) -> bytes:
     return json.dumps(values).encode()
 
 
-def openai_body(tokens: int) -> bytes:
+def openai_body(prompt: Sequence[int], tokens: int) -> bytes:
     """Return the same request of the API."""
     values = {
         "model": MODEL,
-        "prompt": PROMPT,
+        "prompt": list(prompt),
         "max_tokens": tokens,
         "ignore_eos": True,
         "temperature": 0,

@@ -22,7 +22,8 @@ def steps(gpus: int) -> list[str]:
     A name is `MODEL-WHAT`, with `-tpN` where N GPUs share each layer.
     """
     names = [
-        f"gptj-{what}" for what in ("prepare", "transformers", "vllm", "triton", "fp8", "fp8-1024")
+        f"gptj-{what}"
+        for what in ("prepare", "transformers", "vllm", "triton", "openai", "fp8", "fp8-1024")
     ]
     shared = [f"-tp{size}" for size in TENSOR_PARALLEL if size <= gpus]
     names += [f"gptj-{what}{size}" for size in shared for what in ("vllm", "triton")]
@@ -51,6 +52,8 @@ def run_step(name: str, work: Path, path: Path) -> None:
             run.vllm("vllm fp8 1024", precision=Precision.FP8, batches=(1024,))
         case "triton":
             run.triton(f"triton fp16{end}", tensor_parallel)
+        case "openai":
+            run.openai()
         case _:
             raise SystemExit(f"Error: there is no step {name}")
 
@@ -120,6 +123,13 @@ class _Run:
         os.environ |= EngineSettings(tensor_parallel=tensor_parallel).to_environment()
         name = self._release.read_text()
         server.run(f"{self.model} {part}", self._storage, name, self.results)
+
+    def openai(self) -> None:
+        """Time the OpenAI API before Triton, in turns with Triton's own protocol."""
+        from benchmarks.gpu import openai_api
+
+        name = self._release.read_text()
+        openai_api.run(f"{self.model} openai", self._storage, name, self.results)
 
     @property
     def _storage(self) -> Path:

@@ -17,20 +17,26 @@ READY_SECONDS = 60
 
 @contextmanager
 def api(
-    triton: str, model: str, folder: Path, options: Sequence[str] = ()
+    triton: str,
+    model: str,
+    folder: Path,
+    options: Sequence[str] = (),
+    *,
+    tokenizer: Path = TINY_GPTJ,
 ) -> Iterator[tuple[str, psutil.Popen]]:
-    """Serve the API in front of a model with tiny-gptj's tokenizer; give its address and process.
+    """Serve the API in front of a model; give its address and process.
 
     Args:
         triton: HOST:PORT of the model.
         model: The model's name in requests.
         folder: The log's folder. In the end the log must have nothing but waits.
         options: More of `ft-serving openai`'s options.
+        tokenizer: The model's, as `load_tokenizer` takes it.
     """
     [port] = free_ports(1)
     command = [
         *(str(Path(sys.executable).with_name("ft-serving")), "openai"),
-        *("--url", f"http://{triton}", "--tokenizer", str(TINY_GPTJ)),
+        *("--url", f"http://{triton}", "--tokenizer", str(tokenizer)),
         *("--model", model, "--port", str(port), *options),
     ]
     log = folder / f"openai-{port}.err"
