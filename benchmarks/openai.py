@@ -22,7 +22,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ import psutil
 # Before numpy is imported: the engine has one core, and the others what they need.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from benchmarks.gpu.load import Question
 from benchmarks.synthetic import fp32_release, write_checkpoint
 from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage
@@ -59,15 +60,16 @@ GPT_J_25M: dict[str, Any] = {
     "tie_word_embeddings": False,
 }
 MODEL = "model"
-PROMPT_LENGTH = 64
+PROMPT = tuple(range(300, 364))
 LEVELS = ((1, 10), (8, 4), (64, 1))
 """Streams at once, and texts that each asks for, one after the other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RoundOfStreams:
-    """A round of streams: its tokens a second, and the median time to the first token."""
+class Round:
+    """A round's tokens, tokens a second, and median time to the first token."""
 
+    tokens: int
     tokens_per_second: float
     first_token_s: float
 
@@ -118,15 +120,14 @@ def main() -> None:
                 api(triton.http, MODEL, Path(name)) as (address, process),
             ):
                 for streams, texts in LEVELS:
+                    questions = itertools.repeat(Question(PROMPT, tokens))
                     level = compare(
                         f"http://{triton.http}",
                         address,
                         process,
-                        itertools.repeat(range(300, 300 + PROMPT_LENGTH)),
+                        [questions] * (options.rounds + 1),
                         streams=streams,
                         texts=texts,
-                        tokens=tokens,
-                        rounds=options.rounds,
                     )
                     print(level.line(model), flush=True)
 
@@ -135,12 +136,10 @@ def compare(
     direct: str,
     through: str,
     process: psutil.Process,
-    prompts: Iterator[Sequence[int]],
+    rounds: Iterable[Iterator[Question]],
     *,
     streams: int,
     texts: int,
-    tokens: int,
-    rounds: int,
 ) -> Level:
     """Ask a model by the protocol and by the API in turns.
 
@@ -148,29 +147,27 @@ def compare(
         direct: Triton's address.
         through: The API's address.
         process: The API's process.
-        prompts: One prompt of `PROMPT_LENGTH` token ids after another.
+        rounds: What is asked in each round, of which the first does not count: the first of a
+            server is slower than all others.
         streams: Streams at once.
-        texts: Texts that each asks for, one after the other.
-        tokens: Tokens of each text.
-        rounds: Times that both are asked.
+        texts: Questions that each stream asks, one after the other.
     """
-    asked: dict[str, Callable[[Sequence[int], int], bytes]] = {
+    asked: dict[str, Callable[[Question], bytes]] = {
         f"{direct}/v2/models/fastertransformer/generate_stream": protocol_body,
         f"{through}/v1/completions": openai_body,
     }
     pairs = []
     spent = []
-    # The first round of a server is slower than all others.
-    for number in range(rounds + 1):
+    for number, questions in enumerate(rounds):
         pair = []
         for url, body in asked.items():
-            bodies = [[body(next(prompts), tokens) for _ in range(texts)] for _ in range(streams)]
+            share = [list(itertools.islice(questions, texts)) for _ in range(streams)]
             before = processor_s(process)
-            pair.append(asyncio.run(stream(url, bodies, tokens)))
-            used = (processor_s(process) - before) / (streams * texts * tokens)
+            pair.append(asyncio.run(ask_round(url, body, share)))
+            used = processor_s(process) - before
         if number:
             pairs.append(pair)
-            spent.append(used)
+            spent.append(used / pair[1].tokens)
     return Level(
         streams=streams,
         direct=statistics.median(pair[0].tokens_per_second for pair in pairs),
@@ -181,44 +178,52 @@ def compare(
     )
 
 
-async def stream(url: str, bodies: Sequence[Sequence[bytes]], tokens: int) -> RoundOfStreams:
-    """Ask for streams at once, each for one text after the other, and read all to their ends.
+async def ask_round(
+    url: str, body: Callable[[Question], bytes], share: Sequence[Sequence[Question]]
+) -> Round:
+    """Ask by streams at once, each one question after the other, and read all answers to the end.
 
     Args:
         url: The address to ask.
-        bodies: The requests of each stream.
-        tokens: Tokens of each text.
+        body: Makes the request of a question.
+        share: The questions of each stream.
     """
     firsts = []
+    tokens = 0
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
 
-        async def ask(body: bytes) -> None:
+        async def ask(question: Question) -> None:
+            nonlocal tokens
+            content = body(question)
             begun = time.perf_counter()
             first = None
-            content = b""
-            async with http.post(url, data=body) as response:
+            end = b""
+            async with http.post(url, data=content) as response:
                 assert response.status == 200, await response.text()
                 async for piece in response.content.iter_any():
                     first = first or time.perf_counter() - begun
-                    content = content[-4096:] + piece
-            last = content.removesuffix(b"data: [DONE]\n\n").rpartition(b"data:")[2]
+                    end = end[-4096:] + piece
+            last = end.removesuffix(b"data: [DONE]\n\n").rpartition(b"data:")[2]
             values = json.loads(last)
             if "usage" in values:
-                assert values["usage"]["completion_tokens"] == tokens, values
+                generated = values["usage"]["completion_tokens"]
             else:
-                assert values["sequence_length"] == PROMPT_LENGTH + tokens, values
+                generated = values["sequence_length"] - len(question.prompt)
+            assert generated == question.answer, values
             assert first
             firsts.append(first)
+            tokens += generated
 
-        async def ask_all(asked: Sequence[bytes]) -> None:
-            for body in asked:
-                await ask(body)
+        async def ask_all(questions: Sequence[Question]) -> None:
+            for question in questions:
+                await ask(question)
 
         begun = time.perf_counter()
-        await asyncio.gather(*map(ask_all, bodies))
+        await asyncio.gather(*map(ask_all, share))
         seconds = time.perf_counter() - begun
-    return RoundOfStreams(
-        tokens_per_second=len(firsts) * tokens / seconds,
+    return Round(
+        tokens=tokens,
+        tokens_per_second=tokens / seconds,
         first_token_s=statistics.median(firsts),
     )
 
@@ -229,25 +234,25 @@ def processor_s(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def protocol_body(prompt: Sequence[int], tokens: int) -> bytes:
+def protocol_body(question: Question) -> bytes:
     """Return a request of the inference protocol, with what the API asks Triton for."""
     values = {
-        "input_ids": list(prompt),
-        "input_lengths": len(prompt),
-        "request_output_len": tokens,
-        "min_length": tokens,
+        "input_ids": question.prompt,
+        "input_lengths": len(question.prompt),
+        "request_output_len": question.answer,
+        "min_length": question.answer,
         "runtime_top_k": 1,
         "random_seed": 0,
     }
     return json.dumps(values).encode()
 
 
-def openai_body(prompt: Sequence[int], tokens: int) -> bytes:
+def openai_body(question: Question) -> bytes:
     """Return the same request of the API."""
     values = {
         "model": MODEL,
-        "prompt": list(prompt),
-        "max_tokens": tokens,
+        "prompt": question.prompt,
+        "max_tokens": question.answer,
         "ignore_eos": True,
         "temperature": 0,
         "seed": 0,

@@ -1,8 +1,8 @@
 """The OpenAI API before tritonserver with vLLM, beside the inference protocol itself."""
 
 import itertools
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,19 @@ from tokenizers import Tokenizer, decoders
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
-from benchmarks.gpu.load import ANSWER, ROUNDS, Results, equal_questions
-from benchmarks.openai import MODEL, PROMPT_LENGTH, compare
+from benchmarks.gpu.load import (
+    AT_ONCE,
+    MIXED,
+    ROUNDS,
+    Results,
+    equal_questions,
+    mixed_questions,
+)
+from benchmarks.openai import MODEL, compare
 from tests.openai.serving import api
 from tests.serving import served
 
-STREAMS = (1, 8, 64)
+STREAMS = (1, 8, AT_ONCE)
 VOCABULARY = 50_257
 """Tokens of GPT-J's tokenizer."""
 
@@ -27,23 +34,27 @@ def run(part: str, storage: Path, release: str, results: Results) -> None:
     """Time the API in turns with the protocol."""
     tokenizer = storage / "tokenizer.json"
     write_random_tokenizer(tokenizer)
-    prompts = _prompts()
+    loads = [
+        (f"{count} streams", count, partial(equal_questions, count * ROUNDS)) for count in STREAMS
+    ]
+    loads.append(("mixed", AT_ONCE, partial(mixed_questions, MIXED)))
+    seeds = itertools.count(4000)
     with (
         served(storage, release) as triton,
         api(triton.http, MODEL, storage, tokenizer=tokenizer) as (address, process),
     ):
-        for streams in STREAMS:
+        for name, streams, made in loads:
+            # Both are asked other questions, in every round.
+            rounds = [[*made(seed=next(seeds)), *made(seed=next(seeds))] for _ in range(ROUNDS + 1)]
             level = compare(
                 f"http://{triton.http}",
                 address,
                 process,
-                prompts,
+                map(iter, rounds),
                 streams=streams,
-                texts=ROUNDS,
-                tokens=ANSWER,
-                rounds=3,
+                texts=len(rounds[0]) // (2 * streams),
             )
-            results.add(part, f"{streams} streams", asdict(level))
+            results.add(part, name, asdict(level))
 
 
 def write_random_tokenizer(file: Path) -> None:
@@ -70,10 +81,3 @@ def write_random_tokenizer(file: Path) -> None:
     made.pre_tokenizer = ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     made.save(str(file))
-
-
-def _prompts() -> Iterator[Sequence[int]]:
-    """Yield prompts without end, each another."""
-    for seed in itertools.count(4000):
-        for question in equal_questions(64, PROMPT_LENGTH, seed=seed):
-            yield question.prompt
