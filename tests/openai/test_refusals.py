@@ -116,3 +116,19 @@ def test_an_endpoint_that_is_not_there_is_named(address: str, path: str) -> None
     answer = urllib3.request("GET", address + path)
     assert answer.status == 404
     assert path in json.loads(answer.data)["error"]["message"]
+
+
+def test_texts_without_room_get_429_and_when_to_ask_again(client: openai.OpenAI) -> None:
+    prompts = ["Mary had"] * (MOST_TEXTS // 128)
+    with client.completions.create(
+        model=MODEL,
+        prompt=prompts,
+        n=128,
+        max_tokens=400,
+        stream=True,
+        extra_body={"ignore_eos": True},
+    ) as texts:
+        next(iter(texts))
+        with pytest.raises(openai.RateLimitError, match="1 texts are too many now") as raised:
+            client.completions.create(model=MODEL, prompt="Mary had")
+        assert int(raised.value.response.headers["Retry-After"]) > 0
