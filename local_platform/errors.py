@@ -1,7 +1,6 @@
 """The errors of this package: a class of its own for each that is caught."""
 
-from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Sequence
 
 
 class PlatformError(Exception):
@@ -36,33 +35,3 @@ class ApiUnavailableError(ApplyError):
 
 class DockerError(PlatformError):
     """A docker command failed."""
-
-
-class FileChangedError(PlatformError):
-    """A file on disk is no longer the version that was asked for; look at its folder again."""
-
-
-class RefusedRequestError(PlatformError):
-    """A client of the hub is refused.
-
-    Status, code and message are those from which huggingface_hub's `utils/_http.py`
-    (`hf_raise_for_status`) picks the exception that its caller sees.
-
-    Attributes:
-        status: The response's status.
-        code: The hub's own code for the error, such as `RepoNotFound`; None has none.
-        headers: Header fields that belong to this error only.
-    """
-
-    def __init__(
-        self,
-        status: HTTPStatus,
-        message: str,
-        *,
-        code: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.headers = dict(headers or {})

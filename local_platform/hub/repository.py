@@ -16,12 +16,14 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from local_platform.errors import FileChangedError, PlatformError, RefusedRequestError
+from starlette.exceptions import HTTPException
+
+from local_platform.errors import PlatformError
 
 DEFAULT_REVISION = "main"
 
@@ -33,9 +35,6 @@ _LFS_SUFFIXES = (".safetensors", ".bin")
 # remembered only for a file that was last changed this long before it was read. Two seconds is
 # the coarsest clock in use (FAT), and what git allows for in its own index.
 _SETTLED_NS = 2_000_000_000
-
-# How often a folder is read anew while someone copies a model into it.
-_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +70,7 @@ class ModelSnapshot:
 
     Attributes:
         repo_id: The model's name, with its namespace if it has one.
-        commit: The `content_id` of its files.
+        commit: The hash of its files.
         files: Its files by path, with slashes, in the order of the paths' bytes.
     """
 
@@ -80,20 +79,28 @@ class ModelSnapshot:
     files: Mapping[str, ModelFile]
 
 
-def content_id(files: Iterable[tuple[str, ModelFile]]) -> str:
-    """Return an id of a set of files by their content, the same on every machine.
+def _content_id(files: Mapping[str, ModelFile]) -> str:
+    """Return an id of sorted files by their content, the same on every machine.
 
     The id is the first 40 hex digits of the SHA-256 over one record a file, in the order of the
     paths' UTF-8 bytes: path, NUL, size in decimal, NUL, SHA-256 of the content in lower-case hex,
     line feed. It is as long as a git commit, because clients expect that of a revision.
-
-    Args:
-        files: Each file with its path.
     """
     digest = hashlib.sha256()
-    for path, file in sorted(files, key=lambda item: item[0].encode()):
+    for path, file in files.items():
         digest.update(f"{path}\0{file.size}\0{file.sha256}\n".encode())
     return digest.hexdigest()[:40]
+
+
+def refusal(
+    message: str,
+    *,
+    code: str,
+    status: HTTPStatus = HTTPStatus.NOT_FOUND,
+    headers: Mapping[str, str] | None = None,
+) -> HTTPException:
+    """Return the refusal of a client's request, with the hub's own code for the error."""
+    return HTTPException(status, message, {"X-Error-Code": code, **(headers or {})})
 
 
 class Catalogue:
@@ -136,40 +143,24 @@ class Catalogue:
             revision: `main`, or the commit that the model has.
 
         Raises:
-            RefusedRequestError: There is no such model, its content has another commit, or its
-                files are being written or cannot be read.
+            HTTPException: There is no such model, or its content has another commit.
+            PlatformError: A file cannot be read.
         """
-        for _ in range(_ATTEMPTS):
-            try:
-                return self._read(repo_id, revision)
-            except (FileChangedError, FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as exc:
-                name = Path(exc.filename).name if exc.filename else "a file"
-                raise RefusedRequestError(
-                    HTTPStatus.INTERNAL_SERVER_ERROR,
-                    f"{repo_id}: {name} cannot be read: {exc.strerror}",
-                ) from exc
-        raise RefusedRequestError(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            f"{repo_id}: its files are being written; try again",
-            headers={"Retry-After": "5"},
-        )
-
-    def _read(self, repo_id: str, revision: str) -> ModelSnapshot:
         folder = self._folders().get(repo_id)
         if folder is None:
-            raise RefusedRequestError(
-                HTTPStatus.NOT_FOUND, f"no model '{repo_id}' here", code="RepoNotFound"
-            )
-        files = {
-            path: self._file(location, is_weights=path.endswith(_LFS_SUFFIXES))
-            for path, location in sorted(self._locations(folder), key=lambda item: item[0].encode())
-        }
-        commit = content_id(files.items())
+            raise refusal(f"no model '{repo_id}' here", code="RepoNotFound")
+        try:
+            locations = sorted(self._locations(folder), key=lambda item: item[0].encode())
+            files = {
+                path: self._file(location, is_weights=path.endswith(_LFS_SUFFIXES))
+                for path, location in locations
+            }
+        except OSError as exc:
+            name = Path(exc.filename).name if exc.filename else "a file"
+            raise PlatformError(f"{repo_id}: {name} cannot be read: {exc.strerror}") from exc
+        commit = _content_id(files)
         if revision not in (DEFAULT_REVISION, commit):
-            raise RefusedRequestError(
-                HTTPStatus.NOT_FOUND,
+            raise refusal(
                 f"{repo_id} has no revision '{revision}'; it has {DEFAULT_REVISION}, {commit}",
                 code="RevisionNotFound",
             )
@@ -209,21 +200,17 @@ class Catalogue:
     def _file(self, location: Path, *, is_weights: bool) -> ModelFile:
         """Digest a file, or recall its digests.
 
+        A file that is written meanwhile gets digests that no version has. They are not recalled
+        for the next request, because its version is another one by then.
+
         Raises:
-            FileChangedError: It was written while it was read.
             OSError: It cannot be read.
         """
-        status = location.lstat()
-
-        def recalled() -> ModelFile | None:
-            known = self._remembered.get((location, is_weights))
-            return known if known and known.version == version_of(status) else None
-
-        if known := recalled():
-            return known
-        # Clients that ask for the same file at once must not all digest it.
+        # One at a time: clients that ask for the same file at once must not all digest it.
         with self._digesting:
-            if known := recalled():
+            status = location.lstat()
+            known = self._remembered.get((location, is_weights))
+            if known and known.version == _version_of(status):
                 return known
             settled = time.time_ns() - status.st_ctime_ns > _SETTLED_NS
             file = _digested(location, status, lfs=is_weights or status.st_size > _LFS_BYTES)
@@ -232,7 +219,7 @@ class Catalogue:
             return file
 
 
-def version_of(status: os.stat_result) -> tuple[int, ...]:
+def _version_of(status: os.stat_result) -> tuple[int, ...]:
     """Return the facts that tell one version of a file on disk from another.
 
     The change time is one of them because a copy that keeps modification times (`cp -p`,
@@ -253,12 +240,10 @@ def _digested(location: Path, status: os.stat_result, *, lfs: bool) -> ModelFile
         else:
             content = stream.readall()
             sha256 = hashlib.sha256(content).hexdigest()
-        if version_of(os.fstat(stream.fileno())) != version_of(status):
-            raise FileChangedError(f"{location}: was changed")
     blob = b"blob %d\0" % len(content) + content
     return ModelFile(
         location=location,
-        version=version_of(status),
+        version=_version_of(status),
         size=status.st_size,
         sha256=sha256,
         blob_id=hashlib.sha1(blob, usedforsecurity=False).hexdigest(),

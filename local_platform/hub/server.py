@@ -65,7 +65,7 @@ class HubServer:
         """Read every model as it is on disk now, by name.
 
         Raises:
-            RefusedRequestError: A model's files change or cannot be read.
+            PlatformError: A model's files cannot be read.
         """
         return [self._catalogue.snapshot(repo_id) for repo_id in self._catalogue.repo_ids()]
 
