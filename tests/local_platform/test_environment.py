@@ -1,6 +1,5 @@
 """The variables and tools by which a shell finds the platform."""
 
-import errno
 import os
 import subprocess
 from pathlib import Path
@@ -56,17 +55,3 @@ def test_a_shell_that_reads_the_file_has_the_variables_and_the_tools_first(
         assert not program.is_symlink(), "Pulumi looks for its language host behind links"
         assert program.read_text() == str(tmp_path / "newer" / name)
         assert os.access(program, os.X_OK)
-
-
-def test_on_another_volume_the_tools_are_copied_once(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def other_volume(*_: object) -> None:
-        raise OSError(errno.EXDEV, "Invalid cross-device link")
-
-    monkeypatch.setattr(Path, "hardlink_to", other_volume)
-    write(tmp_path / "tools")
-    before = (data / "bin" / "pulumi").stat().st_ino
-    write(tmp_path / "tools")
-    assert (data / "bin" / "pulumi").stat().st_ino == before
-    assert (data / "bin" / "pulumi").read_text() == str(tmp_path / "tools" / "pulumi")

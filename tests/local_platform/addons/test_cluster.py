@@ -59,17 +59,6 @@ def applied(failures: Mapping[str, list[Any]], *objects: Manifest) -> tuple[list
     return taken, "\n".join(told)
 
 
-def test_namespaces_and_kinds_come_before_all_else() -> None:
-    taken, _ = applied(
-        {},
-        manifest("Kind", "object"),
-        manifest("CustomResourceDefinition", "kinds"),
-        manifest("Namespace", "space"),
-    )
-    assert set(taken[:2]) == {"space", "kinds"}
-    assert taken[2:] == ["waited for crd/kinds", "object"]
-
-
 def test_objects_whose_webhook_is_still_starting_are_applied_later() -> None:
     taken, told = applied(
         {"ConfigMap": [ApiUnavailableError("webhook: refused")] * 3},
@@ -149,14 +138,6 @@ def answering_ingress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "_ingress", lambda: answered)
 
 
-def test_a_platform_whose_parts_all_answer_is_ready() -> None:
-    told: list[str] = []
-    readiness.wait_ready(in_state(DEPLOYMENTS), told.append, time.monotonic() + 5)
-    (line,) = told
-    assert line.startswith("ready: coredns, traefik, activator,")
-    assert line.endswith("Knative's webhook, KServe's webhook, ingress")
-
-
 @pytest.mark.parametrize(
     "status",
     [
@@ -183,13 +164,3 @@ def test_an_api_server_that_does_not_answer_is_the_reason_of_every_part() -> Non
 
     parts = readiness.status(FakeCluster(answer=refuse))
     assert {part.message for part in parts if part.name != "ingress"} == {"refused"}
-
-
-def test_a_deployment_that_is_not_ready_is_explained_by_its_pods_events_and_log() -> None:
-    cluster = in_state([])
-    said = readiness.explain(cluster, deployment("space", "web"))
-    assert [line.strip() for line in said.splitlines()[1:]] == [
-        "NAME READY STATUS", "web-1 0/1 CrashLoopBackOff",
-        "event 5", "event 6", "event 7", "event 8", "event 9", "no log yet",
-    ]  # fmt: skip
-    assert cluster.asked[0] == ("get", "pods", "--namespace=space", "--selector=app=web,role=x")
