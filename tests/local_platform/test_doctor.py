@@ -12,8 +12,9 @@ import pytest
 
 from local_platform import doctor
 from local_platform.doctor import examine, require
-from local_platform.errors import PlatformError, ToolchainMissingError
+from local_platform.errors import PlatformError
 from local_platform.node import namespace
+from local_platform.toolchain.groups import GROUPS
 
 GIB = 1024**3
 DENIED = "unshare failed: Operation not permitted"
@@ -37,7 +38,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(namespace, "find", lambda: None)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * GIB))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50 * GIB))
-    monkeypatch.setattr(doctor, "find", lambda: None)
+    monkeypatch.setattr(doctor, "missing", list)
     monkeypatch.setattr(doctor, "FORWARDED", ())
     monkeypatch.setattr(doctor, "DATA", tmp_path / "not" / "yet")
     monkeypatch.setattr(doctor, "_TUN", tmp_path / "tun")
@@ -63,10 +64,6 @@ def patch(module: object, name: str, value: object) -> Change:
     return lambda _, monkeypatch: monkeypatch.setattr(module, name, value)
 
 
-def missing(_: object = None) -> None:
-    raise ToolchainMissingError(["pulumi"])
-
-
 def no_overlay(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (machine / "filesystems").write_text("nodev\ttmpfs\n\text4\n")
     assert lacking() == {}, "the kernel can load it"
@@ -76,7 +73,7 @@ def no_overlay(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def no_disk_for_building(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=12 * GIB))
     assert lacking() == {}, "the tools are built"
-    monkeypatch.setattr(doctor, "find", missing)
+    monkeypatch.setattr(doctor, "missing", lambda: GROUPS)
 
 
 def fewer_groups(machine: Path, _: pytest.MonkeyPatch) -> None:
