@@ -3,8 +3,7 @@
 A model is a folder that holds `config.json`: `ROOT/name` is served as `name`, and
 `ROOT/namespace/name` as `namespace/name`. Not served are names that begin with a dot,
 `__pycache__` (it differs between machines, and the commit must not), names with characters that
-are not printable, folders that are symbolic links, symbolic links to anything but a served file
-inside the root, and everything that is not a regular file.
+are not printable, symbolic links, and everything else that is neither a folder nor a regular file.
 
 Names that a client sends are only looked up among those that the folders hold. No path is built
 from them, so none can lead out of the root.
@@ -42,7 +41,7 @@ class ModelFile:
     """A file of a model, as it is on disk and as the hub describes it.
 
     Attributes:
-        location: Its path on disk, free of symbolic links.
+        location: Its path on disk.
         version: The facts that tell this version of it from another without reading it.
         size: Size in bytes.
         sha256: SHA-256 of the content, in hex.
@@ -128,7 +127,7 @@ class Catalogue:
                 else "a model is a folder with a config.json, at NAME or NAMESPACE/NAME"
             )
             raise PlatformError(f"--root {root}: holds no model; {hint}")
-        self._remembered: dict[tuple[Path, bool], ModelFile] = {}
+        self._remembered: dict[Path, ModelFile] = {}
         self._digesting = threading.Lock()
 
     def repo_ids(self) -> list[str]:
@@ -150,11 +149,8 @@ class Catalogue:
         if folder is None:
             raise refusal(f"no model '{repo_id}' here", code="RepoNotFound")
         try:
-            locations = sorted(self._locations(folder), key=lambda item: item[0].encode())
-            files = {
-                path: self._file(location, is_weights=path.endswith(_LFS_SUFFIXES))
-                for path, location in locations
-            }
+            found = sorted(_served_below(folder), key=str.encode)
+            files = {path: self._file(folder / path) for path in found}
         except OSError as exc:
             name = Path(exc.filename).name if exc.filename else "a file"
             raise PlatformError(f"{repo_id}: {name} cannot be read: {exc.strerror}") from exc
@@ -179,25 +175,7 @@ class Catalogue:
                     found |= {f"{top.name}/{folder.name}": folder for folder in below}
         return found
 
-    def _locations(self, folder: Path) -> Iterator[tuple[str, Path]]:
-        """Yield each served file's path in its model, and its path on disk."""
-        for here, folders, names in os.walk(folder, onerror=_raise):
-            folders[:] = filter(_is_served, folders)
-            for name in filter(_is_served, names):
-                path = Path(here, name)
-                try:
-                    location = path.resolve(strict=True)
-                except (OSError, RuntimeError):
-                    # A link that dangles or leads in a circle, or a file that is gone by now.
-                    continue
-                if (
-                    location.is_relative_to(self._root)
-                    and all(map(_is_served, location.relative_to(self._root).parts))
-                    and stat.S_ISREG(location.lstat().st_mode)
-                ):
-                    yield path.relative_to(folder).as_posix(), location
-
-    def _file(self, location: Path, *, is_weights: bool) -> ModelFile:
+    def _file(self, location: Path) -> ModelFile:
         """Digest a file, or recall its digests.
 
         A file that is written meanwhile gets digests that no version has. They are not recalled
@@ -209,13 +187,14 @@ class Catalogue:
         # One at a time: clients that ask for the same file at once must not all digest it.
         with self._digesting:
             status = location.lstat()
-            known = self._remembered.get((location, is_weights))
+            known = self._remembered.get(location)
             if known and known.version == _version_of(status):
                 return known
             settled = time.time_ns() - status.st_ctime_ns > _SETTLED_NS
-            file = _digested(location, status, lfs=is_weights or status.st_size > _LFS_BYTES)
+            lfs = location.name.endswith(_LFS_SUFFIXES) or status.st_size > _LFS_BYTES
+            file = _digested(location, status, lfs=lfs)
             if settled:
-                self._remembered[location, is_weights] = file
+                self._remembered[location] = file
             return file
 
 
@@ -257,6 +236,16 @@ def _folders_in(parent: Path) -> list[Path]:
         for path in parent.iterdir()
         if _is_served(path.name) and path.is_dir() and not path.is_symlink()
     ]
+
+
+def _served_below(folder: Path) -> Iterator[str]:
+    """Yield the path of each served file of a model."""
+    for here, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = filter(_is_served, folders)
+        for path in (Path(here, name) for name in names if _is_served(name)):
+            # A link may lead anywhere.
+            if stat.S_ISREG(path.lstat().st_mode):
+                yield path.relative_to(folder).as_posix()
 
 
 def _is_model(folder: Path) -> bool:
