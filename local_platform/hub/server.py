@@ -3,7 +3,6 @@
 import socket
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import uvicorn
@@ -80,12 +79,7 @@ class HubServer:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Accept no more connections, let responses under way finish, and close."""
         self._server.should_exit = True
         self._thread.join()

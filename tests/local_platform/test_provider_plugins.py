@@ -77,18 +77,6 @@ def test_without_a_download_one_is_built_and_one_is_a_stand_in(
     assert not calls.exists(), "a download that failed is not tried again"
 
 
-def test_a_plugin_that_pulumi_can_download_is_used(
-    home: Path, pulumi: FakePulumi, calls: Path
-) -> None:
-    provider_plugins.install(pulumi(0), print)
-    assert provider_plugins.describe() == (
-        f"docker 5.2.0 (the vendor's), kubernetes {KUBERNETES_SDK} (the vendor's)"
-    )
-    calls.unlink()
-    provider_plugins.install(pulumi(0), print)
-    assert not calls.exists(), "it is there"
-
-
 def test_a_plugin_of_the_users_own_takes_the_place_of_ours(
     home: Path, pulumi: FakePulumi, built: Path, tmp_path: Path
 ) -> None:

@@ -59,16 +59,6 @@ def applied(failures: Mapping[str, list[Any]], *objects: Manifest) -> tuple[list
     return taken, "\n".join(told)
 
 
-def test_objects_whose_webhook_is_still_starting_are_applied_later() -> None:
-    taken, told = applied(
-        {"ConfigMap": [ApiUnavailableError("webhook: refused")] * 3},
-        manifest("ConfigMap", "config"),
-        manifest("Deployment", "webhook"),
-    )
-    assert taken == ["webhook", "config"], "the webhook's pod must not wait for what waits for it"
-    assert told == "waiting to apply objects: webhook: refused", "told once"
-
-
 def test_all_refusals_are_told_at_once_and_not_tried_again() -> None:
     failures = {"ConfigMap": [ApplyError("a: bad")], "Secret": [ApplyError("b: worse")]}
     with pytest.raises(ApplyError, match=r"did not take all objects:\na: bad\nb: worse$"):

@@ -1,6 +1,5 @@
 """Images that are made without an engine, and had in the registry."""
 
-import gzip
 import hashlib
 import io
 import os
@@ -51,35 +50,11 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_layer_holds_the_files_with_their_folders_and_modes(
-    tmp_path: Path, program: Path
-) -> None:
-    bundle = tmp_path / "ca.crt"
-    bundle.write_text("CERTIFICATES")
-    files = {"program": program, "etc/ssl/ca.crt": bundle}
-
-    layer = pack_files(tmp_path / "layer", files, ["program"])
-
-    packed = layer.path.read_bytes()
-    stream = gzip.decompress(packed)
-    with tarfile.open(fileobj=io.BytesIO(stream)) as tar:
-        found = {entry.name: (oct(entry.mode), entry.uid, entry.mtime) for entry in tar}
-        content = tar.extractfile("etc/ssl/ca.crt")
-        assert content is not None
-        assert content.read() == b"CERTIFICATES"
-    assert found == {
-        "etc": ("0o755", 0, 0),
-        "etc/ssl": ("0o755", 0, 0),
-        "etc/ssl/ca.crt": ("0o644", 0, 0),
-        "program": ("0o755", 0, 0),
-    }
-    assert layer.digest == f"sha256:{hashlib.sha256(packed).hexdigest()}"
-    assert layer.diff_id == f"sha256:{hashlib.sha256(stream).hexdigest()}"
-    assert layer.size == len(packed)
+def test_a_layer_of_the_same_files_is_the_same(tmp_path: Path, program: Path) -> None:
+    first = pack_files(tmp_path / "layer", {"program": program}, ["program"])
     os.utime(program, (1, 1))
-    again = pack_files(tmp_path / "again", files, ["program"])
-    assert again.digest == layer.digest, "another digest would replace pods for nothing"
-    assert not list(tmp_path.glob("*.tar"))
+    again = pack_files(tmp_path / "again", {"program": program}, ["program"])
+    assert again.digest == first.digest, "another digest would replace pods for nothing"
 
 
 def test_a_program_is_pushed_once_and_named_by_its_digest(

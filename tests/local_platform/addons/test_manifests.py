@@ -12,7 +12,6 @@ from local_platform.addons import knative, kserve
 from local_platform.addons.manifests import (
     Manifest,
     own,
-    without_descriptions,
 )
 from local_platform.errors import PlatformError
 from local_platform.node import certificates
@@ -48,19 +47,6 @@ def test_our_containers_have_no_rights_that_they_do_not_need() -> None:
                 "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
             }
-
-
-def test_a_schemas_prose_is_dropped_and_a_property_of_that_name_is_kept() -> None:
-    prose = {"description": "prose"}
-    inner = {"properties": {"description": {"type": "string", **prose}, "properties": prose}}
-    bare = without_descriptions({"metadata": prose, "spec": {**prose, **inner, "list": [prose]}})
-    assert bare == {
-        "metadata": prose,
-        "spec": {
-            "properties": {"description": {"type": "string"}, "properties": {}},
-            "list": [{}],
-        },
-    }
 
 
 def test_a_change_of_upstreams_knative_is_told(tmp_path: Path) -> None:

@@ -49,14 +49,11 @@ def test_a_range_of_a_file_in_git_lfs_comes_with_the_files_digest(client: TestCl
     ("target", "code", "message"),
     [
         ("/api/models/nobody", "RepoNotFound", "nobody"),
-        ("/api/models/a/b/c", "RepoNotFound", "a/b/c"),
         ("/api/datasets/tiny-gptj", "RepoNotFound", "api/datasets"),
-        ("/nobody/resolve/main/config.json", "RepoNotFound", "nobody"),
         ("/tiny-gptj/raw/main/vocab.txt", "RepoNotFound", "this mirror serves models"),
         ("/api/models/tiny-gptj/revision/refs%2Fpr%2F1", "RevisionNotFound", "refs/pr/1"),
         ("/tiny-gptj/resolve/v1/config.json", "RevisionNotFound", "v1"),
         ("/tiny-gptj/resolve/main/nothing", "EntryNotFound", "nothing"),
-        ("/tiny-gptj/resolve/main/onnx", "EntryNotFound", "onnx"),
     ],
 )
 def test_a_missing_thing_is_told_by_the_hubs_codes(

@@ -1,6 +1,5 @@
 """The node's parts as services of runit: their scripts, their changes, their health."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,41 +11,6 @@ from local_platform.node.services import Service
 
 def service(name: str, *probe: str) -> Service:
     return Service(name=name, command=["true"], probe=probe)
-
-
-def test_a_run_script_hands_its_output_on_and_becomes_the_program() -> None:
-    service = Service(
-        name="etcd",
-        command=["etcd", "--data-dir=/a folder", "--logger=zap"],
-        environment={"GOGC": "50", "A": "it's"},
-    )
-
-    assert service.script().splitlines()[2:] == [
-        "exec 2>&1",
-        "export A='it'\"'\"'s'",
-        "export GOGC=50",
-        "exec setpriv --pdeathsig KILL -- etcd '--data-dir=/a folder' --logger=zap",
-    ]
-
-
-def test_a_service_is_changed_when_its_command_or_a_file_that_it_reads_is(
-    service_folder: Path, tmp_path: Path
-) -> None:
-    file = tmp_path / "configuration"
-    file.write_text("1")
-    assert services.names() == []
-
-    assert services.write(Service(name="one", command=["true"], files=(file,))), "it is new"
-    assert not services.write(Service(name="one", command=["true"], files=(file,)))
-    file.write_text("2")
-    assert services.write(Service(name="one", command=["true"], files=(file,)))
-    assert services.write(Service(name="one", command=["false"], files=(file,)))
-
-    assert os.access(service_folder / "one" / "run", os.X_OK)
-    assert os.access(service_folder / "one" / "log" / "run", os.X_OK)
-    assert (tmp_path / "log" / "one" / "config").read_text() == "s2000000\nn2\n"
-    (service_folder / "half").mkdir()
-    assert services.names() == ["one"]
 
 
 @pytest.fixture
