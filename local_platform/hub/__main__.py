@@ -27,7 +27,10 @@ def serve(
     ] = 8090,
     token_file: Annotated[
         typer.FileText | None,
-        typer.Option(help="File with the token that clients must send; without it, none is asked."),
+        typer.Option(
+            help="File with the token that clients must send; without it, none is asked.",
+            encoding="latin-1",  # As headers are read, and no byte is an error.
+        ),
     ] = None,
 ) -> None:
     """Serve folders as models by the Hugging Face hub's protocol, read-only."""
