@@ -99,19 +99,15 @@ def status() -> None:
         raise PlatformError("The platform is not running. Start it with `make platform`.")
     toolchain = find()
     described = parts.services(toolchain.tool)
-    reasons = health.failures(described)
-    rows = [
-        (service.name, service.name not in reasons, reasons.get(service.name, "works"))
-        for service in described
-    ]
-    if "kube-apiserver" not in reasons:
-        found = addons.status(toolchain, KUBECONFIG)
-        rows += [(addon.name, addon.ready, addon.message) for addon in found]
+    failures = health.failures(described)
+    reasons = {service.name: failures.get(service.name, "") for service in described}
+    if "kube-apiserver" not in failures:
+        reasons |= addons.status(toolchain, KUBECONFIG)
     table = Table("part", "", "state", box=None, pad_edge=False, header_style="bold")
-    for name, works, message in rows:
-        table.add_row(name, "ok" if works else "NOT READY", message)
+    for name, reason in reasons.items():
+        table.add_row(name, "NOT READY" if reason else "ok", reason or "works")
     show(table, width=120)
-    if not all(works for _, works, _ in rows):
+    if any(reasons.values()):
         raise typer.Exit(1)
 
 

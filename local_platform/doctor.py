@@ -9,11 +9,11 @@ from pathlib import Path
 
 import psutil
 
-from local_platform.errors import PlatformError, ToolchainMissingError
+from local_platform.errors import PlatformError
 from local_platform.node import namespace
 from local_platform.node.uplink import FORWARDED
 from local_platform.settings import DATA, cache
-from local_platform.toolchain import find
+from local_platform.toolchain import missing
 
 _MEMORY = 4 * 1024**3
 """The platform needs 2 GiB; as much again is for what runs on it."""
@@ -145,9 +145,7 @@ def _disk(subject: str, folder: Path, needed: int) -> MachineCheck:
 
 
 def _tools() -> MachineCheck:
-    try:
-        find()
-    except ToolchainMissingError:
+    if missing():
         return _disk("disk for building the tools", cache(), _BUILD_DISK)
     return MachineCheck(subject="tools", found="built")
 

@@ -56,22 +56,15 @@ def write(toolchain: Toolchain) -> None:
 
 
 def _place(program: Path, target: Path) -> None:
-    """Put a program into a folder.
+    """Copy a program, unless the copy is there.
 
     A symbolic link will not do: Pulumi looks for its language host beside its own file, and at each
     command warns of one that it finds elsewhere.
     """
-    if target.exists() and target.samefile(program):
+    if target.exists() and _size_and_time(target) == _size_and_time(program):
         return
     new = target.with_name(f".{target.name}")
-    new.unlink(missing_ok=True)
-    try:
-        new.hardlink_to(program)
-    except OSError:
-        # The cache is on another volume; the next `up` knows the copy by its size and time.
-        if target.exists() and _size_and_time(target) == _size_and_time(program):
-            return
-        shutil.copy2(program, new)
+    shutil.copy2(program, new)
     new.rename(target)
 
 

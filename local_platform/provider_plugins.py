@@ -33,8 +33,8 @@ _DOWNLOAD_SECONDS = 300
 def install(toolchain: Toolchain, report: Report) -> None:
     """Install the plugins.
 
-    The user's own plugin, or one that Pulumi can download, is used as it is. Otherwise the
-    kubernetes plugin is built from its source, and a stand-in takes docker's place (ADR 4). A
+    One that Pulumi can download, or that somebody has installed there, is used as it is. Otherwise
+    the kubernetes plugin is built from its source, and a stand-in takes docker's place (ADR 4). A
     download that failed is not tried again; `pulumi plugin install --reinstall` by hand is noticed.
 
     Raises:
@@ -44,17 +44,11 @@ def install(toolchain: Toolchain, report: Report) -> None:
     stand_in = f"{shlex.quote(sys.executable)} -P -m local_platform.docker_plugin"
     root = shlex.quote(str(Path(__file__).parents[1]))
     for provider, version in VERSIONS.items():
-        folder = _folder(environment.PULUMI_HOME, provider, version)
-        own = _folder(_users_home(), provider, version)
-        if own != folder and own.is_dir():
-            _remove(folder)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.symlink_to(own)
-        elif (folder.is_dir() and not (folder / _ORIGIN).exists()) or _download(
-            toolchain.tool("pulumi"), provider, version
-        ):
+        folder = _folder(provider, version)
+        vendors = folder.is_dir() and not (folder / _ORIGIN).exists()
+        if vendors or _download(toolchain.tool("pulumi"), provider, version):
             continue
-        elif provider == "kubernetes":
+        if provider == "kubernetes":
             built = build_missing((KUBERNETES_PLUGIN,), report).tool("pulumi-resource-kubernetes")
             _place(folder, provider, f"exec {shlex.quote(str(built))}", "built from its source")
         else:
@@ -65,7 +59,7 @@ def install(toolchain: Toolchain, report: Report) -> None:
 def describe() -> str:
     """Return the plugins in use, in one line."""
     return ", ".join(
-        f"{provider} {version} ({_origin(_folder(environment.PULUMI_HOME, provider, version))})"
+        f"{provider} {version} ({_origin(_folder(provider, version))})"
         for provider, version in VERSIONS.items()
     )
 
@@ -77,12 +71,8 @@ def _origin(folder: Path) -> str:
     return note.read_text() if note.exists() else "the vendor's"
 
 
-def _folder(home: Path, provider: str, version: str) -> Path:
-    return home / "plugins" / f"resource-{provider}-v{version}"
-
-
-def _users_home() -> Path:
-    return Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+def _folder(provider: str, version: str) -> Path:
+    return environment.PULUMI_HOME / "plugins" / f"resource-{provider}-v{version}"
 
 
 def _download(pulumi: Path, provider: str, version: str) -> bool:
@@ -110,15 +100,7 @@ def _place(folder: Path, provider: str, command: str, origin: str) -> None:
     script, wanted = folder / f"pulumi-resource-{provider}", f'#!/bin/sh\n{command} "$@"\n'
     if script.is_file() and not script.is_symlink() and script.read_text() == wanted:
         return
-    _remove(folder)
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / _ORIGIN).write_text(f"{origin}, see ADR 4")
     write_whole(script, wanted.encode(), mode=0o755)
-
-
-def _remove(folder: Path) -> None:
-    """Delete a plugin's folder, or the link to one of the user's own."""
-    if folder.is_symlink():
-        folder.unlink()
-    else:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -127,7 +127,7 @@ _ROWS = (
         pipelines=True,
         compiler=None,
         # It uses all that it gets, which a model that stays in a core's cache has no use for.
-        cores=lambda demand: 1 if sizing.weight_count(demand.blueprint) * 4 < GIB else 8,
+        cores=lambda demand: 1 if demand.blueprint.weights() * 4 < GIB else 8,
         main_memory=lambda demand: (
             sizing.cpu_memory(demand.blueprint, demand.load).total + sizing.SHARED_MEMORY
         ),

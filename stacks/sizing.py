@@ -99,14 +99,9 @@ class Memory:
         return self.weights + self.cache + self.workspace
 
 
-def weight_count(blueprint: Blueprint) -> int:
-    """Return the number of weights in a whole model."""
-    return blueprint.weights()
-
-
 def release_bytes(blueprint: Blueprint, dtype: DType) -> int:
     """Return the size of a release's weight files; parallelism does not change it."""
-    return weight_count(blueprint) * dtype.itemsize
+    return blueprint.weights() * dtype.itemsize
 
 
 def source_bytes(blueprint: Blueprint) -> int:

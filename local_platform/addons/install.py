@@ -42,8 +42,8 @@ def install(toolchain: Toolchain, kubeconfig: Path, report: Report) -> None:
             made.result()
 
 
-def status(toolchain: Toolchain, kubeconfig: Path) -> list[readiness.PartStatus]:
-    """Return the state of every part in the cluster."""
+def status(toolchain: Toolchain, kubeconfig: Path) -> dict[str, str]:
+    """Return the reason why each part in the cluster is not ready, or "" if it is."""
     return readiness.status(Cluster(kubectl=toolchain.tool("kubectl"), kubeconfig=kubeconfig))
 
 

@@ -2,7 +2,6 @@
 
 import http.client
 import time
-from dataclasses import dataclass
 from typing import Final
 
 from local_platform import settings
@@ -42,36 +41,23 @@ _QUESTIONS: Final[dict[str, Manifest]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class PartStatus:
-    """The state of one part of the platform in the cluster.
+def status(cluster: Cluster, *, explained: bool = True) -> dict[str, str]:
+    """Return the reason why each part is not ready, or "" if it is.
 
-    Attributes:
-        name: Its name for people.
-        ready: Whether it works.
-        message: The reason if it does not; several lines where a pod's log says more.
-    """
-
-    name: str
-    ready: bool
-    message: str = ""
-
-
-def status(cluster: Cluster, *, explained: bool = True) -> list[PartStatus]:
-    """Return every part's state, in the order in which they depend on each other.
-
-    A Deployment is what the cluster believes, and after a restart of the node that is out of date
-    until the kubelet has looked; so the webhooks and the ingress are asked, too.
+    The parts are in the order in which they depend on each other. A reason has several lines where
+    a pod's log says more. A Deployment is what the cluster believes, and after a restart of the
+    node that is out of date until the kubelet has looked; so the webhooks and the ingress are
+    asked, too.
 
     Args:
         cluster: The cluster.
-        explained: Whether messages quote the pods of what is not ready.
+        explained: Whether reasons quote the pods of what is not ready.
     """
-    return [
-        *_deployments(cluster, explained),
-        *(_webhook(cluster, name, question) for name, question in _QUESTIONS.items()),
-        _ingress(),
-    ]
+    return {
+        **_deployments(cluster, explained),
+        **{name: _refusal(cluster, question) for name, question in _QUESTIONS.items()},
+        f"ingress on 127.0.0.1:{settings.INGRESS_PORT}": _ingress(),
+    }
 
 
 def wait_ready(cluster: Cluster, report: Report, deadline: float) -> None:
@@ -83,32 +69,31 @@ def wait_ready(cluster: Cluster, report: Report, deadline: float) -> None:
     known: set[str] = set()
     while True:
         parts = status(cluster, explained=False)
-        ready = {part.name for part in parts if part.ready}
-        if gained := [part.name for part in parts if part.name in ready - known]:
+        ready = [name for name, reason in parts.items() if not reason]
+        if gained := [name for name in ready if name not in known]:
             report(f"ready: {', '.join(gained)}")
-        known = ready
+        known = set(ready)
         if len(ready) == len(parts):
             return
         if time.monotonic() > deadline:
-            missing = [part for part in status(cluster) if not part.ready]
-            reasons = "\n".join(f"{part.name}: {part.message}" for part in missing)
+            reasons = "\n".join(
+                f"{name}: {reason}" for name, reason in status(cluster).items() if reason
+            )
             raise PlatformError(f"these parts did not become ready in time:\n{reasons}")
         time.sleep(_PAUSE_S)
 
 
-def _deployments(cluster: Cluster, explained: bool) -> list[PartStatus]:
+def _deployments(cluster: Cluster, explained: bool) -> dict[str, str]:
     try:
         found = {
             (one["metadata"]["namespace"], one["metadata"]["name"]): one
             for one in cluster.items("deployments", "--all-namespaces")
         }
-        reasons = [_missing(cluster, found.get(wanted), explained) for wanted in DEPLOYMENTS]
+        return {
+            wanted[1]: _missing(cluster, found.get(wanted), explained) for wanted in DEPLOYMENTS
+        }
     except ApplyError as exc:
-        reasons = [str(exc)] * len(DEPLOYMENTS)
-    return [
-        PartStatus(name=name, ready=not reason, message=reason)
-        for (_, name), reason in zip(DEPLOYMENTS, reasons, strict=True)
-    ]
+        return {name: str(exc) for _, name in DEPLOYMENTS}
 
 
 def _missing(cluster: Cluster, deployment: Manifest | None, explained: bool) -> str:
@@ -123,17 +108,16 @@ def _missing(cluster: Cluster, deployment: Manifest | None, explained: bool) -> 
     return f"its pods are not all new and ready{said}"
 
 
-def _webhook(cluster: Cluster, name: str, question: Manifest) -> PartStatus:
+def _refusal(cluster: Cluster, question: Manifest) -> str:
     try:
         cluster.apply([question], dry_run=True)
     except ApplyError as exc:
-        return PartStatus(name=name, ready=False, message=str(exc))
-    return PartStatus(name=name, ready=True)
+        return str(exc)
+    return ""
 
 
-def _ingress() -> PartStatus:
+def _ingress() -> str:
     """Ask the ingress on this machine's loopback; any answer will do."""
-    name = f"ingress on 127.0.0.1:{settings.INGRESS_PORT}"
     connection = http.client.HTTPConnection(
         "127.0.0.1", settings.INGRESS_PORT, timeout=_INGRESS_TIMEOUT_S
     )
@@ -141,10 +125,10 @@ def _ingress() -> PartStatus:
         connection.request("GET", "/")
         connection.getresponse()
     except (OSError, http.client.HTTPException) as exc:
-        return PartStatus(name=name, ready=False, message=f"it does not answer: {exc}")
+        return f"it does not answer: {exc}"
     finally:
         connection.close()
-    return PartStatus(name=name, ready=True)
+    return ""
 
 
 def explain(cluster: Cluster, deployment: Manifest) -> str:

@@ -3,8 +3,7 @@
 A model is a folder that holds `config.json`: `ROOT/name` is served as `name`, and
 `ROOT/namespace/name` as `namespace/name`. Not served are names that begin with a dot,
 `__pycache__` (it differs between machines, and the commit must not), names with characters that
-are not printable, folders that are symbolic links, symbolic links to anything but a served file
-inside the root, and everything that is not a regular file.
+are not printable, symbolic links, and everything else that is neither a folder nor a regular file.
 
 Names that a client sends are only looked up among those that the folders hold. No path is built
 from them, so none can lead out of the root.
@@ -16,12 +15,14 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from local_platform.errors import FileChangedError, PlatformError, RefusedRequestError
+from starlette.exceptions import HTTPException
+
+from local_platform.errors import PlatformError
 
 DEFAULT_REVISION = "main"
 
@@ -34,16 +35,13 @@ _LFS_SUFFIXES = (".safetensors", ".bin")
 # the coarsest clock in use (FAT), and what git allows for in its own index.
 _SETTLED_NS = 2_000_000_000
 
-# How often a folder is read anew while someone copies a model into it.
-_ATTEMPTS = 3
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelFile:
     """A file of a model, as it is on disk and as the hub describes it.
 
     Attributes:
-        location: Its path on disk, free of symbolic links.
+        location: Its path on disk.
         version: The facts that tell this version of it from another without reading it.
         size: Size in bytes.
         sha256: SHA-256 of the content, in hex.
@@ -71,7 +69,7 @@ class ModelSnapshot:
 
     Attributes:
         repo_id: The model's name, with its namespace if it has one.
-        commit: The `content_id` of its files.
+        commit: The hash of its files.
         files: Its files by path, with slashes, in the order of the paths' bytes.
     """
 
@@ -80,20 +78,28 @@ class ModelSnapshot:
     files: Mapping[str, ModelFile]
 
 
-def content_id(files: Iterable[tuple[str, ModelFile]]) -> str:
-    """Return an id of a set of files by their content, the same on every machine.
+def _content_id(files: Mapping[str, ModelFile]) -> str:
+    """Return an id of sorted files by their content, the same on every machine.
 
     The id is the first 40 hex digits of the SHA-256 over one record a file, in the order of the
     paths' UTF-8 bytes: path, NUL, size in decimal, NUL, SHA-256 of the content in lower-case hex,
     line feed. It is as long as a git commit, because clients expect that of a revision.
-
-    Args:
-        files: Each file with its path.
     """
     digest = hashlib.sha256()
-    for path, file in sorted(files, key=lambda item: item[0].encode()):
+    for path, file in files.items():
         digest.update(f"{path}\0{file.size}\0{file.sha256}\n".encode())
     return digest.hexdigest()[:40]
+
+
+def refusal(
+    message: str,
+    *,
+    code: str,
+    status: HTTPStatus = HTTPStatus.NOT_FOUND,
+    headers: Mapping[str, str] | None = None,
+) -> HTTPException:
+    """Return the refusal of a client's request, with the hub's own code for the error."""
+    return HTTPException(status, message, {"X-Error-Code": code, **(headers or {})})
 
 
 class Catalogue:
@@ -121,7 +127,7 @@ class Catalogue:
                 else "a model is a folder with a config.json, at NAME or NAMESPACE/NAME"
             )
             raise PlatformError(f"--root {root}: holds no model; {hint}")
-        self._remembered: dict[tuple[Path, bool], ModelFile] = {}
+        self._remembered: dict[Path, ModelFile] = {}
         self._digesting = threading.Lock()
 
     def repo_ids(self) -> list[str]:
@@ -136,40 +142,21 @@ class Catalogue:
             revision: `main`, or the commit that the model has.
 
         Raises:
-            RefusedRequestError: There is no such model, its content has another commit, or its
-                files are being written or cannot be read.
+            HTTPException: There is no such model, or its content has another commit.
+            PlatformError: A file cannot be read.
         """
-        for _ in range(_ATTEMPTS):
-            try:
-                return self._read(repo_id, revision)
-            except (FileChangedError, FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as exc:
-                name = Path(exc.filename).name if exc.filename else "a file"
-                raise RefusedRequestError(
-                    HTTPStatus.INTERNAL_SERVER_ERROR,
-                    f"{repo_id}: {name} cannot be read: {exc.strerror}",
-                ) from exc
-        raise RefusedRequestError(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            f"{repo_id}: its files are being written; try again",
-            headers={"Retry-After": "5"},
-        )
-
-    def _read(self, repo_id: str, revision: str) -> ModelSnapshot:
         folder = self._folders().get(repo_id)
         if folder is None:
-            raise RefusedRequestError(
-                HTTPStatus.NOT_FOUND, f"no model '{repo_id}' here", code="RepoNotFound"
-            )
-        files = {
-            path: self._file(location, is_weights=path.endswith(_LFS_SUFFIXES))
-            for path, location in sorted(self._locations(folder), key=lambda item: item[0].encode())
-        }
-        commit = content_id(files.items())
+            raise refusal(f"no model '{repo_id}' here", code="RepoNotFound")
+        try:
+            found = sorted(_served_below(folder), key=str.encode)
+            files = {path: self._file(folder / path) for path in found}
+        except OSError as exc:
+            name = Path(exc.filename).name if exc.filename else "a file"
+            raise PlatformError(f"{repo_id}: {name} cannot be read: {exc.strerror}") from exc
+        commit = _content_id(files)
         if revision not in (DEFAULT_REVISION, commit):
-            raise RefusedRequestError(
-                HTTPStatus.NOT_FOUND,
+            raise refusal(
                 f"{repo_id} has no revision '{revision}'; it has {DEFAULT_REVISION}, {commit}",
                 code="RevisionNotFound",
             )
@@ -188,51 +175,30 @@ class Catalogue:
                     found |= {f"{top.name}/{folder.name}": folder for folder in below}
         return found
 
-    def _locations(self, folder: Path) -> Iterator[tuple[str, Path]]:
-        """Yield each served file's path in its model, and its path on disk."""
-        for here, folders, names in os.walk(folder, onerror=_raise):
-            folders[:] = filter(_is_served, folders)
-            for name in filter(_is_served, names):
-                path = Path(here, name)
-                try:
-                    location = path.resolve(strict=True)
-                except (OSError, RuntimeError):
-                    # A link that dangles or leads in a circle, or a file that is gone by now.
-                    continue
-                if (
-                    location.is_relative_to(self._root)
-                    and all(map(_is_served, location.relative_to(self._root).parts))
-                    and stat.S_ISREG(location.lstat().st_mode)
-                ):
-                    yield path.relative_to(folder).as_posix(), location
-
-    def _file(self, location: Path, *, is_weights: bool) -> ModelFile:
+    def _file(self, location: Path) -> ModelFile:
         """Digest a file, or recall its digests.
 
+        A file that is written meanwhile gets digests that no version has. They are not recalled
+        for the next request, because its version is another one by then.
+
         Raises:
-            FileChangedError: It was written while it was read.
             OSError: It cannot be read.
         """
-        status = location.lstat()
-
-        def recalled() -> ModelFile | None:
-            known = self._remembered.get((location, is_weights))
-            return known if known and known.version == version_of(status) else None
-
-        if known := recalled():
-            return known
-        # Clients that ask for the same file at once must not all digest it.
+        # One at a time: clients that ask for the same file at once must not all digest it.
         with self._digesting:
-            if known := recalled():
+            status = location.lstat()
+            known = self._remembered.get(location)
+            if known and known.version == _version_of(status):
                 return known
             settled = time.time_ns() - status.st_ctime_ns > _SETTLED_NS
-            file = _digested(location, status, lfs=is_weights or status.st_size > _LFS_BYTES)
+            lfs = location.name.endswith(_LFS_SUFFIXES) or status.st_size > _LFS_BYTES
+            file = _digested(location, status, lfs=lfs)
             if settled:
-                self._remembered[location, is_weights] = file
+                self._remembered[location] = file
             return file
 
 
-def version_of(status: os.stat_result) -> tuple[int, ...]:
+def _version_of(status: os.stat_result) -> tuple[int, ...]:
     """Return the facts that tell one version of a file on disk from another.
 
     The change time is one of them because a copy that keeps modification times (`cp -p`,
@@ -253,12 +219,10 @@ def _digested(location: Path, status: os.stat_result, *, lfs: bool) -> ModelFile
         else:
             content = stream.readall()
             sha256 = hashlib.sha256(content).hexdigest()
-        if version_of(os.fstat(stream.fileno())) != version_of(status):
-            raise FileChangedError(f"{location}: was changed")
     blob = b"blob %d\0" % len(content) + content
     return ModelFile(
         location=location,
-        version=version_of(status),
+        version=_version_of(status),
         size=status.st_size,
         sha256=sha256,
         blob_id=hashlib.sha1(blob, usedforsecurity=False).hexdigest(),
@@ -272,6 +236,16 @@ def _folders_in(parent: Path) -> list[Path]:
         for path in parent.iterdir()
         if _is_served(path.name) and path.is_dir() and not path.is_symlink()
     ]
+
+
+def _served_below(folder: Path) -> Iterator[str]:
+    """Yield the path of each served file of a model."""
+    for here, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = filter(_is_served, folders)
+        for path in (Path(here, name) for name in names if _is_served(name)):
+            # A link may lead anywhere.
+            if stat.S_ISREG(path.lstat().st_mode):
+                yield path.relative_to(folder).as_posix()
 
 
 def _is_model(folder: Path) -> bool:

@@ -3,7 +3,6 @@
 import socket
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import uvicorn
@@ -65,7 +64,7 @@ class HubServer:
         """Read every model as it is on disk now, by name.
 
         Raises:
-            RefusedRequestError: A model's files change or cannot be read.
+            PlatformError: A model's files cannot be read.
         """
         return [self._catalogue.snapshot(repo_id) for repo_id in self._catalogue.repo_ids()]
 
@@ -80,12 +79,7 @@ class HubServer:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Accept no more connections, let responses under way finish, and close."""
         self._server.should_exit = True
         self._thread.join()

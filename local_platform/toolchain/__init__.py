@@ -5,7 +5,7 @@
 
 from local_platform.toolchain.groups import KUBERNETES_PLUGIN, KUBERNETES_SDK
 from local_platform.toolchain.preparation import build_missing, discard_scratch, prepare
-from local_platform.toolchain.store import BuildRecord, Toolchain, find
+from local_platform.toolchain.store import BuildRecord, Toolchain, find, missing
 
 __all__ = [
     "KUBERNETES_PLUGIN",
@@ -15,5 +15,6 @@ __all__ = [
     "build_missing",
     "discard_scratch",
     "find",
+    "missing",
     "prepare",
 ]

@@ -3,9 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,13 +18,12 @@ from local_platform.settings import Report
 from local_platform.toolchain import pins
 from local_platform.toolchain.go import go_version
 from local_platform.toolchain.groups import Group, ModuleSource
-from local_platform.toolchain.progress import GoProgress, run_reading
 from local_platform.toolchain.store import BuildRecord, folder_of
 
 _LAST_LINES = 15
-
-# `go list` names the packages to compile. A program's package counts as stale until it is linked.
-_STALE = '-f={{if and .Stale (ne .Name "main")}}{{.ImportPath}}{{end}}'
+_DOWNLOADING = "go: downloading "
+_SECONDS_BETWEEN_REPORTS = 15
+_SECONDS_TO_END = 10
 
 # The advice for a failure is that of the first pattern that Go's last lines match.
 _ADVICE = (
@@ -72,10 +72,8 @@ class Builder:
         module = self._module(group.name, group)
         for source in group.embedded:
             _copy(self._source(group, source), module / source.target)
-        progress = GoProgress(label, self.report)
-        progress.expect(self._run(["list", "-deps", _STALE, "tool"], module, progress))
         flags = f"-ldflags={pins.linker_flags(group)}"
-        self._run(["install", "-v", flags, "tool"], module, progress, folder / "bin")
+        self._run(["install", "-v", flags, "tool"], module, label, folder / "bin")
         for source in group.copied:
             _copy(self._source(group, source), folder / source.target)
         for source in group.compiled:
@@ -96,9 +94,9 @@ class Builder:
 
     def _source(self, group: Group, source: ModuleSource) -> Path:
         module = self._module(source.pins or group.name, group)
-        progress = GoProgress(f"{group.name}: {source.module}", self.report)
-        self._run(["mod", "download", source.module], module, progress)
-        listed = self._run(["list", "-m", "-f={{.Dir}}", source.module], module, progress)
+        label = f"{group.name}: {source.module}"
+        self._run(["mod", "download", source.module], module, label)
+        listed = self._run(["list", "-m", "-f={{.Dir}}", source.module], module, label)
         path = Path(listed[-1]) / source.path
         if not path.exists():
             raise PlatformError(
@@ -114,26 +112,31 @@ class Builder:
         return module
 
     def _run(
-        self,
-        arguments: Sequence[str],
-        module: Path,
-        progress: GoProgress,
-        target: Path | None = None,
+        self, arguments: Sequence[str], module: Path, label: str, target: Path | None = None
     ) -> Sequence[str]:
-        """Run Go in a module's folder and return the lines that it wrote."""
+        """Run Go in a module's folder, report its progress, and return the lines that it wrote."""
         lines: list[str] = []
+        started = told = time.monotonic()
 
         def read(line: str) -> None:
+            nonlocal told
             lines.append(line)
-            progress.read(line)
+            now = time.monotonic()
+            if now - told >= _SECONDS_BETWEEN_REPORTS:
+                told = now
+                downloads = sum(line.startswith(_DOWNLOADING) for line in lines)
+                self.report(
+                    f"{label}: {downloads} modules downloaded, {len(lines) - downloads} packages "
+                    f"compiled; {timedelta(seconds=round(now - started))} so far"
+                )
 
         environment = self._environment(target)
         if run_reading([self.go, *arguments], folder=module, environment=environment, on_line=read):
-            said = [line for line in lines if not line.startswith("go: downloading")]
+            said = [line for line in lines if not line.startswith(_DOWNLOADING)]
             text = "\n".join(f"  {line}" for line in said[-_LAST_LINES:])
             advice = next(advice for pattern, advice in _ADVICE if re.search(pattern, text))
             raise PlatformError(
-                f"{progress.label}: `go {arguments[0]}` failed; its last lines:\n{text}\n"
+                f"{label}: `go {arguments[0]}` failed; its last lines:\n{text}\n"
                 f"{advice} What was downloaded and compiled is kept in {self.scratch}."
             )
         return lines
@@ -161,6 +164,35 @@ class Builder:
             "GOWORK": "off",
             **({"GOBIN": str(target)} if target else {}),
         }
+
+
+def run_reading(
+    command: Sequence[str | Path],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    on_line: Callable[[str], None],
+) -> int:
+    """Run a command in a folder, pass on each line that it writes, and return its exit status.
+
+    When an exception ends the wait, the child's process group is ended, too.
+    """
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, errors="replace", process_group=0,
+    ) as child:  # fmt: skip
+        try:
+            for line in child.stdout or ():
+                on_line(line.rstrip("\n"))
+            return child.wait()
+        except BaseException:
+            # Compilers end at once, and Go then deletes its temporary files.
+            os.killpg(child.pid, signal.SIGINT)
+            try:
+                child.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+            raise
 
 
 def disk_usage(folder: Path) -> int:

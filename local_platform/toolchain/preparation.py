@@ -4,17 +4,16 @@ import os
 import secrets
 import subprocess
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
-from local_platform.errors import ToolchainMissingError
 from local_platform.files import locked
 from local_platform.settings import Report
 from local_platform.toolchain import debian, pins
 from local_platform.toolchain.build import Builder
 from local_platform.toolchain.go import find_go
 from local_platform.toolchain.groups import GROUPS, Group
-from local_platform.toolchain.store import Toolchain, find, root
+from local_platform.toolchain.store import Toolchain, find, missing, root
 
 _DISCARDED = "discarded-"
 """The beginning of the name of a folder that is being deleted."""
@@ -39,27 +38,28 @@ def build_missing(groups: Sequence[Group], report: Report) -> Toolchain:
     Raises:
         PlatformError: What went wrong, and what to do.
     """
-    with suppress(ToolchainMissingError):
-        return find(groups)
-    root().mkdir(parents=True, exist_ok=True)
-    with _locked(report):
-        try:
-            return find(groups)
-        except ToolchainMissingError as exc:
-            missing = [group for group in groups if group.name in exc.groups]
-        scratch = root() / "scratch"
-        go = find_go(max(map(pins.least_go, missing)), scratch / "go", report)
-        builder = Builder(go=go, scratch=scratch, report=report)
-        cores = os.cpu_count() or 1
-        # Their costs were measured on two cores.
-        estimate = timedelta(seconds=round(sum(group.cost_s for group in missing) * 2 / cores))
-        report(
-            f"building {', '.join(group.name for group in missing)} into {root()}: "
-            f"about {estimate} with {cores} cores, and the downloads"
-        )
-        for number, group in enumerate(missing, 1):
-            builder.build(group, f"{group.name} ({number} of {len(missing)})")
+    if missing(groups):
+        root().mkdir(parents=True, exist_ok=True)
+        with _locked(report):
+            # Another process may have built them meanwhile.
+            if lacking := missing(groups):
+                _build(lacking, report)
     return find(groups)
+
+
+def _build(groups: Sequence[Group], report: Report) -> None:
+    scratch = root() / "scratch"
+    go = find_go(max(map(pins.least_go, groups)), scratch / "go", report)
+    builder = Builder(go=go, scratch=scratch, report=report)
+    cores = os.cpu_count() or 1
+    # Their costs were measured on two cores.
+    estimate = timedelta(seconds=round(sum(group.cost_s for group in groups) * 2 / cores))
+    report(
+        f"building {', '.join(group.name for group in groups)} into {root()}: "
+        f"about {estimate} with {cores} cores, and the downloads"
+    )
+    for number, group in enumerate(groups, 1):
+        builder.build(group, f"{group.name} ({number} of {len(groups)})")
 
 
 def discard_scratch(report: Report) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from local_platform import settings
-from local_platform.errors import ToolchainMissingError
+from local_platform.errors import PlatformError
 from local_platform.toolchain import pins
 from local_platform.toolchain.groups import GROUPS, Group
 
@@ -75,14 +75,22 @@ def folder_of(group: Group) -> Path:
     return root() / f"{group.name}-{pins.key(group)}"
 
 
+def missing(groups: Sequence[Group] = GROUPS) -> list[Group]:
+    """Return the groups that were never built, or whose pins changed since."""
+    return [group for group in groups if not folder_of(group).is_dir()]
+
+
 def find(groups: Sequence[Group] = GROUPS) -> Toolchain:
     """Find the tools without building any.
 
     Raises:
-        ToolchainMissingError: Some were never built, or their pins changed since.
+        PlatformError: Some were never built, or their pins changed since.
     """
+    if lacking := missing(groups):
+        raise PlatformError(
+            f"not built, or built from other pins: {', '.join(group.name for group in lacking)}; "
+            "run `make platform`, which builds what is missing"
+        )
     folders = {group.name: folder_of(group) for group in groups}
-    if missing := [name for name, folder in folders.items() if not folder.is_dir()]:
-        raise ToolchainMissingError(missing)
     programs = (path for folder in folders.values() for path in (folder / "bin").iterdir())
     return Toolchain(folders=folders, tools={program.name: program for program in programs})

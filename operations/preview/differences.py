@@ -6,21 +6,16 @@ Names and values are written on one line, without control characters, and never 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from itertools import takewhile
+from typing import Final
 
 from operations.recording.listing import SECRET
 
 Path = tuple[str | int, ...]
 
 
-class Absent(Enum):
-    """Stands for a property that is not there, because null is a value."""
-
-    ABSENT = "absent"
-
-
-ABSENT = Absent.ABSENT
+ABSENT: Final = object()
+"""Stands for a property that is not there, because null is a value."""
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """Stands for a value that is known once something else exists (Pulumi's `UnknownStringValue` in

@@ -80,7 +80,7 @@ def as_json(summary: Summary) -> str:
 
 
 def _details(stack: StackSummary, room: int) -> list[str]:
-    """Return a section to open, of no more bytes than there is room for."""
+    """Return a section to open, or the command that shows it where there is no room for it."""
     body = _body(stack)
     if not body:
         return []
@@ -90,19 +90,12 @@ def _details(stack: StackSummary, room: int) -> list[str]:
     name = re.sub(r"[^A-Za-z0-9._/-]", "?", stack.stack)
     begin = [f"<details><summary>{name}: {_headline(stack)}</summary>", "", f"{fence}diff"]
     end = [fence, "", "</details>", ""]
-    cut = f"… and {{}} lines more: `ft-serving preview --stack {name}` shows them"
-    left = room - _bytes([*begin, *end, cut]) - len(str(len(body)))
-    kept: list[str] = []
-    for line in body:
-        left -= _bytes([line])
-        if left < 0:
-            break
-        kept.append(line)
-    if len(kept) < len(body):
-        end = [fence, "", cut.format(len(body) - len(kept)), *end[1:]]
-        if not kept:
-            return [f"{name}: {cut.format(len(body))}", ""] if room > 200 else []
-    return [*begin, *kept, *end]
+    section = [*begin, *body, *end]
+    if _bytes(section) <= room:
+        return section
+    command = f"`ft-serving preview --stack {name}`"
+    pointer = [f"{name}: {len(body)} lines, too many for a comment; {command} shows them", ""]
+    return pointer if _bytes(pointer) <= room else []
 
 
 def _bytes(written: list[str]) -> int:

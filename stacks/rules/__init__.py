@@ -4,14 +4,14 @@ A rule is a function that yields what is wrong with the sections that its parame
 sections that are valid by themselves, and is left out where one of them is not.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
 
 from stacks.errors import Problem
 from stacks.rules import engine, gpu, model, openai, replicas, storage
 from stacks.sections import Section
 
-RULES = (
+RULES: tuple[Callable[..., Iterator[Problem]], ...] = (
     *model.RULES,
     *engine.RULES,
     *gpu.RULES,

@@ -1,7 +1,7 @@
 """Rules between an engine, its hardware, its formats and the images."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ft_serving.core.dtypes import Precision
 from ft_serving.core.families.base import Family
@@ -116,10 +116,4 @@ def _images(image: Images) -> Iterator[Problem]:
                 yield Problem(f"{path}.args.{key}", rule, shown(value), use)
 
 
-RULES: tuple[Callable[..., Iterator[Problem]], ...] = (
-    _hardware,
-    _format,
-    _pipeline,
-    _server_image,
-    _images,
-)
+RULES = (_hardware, _format, _pipeline, _server_image, _images)

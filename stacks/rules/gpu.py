@@ -1,6 +1,6 @@
 """Rules between a model and GPUs: it divides, it fits, and there are such nodes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from pydantic.alias_generators import to_camel
@@ -105,10 +105,4 @@ def _cost(cost: Cost) -> Iterator[Problem]:
             yield Problem(f"cost.gpuHour.{name}", rule, shown(price), any_of(list(GPUS)))
 
 
-RULES: tuple[Callable[..., Iterator[Problem]], ...] = (
-    _parallelism,
-    _one_node,
-    _fits,
-    _scheduling,
-    _cost,
-)
+RULES = (_parallelism, _one_node, _fits, _scheduling, _cost)

@@ -1,6 +1,6 @@
 """Rules between a model, its question and its load."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ft_serving.core.families.architecture import hidden_misfit
 from ft_serving.core.lengths import LengthLimits
@@ -95,11 +95,4 @@ def _length(model: Model, serving: Serving) -> Iterator[Problem]:
         )
 
 
-RULES: tuple[Callable[..., Iterator[Problem]], ...] = (
-    _revision,
-    _family,
-    _dimensions,
-    _head_size,
-    _golden,
-    _length,
-)
+RULES = (_revision, _family, _dimensions, _head_size, _golden, _length)

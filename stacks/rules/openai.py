@@ -1,6 +1,6 @@
 """Rules of the OpenAI API, which a pod beside the server's answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ft_serving.core.protocol import InferenceProtocol
 from stacks.errors import Problem
@@ -51,9 +51,4 @@ def _chat_template(serving: Serving) -> Iterator[Problem]:
         )
 
 
-RULES: tuple[Callable[..., Iterator[Problem]], ...] = (
-    _protocol,
-    _volume,
-    _tokenizer,
-    _chat_template,
-)
+RULES = (_protocol, _volume, _tokenizer, _chat_template)

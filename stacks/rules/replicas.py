@@ -1,6 +1,6 @@
 """Rules between replicas, mode and time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from stacks.errors import Problem, any_of
 from stacks.resolved import METRICS
@@ -59,4 +59,4 @@ def _cold_start(serving: Serving, cold_start: ColdStart) -> Iterator[Problem]:
         )
 
 
-RULES: tuple[Callable[..., Iterator[Problem]], ...] = (_bounds, _metric, _concurrency, _cold_start)
+RULES = (_bounds, _metric, _concurrency, _cold_start)

@@ -1,7 +1,7 @@
 """Rules between a model, main memory and the volume."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from stacks import sizing
 from stacks.engines import engine_for
@@ -91,9 +91,4 @@ def _main_memory(
         yield Problem("resources.memory", rule, resources.memory, use)
 
 
-RULES: tuple[Callable[..., Iterator[Problem]], ...] = (
-    _volume,
-    _volume_region,
-    _volume_size,
-    _main_memory,
-)
+RULES = (_volume, _volume_region, _volume_size, _main_memory)

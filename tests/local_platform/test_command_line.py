@@ -12,7 +12,6 @@ import typer
 from local_platform.command_line import run
 from local_platform.errors import PlatformError
 
-ROOT = Path(__file__).parents[2]
 FULL = "No space left on device; make room, then run it again"
 
 
@@ -34,17 +33,6 @@ def arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["command"])
 
 
-def help_of(stdout: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "local_platform.toolchain", "--help"],
-        cwd=ROOT,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-
-
 def test_what_a_user_can_act_on_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
     assert ending(PlatformError("tiny: broken"), capsys) == (1, "Error: tiny: broken\n")
 
@@ -62,18 +50,14 @@ def test_a_file_on_a_full_disk_is_one_message_that_names_it(
 
 def test_an_output_on_a_full_disk_is_one_message() -> None:
     with Path("/dev/full").open("wb") as full:
-        done = help_of(full.fileno())
+        done = subprocess.run(
+            [sys.executable, "-m", "local_platform.hub", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
     assert (done.returncode, done.stderr) == (
         1,
         f"Error: the output or a file cannot be written: {FULL}\n",
     )
-
-
-def test_a_reader_that_has_gone_needs_no_message() -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    try:
-        done = help_of(writer)
-    finally:
-        os.close(writer)
-    assert (done.returncode, done.stderr) == (1, "")

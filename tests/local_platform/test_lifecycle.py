@@ -13,15 +13,14 @@ from filelock import FileLock
 from local_platform import doctor, lifecycle
 from local_platform.errors import PlatformError
 from local_platform.files import locked
-from local_platform.node import namespace, services
-from local_platform.node.services import Service
+from local_platform.node import namespace
 from local_platform.settings import DATA_NAMES, RUNTIME_NAMES
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def machine(tmp_path: Path, service_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine on which no node runs; returns the folder of its `data` and `runtime`."""
     monkeypatch.setattr(lifecycle, "_LOCK", tmp_path / "lock")
     for name in ("data", "runtime"):
@@ -31,10 +30,6 @@ def machine(tmp_path: Path, service_folder: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(namespace, "find", lambda: None)
     monkeypatch.setattr(namespace, "stop", lambda: None)
     return tmp_path
-
-
-def service(name: str, *arguments: str) -> Service:
-    return Service(name=name, command=["true", *arguments])
 
 
 def test_an_unfit_machine_is_not_changed_and_the_next_command_need_not_wait(
@@ -50,29 +45,6 @@ def test_an_unfit_machine_is_not_changed_and_the_next_command_need_not_wait(
     said: list[str] = []
     lifecycle.down(said.append)
     assert said == []
-
-
-def test_on_a_running_node_only_changed_and_obsolete_parts_end(
-    service_folder: Path, machine: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("etcd", "kubelet", "obsolete"):
-        services.write(service(name))
-        (service_folder / name / "supervise").mkdir()
-        (service_folder / name / "supervise" / "ok").touch()
-    sv = machine / "bin" / "sv"
-    sv.parent.mkdir()
-    sv.write_text(f'#!/bin/sh\necho "$3 ${{4##*/}}" >>{machine}/asked\n')
-    sv.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{sv.parent}:/bin")
-    monkeypatch.setattr(namespace, "find", object)
-    said: list[str] = []
-
-    lifecycle._run([service("etcd"), service("kubelet", "--changed")], said.append)
-
-    asked = (machine / "asked").read_text().splitlines()
-    assert asked == ["force-shutdown obsolete", "up etcd", "force-restart kubelet"]
-    assert said == ["starting kubelet again: what it reads or runs has changed"]
-    assert services.names() == ["etcd", "kubelet"]
 
 
 def test_down_keeps_the_data_and_with_purge_deletes_them(machine: Path) -> None:

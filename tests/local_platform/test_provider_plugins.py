@@ -22,9 +22,8 @@ FakePulumi = Callable[[int], Toolchain]
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The platform's PULUMI_HOME; the user's is beside it."""
+    """The platform's PULUMI_HOME."""
     monkeypatch.setattr(environment, "PULUMI_HOME", tmp_path / "home")
-    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "own"))
     return tmp_path / "home"
 
 
@@ -77,38 +76,6 @@ def test_without_a_download_one_is_built_and_one_is_a_stand_in(
     assert not calls.exists(), "a download that failed is not tried again"
 
 
-def test_a_plugin_that_pulumi_can_download_is_used(
-    home: Path, pulumi: FakePulumi, calls: Path
-) -> None:
-    provider_plugins.install(pulumi(0), print)
-    assert provider_plugins.describe() == (
-        f"docker 5.2.0 (the vendor's), kubernetes {KUBERNETES_SDK} (the vendor's)"
-    )
-    calls.unlink()
-    provider_plugins.install(pulumi(0), print)
-    assert not calls.exists(), "it is there"
-
-
-def test_a_plugin_of_the_users_own_takes_the_place_of_ours(
-    home: Path, pulumi: FakePulumi, built: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "own/plugins/resource-kubernetes-v4.0.0").mkdir(parents=True)
-    provider_plugins.install(pulumi(1), print)
-    assert str(built) in plugin(home, "kubernetes").read_text(), "the user's is of another version"
-    own = plugin(tmp_path / "own", "kubernetes")
-    own.parent.mkdir(parents=True)
-    own.write_text("the vendor's")
-
-    provider_plugins.install(pulumi(1), print)
-
-    assert plugin(home, "kubernetes").read_text() == "the vendor's"
-    assert f"kubernetes {KUBERNETES_SDK} (the vendor's)" in provider_plugins.describe()
-    own.unlink()
-    own.parent.rmdir()
-    provider_plugins.install(pulumi(1), print)
-    assert str(built) in plugin(home, "kubernetes").read_text(), "a link to nothing is replaced"
-
-
 def test_a_stand_in_starts_in_any_folder_and_says_its_port(
     home: Path, pulumi: FakePulumi, built: Path, tmp_path: Path
 ) -> None:
@@ -123,3 +90,14 @@ def test_a_stand_in_starts_in_any_folder_and_says_its_port(
         process.terminate()
     assert process.returncode == 0
     assert sys.executable in plugin(home, "docker").read_text()
+
+
+def test_a_plugin_that_somebody_has_installed_stays(
+    home: Path, pulumi: FakePulumi, built: Path
+) -> None:
+    own = plugin(home, "kubernetes")
+    own.parent.mkdir(parents=True)
+    own.write_text("the vendor's")
+    provider_plugins.install(pulumi(1), print)
+    assert own.read_text() == "the vendor's"
+    assert f"kubernetes {KUBERNETES_SDK} (the vendor's)" in provider_plugins.describe()

@@ -21,7 +21,6 @@ from stacks.sizing import (
     source_bytes,
     storage_bytes,
     vllm_memory,
-    weight_count,
 )
 
 GPT_J = KNOWN_MODELS["EleutherAI/gpt-j-6b"].blueprint
@@ -54,7 +53,7 @@ def test_a_release_is_as_large_as_the_plan_makes_it(
 
 def test_the_size_of_gpt_j_is_the_published_one() -> None:
     assert release_bytes(GPT_J, DType.FP32) == 24_203_531_136
-    assert weight_count(GPT_J) == 6_050_882_784
+    assert GPT_J.weights() == 6_050_882_784
 
 
 # Parameters that the models' cards give.
@@ -75,7 +74,7 @@ def test_the_size_of_gpt_j_is_the_published_one() -> None:
 def test_the_size_of_a_gpt_neox_is_the_published_one(model: str, published: int) -> None:
     blueprint = KNOWN_MODELS[f"EleutherAI/{model}"].blueprint
     sums_of_biases = blueprint.shape.layers * blueprint.shape.hidden
-    assert weight_count(blueprint) - sums_of_biases == published
+    assert blueprint.weights() - sums_of_biases == published
 
 
 # docs/gpt_guide.md of FasterTransformer: GPT 6.7B, fp16, one A100; gigabytes.
@@ -153,7 +152,7 @@ def test_vllm_s_cache_has_a_block_for_every_sixteen_tokens_of_a_text() -> None:
 def test_the_cpu_engine_holds_everything_in_fp32() -> None:
     load = PeakLoad(batch=8, input_length=256, output_length=256)
     memory = cpu_memory(TINY, load)
-    assert memory.weights == 4 * weight_count(TINY)
+    assert memory.weights == 4 * TINY.weights()
     assert memory.cache == 4 * 2 * 4 * 8 * 512 * 128
     assert memory.total < 600 << 20, "tiny-gptj must run beside everything else on two cores"
 

@@ -14,16 +14,7 @@ from operations.preflight.needs import Needs
 
 Check = Callable[[Needs, Facts], Iterator[PreflightFinding]]
 
-CHECKS: tuple[Check, ...] = (
-    platform,
-    knative,
-    access,
-    namespace,
-    quota,
-    storage,
-    nodes,
-    images,
-)
+CHECKS: tuple[Check, ...] = (platform, knative, access, namespace, quota, storage, nodes, images)
 """Checks that others depend on come before them."""
 
 

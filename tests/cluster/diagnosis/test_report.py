@@ -294,21 +294,10 @@ def test_every_recorded_state_fits_one_screen(name: str) -> None:
     assert "\x1b" not in "".join(lines), "a log is no terminal"
 
 
-def test_the_first_line_says_the_state() -> None:
-    assert screen(report(*recorded("starting-rollout"))).splitlines()[0] == (
-        "gate-sound/starting  FAILED (unschedulable); requests are answered all the same"
-    )
-
-
 def test_a_command_is_not_broken_into_lines() -> None:
     lines = screen(report(*recorded("weights-altered"))).splitlines()
     (command,) = [line for line in lines if "kubectl" in line]
     assert command.endswith("--container kserve-container --previous")
-
-
-def test_a_terminal_gets_colours() -> None:
-    shown = screen(report(*recorded("gpu")), force_terminal=True, width=70)
-    assert "\x1b[1;31mFAILED" in shown
 
 
 def test_digests_are_shortened_but_for_programs() -> None:

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi, hf_hub_download, hf_hub_url, snapshot_download
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.file_download import get_hf_file_metadata
 
 from local_platform.hub.server import HubServer
 from tests.local_platform.hub.conftest import FILES, HELLO_BLOB, HELLO_SHA256
@@ -57,16 +56,6 @@ def test_model_info_tells_only_names_or_also_digests(api: HfApi) -> None:
     assert (weights.lfs.size, weights.lfs.pointer_size) == (6, 126)
 
 
-def test_existence_is_told(api: HfApi) -> None:
-    assert api.repo_exists("tiny-gptj")
-    assert not api.repo_exists("nobody/nothing")
-    assert not api.repo_exists("tiny-gptj", repo_type="dataset")
-    assert api.revision_exists("tiny-gptj", "main")
-    assert not api.revision_exists("tiny-gptj", "v1")
-    assert api.file_exists("tiny-gptj", "vocab.txt")
-    assert not api.file_exists("tiny-gptj", "nothing")
-
-
 @pytest.mark.parametrize("repo_id", ["tiny-gptj", "EleutherAI/gpt-j-6b"])
 def test_a_snapshot_is_downloaded_into_the_cache(
     hub: HubServer, tmp_path: Path, api: HfApi, repo_id: str
@@ -95,26 +84,6 @@ def test_a_snapshot_at_a_commit_is_downloaded_into_a_folder(
     verified = api.verify_repo_checksums("tiny-gptj", local_dir=local)
     assert verified.checked_count == len(TINY)
     assert not verified.mismatches
-
-
-def test_a_second_download_takes_the_changed_file_and_the_new_commit(
-    hub: HubServer, tmp_path: Path, root: Path
-) -> None:
-    cache = tmp_path / "cache"
-    first = snapshot_download("tiny-gptj", endpoint=hub.url, cache_dir=cache, token=False)
-    (root / "tiny-gptj/vocab.txt").write_text("other\n")
-    second = snapshot_download("tiny-gptj", endpoint=hub.url, cache_dir=cache, token=False)
-    assert first != second
-    assert (Path(first) / "vocab.txt").read_text() == "hello\n"
-    assert (Path(second) / "vocab.txt").read_text() == "other\n"
-
-
-def test_the_metadata_of_a_file_come_from_its_headers(hub: HubServer, api: HfApi) -> None:
-    url = hf_hub_url("tiny-gptj", "onnx/model.bin", endpoint=hub.url)
-    metadata = get_hf_file_metadata(url, token=False, endpoint=hub.url)
-    assert (metadata.etag, metadata.size, metadata.location) == (HELLO_SHA256, 6, url)
-    assert metadata.commit_hash == commit_of(api, "tiny-gptj")
-    assert metadata.xet_file_data is None, "the mirror has no Xet storage to send clients to"
 
 
 def test_a_missing_thing_raises_the_exception_of_its_kind(

