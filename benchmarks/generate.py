@@ -23,23 +23,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-THREADS = os.cpu_count() or 1
 # Before numpy is imported: its BLAS reads it once.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", str(THREADS))
+os.environ.setdefault("OPENBLAS_NUM_THREADS", str(os.cpu_count() or 1))
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from benchmarks.synthetic import fp32_release, write_checkpoint  # noqa: E402
-from ft_serving.client.client import GenerationClient  # noqa: E402
-from ft_serving.client.measure import measure  # noqa: E402
-from ft_serving.core.progress import Progress  # noqa: E402
-from ft_serving.core.storage import Storage  # noqa: E402
-from ft_serving.core.terminal import standard_output  # noqa: E402
-from ft_serving.server.engine import NumpyEngine  # noqa: E402
-from ft_serving.server.requests import GenerationRequest  # noqa: E402
-from ft_serving.weights.prepare import Prepared, prepare  # noqa: E402
-from ft_serving.weights.source import LocalSource  # noqa: E402
-from tests.serving import MODELS, NEVER_GENERATED, served  # noqa: E402
+from benchmarks.synthetic import fp32_release, write_checkpoint
+from ft_serving.client.client import GenerationClient
+from ft_serving.client.measure import measure
+from ft_serving.core.progress import Progress
+from ft_serving.core.storage import Storage
+from ft_serving.core.terminal import standard_output
+from ft_serving.server.engine.numpy_engine import NumpyEngine
+from ft_serving.server.requests import GenerationRequest
+from ft_serving.weights.prepare import Prepared, prepare
+from ft_serving.weights.source import LocalSource
+from tests.generating import generate
+from tests.serving import MODELS, NEVER_GENERATED, served
+
+THREADS = os.cpu_count() or 1
 
 GPT_J_125M: dict[str, Any] = {
     "architectures": ["GPTJForCausalLM"],
@@ -157,7 +159,7 @@ def generate_ours(engine: NumpyEngine, prompts: Ids, tokens: int) -> tuple[float
         end_id=np.full(batch, engine.architecture.vocabulary - 1, np.uint32),
     )
     began = time.perf_counter()
-    [result] = engine.generate([request])
+    [result] = generate(engine, [request])
     seconds = time.perf_counter() - began
     return seconds, result.output_ids[:, 0, length:].tolist()
 

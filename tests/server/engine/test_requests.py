@@ -5,12 +5,13 @@ import pytest
 
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.core.parameters import INPUTS
-from ft_serving.server.engine import TextGenerator
+from ft_serving.server.engine.numpy_engine import NumpyEngine
 from ft_serving.server.errors import RequestError
 from ft_serving.server.requests import GenerationRequest
+from tests.generating import generate
 from tests.server.engine.scripted import ScriptedModel, count_up, request
 
-ENGINE = TextGenerator(ScriptedModel(count_up))
+ENGINE = NumpyEngine(ScriptedModel(count_up))
 
 FLOATS = (
     *("runtime_top_p", "temperature", "repetition_penalty", "presence_penalty", "len_penalty"),
@@ -18,7 +19,7 @@ FLOATS = (
 )
 
 
-def refusal(asked: GenerationRequest, engine: TextGenerator = ENGINE) -> str:
+def refusal(asked: GenerationRequest, engine: NumpyEngine = ENGINE) -> str:
     with pytest.raises(RequestError) as caught:
         engine.plan(asked)
     return str(caught.value)
@@ -105,7 +106,7 @@ def test_padding_may_be_any_token() -> None:
         input_lengths=np.array([2]),
         request_output_len=np.array([1]),
     )
-    assert ENGINE.generate([padded])[0].output_ids.tolist() == [[[1, 2, 3, 9]]]
+    assert generate(ENGINE, [padded])[0].output_ids.tolist() == [[[1, 2, 3, 9]]]
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1), (2,), (2, 1)])
@@ -114,11 +115,11 @@ def test_a_value_a_row_may_come_in_any_of_tritons_shapes(shape: tuple[int, ...])
     assert [row.parameters["temperature"] for row in plan.rows] == [0.5, 0.5]
 
 
-LIMITED = TextGenerator(
+LIMITED = NumpyEngine(
     ScriptedModel(count_up),
     LengthLimits(context_length=12, input_length=8, output_length=6),
 )
-ONE_LIMIT = TextGenerator(ScriptedModel(count_up), LengthLimits(context_length=12))
+ONE_LIMIT = NumpyEngine(ScriptedModel(count_up), LengthLimits(context_length=12))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ ONE_LIMIT = TextGenerator(ScriptedModel(count_up), LengthLimits(context_length=1
     ids=["prompt", "answer", "both", "row", "padding", "no room"],
 )
 def test_lengths_beyond_the_models_or_the_services_are_refused_with_the_numbers(
-    engine: TextGenerator, asked: GenerationRequest, message: str
+    engine: NumpyEngine, asked: GenerationRequest, message: str
 ) -> None:
     assert message in refusal(asked, engine)
 
