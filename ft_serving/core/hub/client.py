@@ -22,6 +22,7 @@ from ft_serving.core.hub.transport import (
     reason,
     web_address,
 )
+from ft_serving.core.proxies import noted
 from ft_serving.core.release import is_commit
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
@@ -272,8 +273,8 @@ class Hub:
         else:
             problem = f"{self.endpoint} answered {said} for {subject}; {OTHER_ENDPOINT}"
         # An answer with the hub's own code does not come from a proxy.
-        if error.proxy and error.status != 407 and not code:
-            problem = f"{problem}. {error.proxy.note}"
+        if error.status != 407 and not code:
+            problem = noted(problem, error.proxy)
         return FtServingError(f"{repository}: {problem}")
 
     def _metadata(self, repository: str, revision: str, timeout_s: float | None) -> bytes:

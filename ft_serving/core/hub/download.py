@@ -18,12 +18,16 @@ from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.client import Hub, Snapshot
 from ft_serving.core.hub.parts import PartialFile
 from ft_serving.core.hub.retry import Backoff
-from ft_serving.core.hub.stream import AbortedError, RangeSource, Stream
+from ft_serving.core.hub.stream import RangeSource, Stream
 from ft_serving.core.progress import Progress, Task
 from ft_serving.core.units import format_bytes
 
-# Nothing wakes a thread that is just connecting. It is left behind, and writes nothing more.
+# Nothing wakes a thread that waits for the network. It is left behind, and writes nothing more.
 _LONGEST_STOP_S = 2.0
+
+
+class _StoppedError(Exception):
+    """The download has ended, and its threads are to end."""
 
 
 def download(
@@ -172,7 +176,6 @@ class _Workers:
         self._items = items
         self._progress = progress
         self._pending: deque[tuple[_Item, int]] = deque()
-        self._streams: set[Stream] = set()
         self._error: BaseException | None = None
         self._stopped = False
         # Guards all of the above; notified of each part, too.
@@ -215,8 +218,6 @@ class _Workers:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-            for stream in self._streams:
-                stream.abort()
         deadline = time.monotonic() + _LONGEST_STOP_S
         started = [thread for thread in self._threads if thread.ident]
         for thread in started:
@@ -235,7 +236,7 @@ class _Workers:
                         return
                     item, index = self._pending.popleft()
                 self._fetch(item, index)
-        except AbortedError:
+        except _StoppedError:
             return
         except BaseException as exc:  # noqa: BLE001 - `wait_for` raises it in the calling thread
             with self._changed:
@@ -245,7 +246,7 @@ class _Workers:
 
     def _fetch(self, item: _Item, index: int) -> None:
         backoff = Backoff(item.partial.file.name, self._progress.say, self._pause)
-        with Stream(item.source, backoff) as stream, self._abortable(stream):
+        with Stream(item.source, backoff) as stream:
             indices = deque([index])
             while indices:
                 index = indices.popleft()
@@ -254,6 +255,8 @@ class _Workers:
                 while stream.position < stop:
                     offset = stream.position
                     data = stream.read()
+                    if self._stopped:
+                        return
                     item.partial.write(offset, data)
                     item.task.advance(len(data))
                 item.partial.mark_done(index)
@@ -262,18 +265,6 @@ class _Workers:
                 if not stream.ranged:
                     # The rest of the file follows over this connection.
                     indices.extend(self._claim(item))
-
-    @contextmanager
-    def _abortable(self, stream: Stream) -> Iterator[None]:
-        with self._changed:
-            if self._stopped:
-                raise AbortedError
-            self._streams.add(stream)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._streams.discard(stream)
 
     def _claim(self, item: _Item) -> list[int]:
         """Take all parts of a file that no thread works on."""
@@ -285,4 +276,4 @@ class _Workers:
     def _pause(self, seconds: float) -> None:
         with self._changed:
             if self._changed.wait_for(lambda: self._stopped, seconds):
-                raise AbortedError
+                raise _StoppedError

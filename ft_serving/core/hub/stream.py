@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from types import TracebackType
+from typing import Self
 
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -10,6 +10,7 @@ from urllib3.exceptions import HTTPError
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.retry import Backoff, TransientError
 from ft_serving.core.hub.transport import OTHER_ENDPOINT, HubTransport, StatusError, host_of, reason
+from ft_serving.core.proxies import noted
 
 # Larger reads fall out of the processor's cache before they are written, smaller ones cost calls.
 READ_BYTES = 512 << 10
@@ -61,9 +62,7 @@ class RangeSource:
                 raise self._refusal(exc) from exc
             self._location = self._url
             remedy = "the storage behind the hub refuses what the hub grants: try again later"
-            if exc.proxy:
-                remedy = f"{remedy}. {exc.proxy.note}"
-            raise TransientError(str(exc), remedy) from exc
+            raise TransientError(str(exc), noted(remedy, exc.proxy)) from exc
         except TransientError:
             self._location = self._url
             raise
@@ -89,10 +88,6 @@ class RangeSource:
         return None
 
 
-class AbortedError(Exception):
-    """The stream was told to end."""
-
-
 class Stream:
     """Reads a file's bytes in order, and reconnects at the byte reached.
 
@@ -113,17 +108,11 @@ class Stream:
         # The offset of the response's next byte.
         self._reached = 0
         self._progress = 0
-        self._aborted = False
 
-    def __enter__(self) -> "Stream":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._drop()
 
     def seek(self, start: int, stop: int) -> None:
@@ -137,9 +126,8 @@ class Stream:
 
         Raises:
             FtServingError: The hub refused, or no try got any further.
-            AbortedError: Another thread called `abort`.
         """
-        while not self._aborted:
+        while True:
             try:
                 response = self._response or self._open()
                 while self._reached < self.position:
@@ -147,8 +135,7 @@ class Stream:
                 data = self._receive(response, self._stop - self.position)
             except TransientError as exc:
                 self._drop()
-                if not self._aborted:
-                    self._backoff.wait(exc)
+                self._backoff.wait(exc)
                 continue
             self.position += len(data)
             self._progress += len(data)
@@ -156,23 +143,12 @@ class Stream:
                 self._progress = 0
                 self._backoff.renew()
             return data
-        raise AbortedError
-
-    def abort(self) -> None:
-        """Make a read that waits in another thread fail at once."""
-        self._aborted = True
-        if self._response:
-            _wake(self._response)
 
     def _open(self) -> urllib3.BaseHTTPResponse:
-        response, self._host = self._source.open(self.position, self._stop)
-        self._response = response
-        # `abort` looks for the response after it has set the flag: one of the two sees the other.
-        if self._aborted:
-            _wake(response)
-        self.ranged = response.status == 206
+        self._response, self._host = self._source.open(self.position, self._stop)
+        self.ranged = self._response.status == 206
         self._reached = self.position if self.ranged else 0
-        return response
+        return self._response
 
     def _receive(self, response: urllib3.BaseHTTPResponse, size: int) -> bytes:
         try:
@@ -192,12 +168,3 @@ class Stream:
             # A complete answer's connection serves the next one.
             self._response.close()
             self._response = None
-
-
-def _wake(response: urllib3.BaseHTTPResponse) -> None:
-    """End a read that waits in another thread."""
-    try:
-        response.shutdown()
-    except (OSError, RuntimeError, ValueError):
-        # Nobody waits: the answer is complete, closed, or its connection gone.
-        return

@@ -156,7 +156,7 @@ def test_a_failure_does_not_wait_for_a_stalled_connection(case: Case, faulty: Fa
     began = time.monotonic()
     with pytest.raises(FtServingError, match="has no file"):
         case.run()
-    assert time.monotonic() - began < 8, "the read time-out is 30 s; the stalled reads are woken"
+    assert time.monotonic() - began < 8, "the read time-out is 30 s"
     assert "trying again" not in case.log.getvalue()
 
 
