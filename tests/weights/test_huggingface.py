@@ -25,10 +25,10 @@ from ft_serving.weights.layouts import HuggingFaceLayout, Layout
 from ft_serving.weights.prepare import Outcome, Prepared
 from ft_serving.weights.shards import plan_shards, write_shards
 from tests.weights.checkpoint import torch_archive
-from tests.weights.models import CONFIG, random_checkpoint, random_values, state_dict
+from tests.weights.models import CONFIG, HUGGING_FACE, random_checkpoint, random_values, state_dict
 from tests.weights.models import write_checkpoint as write
 from tests.weights.test_convert import CountingTask
-from tests.weights.world import HUGGING_FACE, World
+from tests.weights.world import World
 
 TOKENIZER = {
     "tokenizer.json": b'{"version": "1.0", "model": {"vocab": {}}}',

@@ -12,7 +12,6 @@ from unittest.mock import patch
 import pytest
 
 from ft_serving import cli
-from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.progress import Progress
 from ft_serving.core.release import ReleaseFormat, ReleaseSpec
@@ -20,17 +19,7 @@ from ft_serving.core.storage import Storage
 from ft_serving.weights.layouts import LAYOUTS
 from ft_serving.weights.prepare import Prepared, prepare
 from ft_serving.weights.source import LocalSource, Source
-from tests.weights.models import random_checkpoint
-
-SETTINGS: dict[str, Any] = {
-    "dtype": DType.FP16,
-    "compute_dtype": DType.FP16,
-    "tensor_parallel": 2,
-    "pipeline_parallel": 1,
-    "streaming": False,
-}
-
-HUGGING_FACE: dict[str, Any] = {"format": ReleaseFormat.HUGGINGFACE, "tensor_parallel": 1}
+from tests.weights.models import SETTINGS, random_checkpoint
 
 
 def prepare_source(
