@@ -1,6 +1,5 @@
 """The shipped model through the pipeline and back."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from ft_serving.core.dtypes import DType
-from ft_serving.core.progress import Progress
-from ft_serving.core.storage import Storage
-from ft_serving.weights.source import LocalSource
 from tests.oracles.fastertransformer import Array, read_back
 from tests.oracles.gptj import greedy_choices
-from tests.weights.world import prepare_source
+from tests.weights.world import converted_folder
 
 MODEL = Path(__file__).parents[2] / "models" / "tiny-gptj"
 CONFIG: dict[str, Any] = json.loads((MODEL / "config.json").read_text())
@@ -23,14 +19,8 @@ GOLDEN: dict[str, Any] = json.loads((MODEL / "golden.json").read_text())
 
 
 def converted(tmp_path: Path, ranks: int) -> dict[str, Array]:
-    storage = Storage(tmp_path)
-    storage.create()
-    progress = Progress(io.StringIO())
-    source = LocalSource(MODEL, (), progress)
-    settings = {"dtype": DType.FP32, "compute_dtype": DType.FP32, "tensor_parallel": ranks}
-    folder = prepare_source(source, storage, progress, **settings).folder
     return read_back(
-        folder / "fastertransformer" / "1",
+        converted_folder(MODEL, tmp_path, DType.FP32, ranks),
         layers=CONFIG["n_layer"],
         hidden=CONFIG["n_embd"],
         ranks=ranks,

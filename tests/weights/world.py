@@ -12,7 +12,9 @@ from unittest.mock import patch
 import pytest
 
 from ft_serving import cli
+from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import FtServingError
+from ft_serving.core.manifest import WEIGHTS_PATH
 from ft_serving.core.progress import Progress
 from ft_serving.core.release import ReleaseFormat, ReleaseSpec
 from ft_serving.core.storage import Storage
@@ -30,6 +32,21 @@ def prepare_source(
         repository=source.repository, revision=source.revision, **{**SETTINGS, **changes}
     )
     return prepare(source, spec, storage, progress)
+
+
+def prepare_folder(checkpoint: Path, root: Path, **changes: Any) -> Prepared:
+    """Prepare a release of a folder, in a storage that is created if need be."""
+    storage, progress = Storage(root), Progress(io.StringIO())
+    storage.create()
+    return prepare_source(LocalSource(checkpoint, (), progress), storage, progress, **changes)
+
+
+def converted_folder(
+    checkpoint: Path, root: Path, dtype: DType = DType.FP32, tensor_parallel: int = 1
+) -> Path:
+    """Prepare a release to be computed in fp32; return the folder of its weights."""
+    settings = {"dtype": dtype, "compute_dtype": DType.FP32, "tensor_parallel": tensor_parallel}
+    return prepare_folder(checkpoint, root, **settings).folder / WEIGHTS_PATH
 
 
 class World:
