@@ -31,7 +31,6 @@ from ft_serving.client.client import GenerationClient
 from ft_serving.client.measure import measure
 from ft_serving.core.terminal import standard_output
 from ft_serving.server.engine.numpy_engine import NumpyEngine
-from ft_serving.server.requests import GenerationRequest
 from ft_serving.weights.prepare import Prepared
 from tests.generating import generate
 from tests.serving import MODELS, NEVER_GENERATED, served
@@ -126,12 +125,12 @@ def against(
 def generate_ours(engine: NumpyEngine, prompts: Ids, tokens: int) -> tuple[float, Ids]:
     """Generate greedily with the engine; return seconds and the generated ids."""
     batch, length = len(prompts), len(prompts[0])
-    request = GenerationRequest(
-        input_ids=np.array(prompts, np.uint32),
-        input_lengths=np.full(batch, length, np.uint32),
-        request_output_len=np.full(batch, tokens, np.uint32),
-        end_id=np.full(batch, engine.architecture.vocabulary - 1, np.uint32),
-    )
+    request = {
+        "input_ids": np.array(prompts, np.uint32),
+        "input_lengths": np.full(batch, length, np.uint32),
+        "request_output_len": np.full(batch, tokens, np.uint32),
+        "end_id": np.full(batch, engine.architecture.vocabulary - 1, np.uint32),
+    }
     began = time.perf_counter()
     [result] = generate(engine, [request])
     seconds = time.perf_counter() - began

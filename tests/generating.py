@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ft_serving.server.engine.numpy_engine import NumpyEngine
-from ft_serving.server.requests import GenerationRequest, GenerationResult
 from ft_serving.server.requests.job import GenerationJob
+from ft_serving.server.requests.request import GenerationRequest, GenerationResult
 
 
 def generate(

@@ -9,7 +9,6 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from ft_serving.server.engine.numpy_engine import NumpyEngine
-from ft_serving.server.requests import GenerationRequest
 from tests.generating import generate
 from tests.server.backend.asking import (
     NUMPY,
@@ -30,7 +29,7 @@ FLEECE = 358
 
 def oracle_answer(oracle: NumpyEngine, tensors: Mapping[str, Any]) -> Any:
     typed = {name: value.astype(NUMPY[UNSIGNED[name]]) for name, value in tensors.items()}
-    [result] = generate(oracle, [GenerationRequest(**typed)])
+    [result] = generate(oracle, [typed])
     return result
 
 

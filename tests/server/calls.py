@@ -18,8 +18,8 @@ from ft_serving.server.backend import batch
 from ft_serving.server.backend.batch import RefusalCode, Runner
 from ft_serving.server.engine.numpy_engine import EngineThread, NumpyEngine
 from ft_serving.server.errors import DeliveryError
-from ft_serving.server.requests import Vocabulary
 from ft_serving.server.requests.job import ServingEngine
+from ft_serving.server.requests.plan import Vocabulary
 from ft_serving.server.vllm.engine import VllmEngine
 from ft_serving.server.vllm.library import LogProbs
 from ft_serving.server.vllm.sampling import Sampling

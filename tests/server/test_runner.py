@@ -10,9 +10,8 @@ from ft_serving.core.protocol import TensorType
 from ft_serving.server.backend import batch
 from ft_serving.server.backend.batch import RefusalCode
 from ft_serving.server.engine.numpy_engine import NumpyEngine
-from ft_serving.server.requests import GenerationRequest, GenerationResult
 from ft_serving.server.requests.plan import RequestPlan
-from ft_serving.server.requests.request import to_tensors
+from ft_serving.server.requests.request import GenerationRequest, GenerationResult, to_tensors
 from tests.server.calls import ENDLESS, TYPES, RecordedCall, ScriptedSource, run, running
 from tests.server.engine.scripted import ScriptedModel, always, count_up, peak
 
@@ -223,7 +222,7 @@ def test_memory_that_the_system_denies_is_an_error_of_that_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def plan(self: NumpyEngine, asked: GenerationRequest) -> RequestPlan:
-        if asked.tensors["request_output_len"][0, 0] == 9:
+        if asked["request_output_len"][0, 0] == 9:
             raise MemoryError("Unable to allocate 9 EiB")
         return original(self, asked)
 

@@ -19,7 +19,7 @@ from ft_serving.server.engine.numpy_model import NumpyModel
 from ft_serving.server.engine.numpy_ops import NumpyLayers
 from ft_serving.server.engine.schedule import Schedule, load_of
 from ft_serving.server.engine.weight_files import read_weights
-from ft_serving.server.errors import MemoryLimitError
+from ft_serving.server.errors import RequestError
 from ft_serving.server.requests.job import GenerationJob
 from ft_serving.server.requests.plan import RequestPlan, Vocabulary, plan_request
 from ft_serving.server.requests.request import GenerationRequest
@@ -90,7 +90,7 @@ class NumpyEngine:
         needed, free = self._model.needed_bytes(load), self._model.free_bytes()
         if needed > free:
             longest = max(len(row.prompt) + row.parameters["output_length"] for row in plan.rows)
-            raise MemoryLimitError(
+            raise RequestError(
                 f"{load.rows} rows of {longest} tokens need {needed / 2**30:.1f} GiB, "
                 f"there are {free / 2**30:.1f} beside the model; ask for fewer rows or a smaller "
                 "request_output_len"

@@ -11,8 +11,8 @@ from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.parameters import ROW_PARAMETERS, RowParameters
 from ft_serving.server.engine.numpy_block import NumpyBatch, NumpyBlock
 from ft_serving.server.engine.numpy_model import Load, NumpyModel
-from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.plan import RowPlan
+from ft_serving.server.requests.request import GenerationRequest
 from ft_serving.server.requests.words import Word
 
 Script = Callable[[tuple[int, ...]], Sequence[float]]
@@ -142,12 +142,12 @@ def request(
     longest = max(len(prompt) for prompt in prompts)
     ids = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
     lengths = np.broadcast_to(np.array(output_len, np.uint32), len(prompts))
-    return GenerationRequest(
-        input_ids=np.array(ids, np.uint32).reshape(len(prompts), longest),
-        input_lengths=np.array([len(prompt) for prompt in prompts], np.uint32),
-        request_output_len=lengths,
+    return {
+        "input_ids": np.array(ids, np.uint32).reshape(len(prompts), longest),
+        "input_lengths": np.array([len(prompt) for prompt in prompts], np.uint32),
+        "request_output_len": lengths,
         **{name: _array(name, value) for name, value in parameters.items()},
-    )
+    }
 
 
 def _array(name: str, value: object) -> NDArray[np.generic]:

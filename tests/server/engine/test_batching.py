@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ft_serving.server.engine.numpy_engine import NumpyEngine
-from ft_serving.server.requests import GenerationRequest, GenerationResult
 from ft_serving.server.requests.job import GenerationJob
+from ft_serving.server.requests.request import GenerationRequest, GenerationResult
 from tests.generating import generate
 from tests.server.engine.ft_files import Shape, random_weights, write_folder
 from tests.server.engine.scripted import request
@@ -93,11 +93,11 @@ def test_a_row_gets_the_same_bits_beside_up_to_seventy_others(engine: NumpyEngin
 
 def test_padding_changes_nothing_but_the_counted_length(engine: NumpyEngine) -> None:
     tight = generate(engine, [request([[5, 6, 7]], 5)])[0]
-    padded = GenerationRequest(
-        input_ids=np.array([[5, 6, 7, 0, 0]], np.uint32),
-        input_lengths=np.array([3]),
-        request_output_len=np.array([5]),
-    )
+    padded = {
+        "input_ids": np.array([[5, 6, 7, 0, 0]], np.uint32),
+        "input_lengths": np.array([3]),
+        "request_output_len": np.array([5]),
+    }
     loose = generate(engine, [padded])[0]
     np.testing.assert_array_equal(loose.output_ids[..., :8], tight.output_ids)
     assert loose.output_ids[0, 0, 8:].tolist() == [2, 2], "padding moves behind, as end ids"

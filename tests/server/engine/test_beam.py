@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ft_serving.server.engine.numpy_engine import NumpyEngine
-from ft_serving.server.requests import GenerationResult
+from ft_serving.server.requests.request import GenerationResult
 from tests.generating import generate
 from tests.server.engine.scripted import Script, ScriptedModel, always, request
 

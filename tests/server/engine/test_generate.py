@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ft_serving.server.engine.numpy_engine import NumpyEngine
-from ft_serving.server.requests import GenerationRequest, GenerationResult
+from ft_serving.server.requests.request import GenerationRequest, GenerationResult
 from tests.generating import generate
 from tests.server.engine.scripted import ScriptedModel, always, count_up, peak, request
 
@@ -16,12 +16,12 @@ def stopped(
 
 
 def without_prompt(*lengths: int, **parameters: np.ndarray) -> GenerationRequest:
-    return GenerationRequest(
-        input_ids=np.empty((len(lengths), 0), np.uint32),
-        input_lengths=np.zeros(len(lengths), int),
-        request_output_len=np.array(lengths),
+    return {
+        "input_ids": np.empty((len(lengths), 0), np.uint32),
+        "input_lengths": np.zeros(len(lengths), int),
+        "request_output_len": np.array(lengths),
         **parameters,
-    )
+    }
 
 
 CASES = {

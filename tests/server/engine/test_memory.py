@@ -18,8 +18,8 @@ from ft_serving.server.engine.numpy_engine import NumpyEngine
 from ft_serving.server.engine.numpy_model import NumpyModel
 from ft_serving.server.engine.weight_files import read_weights
 from ft_serving.server.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
-from ft_serving.server.errors import MemoryLimitError
-from ft_serving.server.requests import GenerationRequest
+from ft_serving.server.errors import RequestError
+from ft_serving.server.requests.request import GenerationRequest
 from stacks.sizing import PeakLoad, cpu_memory
 from tests.generating import generate
 from tests.server.engine.ft_files import Shape, random_weights, write_folder
@@ -77,9 +77,7 @@ def test_what_a_stack_gives_its_server_suffices_for_its_load_and_for_no_more(
     engine = NumpyEngine.open(folder, 1)
     engine.plan(request([[1] * 256] * 8, 64))
     for rows, prompt, output in ((9, 256, 64), (8, 256, 65), (8, 257, 63)):
-        with pytest.raises(
-            MemoryLimitError, match=f"^{rows} rows of {prompt + output} tokens need"
-        ):
+        with pytest.raises(RequestError, match=f"^{rows} rows of {prompt + output} tokens need"):
             engine.plan(request([[1] * prompt] * rows, output))
 
 
@@ -97,7 +95,7 @@ def test_what_does_not_fit_is_refused_before_it_starts(
     engine = NumpyEngine.open(folder, 1)
     monkeypatch.setattr(numpy_model, "memory_limit", lambda: ENGINE_BASE_BYTES + (64 << 20))
     engine.plan(request([[1]] * 1024, 1))
-    with pytest.raises(MemoryLimitError, match=message):
+    with pytest.raises(RequestError, match=message):
         generate(engine, [asked])
 
 

@@ -2,8 +2,8 @@
 
 from ft_serving.server.engine.numpy_engine import NumpyEngine
 from ft_serving.server.engine.schedule import PROMPT_SHARE, Schedule
-from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.job import GenerationJob
+from ft_serving.server.requests.request import GenerationRequest
 from tests.server.engine.scripted import ScriptedModel, always, peak, request
 
 NEVER_ENDS = always(peak(0))
