@@ -113,9 +113,8 @@ def _from_hub(
     if cached is not None:
         return cached
     say(f"Downloading the tokenizer of {repository} from {hub.endpoint}")
-    names = {file.name for file in snapshot.files}
     where = f"{repository}@{snapshot.revision}"
-    content = _content(names, lambda name: hub.read(snapshot, name), where)
+    content = _content(set(snapshot.files), lambda name: hub.read(snapshot, name), where)
     _keep(cache, snapshot.revision, content)
     return content
 

@@ -226,7 +226,7 @@ class HubSource(Source):
                 size=file.size,
                 digest=f"sha256:{file.sha256}" if file.sha256 else f"git-blob:{file.git_blob}",
             )
-            for file in self._snapshot.files
+            for file in self._snapshot.files.values()
             if file.name in self._names
         )
 
@@ -248,7 +248,7 @@ class HubSource(Source):
     def _names(self) -> tuple[str, ...]:
         return _choose(
             f"{self.repository} at {self.revision}",
-            [file.name for file in self._snapshot.files],
+            list(self._snapshot.files),
             lambda name: self._hub.read(self._snapshot, name),
             lambda: "Choose another repository or revision.",
             self._progress,

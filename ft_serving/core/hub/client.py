@@ -65,25 +65,11 @@ class RemoteFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """The files of a repository at one commit (40 hexadecimal digits)."""
+    """The files of a repository at one commit (40 hexadecimal digits), by their names."""
 
     repository: str
     revision: str
-    files: tuple[RemoteFile, ...]
-
-    def file(self, name: str) -> RemoteFile:
-        """Return the file of that name.
-
-        Raises:
-            FtServingError: The snapshot has no such file.
-        """
-        for file in self.files:
-            if file.name == name:
-                return file
-        raise FtServingError(
-            f"{self.repository}: no file {name!r} in revision {self.revision}; "
-            f"it has {', '.join(sorted(file.name for file in self.files)) or 'none at all'}"
-        )
+    files: Mapping[str, RemoteFile]
 
 
 class Hub:
@@ -177,27 +163,23 @@ class Hub:
             ) from exc
 
     def source(self, snapshot: Snapshot, name: str) -> RangeSource:
-        """Return the source of a file's content.
-
-        Raises:
-            FtServingError: The snapshot has no such file.
-        """
+        """Return the source of the content of one of the snapshot's files."""
         repository, revision = snapshot.repository, snapshot.revision
         return RangeSource(
             self._transport,
             f"{self.endpoint}/{repository}/resolve/{revision}/{quote(name)}",
-            snapshot.file(name).size,
+            snapshot.files[name].size,
             lambda error: self._refusal(error, repository, revision, name),
         )
 
     def read(self, snapshot: Snapshot, name: str) -> bytes:
-        """Return a small file's content, verified.
+        """Return the content, verified, of a small one of the snapshot's files.
 
         Raises:
             FtServingError: The hub refused or was not reached, the file is larger than 32 MiB, or
                 its content is not that of the hub's metadata.
         """
-        file = snapshot.file(name)
+        file = snapshot.files[name]
         if file.size > LONGEST_READ_BYTES:
             raise FtServingError(
                 f"{snapshot.repository}: {name} has {file.size} bytes; at most "
@@ -313,13 +295,14 @@ def _snapshot(repository: str, revision: str, info: dict[str, Any], endpoint: st
         problems.append(f"its commit is {commit}, asked for was {revision}")
     if siblings is None:
         problems.append("it lists no files")
-    files = tuple(_remote_file(sibling, problems) for sibling in siblings or ())
+    files = [_remote_file(sibling, problems) for sibling in siblings or ()]
     if problems:
         raise FtServingError(
             f"{repository}: the metadata from {endpoint} are incomplete or unsafe: "
             f"{'; '.join(problems)}; set HF_ENDPOINT to another hub or mirror"
         )
-    return Snapshot(repository=repository, revision=commit, files=files)
+    by_name = {file.name: file for file in files}
+    return Snapshot(repository=repository, revision=commit, files=by_name)
 
 
 def _remote_file(sibling: dict[str, Any], problems: list[str]) -> RemoteFile:

@@ -47,15 +47,15 @@ def download(
     Args:
         hub: The hub that has the content.
         snapshot: The snapshot.
-        names: The files' names; their sub-folders are created.
+        names: The files' names, of which none ends as those of unfinished files do; their
+            sub-folders are created.
         folder: The folder to download into.
         progress: Shows the bytes fetched, the bytes found and verified, and failures overcome.
         connections: Number of parts in flight.
 
     Raises:
-        FtServingError: There is no such file, the hub refused or could not be reached, it sent a
-            file twice with another content than its metadata say, or the folder cannot be written
-            or has no room.
+        FtServingError: The hub refused or could not be reached, it sent a file twice with another
+            content than its metadata say, or the folder cannot be written or has no room.
     """
     with _storage_errors(snapshot, names, folder):
         partials = _partials(snapshot, names, folder)
@@ -87,7 +87,7 @@ def missing_bytes(snapshot: Snapshot, names: Sequence[str], folder: Path) -> int
     """Return the bytes that `download` would still fetch, by sizes and journals, not by hashes.
 
     Raises:
-        FtServingError: There is no such file, or the folder cannot be read.
+        FtServingError: The folder cannot be read.
     """
     try:
         return sum(partial.missing_bytes for partial in _partials(snapshot, names, folder))
@@ -96,13 +96,7 @@ def missing_bytes(snapshot: Snapshot, names: Sequence[str], folder: Path) -> int
 
 
 def _partials(snapshot: Snapshot, names: Sequence[str], folder: Path) -> list[PartialFile]:
-    reserved = [name for name in names if name.endswith((".part", ".part.journal"))]
-    if reserved:
-        raise FtServingError(
-            f"{snapshot.repository}: {', '.join(reserved)}: names that end so are kept for "
-            "unfinished downloads; leave these files out"
-        )
-    return [PartialFile(folder, snapshot.file(name)) for name in dict.fromkeys(names)]
+    return [PartialFile(folder, snapshot.files[name]) for name in dict.fromkeys(names)]
 
 
 @contextmanager
