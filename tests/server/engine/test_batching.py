@@ -1,7 +1,5 @@
 """A request gets the same bits whatever it is computed with."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -103,15 +101,3 @@ def test_padding_changes_nothing_but_the_counted_length(engine: NumpyEngine) -> 
     assert loose.output_ids[0, 0, 8:].tolist() == [2, 2], "padding moves behind, as end ids"
     assert tight.sequence_length.tolist() == [[8]]
     assert loose.sequence_length.tolist() == [[10]], "FasterTransformer counts the padding"
-
-
-def test_a_tensor_parallel_split_does_not_change_a_token(tmp_path: Path) -> None:
-    shape, asked = Shape(), requests()
-    weights = random_weights(shape)
-    results = []
-    for size in (1, 2, 4):
-        folder = write_folder(tmp_path / str(size), shape, weights, tensor_parallel=size)
-        results.append(generate(NumpyEngine.open(folder, size), asked))
-    for same in zip(*results, strict=True):
-        for result in same[1:]:
-            assert_same(same[0], result)

@@ -7,13 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from ft_serving.core.arrays import TokenArray
-from ft_serving.core.dtypes import DType
 from ft_serving.server.engine.config import read_config
 from ft_serving.server.engine.gptj import GptJLayers
 from ft_serving.server.engine.numpy_model import NumpyModel
 from ft_serving.server.engine.weight_files import read_weights
 from tests.oracles import gptj
-from tests.server.engine.ft_files import Shape, random_weights, rounded, write_folder
+from tests.server.engine.ft_files import Shape, random_weights, write_folder
 from tests.server.engine.scripted import logits_of, prefilled
 
 SHAPE = Shape()
@@ -52,22 +51,6 @@ def assert_defined(folder: Path, text: TokenArray, prompt: int, shape: Shape = S
     expected = defined(text, shape)
     found = logits_of(open_model(folder), text, prompt)
     np.testing.assert_allclose(found, expected[prompt - 1 :], rtol=0, atol=5e-5)
-
-
-@pytest.mark.parametrize(("tensor_parallel", "dtype"), [(1, DType.FP16), (2, DType.BF16)])
-def test_logits_are_those_of_the_definition_from_any_files(
-    tmp_path: Path, tensor_parallel: int, dtype: DType
-) -> None:
-    write_folder(tmp_path, SHAPE, WEIGHTS, tensor_parallel=tensor_parallel, dtype=dtype)
-    text = tokens(20)
-    expected = gptj.logits(
-        rounded(WEIGHTS, dtype),
-        SHAPE.hugging_face,
-        text.tolist(),
-        epsilon=FASTER_TRANSFORMERS_EPSILON,
-    )
-    found = logits_of(open_model(tmp_path, tensor_parallel), text, prompt=7)
-    np.testing.assert_allclose(found, expected[6:], rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("prompt", [1, 7, 256, 257])
