@@ -6,27 +6,31 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from urllib3.exceptions import HTTPError
+import urllib3
+from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.util import Url, parse_url
 
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.retry import TRIES, Backoff, TransientError
-from ft_serving.core.hub.stream import RangeSource, Stream
+from ft_serving.core.hub.stream import Stream
 from ft_serving.core.hub.transport import (
     OTHER_ENDPOINT,
     HubTransport,
     StatusError,
     host_of,
     reason,
-    web_address,
 )
 from ft_serving.core.proxies import noted
 from ft_serving.core.release import is_commit
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 LONGEST_READ_BYTES = 32 << 20
+
+_FOREIGN = "the hub or a proxy before it is broken: set HF_ENDPOINT to another hub or mirror"
 
 # As huggingface_hub's `validate_repo_id` has it.
 _MODEL_NAME = re.compile(
@@ -98,8 +102,11 @@ class Hub:
             raise FtServingError(
                 "HF_ENDPOINT: must not hold a user or password; set HF_TOKEN instead"
             )
-        parts = web_address(endpoint)
-        if parts is None or parts.query:
+        try:
+            parts = parse_url(endpoint)
+        except LocationParseError:
+            parts = Url()
+        if parts.scheme not in ("http", "https") or not parts.host or parts.query:
             raise FtServingError(
                 f"HF_ENDPOINT: must be an address such as {DEFAULT_ENDPOINT}; got {endpoint!r}"
             )
@@ -112,6 +119,8 @@ class Hub:
         self._token = token
         self._say = say
         self._transport = HubTransport(self.endpoint, token)
+        # By the hub's address of a file, the one that it was found at last.
+        self._locations: dict[str, str] = {}
 
     @classmethod
     def from_environment(
@@ -162,15 +171,39 @@ class Hub:
                 f"metadata ({exc!r}); is HF_ENDPOINT a hub?"
             ) from exc
 
-    def source(self, snapshot: Snapshot, name: str) -> RangeSource:
-        """Return the source of the content of one of the snapshot's files."""
+    def open(
+        self, snapshot: Snapshot, name: str, start: int, stop: int
+    ) -> tuple[urllib3.BaseHTTPResponse, str]:
+        """Ask for the bytes [start, stop) of one of the snapshot's files, from any thread.
+
+        A hub redirects large files to signed addresses elsewhere. The address found last is asked
+        for the ranges that follow, which spares the hub a request for each. Once that fails, the
+        hub is asked again.
+
+        Returns:
+            The response and its host. Its status is 206, or 200 if the server sends the whole file.
+
+        Raises:
+            TransientError: Another try may succeed.
+            FtServingError: The hub refuses.
+        """
         repository, revision = snapshot.repository, snapshot.revision
-        return RangeSource(
-            self._transport,
-            f"{self.endpoint}/{repository}/resolve/{revision}/{quote(name)}",
-            snapshot.files[name].size,
-            lambda error: self._refusal(error, repository, revision, name),
-        )
+        url = f"{self.endpoint}/{repository}/resolve/{revision}/{quote(name)}"
+        location = self._locations.get(url, url)
+        try:
+            response, found = self._transport.get(location, {"Range": f"bytes={start}-{stop - 1}"})
+            _check_range(response, host_of(found), start, stop, snapshot.files[name].size)
+        except StatusError as exc:
+            if location == url and exc.host == host_of(url):
+                raise self._refusal(exc, repository, revision, name) from exc
+            self._locations.pop(url, None)
+            remedy = "the storage behind the hub refuses what the hub grants: try again later"
+            raise TransientError(str(exc), noted(remedy, exc.proxy)) from exc
+        except TransientError:
+            self._locations.pop(url, None)
+            raise
+        self._locations[url] = found
+        return response, host_of(found)
 
     def read(self, snapshot: Snapshot, name: str) -> bytes:
         """Return the content, verified, of a small one of the snapshot's files.
@@ -186,7 +219,7 @@ class Hub:
                 f"{LONGEST_READ_BYTES} are read of a file of its kind: check the repository"
             )
         chunks: list[bytes] = []
-        with Stream(self.source(snapshot, name), Backoff(name, self._say)) as stream:
+        with Stream(partial(self.open, snapshot, name), Backoff(name, self._say)) as stream:
             stream.seek(0, file.size)
             while stream.position < file.size:
                 chunks.append(stream.read())
@@ -283,6 +316,26 @@ class Hub:
             raise TransientError(
                 f"lost the connection to {host_of(url)} ({reason(exc)})", OTHER_ENDPOINT
             ) from exc
+
+
+def _check_range(
+    response: urllib3.BaseHTTPResponse, host: str, start: int, stop: int, size: int
+) -> None:
+    """Raise `TransientError` for neither the range asked for nor the whole file, and close it."""
+    headers, problem = response.headers, None
+    encoding = headers.get("Content-Encoding", "identity")
+    given = headers.get("Content-Range", "no Content-Range")
+    length = headers.get("Content-Length", str(size))
+    if encoding != "identity":
+        problem = f"a file in content encoding {encoding!r}, which was not asked"
+    elif response.status == 206:
+        if given != f"bytes {start}-{stop - 1}/{size}":
+            problem = f"{given!r} when asked for bytes {start}-{stop - 1} of {size}"
+    elif length != str(size):
+        problem = f"a file of {length} bytes; the hub's metadata say {size}"
+    if problem:
+        response.close()
+        raise TransientError(f"{host} sent {problem}", _FOREIGN)
 
 
 def _snapshot(repository: str, revision: str, info: dict[str, Any], endpoint: str) -> Snapshot:

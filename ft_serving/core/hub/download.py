@@ -12,13 +12,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.client import Hub, Snapshot
 from ft_serving.core.hub.parts import PartialFile
 from ft_serving.core.hub.retry import Backoff
-from ft_serving.core.hub.stream import RangeSource, Stream
+from ft_serving.core.hub.stream import Open, Stream
 from ft_serving.core.progress import Progress, Task
 from ft_serving.core.units import format_bytes
 
@@ -59,18 +60,13 @@ def download(
     """
     with _storage_errors(snapshot, names, folder):
         partials = _partials(snapshot, names, folder)
-        total = sum(partial.file.size for partial in partials)
-        kept = total - sum(partial.missing_bytes for partial in partials)
+        total = sum(it.file.size for it in partials)
+        kept = total - sum(it.missing_bytes for it in partials)
         fetching = progress.task("download", total, kept)
         checking = progress.task("verify", kept) if kept else None
         items = [
-            _Item(
-                partial,
-                hub.source(snapshot, partial.file.name),
-                fetching,
-                frozenset(partial.done),
-            )
-            for partial in partials
+            _Item(it, partial(hub.open, snapshot, it.file.name), fetching, frozenset(it.done))
+            for it in partials
         ]
         workers = _Workers(items, progress, connections)
         try:
@@ -90,7 +86,7 @@ def missing_bytes(snapshot: Snapshot, names: Sequence[str], folder: Path) -> int
         FtServingError: The folder cannot be read.
     """
     try:
-        return sum(partial.missing_bytes for partial in _partials(snapshot, names, folder))
+        return sum(it.missing_bytes for it in _partials(snapshot, names, folder))
     except OSError as exc:
         raise FtServingError(f"cannot read {exc.filename or folder}: {exc.strerror}") from exc
 
@@ -119,7 +115,7 @@ class _Item:
     """A file to download; `kept` are the parts of it that were there before."""
 
     partial: PartialFile
-    source: RangeSource
+    ask: Open
     task: Task
     kept: frozenset[int]
 
@@ -240,7 +236,7 @@ class _Workers:
 
     def _fetch(self, item: _Item, index: int) -> None:
         backoff = Backoff(item.partial.file.name, self._progress.say, self._pause)
-        with Stream(item.source, backoff) as stream:
+        with Stream(item.ask, backoff) as stream:
             indices = deque([index])
             while indices:
                 index = indices.popleft()

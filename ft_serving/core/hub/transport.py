@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from urllib.parse import urljoin
 
 import urllib3
-from urllib3.exceptions import HTTPError, LocationParseError
-from urllib3.util import Timeout, Url, parse_url
+from urllib3.exceptions import HTTPError
+from urllib3.util import Timeout, parse_url
 
 from ft_serving import __version__
 from ft_serving.core.errors import FtServingError
@@ -46,15 +46,6 @@ def host_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def web_address(text: str) -> Url | None:
-    """Return the parts of an http(s) address; None if the text is none."""
-    try:
-        parts = parse_url(text)
-    except LocationParseError:
-        return None
-    return parts if parts.scheme in ("http", "https") and parts.host else None
-
-
 class HubTransport:
     """Connections to one hub and to the hosts that it redirects to; threads may share it."""
 
@@ -64,7 +55,7 @@ class HubTransport:
         Raises:
             ProxyError: The environment names a proxy that cannot be one.
         """
-        self._origin = _origin(endpoint)
+        self._hub = urllib3.connection_from_url(endpoint)
         self._token = token
         self._pools: dict[str | None, urllib3.PoolManager] = {}
         proxy_for(endpoint)
@@ -111,7 +102,7 @@ class HubTransport:
     ) -> urllib3.BaseHTTPResponse:
         sent = {"User-Agent": f"ft-serving/{__version__}", "Accept-Encoding": "identity"}
         sent.update(headers)
-        if self._token and _origin(url) == self._origin:
+        if self._token and self._hub.is_same_host(url):
             sent["Authorization"] = f"Bearer {self._token}"
         try:
             return self._pool(proxy).request(
@@ -164,9 +155,3 @@ def _redirected(url: str, location: str) -> str:
             f"{host_of(url)} redirected to something that is no address", OTHER_ENDPOINT
         ) from exc
     return target
-
-
-def _origin(url: str) -> tuple[str | None, str | None, int | None]:
-    parts = parse_url(url)
-    default = {"http": 80, "https": 443}.get(parts.scheme or "")
-    return parts.scheme, parts.host, parts.port or default
