@@ -114,11 +114,7 @@ def test_parameters_are_those_that_the_backend_and_clients_read() -> None:
         "context_length": "2048",
         "output_length": "256",
     }
-    settings: dict[str, Any] = {
-        "dtype": DType.FP16,
-        "compute_dtype": DType.FP32,
-        "output_length": 256,
-    }
+    settings: dict[str, Any] = {"compute_dtype": DType.FP32, "output_length": 256}
     found = {k: v.string_value for k, v in parsed(**settings).parameters.items()}
     assert found == expected
     any_number = parsed(format=ReleaseFormat.HUGGINGFACE, **settings).parameters

@@ -18,8 +18,9 @@ from ft_serving.weights import source
 from ft_serving.weights.errors import CheckpointError
 from ft_serving.weights.source import HubSource
 from local_platform.hub.server import HubServer
+from tests.command_line import Done
 from tests.weights.test_commands import releases
-from tests.weights.world import Done, ft_serving, prepare_source
+from tests.weights.world import ft_serving, prepare_source
 
 MODELS = Path(__file__).parents[2] / "models"
 

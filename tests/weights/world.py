@@ -1,17 +1,11 @@
 """A checkpoint, a storage for its releases, and the command line: tests of `prepare` share them."""
 
 import io
-import os
-import signal
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
-from unittest.mock import patch
+from typing import Any
 
 import pytest
 
-from ft_serving import cli
 from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.manifest import WEIGHTS_PATH
@@ -21,6 +15,7 @@ from ft_serving.core.storage import Storage
 from ft_serving.weights.layouts import LAYOUTS
 from ft_serving.weights.prepare import Prepared, prepare
 from ft_serving.weights.source import LocalSource, Source
+from tests.command_line import Done, run_here
 from tests.weights.models import SETTINGS, random_checkpoint
 
 
@@ -74,26 +69,6 @@ class World:
         return str(caught.value)
 
 
-class Done(NamedTuple):
-    """The end of a command."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def ft_serving(*arguments: object, **environment: str) -> Done:
     """Run `ft-serving weights …` in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    argv = ["ft-serving", "weights", *map(str, arguments)]
-    handler = signal.getsignal(signal.SIGTERM)
-    with (
-        redirect_stdout(out),
-        redirect_stderr(err),
-        patch.object(sys, "argv", argv),
-        patch.dict(os.environ, {"COLUMNS": "250", **environment}),
-        pytest.raises(SystemExit) as ended,
-    ):
-        cli.main()
-    signal.signal(signal.SIGTERM, handler)
-    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+    return run_here("weights", *arguments, **environment)
