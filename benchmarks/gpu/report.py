@@ -1,4 +1,4 @@
-"""Run: python -m benchmarks.gpu.report RESULTS.json: ratios beside their goals, and a plot."""
+"""Run: python -m benchmarks.gpu.report RESULTS.json: ratios beside their goals."""
 
 import argparse
 import itertools
@@ -6,9 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 HF, FP16, FP8, FP8_1024, TRITON = (
     "gptj transformers",
@@ -25,7 +22,7 @@ Row = tuple[str, str, str, bool | None]
 
 
 def main() -> None:
-    """Write RESULTS.md and RESULTS.png beside a file of results."""
+    """Write RESULTS.md beside a file of results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path)
     path: Path = parser.parse_args().results
@@ -43,7 +40,6 @@ def main() -> None:
     for name, value, goal, reached in [*rows(found), *shared_rows(found)]:
         lines.append(f"| {name} | {value} | {goal} | {words[reached]} |")
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")
-    draw(found, path.with_suffix(".png"))
 
 
 def rows(found: dict[str, Any]) -> Iterator[Row]:
@@ -132,28 +128,6 @@ def _through_triton(found: dict[str, Any], model: str, end: str) -> Iterator[Row
             yield f"{name}, {scheme}, {clients} clients", told, f"{goal:.0%}", ratio >= goal
         later = reached["first_token_ms_p50"] - alone["64 at once"]["first_token_ms_p50"]
         yield f"{name}, {scheme}, first token later", f"{later:.0f} ms", "20 ms", later <= 20
-
-
-def draw(found: dict[str, Any], file: Path) -> None:
-    """Draw tokens a second over the batch, by what computes them."""
-    # Without pyplot, which would look for a screen.
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for part, name in ((HF, "Hugging Face fp16"), (FP16, "vLLM fp16"), (FP8, "vLLM fp8")):
-        speeds = [found[part][f"batch {batch}"]["tokens_per_second"] for batch in BATCHES]
-        axes.plot(BATCHES, speeds, marker="o", label=name)
-    through = [
-        found[TRITON][f"grpc, {clients} clients"]["tokens_per_second"] for clients in CLIENTS
-    ]
-    axes.plot(CLIENTS, through, marker="x", linestyle=":", label="vLLM fp16 through Triton, gRPC")
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xlabel("requests at once")
-    axes.set_ylabel("tokens a second, all together")
-    axes.grid(visible=True, alpha=0.3)
-    axes.legend()
-    figure.savefig(file, dpi=150, format="png")
 
 
 if __name__ == "__main__":
