@@ -4,13 +4,10 @@ Threads fetch and write parts. The calling thread hashes each file from its begi
 arrive, so that a file is verified right after its last part has come.
 """
 
-import errno
-import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +18,6 @@ from ft_serving.core.hub.parts import PartialFile
 from ft_serving.core.hub.retry import Backoff
 from ft_serving.core.hub.stream import Open, Stream
 from ft_serving.core.progress import Progress, Task
-from ft_serving.core.units import format_bytes
 
 # Nothing wakes a thread that waits for the network. It is left behind, and writes nothing more.
 _LONGEST_STOP_S = 2.0
@@ -55,59 +51,41 @@ def download(
         connections: Number of parts in flight.
 
     Raises:
-        FtServingError: The hub refused or could not be reached, it sent a file twice with another
-            content than its metadata say, or the folder cannot be written or has no room.
+        FtServingError: The hub refused or could not be reached, or it sent a file twice with
+            another content than its metadata say.
+        OSError: The folder cannot be written or has no room. What was fetched is kept.
     """
-    with _storage_errors(snapshot, names, folder):
-        partials = _partials(snapshot, names, folder)
-        total = sum(it.file.size for it in partials)
-        kept = total - sum(it.missing_bytes for it in partials)
-        fetching = progress.task("download", total, kept)
-        checking = progress.task("verify", kept) if kept else None
-        items = [
-            _Item(it, partial(hub.open, snapshot, it.file.name), fetching, frozenset(it.done))
-            for it in partials
-        ]
-        workers = _Workers(items, progress, connections)
-        try:
-            workers.start()
-            for item in items:
-                _verify(item, workers, checking, progress, hub.endpoint)
-        finally:
-            workers.stop()
-        for task in filter(None, (fetching, checking)):
-            task.finish()
+    partials = _partials(snapshot, names, folder)
+    total = sum(it.file.size for it in partials)
+    kept = total - sum(it.missing_bytes for it in partials)
+    fetching = progress.task("download", total, kept)
+    checking = progress.task("verify", kept) if kept else None
+    items = [
+        _Item(it, partial(hub.open, snapshot, it.file.name), fetching, frozenset(it.done))
+        for it in partials
+    ]
+    workers = _Workers(items, progress, connections)
+    try:
+        workers.start()
+        for item in items:
+            _verify(item, workers, checking, progress, hub.endpoint)
+    finally:
+        workers.stop()
+    for task in filter(None, (fetching, checking)):
+        task.finish()
 
 
 def missing_bytes(snapshot: Snapshot, names: Sequence[str], folder: Path) -> int:
     """Return the bytes that `download` would still fetch, by sizes and journals, not by hashes.
 
     Raises:
-        FtServingError: The folder cannot be read.
+        OSError: The folder cannot be read.
     """
-    try:
-        return sum(it.missing_bytes for it in _partials(snapshot, names, folder))
-    except OSError as exc:
-        raise FtServingError(f"cannot read {exc.filename or folder}: {exc.strerror}") from exc
+    return sum(it.missing_bytes for it in _partials(snapshot, names, folder))
 
 
 def _partials(snapshot: Snapshot, names: Sequence[str], folder: Path) -> list[PartialFile]:
     return [PartialFile(folder, snapshot.files[name]) for name in dict.fromkeys(names)]
-
-
-@contextmanager
-def _storage_errors(snapshot: Snapshot, names: Sequence[str], folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise FtServingError(f"cannot write {exc.filename or folder}: {exc.strerror}") from exc
-        raise FtServingError(
-            f"{folder}: no room: {format_bytes(shutil.disk_usage(folder).free)} are free, "
-            f"{format_bytes(missing_bytes(snapshot, names, folder))} still to be fetched; enlarge "
-            "the volume or its quota, or free room on it, and run this again: what was fetched is "
-            "kept"
-        ) from exc
 
 
 @dataclass(eq=False, slots=True)
