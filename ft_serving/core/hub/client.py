@@ -32,10 +32,14 @@ LONGEST_READ_BYTES = 32 << 20
 
 _FOREIGN = "the hub or a proxy before it is broken: set HF_ENDPOINT to another hub or mirror"
 
-# As huggingface_hub's `validate_repo_id` has it.
-_MODEL_NAME = re.compile(
-    r"(?!.*(--|\.\.|\.git$))(\w[\w.-]*(?<![.-])/)?\w[\w.-]{0,95}(?<![.-])", re.ASCII
-)
+
+def is_model_name(text: str) -> bool:
+    """Return whether a text is NAME or OWNER/NAME, as huggingface_hub's `validate_repo_id` has it.
+
+    No part of such a name leads out of a folder.
+    """
+    pattern = r"(?!.*(--|\.\.|\.git$))(\w[\w.-]*(?<![.-])/)?\w[\w.-]{0,95}(?<![.-])"
+    return re.fullmatch(pattern, text, re.ASCII) is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +151,7 @@ class Hub:
         """Ask the hub for a repository's commit and files.
 
         Args:
-            repository: Its name, with its owner's.
+            repository: Its name, one that `is_model_name` takes.
             revision: A branch, a tag or a commit.
             tries: How often to ask at most; a user who waits for the answer wants fewer.
             timeout_s: Seconds that the hub may be silent in each try; None for the usual.
@@ -297,11 +301,6 @@ class Hub:
             raise FtServingError(
                 f"{repository}: cannot ask {self.endpoint}, because offline mode is enabled; to "
                 "end it, unset HF_HUB_OFFLINE"
-            )
-        if not _MODEL_NAME.fullmatch(repository):
-            raise FtServingError(
-                f"{repository!r} is not the name of a model: it must be NAME or OWNER/NAME, of "
-                "letters, digits, '-', '_' and '.', without '--' and '..'"
             )
         url = (
             f"{self.endpoint}/api/models/{repository}/revision/{quote(revision, safe='')}"
