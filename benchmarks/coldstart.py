@@ -111,7 +111,7 @@ def show(rounds: Sequence[Round], pulling: Round) -> None:
     for heading in ("SECONDS\nmedian", "\nsmallest", "\nlargest", "PULLED\nonce"):
         table.add_column(heading, justify="right")
     table.add_column("WHAT HAPPENS")
-    for stage, meaning in STAGES.items():
+    for stage, (_, meaning) in STAGES.items():
         found = [each[stage] for each in rounds]
         table.add_row(stage, *_shown(found, pulling[stage]), meaning)
     wholes = [sum(each.values()) for each in rounds]

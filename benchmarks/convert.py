@@ -32,7 +32,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.synthetic import PUBLISHED, fp32_release, with_layers, write_checkpoint
+from benchmarks.synthetic import FP32, PUBLISHED, with_layers, write_checkpoint
 from ft_serving.core.hub.client import Hub
 from ft_serving.core.hub.download import download
 from ft_serving.core.progress import Progress
@@ -40,9 +40,10 @@ from ft_serving.core.storage import Storage
 from ft_serving.core.terminal import standard_output
 from ft_serving.core.units import format_bytes
 from ft_serving.core.verify import file_sha256
-from ft_serving.weights.prepare import Outcome, prepare
+from ft_serving.weights.prepare import Outcome
 from ft_serving.weights.source import LocalSource
 from local_platform.hub.server import HubServer
+from tests.weights.world import prepare_source
 
 COPY_BYTES = 1 << 20
 
@@ -204,9 +205,8 @@ def convert(model: Path, storage_root: Path) -> float:
     storage.create()
     with Progress(Path(os.devnull).open("w")) as progress:
         source = LocalSource(model, (), progress)
-        spec = fp32_release(source)
         began = time.perf_counter()
-        outcome = prepare(source, spec, storage, progress).outcome
+        outcome = prepare_source(source, storage, progress, **FP32).outcome
         seconds = time.perf_counter() - began
     assert outcome is Outcome.CONVERTED
     return seconds

@@ -11,7 +11,6 @@ Run: make benchmark-generate
 """
 
 import argparse
-import io
 import json
 import os
 import statistics
@@ -21,57 +20,34 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+# Before numpy is imported: its BLAS reads it once.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", str(os.cpu_count() or 1))
+
+import numpy as np
+
+from benchmarks.synthetic import FP32, GPT_J_6B, GPT_NEOX_20B, write_checkpoint
+from ft_serving.client.client import GenerationClient
+from ft_serving.client.measure import measure
+from ft_serving.core.terminal import standard_output
+from ft_serving.server.engine.numpy_engine import NumpyEngine
+from ft_serving.weights.prepare import Prepared
+from tests.generating import generate
+from tests.serving import MODELS, NEVER_GENERATED, served
+from tests.weights.world import prepare_folder
 
 THREADS = os.cpu_count() or 1
-# Before numpy is imported: its BLAS reads it once.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", str(THREADS))
 
-import numpy as np  # noqa: E402
+GPT_J_125M = {**GPT_J_6B, "n_embd": 768, "n_head": 12, "n_layer": 12}
 
-from benchmarks.synthetic import fp32_release, write_checkpoint  # noqa: E402
-from ft_serving.client.client import GenerationClient  # noqa: E402
-from ft_serving.client.measure import measure  # noqa: E402
-from ft_serving.core.progress import Progress  # noqa: E402
-from ft_serving.core.storage import Storage  # noqa: E402
-from ft_serving.core.terminal import standard_output  # noqa: E402
-from ft_serving.server.engine import NumpyEngine  # noqa: E402
-from ft_serving.server.requests import GenerationRequest  # noqa: E402
-from ft_serving.weights.prepare import Prepared, prepare  # noqa: E402
-from ft_serving.weights.source import LocalSource  # noqa: E402
-from tests.serving import MODELS, NEVER_GENERATED, served  # noqa: E402
-
-GPT_J_125M: dict[str, Any] = {
-    "architectures": ["GPTJForCausalLM"],
-    "model_type": "gptj",
-    "activation_function": "gelu_new",
-    "n_embd": 768,
-    "n_head": 12,
-    "n_inner": None,
-    "n_layer": 12,
-    "n_positions": 2048,
-    "rotary_dim": 64,
-    "vocab_size": 50400,
-    "bos_token_id": 50256,
-    "eos_token_id": 50256,
-    "tie_word_embeddings": False,
-}
-
-PYTHIA_160M: dict[str, Any] = {
-    "architectures": ["GPTNeoXForCausalLM"],
-    "model_type": "gpt_neox",
+PYTHIA_160M = {
+    **GPT_NEOX_20B,
     "hidden_act": "gelu",
     "hidden_size": 768,
-    "intermediate_size": 3072,
-    "max_position_embeddings": 2048,
     "num_attention_heads": 12,
+    "intermediate_size": 3072,
     "num_hidden_layers": 12,
-    "rotary_pct": 0.25,
-    "use_parallel_residual": True,
     "vocab_size": 50304,
-    "bos_token_id": 0,
-    "eos_token_id": 0,
-    "tie_word_embeddings": False,
 }
 
 LARGER = {"tiny-gptj": GPT_J_125M, "tiny-neox": PYTHIA_160M}
@@ -96,20 +72,19 @@ def main() -> None:
     ratios = {}
     tiny_folder = MODELS / options.model
     with tempfile.TemporaryDirectory() as name:
-        storage = Storage(Path(name) / "storage")
-        storage.create()
-        tiny = convert(tiny_folder, storage)
+        storage = Path(name) / "storage"
+        tiny = prepare_folder(tiny_folder, storage, **FP32)
         if options.against:
             larger = Path(name) / "larger"
             write_checkpoint(larger, LARGER[options.model])
             models = {options.model: (tiny_folder, 128), "125 M": (larger, 32)}
             for model, (folder, tokens) in models.items():
-                engine = open_engine(convert(folder, storage))
+                engine = open_engine(prepare_folder(folder, storage, **FP32))
                 with transformers(options.python, folder) as generate:
                     for batch in BATCHES:
                         pair = against(engine, generate, model, batch, tokens, options.rounds)
                         ratios[f"engine / transformers, {model}, batch {batch}"] = pair
-        ratios |= through_triton(tiny, storage.root, options.rounds)
+        ratios |= through_triton(tiny, storage, options.rounds)
     print(f"\n{THREADS} threads, medians of {options.rounds} rounds (smallest to largest):")
     for label, values in ratios.items():
         spread = f"({min(values):.2f} to {max(values):.2f})"
@@ -150,14 +125,14 @@ def against(
 def generate_ours(engine: NumpyEngine, prompts: Ids, tokens: int) -> tuple[float, Ids]:
     """Generate greedily with the engine; return seconds and the generated ids."""
     batch, length = len(prompts), len(prompts[0])
-    request = GenerationRequest(
-        input_ids=np.array(prompts, np.uint32),
-        input_lengths=np.full(batch, length, np.uint32),
-        request_output_len=np.full(batch, tokens, np.uint32),
-        end_id=np.full(batch, engine.architecture.vocabulary - 1, np.uint32),
-    )
+    request = {
+        "input_ids": np.array(prompts, np.uint32),
+        "input_lengths": np.full(batch, length, np.uint32),
+        "request_output_len": np.full(batch, tokens, np.uint32),
+        "end_id": np.full(batch, engine.architecture.vocabulary - 1, np.uint32),
+    }
     began = time.perf_counter()
-    [result] = engine.generate([request])
+    [result] = generate(engine, [request])
     seconds = time.perf_counter() - began
     return seconds, result.output_ids[:, 0, length:].tolist()
 
@@ -224,14 +199,6 @@ def through_triton(tiny: Prepared, storage: Path, rounds: int) -> dict[str, list
                 flush=True,
             )
     return {"Triton / engine, one request at a time": of_engine, "Triton, 8 / 1 at once": of_one}
-
-
-def convert(folder: Path, storage: Storage) -> Prepared:
-    """Prepare a checkpoint in fp32."""
-    progress = Progress(io.StringIO())
-    source = LocalSource(folder, (), progress)
-    spec = fp32_release(source)
-    return prepare(source, spec, storage, progress)
 
 
 def open_engine(prepared: Prepared) -> NumpyEngine:

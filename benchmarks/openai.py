@@ -15,7 +15,6 @@ Run: make benchmark-openai
 
 import argparse
 import asyncio
-import io
 import itertools
 import json
 import os
@@ -23,9 +22,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import psutil
@@ -34,22 +32,16 @@ import psutil
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from benchmarks.gpu.load import Question
-from benchmarks.synthetic import fp32_release, write_checkpoint
-from ft_serving.core.progress import Progress
-from ft_serving.core.storage import Storage
+from benchmarks.synthetic import FP32, GPT_J_6B, write_checkpoint
 from ft_serving.core.terminal import standard_output
-from ft_serving.weights.prepare import prepare
-from ft_serving.weights.source import LocalSource
 from tests.openai.serving import api
 from tests.serving import TINY_GPTJ, served
+from tests.weights.world import prepare_folder
 
-GPT_J_25M: dict[str, Any] = {
-    "architectures": ["GPTJForCausalLM"],
-    "model_type": "gptj",
-    "activation_function": "gelu_new",
+GPT_J_25M = {
+    **GPT_J_6B,
     "n_embd": 512,
     "n_head": 8,
-    "n_inner": None,
     "n_layer": 8,
     "n_positions": 512,
     "rotary_dim": 32,
@@ -57,7 +49,6 @@ GPT_J_25M: dict[str, Any] = {
     "vocab_size": 1024,
     "bos_token_id": 1,
     "eos_token_id": 1,
-    "tie_word_embeddings": False,
 }
 MODEL = "model"
 PROMPT = tuple(range(300, 364))
@@ -110,13 +101,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        storage = Storage(Path(name) / "storage")
-        storage.create()
+        storage = Path(name) / "storage"
         larger = Path(name) / "gpt-j-25m"
         write_checkpoint(larger, GPT_J_25M)
         for model, folder, tokens in (("tiny-gptj", TINY_GPTJ, 128), ("25 M", larger, 24)):
+            release = prepare_folder(folder, storage, **FP32, streaming=True).folder.name
             with (
-                served(storage.root, convert(folder, storage)) as triton,
+                served(storage, release) as triton,
                 api(triton.http, MODEL, Path(name)) as (address, process),
             ):
                 for streams, texts in LEVELS:
@@ -260,14 +251,6 @@ def openai_body(question: Question) -> bytes:
         "stream_options": {"include_usage": True},
     }
     return json.dumps(values).encode()
-
-
-def convert(folder: Path, storage: Storage) -> str:
-    """Prepare a checkpoint in fp32, to be served token by token; return the release's name."""
-    progress = Progress(io.StringIO())
-    source = LocalSource(folder, (), progress)
-    spec = replace(fp32_release(source), streaming=True)
-    return prepare(source, spec, storage, progress).manifest.spec.name
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes checkpoints with a published model's tensor shapes and random values; releases of them."""
+"""Writes checkpoints with a published model's tensor shapes and random values."""
 
 import json
 from collections.abc import Mapping
@@ -10,11 +10,9 @@ from safetensors.numpy import save_file
 
 from ft_serving.core.dtypes import DType
 from ft_serving.core.families import FAMILIES, read_architecture
-from ft_serving.core.release import ReleaseSpec
 from ft_serving.weights.plan import source_rules
-from ft_serving.weights.source import LocalSource
 
-GPT_J_6B = {
+GPT_J_6B: Mapping[str, Any] = {
     "architectures": ["GPTJForCausalLM"],
     "model_type": "gptj",
     "activation_function": "gelu_new",
@@ -27,9 +25,10 @@ GPT_J_6B = {
     "vocab_size": 50400,
     "bos_token_id": 50256,
     "eos_token_id": 50256,
+    "tie_word_embeddings": False,
 }
 
-GPT_NEOX_20B = {
+GPT_NEOX_20B: Mapping[str, Any] = {
     "architectures": ["GPTNeoXForCausalLM"],
     "model_type": "gpt_neox",
     "hidden_act": "gelu_fast",
@@ -45,10 +44,14 @@ GPT_NEOX_20B = {
     "vocab_size": 50432,
     "bos_token_id": 0,
     "eos_token_id": 0,
+    "tie_word_embeddings": False,
 }
 
-PUBLISHED: Mapping[str, Mapping[str, Any]] = {"gptj": GPT_J_6B, "neox": GPT_NEOX_20B}
+PUBLISHED = {"gptj": GPT_J_6B, "neox": GPT_NEOX_20B}
 """The config.json of published models, as far as it says anything of their shape."""
+
+FP32: Mapping[str, Any] = {"dtype": DType.FP32, "compute_dtype": DType.FP32, "tensor_parallel": 1}
+"""The settings of a plain release in fp32, for one rank."""
 
 
 def with_layers(config: Mapping[str, Any], layers: int) -> dict[str, Any]:
@@ -56,13 +59,13 @@ def with_layers(config: Mapping[str, Any], layers: int) -> dict[str, Any]:
     return {**config, FAMILIES[config["model_type"]].config_json["layers"]: layers}
 
 
-def write_checkpoint(folder: Path, config: dict[str, Any]) -> int:
+def write_checkpoint(folder: Path, config: Mapping[str, Any]) -> int:
     """Write config.json and an fp32 model.safetensors; return the bytes of the latter.
 
     All tensors are held in memory meanwhile.
     """
     folder.mkdir(parents=True)
-    text = json.dumps(config)
+    text = json.dumps(dict(config))
     (folder / "config.json").write_text(text)
     generator = np.random.default_rng(0)
     tensors = {}
@@ -81,16 +84,3 @@ def tensor_shapes(config_json: bytes) -> dict[str, tuple[int, ...]]:
         name: rule.source_shape(architecture)
         for name, rule in source_rules(family, architecture).items()
     }
-
-
-def fp32_release(source: LocalSource) -> ReleaseSpec:
-    """Return the plain release of a checkpoint in fp32, for one rank."""
-    return ReleaseSpec(
-        repository=source.repository,
-        revision=source.revision,
-        dtype=DType.FP32,
-        compute_dtype=DType.FP32,
-        tensor_parallel=1,
-        pipeline_parallel=1,
-        streaming=False,
-    )

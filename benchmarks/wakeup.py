@@ -24,28 +24,17 @@ from tests.platform.cluster import Namespace
 CONTAINER = "kserve-container"
 _SELECTOR = "serving.kserve.io/inferenceservice"
 
-MARKS: Mapping[str, str] = {
-    "pod": "activation",
-    "scheduled": "scheduling",
-    "pulled": "image",
-    "started": "container",
-    "loading": "Triton",
-    "serving": "model",
-    "routed": "readiness",
-    "answered": "first token",
+STAGES: Mapping[str, tuple[str, str]] = {
+    "activation": ("pod", "Knative has a pod made"),
+    "scheduling": ("scheduled", "it gets a node"),
+    "image": ("pulled", "the node pulls the server's image"),
+    "container": ("started", "sandbox, network, volumes"),
+    "Triton": ("loading", "the server starts"),
+    "model": ("serving", "the model is loaded"),
+    "readiness": ("routed", "requests that wait get there"),
+    "first token": ("answered", "a request is answered"),
 }
-"""The moments of a wake-up, in their order, each with the stage that it ends."""
-
-STAGES: Mapping[str, str] = {
-    "activation": "Knative has a pod made",
-    "scheduling": "it gets a node",
-    "image": "the node pulls the server's image",
-    "container": "sandbox, network, volumes",
-    "Triton": "the server starts",
-    "model": "the model is loaded",
-    "readiness": "requests that wait get there",
-    "first token": "a request is answered",
-}
+"""The stages of a wake-up, in their order, each with the moment that ends it and what happens."""
 
 # Triton's log, of which the second line is its last before it answers.
 _LOADING = re.compile(r'"loading: \w+:\d+"')
@@ -92,7 +81,7 @@ class Observer:
         # An image that is there is no stage.
         seen.setdefault("pulling", seen["pulled"])
         stages, before = {}, asked
-        for mark, stage in MARKS.items():
+        for stage, (mark, _) in STAGES.items():
             # News may come in another order than what they tell of.
             now = max(before, seen[mark])
             stages[stage] = now - before

@@ -10,9 +10,9 @@ from tokenizers import Tokenizer
 
 from ft_serving.client.answer import Chunk, Completion, Generation
 from ft_serving.client.endpoint import Endpoint, token_from_environment
-from ft_serving.client.errors import InvalidRequestError, TokenizerError
+from ft_serving.client.errors import InvalidRequestError, TokenizerError, refuse
 from ft_serving.client.model import ModelDescription
-from ft_serving.client.parameters import checked, text_problem
+from ft_serving.client.parameters import checked, text_problems
 from ft_serving.client.session import Session, Words
 from ft_serving.client.tensors import token_lists
 from ft_serving.client.text import TextStream, check_tokenizer, decode, encode_word
@@ -182,9 +182,7 @@ class GenerationClient:
         Raises:
             InvalidRequestError: It is no text.
         """
-        problem = text_problem("prompt", prompt)
-        if problem:
-            raise InvalidRequestError(f"The request cannot be sent:\n  {problem}")
+        refuse(text_problems("prompt", prompt))
         return tuple(self.tokenizer().encode(prompt).ids)
 
     def _words(self, parameters: Parameters) -> Words:

@@ -1,5 +1,7 @@
 """The errors of the client: a base, and a class for each error that somebody catches."""
 
+from collections.abc import Sequence
+
 from ft_serving.core.errors import FtServingError
 
 
@@ -37,3 +39,9 @@ class OverloadError(ClientError):
 
 class UnknownModelError(ClientError):
     """The server, or the ingress in front of it, does not know the model or the address."""
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise an InvalidRequestError that names all problems of a request, if it has any."""
+    if problems:
+        raise InvalidRequestError("\n  ".join(["The request cannot be sent:", *problems]))

@@ -6,7 +6,7 @@ from typing import cast
 
 import numpy as np
 
-from ft_serving.client.errors import InvalidRequestError
+from ft_serving.client.errors import refuse
 from ft_serving.core.parameters import PARAMETERS, Parameter, Parameters
 
 DEFAULT_OUTPUT_LENGTH = 64
@@ -40,24 +40,23 @@ def checked(given: Mapping[str, object]) -> Parameters:
             problems += _number_problems(name, row, value)
     if not problems:
         problems += _conflicts(cast("Parameters", given))
-    if problems:
-        raise InvalidRequestError("\n  ".join(["The request cannot be sent:", *problems]))
+    refuse(problems)
     return cast("Parameters", given)
 
 
-def text_problem(name: str, text: object) -> str | None:
-    """Return why a tokenizer cannot take a text, or None.
+def text_problems(name: str, text: object) -> list[str]:
+    """Return why a tokenizer cannot take a text; empty if it can.
 
     Bytes that are no UTF-8, and half of a pair that JSON escapes, come as surrogates.
     """
     if not isinstance(text, str):
-        return f"{name}: must be a text; got {text!r}"
+        return [f"{name}: must be a text; got {text!r}"]
     try:
         text.encode()
     except UnicodeEncodeError as exc:
         place = exc.start + 1
-        return f"{name}: must be text that UTF-8 can hold; got {text!r} (character {place})"
-    return None
+        return [f"{name}: must be text that UTF-8 can hold; got {text!r} (character {place})"]
+    return []
 
 
 def _number_problems(name: str, row: Parameter, value: object) -> list[str]:
@@ -85,7 +84,7 @@ def _described(row: Parameter) -> str:
 def _word_problems(name: str, value: object) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
         return [f"{name}: must be a list of words; got {value!r}"]
-    problems = [problem for word in value if (problem := text_problem(name, word))]
+    problems = [problem for word in value for problem in text_problems(name, word)]
     # An empty word ends every text after one token.
     return [f"{name}: a word must not be empty", *problems] if "" in value else problems
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ft_serving.client.errors import InvalidRequestError
+from ft_serving.client.errors import InvalidRequestError, refuse
 from ft_serving.client.parameters import checked
 from ft_serving.core.parameters import PARAMETERS, Parameters
 
@@ -86,6 +86,5 @@ def _parameters_of(tensors: object) -> dict[str, Any]:
             problems.append(f"{name}: must have one value, the same for each prompt; got {values}")
         else:
             parameters[_NAMES[name]] = values[0]
-    if problems:
-        raise InvalidRequestError("\n  ".join(["The request cannot be sent:", *problems]))
+    refuse(problems)
     return parameters

@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from ft_serving.client.errors import ClientError, InvalidRequestError
+from ft_serving.client.errors import ClientError, InvalidRequestError, refuse
 from ft_serving.client.model import ModelDescription
 from ft_serving.core.parameters import PARAMETERS, Parameters
 
@@ -46,7 +46,7 @@ def token_lists(prompts: Iterable[Iterable[SupportsIndex]]) -> list[tuple[int, .
             lists.append(tuple(map(operator.index, prompt)))
         except TypeError:
             problems.append(f"prompt {number}: must be a list of token ids; got {prompt!r}")
-    _refuse(problems)
+    refuse(problems)
     return lists
 
 
@@ -65,7 +65,7 @@ def check_prompts(prompts: Sequence[Tokens]) -> None:
             problems.append(
                 f"prompt {number}: must be token ids from 0 to {LARGEST_TOKEN}; got {wrong[0]}"
             )
-    _refuse(problems)
+    refuse(problems)
 
 
 def encode(
@@ -99,7 +99,7 @@ def encode(
         if name in given and not row.is_words and given[name] is not False
     }
     values |= {name: encode_words(tokens) for name, tokens in words.items() if tokens}
-    _refuse(_problems(model, prompts, length, values, words.get("bad", ())))
+    refuse(list(_problems(model, prompts, length, values, words.get("bad", ()))))
     longest = max(map(len, prompts))
     inputs: dict[str, Any] = {
         "input_ids": [[*ids, *[0] * (longest - len(ids))] for ids in prompts],
@@ -131,11 +131,6 @@ def encode_words(words: Sequence[Tokens]) -> list[list[int]]:
 def datatype(tensor: Array) -> str:
     """Return a tensor's data type in the inference protocol."""
     return next(name for name, dtype in DTYPES.items() if dtype == tensor.dtype)
-
-
-def _refuse(problems: Iterable[str]) -> None:
-    if problems := list(problems):
-        raise InvalidRequestError("\n  ".join(["The request cannot be sent:", *problems]))
 
 
 def _problems(

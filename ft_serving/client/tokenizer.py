@@ -3,7 +3,6 @@
 import codecs
 import hashlib
 import json
-import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from ft_serving.client.errors import TokenizerError
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.files import LFS_POINTER
-from ft_serving.core.hub.client import Hub
+from ft_serving.core.hub.client import Hub, is_model_name
 from ft_serving.core.release import is_commit
 
 DEFAULT_TOKENIZER = "EleutherAI/gpt-j-6b@47e169305d2e8376be1d31e765533382721b2cc1"
@@ -72,7 +71,7 @@ def load_tokenizer(
     except OSError as exc:
         raise TokenizerError(f"{exc.filename or path}: {exc.strerror}") from exc
     repository, _, revision = str(source).rpartition("@")
-    if not repository or not revision or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", repository):
+    if not revision or not is_model_name(repository):
         raise TokenizerError(f"{source}: no such file. Name {_FORMS}")
     try:
         return _parse(_from_hub(repository, revision, environment, say), str(source))
@@ -113,9 +112,8 @@ def _from_hub(
     if cached is not None:
         return cached
     say(f"Downloading the tokenizer of {repository} from {hub.endpoint}")
-    names = {file.name for file in snapshot.files}
     where = f"{repository}@{snapshot.revision}"
-    content = _content(names, lambda name: hub.read(snapshot, name), where)
+    content = _content(set(snapshot.files), lambda name: hub.read(snapshot, name), where)
     _keep(cache, snapshot.revision, content)
     return content
 

@@ -4,8 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from ft_serving.core.units import facts, format_bytes, format_duration
 
@@ -37,9 +36,9 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Report to `stream` (default: stderr), with seconds between two lines of a task."""
+        self.interval_s = interval_s
+        self.clock = clock
         self._stream = stream or sys.stderr
-        self._interval_s = interval_s
-        self._clock = clock
         self._lock = threading.Lock()
         self._bars: Bars | None = None
         if self._stream.isatty():
@@ -48,17 +47,12 @@ class Progress:
 
             self._bars = open_bars(self._stream)
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         if self._bars:
             self._bars.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bars:
             self._bars.stop()
 
@@ -66,7 +60,7 @@ class Progress:
         """Begin a task of `total` bytes, of which `done` were there before and count no time."""
         if self._bars:
             return self._bars.task(label, total, done)
-        return _LineTask(self.say, self._clock, self._interval_s, label, total, done)
+        return _LineTask(self, label, total, done)
 
     def say(self, line: str) -> None:
         """Print one line; may be called from any thread."""
@@ -79,47 +73,37 @@ class Progress:
 
 
 class _LineTask:
-    def __init__(
-        self,
-        say: Callable[[str], None],
-        clock: Callable[[], float],
-        interval_s: float,
-        label: str,
-        total: int,
-        done: int,
-    ) -> None:
-        self._say = say
-        self._clock = clock
-        self._interval_s = interval_s
+    def __init__(self, progress: Progress, label: str, total: int, done: int) -> None:
+        self._progress = progress
         self._label = label
         self._total = total
-        self._kept = done
-        self._done = done
+        self._kept = self._done = self._last_done = done
         self._lock = threading.Lock()
-        self._started = clock()
-        self._last_time = self._started
-        self._last_done = done
-        say(f"{label}  {facts(done, total, 0.0)}")
+        self._started = self._last_time = progress.clock()
+        self._say(facts(done, total, 0.0))
 
     def advance(self, nbytes: int) -> None:
         with self._lock:
             self._done += nbytes
-            now = self._clock()
+            now = self._progress.clock()
             elapsed = now - self._last_time
-            if elapsed < self._interval_s:
+            if elapsed < self._progress.interval_s:
                 return
             rate = (self._done - self._last_done) / elapsed if elapsed else 0.0
             self._last_time, self._last_done = now, self._done
-            line = f"{self._label}  {facts(self._done, self._total, rate)}"
+            line = facts(self._done, self._total, rate)
         self._say(line)
 
     def finish(self) -> None:
         with self._lock:
-            seconds = self._clock() - self._started
+            seconds = self._progress.clock() - self._started
             moved = self._done - self._kept
         if not moved:
-            self._say(f"{self._label}  nothing to do, {format_bytes(self._kept)} were there")
+            self._say(f"nothing to do, {format_bytes(self._kept)} were there")
             return
         rate = f"  {format_bytes(moved / seconds)}/s" if seconds else ""
         kept = f"  {format_bytes(self._kept)} were there" if self._kept else ""
-        self._say(f"{self._label}  {format_bytes(moved)} in {format_duration(seconds)}{rate}{kept}")
+        self._say(f"{format_bytes(moved)} in {format_duration(seconds)}{rate}{kept}")
+
+    def _say(self, words: str) -> None:
+        self._progress.say(f"{self._label}  {words}")

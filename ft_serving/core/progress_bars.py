@@ -17,11 +17,11 @@ def open_bars(terminal: TextIO) -> "Bars | None":
     return Bars(console)
 
 
-class Bars:
-    """Bars of tasks; nothing is drawn before `start`."""
+class Bars(rich.progress.Progress):
+    """Bars of tasks, from `start` to `stop`."""
 
     def __init__(self, console: Console) -> None:
-        self._bars = rich.progress.Progress(
+        super().__init__(
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(),
             rich.progress.TaskProgressColumn(),
@@ -29,21 +29,16 @@ class Bars:
             console=console,
         )
 
-    def start(self) -> None:
-        """Draw them, and draw them again as they grow."""
-        self._bars.start()
-
-    def stop(self) -> None:
-        """Draw them for the last time."""
-        self._bars.stop()
-
     def say(self, line: str) -> None:
         """Print one line above them."""
-        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def task(self, label: str, total: int, done: int) -> "_BarTask":
         """Begin a bar; see `ft_serving.core.progress.Progress.task`."""
-        return _BarTask(self._bars, label, total, done)
+        # rich takes a total of 0 for work of unknown length and would never end the bar.
+        return _BarTask(
+            self, self.add_task(label, total=total or 1, completed=done if total else 1)
+        )
 
 
 class _Facts(rich.progress.ProgressColumn):
@@ -54,14 +49,13 @@ class _Facts(rich.progress.ProgressColumn):
 
 
 class _BarTask:
-    def __init__(self, bars: rich.progress.Progress, label: str, total: int, done: int) -> None:
+    def __init__(self, bars: Bars, number: rich.progress.TaskID) -> None:
         self._bars = bars
-        # rich takes a total of 0 for work of unknown length and would never end the bar.
-        self._id = bars.add_task(label, total=total or 1, completed=done if total else 1)
+        self._number = number
 
     def advance(self, nbytes: int) -> None:
-        self._bars.advance(self._id, nbytes)
+        self._bars.advance(self._number, nbytes)
 
     def finish(self) -> None:
-        self._bars.stop_task(self._id)
+        self._bars.stop_task(self._number)
         self._bars.refresh()

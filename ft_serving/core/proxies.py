@@ -92,6 +92,11 @@ def open_pool(proxy: Proxy | None, **settings: Any) -> urllib3.PoolManager:  # n
     return urllib3.ProxyManager(proxy.address, proxy_headers=proxy.headers, **settings)
 
 
+def noted(text: str, proxy: Proxy | None) -> str:
+    """Return a message with the note on the proxy that may be the cause, if there is one."""
+    return f"{text}. {proxy.note}" if proxy else text
+
+
 def blamed(reason: str, proxy: Proxy | None, error: Exception) -> str:
     """Return why a request failed, with the proxy that it went through, if any.
 
@@ -100,10 +105,8 @@ def blamed(reason: str, proxy: Proxy | None, error: Exception) -> str:
         proxy: The proxy.
         error: The error that urllib3 raised.
     """
-    if proxy is None:
-        return reason
     status = tunnel_status(error)
-    return f"{reason}. {proxy.note}" if status is None else proxy.refusal(status)
+    return noted(reason, proxy) if proxy is None or status is None else proxy.refusal(status)
 
 
 def tunnel_status(error: Exception) -> int | None:

@@ -41,6 +41,12 @@ def facts(done: int, total: int, rate: float) -> str:
     return words
 
 
+def cut(names: Sequence[str], most: int = 8) -> list[str]:
+    """Return as many names as a reader will look at, and the number of the others."""
+    rest = len(names) - most
+    return [*names[:most], *([f"and {rest} more"] if rest > 0 else [])]
+
+
 def any_of(choices: Sequence[object]) -> str:
     """Return alternatives as a sentence names them: `1, 2 or 4`."""
     words = [str(choice) for choice in choices]

@@ -8,11 +8,7 @@ class ServerError(FtServingError):
 
 
 class RequestError(ServerError):
-    """A request cannot be done; the message names each offending tensor."""
-
-
-class MemoryLimitError(ServerError):
-    """A batch needs more memory than there is."""
+    """A request cannot be done; the message names each offending tensor, or the memory it needs."""
 
 
 class DeliveryError(ServerError):

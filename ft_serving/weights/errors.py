@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ft_serving.core.errors import FtServingError, ReleaseError
+from ft_serving.core.units import cut
 
 DOWNLOAD_AGAIN = "Download it again; if it stays so, the published file is damaged."
 
-_SHOWN = 8
 _LONGEST = 300  # a hostile file's names can have megabytes
 
 
@@ -31,6 +31,5 @@ def refusal(file: Path | str, problems: Sequence[str], remedy: str) -> Checkpoin
         problems: What is wrong, one sentence's part each; at least one.
         remedy: What to do, a sentence.
     """
-    shown = "; ".join(problem[:_LONGEST] for problem in problems[:_SHOWN])
-    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return CheckpointError(f"{file}: {shown}{more}. {remedy}")
+    shown = "; ".join(problem[:_LONGEST] for problem in cut(problems))
+    return CheckpointError(f"{file}: {shown}. {remedy}")

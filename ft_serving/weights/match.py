@@ -1,16 +1,15 @@
 """Finds a model's tensors in a checkpoint, or says why they are not there."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.families.base import Family
 from ft_serving.core.kinds import kind_of_tensors
+from ft_serving.core.units import cut
 from ft_serving.weights.checkpoint import Checkpoint
 from ft_serving.weights.errors import WeightsError
 from ft_serving.weights.plan import TensorJob, layer_name, source_rules
-
-_SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +36,7 @@ class Match:
         if self.prefix:
             lines.append(f"Ignored: the prefix {self.prefix!r}, which all tensors' names have.")
         if self.value_head:
-            names = ", ".join(_cut(self.value_head))
+            names = ", ".join(cut(self.value_head))
             lines.append(f"Ignored: a value head, which generates no text ({names}).")
         return lines
 
@@ -88,7 +87,7 @@ def match_tensors(family: Family, architecture: Architecture, checkpoint: Checkp
             others=others,
         )
         listed = (
-            "\n    ".join([f"  {problem} ({len(names)}):", *_cut(names)])
+            "\n    ".join([f"  {problem} ({len(names)}):", *cut(names)])
             for problem, names in problems.items()
             if names
         )
@@ -109,9 +108,3 @@ def _prefixes(expected: Set[str], found: Set[str]) -> list[str]:
             if ".".join(parts[place:]) in expected:
                 prefixes.add("".join(f"{part}." for part in parts[:place]))
     return sorted(prefixes)
-
-
-def _cut(names: Sequence[str]) -> list[str]:
-    """Return as many names as a reader will look at, and the number of the others."""
-    rest = len(names) - _SHOWN
-    return [*names[:_SHOWN], *([f"and {rest} more"] if rest > 0 else [])]

@@ -1,7 +1,6 @@
 """Sources of checkpoints: a folder on this machine, or a repository on a model hub."""
 
 import hashlib
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ft_serving.core.files import absolute, flush
-from ft_serving.core.hub.client import Hub, Snapshot
+from ft_serving.core.hub.client import Hub, Snapshot, is_model_name
 from ft_serving.core.hub.download import download, missing_bytes
 from ft_serving.core.kinds import ADAPTER_CONFIG, kind_of_files
 from ft_serving.core.manifest import SourceFile
@@ -26,9 +25,6 @@ from ft_serving.weights.folders import (
     names_in,
     which_instead,
 )
-
-# A name or owner/name, of which no part can lead out of a folder.
-_REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
 
 
 class Source(ABC):
@@ -177,7 +173,7 @@ class HubSource(Source):
             WeightsError: The name is not a repository's.
             FtServingError: The hub refused, or could not be reached.
         """
-        if not _REPOSITORY.fullmatch(repository):
+        if not is_model_name(repository):
             raise WeightsError(
                 f"{repository!r} is neither a folder here nor a repository's name, such as "
                 "EleutherAI/gpt-j-6b."
@@ -226,7 +222,7 @@ class HubSource(Source):
                 size=file.size,
                 digest=f"sha256:{file.sha256}" if file.sha256 else f"git-blob:{file.git_blob}",
             )
-            for file in self._snapshot.files
+            for file in self._snapshot.files.values()
             if file.name in self._names
         )
 
@@ -248,7 +244,7 @@ class HubSource(Source):
     def _names(self) -> tuple[str, ...]:
         return _choose(
             f"{self.repository} at {self.revision}",
-            [file.name for file in self._snapshot.files],
+            list(self._snapshot.files),
             lambda name: self._hub.read(self._snapshot, name),
             lambda: "Choose another repository or revision.",
             self._progress,

@@ -1,18 +1,12 @@
 """Fixtures of the client's tests: servers that are not real ones, over both protocols."""
 
-import io
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from tokenizers import Tokenizer
 
-from ft_serving import cli
 from ft_serving.client import GenerationClient
 from tests.client.fake_grpc import FakeGrpc
 from tests.client.fake_triton import FakeServer, FakeTriton
@@ -27,25 +21,6 @@ CERTIFIED = "ft.example.test"
 """The name in the certificate; not an address that anything here listens on."""
 
 Server = Callable[..., FakeServer]
-Done = subprocess.CompletedProcess[str]
-
-
-def ft_serving(*arguments: str) -> Done:
-    """Run `ft-serving` to its end, in this process."""
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with (
-        mock.patch.object(sys, "argv", ["ft-serving", *arguments]),
-        redirect_stdout(out),
-        redirect_stderr(err),
-    ):
-        try:
-            cli.main()
-        except SystemExit as exc:
-            code = int(exc.code or 0)
-        finally:
-            signal.signal(signal.SIGTERM, on_sigterm)
-    return Done(arguments, code, out.getvalue(), err.getvalue())
 
 
 def client(triton: FakeServer, wait_s: float = 0, timeout_s: float = 10) -> GenerationClient:

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.conftest import Done, ft_serving
 from tests.client.fake_triton import FakeTriton, config, error, gateway
 from tests.client.test_request_file import SAMPLE
+from tests.command_line import Done, run_here
 from tests.serving import TINY_GPTJ
 
 TOKENIZER = str(TINY_GPTJ / "tokenizer.json")
 
 
 def generate(url: str, *options: str) -> Done:
-    return ft_serving("generate", "--url", url, "--tokenizer", TOKENIZER, *options)
+    return run_here("generate", "--url", url, "--tokenizer", TOKENIZER, *options)
 
 
 def benchmark(url: str, *options: str) -> Done:
-    return ft_serving("benchmark", "--url", url, "--tokenizer", TOKENIZER, *options)
+    return run_here("benchmark", "--url", url, "--tokenizer", TOKENIZER, *options)
 
 
 def plain(message: str) -> str:
@@ -94,7 +94,7 @@ def test_the_original_examples_request_is_sent_with_the_types_that_the_server_ha
 def test_wrong_usage_ends_with_2(
     over_http: FakeTriton, command: str, options: list[str], problem: str
 ) -> None:
-    done = ft_serving(command, "--url", over_http.url, *options)
+    done = run_here(command, "--url", over_http.url, *options)
     assert done.returncode == 2
     assert problem in plain(done.stderr)
     assert not over_http.requests

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ft_serving.client import Finish, GenerationClient
-from tests.client.conftest import Done, ft_serving
+from tests.command_line import Done, run_here
 from tests.serving import GOLDEN, NEVER_GENERATED, TINY_GPTJ, Served
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def url(request: pytest.FixtureRequest, server: Served) -> str:
 
 def generate(url: str, *options: str) -> Done:
     tokenizer = ("--tokenizer", str(TINY_GPTJ))
-    return ft_serving("generate", "--url", url, *tokenizer, "--prompt", PROMPT, *options)
+    return run_here("generate", "--url", url, *tokenizer, "--prompt", PROMPT, *options)
 
 
 def client(url: str) -> GenerationClient:

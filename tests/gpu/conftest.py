@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ft_serving.server.engine import NumpyEngine
+from ft_serving.server.engine.numpy_engine import NumpyEngine
 from tests.serving import Served, prepare, served
 
 HUGGING_FACE = ("--format", "huggingface")

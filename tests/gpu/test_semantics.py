@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from ft_serving.server.engine import NumpyEngine
-from ft_serving.server.requests import GenerationRequest
+from ft_serving.server.engine.numpy_engine import NumpyEngine
+from tests.generating import generate
 from tests.server.backend.asking import (
     NUMPY,
     UNSIGNED,
@@ -29,7 +29,7 @@ FLEECE = 358
 
 def oracle_answer(oracle: NumpyEngine, tensors: Mapping[str, Any]) -> Any:
     typed = {name: value.astype(NUMPY[UNSIGNED[name]]) for name, value in tensors.items()}
-    [result] = oracle.generate([GenerationRequest(**typed)])
+    [result] = generate(oracle, [typed])
     return result
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from ft_serving.core.dtypes import DType
-from ft_serving.server.engine import NumpyEngine
-from tests.server.engine.converted import converted
+from ft_serving.server.engine.numpy_engine import NumpyEngine
+from tests.generating import generate
 from tests.server.engine.scripted import request
 from tests.serving import GOLDEN, TINY_NEOX
+from tests.weights.world import converted_folder
 
 
 def test_its_question_and_answer_are_tiny_gptjs() -> None:
@@ -27,10 +28,11 @@ def test_its_question_and_answer_are_tiny_gptjs() -> None:
 def test_every_way_to_serve_it_gives_the_golden_answer(
     tmp_path: Path, dtype: DType, tensor_parallel: int
 ) -> None:
-    folder = converted(TINY_NEOX, tmp_path, dtype, tensor_parallel)
+    folder = converted_folder(TINY_NEOX, tmp_path, dtype, tensor_parallel)
     whole = GOLDEN["to_the_end"]
-    [result] = NumpyEngine.open(folder, tensor_parallel).generate(
-        [request([GOLDEN["input_ids"]], whole["request_output_len"], end_id=1)]
+    [result] = generate(
+        NumpyEngine.open(folder, tensor_parallel),
+        [request([GOLDEN["input_ids"]], whole["request_output_len"], end_id=1)],
     )
     end = len(GOLDEN["input_ids"]) + len(whole["output_ids"])
     assert result.output_ids[0, 0, :end].tolist() == GOLDEN["input_ids"] + whole["output_ids"]

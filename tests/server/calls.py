@@ -16,11 +16,10 @@ from ft_serving.core.lengths import LengthLimits
 from ft_serving.core.protocol import TensorType
 from ft_serving.server.backend import batch
 from ft_serving.server.backend.batch import RefusalCode, Runner
-from ft_serving.server.engine import TextGenerator
-from ft_serving.server.engine.generate import EngineThread
+from ft_serving.server.engine.numpy_engine import EngineThread, NumpyEngine
 from ft_serving.server.errors import DeliveryError
-from ft_serving.server.requests import Vocabulary
 from ft_serving.server.requests.job import ServingEngine
+from ft_serving.server.requests.plan import Vocabulary
 from ft_serving.server.vllm.engine import VllmEngine
 from ft_serving.server.vllm.library import LogProbs
 from ft_serving.server.vllm.sampling import Sampling
@@ -157,7 +156,7 @@ def engine_over(
     scripted: ScriptedModel | ScriptedSource, *, streaming: bool, died: threading.Event
 ) -> ServingEngine:
     if isinstance(scripted, ScriptedModel):
-        return EngineThread(TextGenerator(scripted))
+        return EngineThread(NumpyEngine(scripted))
 
     async def open_source() -> ScriptedSource:
         return scripted

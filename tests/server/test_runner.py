@@ -9,10 +9,9 @@ from ft_serving.core.arrays import AnyArray
 from ft_serving.core.protocol import TensorType
 from ft_serving.server.backend import batch
 from ft_serving.server.backend.batch import RefusalCode
-from ft_serving.server.engine import TextGenerator
-from ft_serving.server.requests import GenerationRequest, GenerationResult
+from ft_serving.server.engine.numpy_engine import NumpyEngine
 from ft_serving.server.requests.plan import RequestPlan
-from ft_serving.server.requests.request import to_tensors
+from ft_serving.server.requests.request import GenerationRequest, GenerationResult, to_tensors
 from tests.server.calls import ENDLESS, TYPES, RecordedCall, ScriptedSource, run, running
 from tests.server.engine.scripted import ScriptedModel, always, count_up, peak
 
@@ -222,13 +221,13 @@ def test_a_call_that_there_is_no_room_for_is_refused(
 def test_memory_that_the_system_denies_is_an_error_of_that_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def plan(self: TextGenerator, asked: GenerationRequest) -> RequestPlan:
-        if asked.tensors["request_output_len"][0, 0] == 9:
+    def plan(self: NumpyEngine, asked: GenerationRequest) -> RequestPlan:
+        if asked["request_output_len"][0, 0] == 9:
             raise MemoryError("Unable to allocate 9 EiB")
         return original(self, asked)
 
-    original = TextGenerator.plan
-    monkeypatch.setattr(TextGenerator, "plan", plan)
+    original = NumpyEngine.plan
+    monkeypatch.setattr(NumpyEngine, "plan", plan)
     hungry, modest = RecordedCall([1], 9), RecordedCall([1], 1)
     run(hungry, modest)
     assert hungry.errors == [(RefusalCode.INVALID, "Unable to allocate 9 EiB")]

@@ -9,6 +9,21 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from ft_serving.core.arrays import AnyArray
+from ft_serving.core.dtypes import DType
+from ft_serving.core.families import read_architecture
+from ft_serving.core.manifest import Manifest
+from ft_serving.core.release import ReleaseFormat, ReleaseSpec
+
+SETTINGS: dict[str, Any] = {
+    "dtype": DType.FP16,
+    "compute_dtype": DType.FP16,
+    "tensor_parallel": 2,
+    "pipeline_parallel": 1,
+    "streaming": False,
+}
+"""Those of a release, where a test says nothing else."""
+
+HUGGING_FACE: dict[str, Any] = {"format": ReleaseFormat.HUGGINGFACE, "tensor_parallel": 1}
 
 CONFIG: dict[str, Any] = {
     "architectures": ["GPTJForCausalLM"],
@@ -83,3 +98,18 @@ def write_checkpoint(
 def random_checkpoint(folder: Path, config: dict[str, Any] = CONFIG, seed: int = 0) -> Path:
     """Write a checkpoint with random values; return its folder."""
     return write_checkpoint(folder, state_dict(random_values(seed), config), config)
+
+
+def manifest(**changes: Any) -> Manifest:
+    """Return the manifest of a release of CONFIG with SETTINGS, but for the changes; no files."""
+    family, architecture = read_architecture(json.dumps(CONFIG).encode())
+    settings = {**SETTINGS, **changes}
+    return Manifest(
+        spec=ReleaseSpec(repository="EleutherAI/gpt-j-6b", revision="main", **settings),
+        family=family.model_type,
+        architecture=architecture,
+        origin="",
+        source=(),
+        created="",
+        files=(),
+    )

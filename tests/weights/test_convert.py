@@ -98,34 +98,6 @@ def job(
     )
 
 
-@pytest.mark.parametrize(("dtype", "ranks"), [(DType.FP16, 1), (DType.BF16, 2)])
-def test_narrow_files_hold_the_fp32_files_values_rounded(
-    tmp_path: Path, dtype: DType, ranks: int
-) -> None:
-    source = state_dict(random_values())
-    wide = convert_model(tmp_path, source, DType.FP32, ranks)
-    narrow = convert_model(tmp_path, source, dtype, ranks)
-    for path in wide.iterdir():
-        values = np.fromfile(path, "<f4")
-        if dtype is DType.FP16:
-            expected = values.astype("<f2").tobytes()
-        else:
-            bits = values.view(np.uint32).astype(np.uint64)
-            expected = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype("<u2").tobytes()
-        assert (narrow / path.name).read_bytes() == expected, path.name
-
-
-def test_blocks_smaller_than_a_tensor_change_no_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = state_dict(random_values())
-    whole = convert_model(tmp_path / "whole", source, DType.FP16, 2)
-    monkeypatch.setattr(convert_module, "BLOCK_BYTES", 1000)
-    pieces = convert_model(tmp_path / "pieces", source, DType.FP16, 2)
-    for path in whole.iterdir():
-        assert (pieces / path.name).read_bytes() == path.read_bytes(), path.name
-
-
 @pytest.mark.parametrize("value", [70_000.0, -1e38])
 def test_a_value_beyond_fp16_is_an_error_that_names_the_tensor(
     tmp_path: Path, value: float

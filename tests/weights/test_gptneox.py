@@ -20,8 +20,8 @@ from ft_serving.core.release import ReleaseFormat
 from ft_serving.weights import convert as convert_module
 from ft_serving.weights.errors import WeightsError
 from ft_serving.weights.plan import file_jobs, total_bytes
-from tests.weights.models import random_values, write_checkpoint
-from tests.weights.world import HUGGING_FACE, World
+from tests.weights.models import HUGGING_FACE, random_values, write_checkpoint
+from tests.weights.world import World
 
 CONFIG: dict[str, Any] = {
     "model_type": "gpt_neox",

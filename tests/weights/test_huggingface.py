@@ -21,14 +21,13 @@ from ft_serving.weights import shards as shards_module
 from ft_serving.weights.checkpoint import open_checkpoint
 from ft_serving.weights.errors import CheckpointError, WeightsError
 from ft_serving.weights.inventory import Decision, prune
-from ft_serving.weights.layouts import HuggingFaceLayout, Layout
+from ft_serving.weights.layouts import Layout
 from ft_serving.weights.prepare import Outcome, Prepared
 from ft_serving.weights.shards import plan_shards, write_shards
 from tests.weights.checkpoint import torch_archive
-from tests.weights.models import CONFIG, random_checkpoint, random_values, state_dict
-from tests.weights.models import write_checkpoint as write
+from tests.weights.models import CONFIG, HUGGING_FACE, random_checkpoint, random_values, state_dict
 from tests.weights.test_convert import CountingTask
-from tests.weights.world import HUGGING_FACE, World
+from tests.weights.world import World
 
 TOKENIZER = {
     "tokenizer.json": b'{"version": "1.0", "model": {"vocab": {}}}',
@@ -218,17 +217,6 @@ def test_a_pickled_checkpoint_becomes_safetensors_without_its_prefix(world: Worl
     assert files(prepared.folder) == {"config.json", "model.safetensors", "manifest.json"}
 
 
-def test_a_value_that_cannot_be_stored_leaves_nothing_behind(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shards_module, "SHARD_BYTES", SMALL_SHARDS)
-    source = state_dict(random_values())
-    source["transformer.h.1.mlp.fc_out.weight"][0, 0] = 1e9
-    write(world.checkpoint, source)
-    message = world.refused(WeightsError, **HUGGING_FACE)
-    assert "transformer.h.1.mlp.fc_out.weight holds 1e+09, which does not fit fp16" in message
-
-
 def test_a_shard_that_a_killed_process_left_damaged_is_written_again(world: World) -> None:
     name = world.prepare(**HUGGING_FACE).manifest.spec.name
     shard = world.storage.release(name) / "fastertransformer/1/model.safetensors"
@@ -320,7 +308,3 @@ def test_a_source_that_changes_meanwhile_finishes_no_shard(tmp_path: Path) -> No
         write_shards(source, planned, DType.FP16, target, CountingTask(), changed)
     (left,) = target.iterdir()
     assert left.name == "model.safetensors.part", "the next run must not take it over"
-
-
-def test_nothing_among_the_companions_can_hold_code() -> None:
-    assert {Path(name).suffix for name in HuggingFaceLayout.companions} == {".json", ".txt"}

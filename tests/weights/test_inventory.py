@@ -1,7 +1,6 @@
 """Listing and pruning."""
 
 import errno
-import io
 import os
 import shutil
 import time
@@ -14,27 +13,23 @@ from filelock import SoftFileLease
 
 from ft_serving.core.errors import FtServingError, ReleaseError
 from ft_serving.core.manifest import MANIFEST_PATH, read_manifest
-from ft_serving.core.progress import Progress
 from ft_serving.core.storage import Storage, source_name
 from ft_serving.weights import inventory
 from ft_serving.weights.inventory import Entry, list_releases, prune
 from ft_serving.weights.prepare import Outcome, Prepared
-from ft_serving.weights.source import LocalSource
 from tests.weights.models import random_checkpoint
-from tests.weights.world import prepare_source
+from tests.weights.world import prepare_folder
 
 
 def prepared(storage: Storage, ranks: int) -> Prepared:
-    progress = Progress(io.StringIO())
-    source = LocalSource(random_checkpoint(storage.root.with_name("model")), (), progress)
-    return prepare_source(source, storage, progress, tensor_parallel=ranks)
+    model = random_checkpoint(storage.root.with_name("model"))
+    return prepare_folder(model, storage.root, tensor_parallel=ranks)
 
 
 @pytest.fixture(scope="module")
 def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage with three releases, which no test may change."""
     storage = Storage(tmp_path_factory.mktemp("pattern") / "storage")
-    storage.create()
     for year, ranks in enumerate((1, 2, 4), start=2001):
         folder = prepared(storage, ranks).folder
         dated = replace(read_manifest(folder), created=f"{year}-01-01T00:00:00+00:00")

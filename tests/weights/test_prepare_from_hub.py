@@ -18,8 +18,9 @@ from ft_serving.weights import source
 from ft_serving.weights.errors import CheckpointError
 from ft_serving.weights.source import HubSource
 from local_platform.hub.server import HubServer
+from tests.command_line import Done
 from tests.weights.test_commands import releases
-from tests.weights.world import Done, ft_serving, prepare_source
+from tests.weights.world import ft_serving, prepare_source
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -160,7 +161,7 @@ def test_an_adapter_on_a_hub_needs_no_config_json_to_be_told(
 ) -> None:
     file = RemoteFile(name="adapter_config.json", size=2, sha256=None, git_blob="0" * 40)
     # The mirror serves no folder without config.json.
-    snapshot = Snapshot(repository="tiny-gptj", revision="0" * 40, files=(file,))
+    snapshot = Snapshot(repository="tiny-gptj", revision="0" * 40, files={file.name: file})
     monkeypatch.setattr(Hub, "snapshot", lambda *_: snapshot)
     monkeypatch.setattr(Hub, "read", lambda *_: b"{}")
     weights = hub_source("http://127.0.0.1:1", volume, Storage(volume))

@@ -1,36 +1,22 @@
 """A checkpoint, a storage for its releases, and the command line: tests of `prepare` share them."""
 
 import io
-import os
-import signal
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
-from unittest.mock import patch
+from typing import Any
 
 import pytest
 
-from ft_serving import cli
 from ft_serving.core.dtypes import DType
 from ft_serving.core.errors import FtServingError
+from ft_serving.core.manifest import WEIGHTS_PATH
 from ft_serving.core.progress import Progress
 from ft_serving.core.release import ReleaseFormat, ReleaseSpec
 from ft_serving.core.storage import Storage
 from ft_serving.weights.layouts import LAYOUTS
 from ft_serving.weights.prepare import Prepared, prepare
 from ft_serving.weights.source import LocalSource, Source
-from tests.weights.models import random_checkpoint
-
-SETTINGS: dict[str, Any] = {
-    "dtype": DType.FP16,
-    "compute_dtype": DType.FP16,
-    "tensor_parallel": 2,
-    "pipeline_parallel": 1,
-    "streaming": False,
-}
-
-HUGGING_FACE: dict[str, Any] = {"format": ReleaseFormat.HUGGINGFACE, "tensor_parallel": 1}
+from tests.command_line import Done, run_here
+from tests.weights.models import SETTINGS, random_checkpoint
 
 
 def prepare_source(
@@ -41,6 +27,21 @@ def prepare_source(
         repository=source.repository, revision=source.revision, **{**SETTINGS, **changes}
     )
     return prepare(source, spec, storage, progress)
+
+
+def prepare_folder(checkpoint: Path, root: Path, **changes: Any) -> Prepared:
+    """Prepare a release of a folder, in a storage that is created if need be."""
+    storage, progress = Storage(root), Progress(io.StringIO())
+    storage.create()
+    return prepare_source(LocalSource(checkpoint, (), progress), storage, progress, **changes)
+
+
+def converted_folder(
+    checkpoint: Path, root: Path, dtype: DType = DType.FP32, tensor_parallel: int = 1
+) -> Path:
+    """Prepare a release to be computed in fp32; return the folder of its weights."""
+    settings = {"dtype": dtype, "compute_dtype": DType.FP32, "tensor_parallel": tensor_parallel}
+    return prepare_folder(checkpoint, root, **settings).folder / WEIGHTS_PATH
 
 
 class World:
@@ -68,26 +69,6 @@ class World:
         return str(caught.value)
 
 
-class Done(NamedTuple):
-    """The end of a command."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def ft_serving(*arguments: object, **environment: str) -> Done:
     """Run `ft-serving weights …` in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    argv = ["ft-serving", "weights", *map(str, arguments)]
-    handler = signal.getsignal(signal.SIGTERM)
-    with (
-        redirect_stdout(out),
-        redirect_stderr(err),
-        patch.object(sys, "argv", argv),
-        patch.dict(os.environ, {"COLUMNS": "250", **environment}),
-        pytest.raises(SystemExit) as ended,
-    ):
-        cli.main()
-    signal.signal(signal.SIGTERM, handler)
-    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+    return run_here("weights", *arguments, **environment)

@@ -115,6 +115,28 @@ def whole_tensor(target: str, source: str, *shape: str) -> TensorRule:
     return TensorRule(target=target, sources=(source,), shape=shape)
 
 
+def norm_rules(target: str, source: str) -> tuple[TensorRule, ...]:
+    """Return the rules of a layer norm's two files, which every rank has whole."""
+    return tuple(
+        whole_tensor(f"{target}.{each}", f"{source}.{each}", "hidden")
+        for each in ("weight", "bias")
+    )
+
+
+def shared_tensor(
+    target: str, source: str, *shape: str, split: Split, interleaved: int = 1
+) -> TensorRule:
+    """Return the rule of a tensor that ranks share; Hugging Face has matrices as [out, in]."""
+    return TensorRule(
+        target=target,
+        sources=(source,),
+        shape=shape,
+        transpose=len(shape) > 1,
+        split=split,
+        interleaved=interleaved,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Family:
     """Everything that tells one family of models from another; each is equal to itself only.

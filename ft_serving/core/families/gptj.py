@@ -15,6 +15,8 @@ from ft_serving.core.families.base import (
     Family,
     Split,
     TensorRule,
+    norm_rules,
+    shared_tensor,
     whole_tensor,
 )
 
@@ -52,15 +54,8 @@ _SOURCE = "transformer.h.{layer}"
 _TARGET = "model.layers.{layer}"
 
 
-def _matrix(target: str, source: str, rows: str, columns: str, split: Split) -> TensorRule:
-    """Return the rule of a layer's weights, which Hugging Face stores as [out, in]."""
-    return TensorRule(
-        target=f"{_TARGET}.{target}.weight",
-        sources=(f"{_SOURCE}.{source}.weight",),
-        shape=(rows, columns),
-        transpose=True,
-        split=split,
-    )
+def _shared(target: str, source: str, *shape: str, split: Split) -> TensorRule:
+    return shared_tensor(f"{_TARGET}.{target}", f"{_SOURCE}.{source}", *shape, split=split)
 
 
 GPTJ = Family(
@@ -85,13 +80,11 @@ GPTJ = Family(
     context=_CONTEXT,
     rules=(
         whole_tensor("model.wte", "transformer.wte.weight", "vocabulary", "hidden"),
-        whole_tensor("model.final_layernorm.weight", "transformer.ln_f.weight", "hidden"),
-        whole_tensor("model.final_layernorm.bias", "transformer.ln_f.bias", "hidden"),
+        *norm_rules("model.final_layernorm", "transformer.ln_f"),
         # Not transposed: FasterTransformer reads the head's hidden axis as the fast one.
         whole_tensor("model.lm_head.weight", "lm_head.weight", "vocabulary", "hidden"),
         whole_tensor("model.lm_head.bias", "lm_head.bias", "vocabulary"),
-        whole_tensor(f"{_TARGET}.input_layernorm.weight", f"{_SOURCE}.ln_1.weight", "hidden"),
-        whole_tensor(f"{_TARGET}.input_layernorm.bias", f"{_SOURCE}.ln_1.bias", "hidden"),
+        *norm_rules(f"{_TARGET}.input_layernorm", f"{_SOURCE}.ln_1"),
         TensorRule(
             target=f"{_TARGET}.attention.query_key_value.weight",
             sources=tuple(f"{_SOURCE}.attn.{each}_proj.weight" for each in "qkv"),
@@ -99,15 +92,16 @@ GPTJ = Family(
             transpose=True,
             split=Split.COLUMNS,
         ),
-        _matrix("attention.dense", "attn.out_proj", "hidden", "hidden", Split.ROWS),
-        _matrix("mlp.dense_h_to_4h", "mlp.fc_in", "inner", "hidden", Split.COLUMNS),
-        TensorRule(
-            target=f"{_TARGET}.mlp.dense_h_to_4h.bias",
-            sources=(f"{_SOURCE}.mlp.fc_in.bias",),
-            shape=("inner",),
-            split=Split.COLUMNS,
+        _shared(
+            "attention.dense.weight", "attn.out_proj.weight", "hidden", "hidden", split=Split.ROWS
         ),
-        _matrix("mlp.dense_4h_to_h", "mlp.fc_out", "hidden", "inner", Split.ROWS),
+        _shared(
+            "mlp.dense_h_to_4h.weight", "mlp.fc_in.weight", "inner", "hidden", split=Split.COLUMNS
+        ),
+        _shared("mlp.dense_h_to_4h.bias", "mlp.fc_in.bias", "inner", split=Split.COLUMNS),
+        _shared(
+            "mlp.dense_4h_to_h.weight", "mlp.fc_out.weight", "hidden", "inner", split=Split.ROWS
+        ),
         whole_tensor(f"{_TARGET}.mlp.dense_4h_to_h.bias", f"{_SOURCE}.mlp.fc_out.bias", "hidden"),
     ),
     head="lm_head.",

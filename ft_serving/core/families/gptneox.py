@@ -18,6 +18,8 @@ from ft_serving.core.families.base import (
     Family,
     Split,
     TensorRule,
+    norm_rules,
+    shared_tensor,
     whole_tensor,
 )
 
@@ -142,22 +144,9 @@ _SOURCE = "gpt_neox.layers.{layer}"
 _TARGET = "model.layers.{layer}"
 
 
-def _norm(target: str, source: str) -> tuple[TensorRule, ...]:
-    return tuple(
-        whole_tensor(f"{target}.{each}", f"{source}.{each}", "hidden")
-        for each in ("weight", "bias")
-    )
-
-
-def _of_layer(name: str, *shape: str, split: Split, interleaved: int = 1) -> TensorRule:
-    """Return the rule of a layer's tensor that ranks share; Hugging Face has matrices [out, in]."""
-    return TensorRule(
-        target=f"{_TARGET}.{name}",
-        sources=(f"{_SOURCE}.{name}",),
-        shape=shape,
-        transpose=len(shape) > 1,
-        split=split,
-        interleaved=interleaved,
+def _shared(name: str, *shape: str, split: Split, interleaved: int = 1) -> TensorRule:
+    return shared_tensor(
+        f"{_TARGET}.{name}", f"{_SOURCE}.{name}", *shape, split=split, interleaved=interleaved
     )
 
 
@@ -191,22 +180,22 @@ GPTNEOX = Family(
     context=_CONTEXT,
     rules=(
         whole_tensor("model.wte", "gpt_neox.embed_in.weight", "vocabulary", "hidden"),
-        *_norm("model.final_layernorm", "gpt_neox.final_layer_norm"),
+        *norm_rules("model.final_layernorm", "gpt_neox.final_layer_norm"),
         # Not transposed: FasterTransformer reads the head's hidden axis as the fast one.
         whole_tensor("model.lm_head.weight", "embed_out.weight", "vocabulary", "hidden"),
-        *_norm(f"{_TARGET}.input_layernorm", f"{_SOURCE}.input_layernorm"),
-        *_norm(f"{_TARGET}.post_attention_layernorm", f"{_SOURCE}.post_attention_layernorm"),
-        _of_layer(
+        *norm_rules(f"{_TARGET}.input_layernorm", f"{_SOURCE}.input_layernorm"),
+        *norm_rules(f"{_TARGET}.post_attention_layernorm", f"{_SOURCE}.post_attention_layernorm"),
+        _shared(
             "attention.query_key_value.weight",
             *("hidden", "hidden"),
             split=Split.COLUMNS,
             interleaved=3,
         ),
-        _of_layer("attention.query_key_value.bias", "hidden", split=Split.COLUMNS, interleaved=3),
-        _of_layer("attention.dense.weight", "hidden", "hidden", split=Split.ROWS),
-        _of_layer("mlp.dense_h_to_4h.weight", "inner", "hidden", split=Split.COLUMNS),
-        _of_layer("mlp.dense_h_to_4h.bias", "inner", split=Split.COLUMNS),
-        _of_layer("mlp.dense_4h_to_h.weight", "hidden", "inner", split=Split.ROWS),
+        _shared("attention.query_key_value.bias", "hidden", split=Split.COLUMNS, interleaved=3),
+        _shared("attention.dense.weight", "hidden", "hidden", split=Split.ROWS),
+        _shared("mlp.dense_h_to_4h.weight", "inner", "hidden", split=Split.COLUMNS),
+        _shared("mlp.dense_h_to_4h.bias", "inner", split=Split.COLUMNS),
+        _shared("mlp.dense_4h_to_h.weight", "hidden", "inner", split=Split.ROWS),
         *(
             TensorRule(
                 target=f"{_TARGET}.{bias}",

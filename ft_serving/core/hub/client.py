@@ -6,31 +6,40 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from urllib3.exceptions import HTTPError
+import urllib3
+from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.util import Url, parse_url
 
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.retry import TRIES, Backoff, TransientError
-from ft_serving.core.hub.stream import RangeSource, Stream
+from ft_serving.core.hub.stream import Stream
 from ft_serving.core.hub.transport import (
     OTHER_ENDPOINT,
     HubTransport,
     StatusError,
     host_of,
     reason,
-    web_address,
 )
+from ft_serving.core.proxies import noted
 from ft_serving.core.release import is_commit
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 LONGEST_READ_BYTES = 32 << 20
 
-# As huggingface_hub's `validate_repo_id` has it.
-_MODEL_NAME = re.compile(
-    r"(?!.*(--|\.\.|\.git$))(\w[\w.-]*(?<![.-])/)?\w[\w.-]{0,95}(?<![.-])", re.ASCII
-)
+_FOREIGN = "the hub or a proxy before it is broken: set HF_ENDPOINT to another hub or mirror"
+
+
+def is_model_name(text: str) -> bool:
+    """Return whether a text is NAME or OWNER/NAME, as huggingface_hub's `validate_repo_id` has it.
+
+    No part of such a name leads out of a folder.
+    """
+    pattern = r"(?!.*(--|\.\.|\.git$))(\w[\w.-]*(?<![.-])/)?\w[\w.-]{0,95}(?<![.-])"
+    return re.fullmatch(pattern, text, re.ASCII) is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,25 +73,11 @@ class RemoteFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """The files of a repository at one commit (40 hexadecimal digits)."""
+    """The files of a repository at one commit (40 hexadecimal digits), by their names."""
 
     repository: str
     revision: str
-    files: tuple[RemoteFile, ...]
-
-    def file(self, name: str) -> RemoteFile:
-        """Return the file of that name.
-
-        Raises:
-            FtServingError: The snapshot has no such file.
-        """
-        for file in self.files:
-            if file.name == name:
-                return file
-        raise FtServingError(
-            f"{self.repository}: no file {name!r} in revision {self.revision}; "
-            f"it has {', '.join(sorted(file.name for file in self.files)) or 'none at all'}"
-        )
+    files: Mapping[str, RemoteFile]
 
 
 class Hub:
@@ -111,8 +106,11 @@ class Hub:
             raise FtServingError(
                 "HF_ENDPOINT: must not hold a user or password; set HF_TOKEN instead"
             )
-        parts = web_address(endpoint)
-        if parts is None or parts.query:
+        try:
+            parts = parse_url(endpoint)
+        except LocationParseError:
+            parts = Url()
+        if parts.scheme not in ("http", "https") or not parts.host or parts.query:
             raise FtServingError(
                 f"HF_ENDPOINT: must be an address such as {DEFAULT_ENDPOINT}; got {endpoint!r}"
             )
@@ -125,6 +123,8 @@ class Hub:
         self._token = token
         self._say = say
         self._transport = HubTransport(self.endpoint, token)
+        # By the hub's address of a file, the one that it was found at last.
+        self._locations: dict[str, str] = {}
 
     @classmethod
     def from_environment(
@@ -151,7 +151,7 @@ class Hub:
         """Ask the hub for a repository's commit and files.
 
         Args:
-            repository: Its name, with its owner's.
+            repository: Its name, one that `is_model_name` takes.
             revision: A branch, a tag or a commit.
             tries: How often to ask at most; a user who waits for the answer wants fewer.
             timeout_s: Seconds that the hub may be silent in each try; None for the usual.
@@ -175,35 +175,55 @@ class Hub:
                 f"metadata ({exc!r}); is HF_ENDPOINT a hub?"
             ) from exc
 
-    def source(self, snapshot: Snapshot, name: str) -> RangeSource:
-        """Return the source of a file's content.
+    def open(
+        self, snapshot: Snapshot, name: str, start: int, stop: int
+    ) -> tuple[urllib3.BaseHTTPResponse, str]:
+        """Ask for the bytes [start, stop) of one of the snapshot's files, from any thread.
+
+        A hub redirects large files to signed addresses elsewhere. The address found last is asked
+        for the ranges that follow, which spares the hub a request for each. Once that fails, the
+        hub is asked again.
+
+        Returns:
+            The response and its host. Its status is 206, or 200 if the server sends the whole file.
 
         Raises:
-            FtServingError: The snapshot has no such file.
+            TransientError: Another try may succeed.
+            FtServingError: The hub refuses.
         """
         repository, revision = snapshot.repository, snapshot.revision
-        return RangeSource(
-            self._transport,
-            f"{self.endpoint}/{repository}/resolve/{revision}/{quote(name)}",
-            snapshot.file(name).size,
-            lambda error: self._refusal(error, repository, revision, name),
-        )
+        url = f"{self.endpoint}/{repository}/resolve/{revision}/{quote(name)}"
+        location = self._locations.get(url, url)
+        try:
+            response, found = self._transport.get(location, {"Range": f"bytes={start}-{stop - 1}"})
+            _check_range(response, host_of(found), start, stop, snapshot.files[name].size)
+        except StatusError as exc:
+            if location == url and exc.host == host_of(url):
+                raise self._refusal(exc, repository, revision, name) from exc
+            self._locations.pop(url, None)
+            remedy = "the storage behind the hub refuses what the hub grants: try again later"
+            raise TransientError(str(exc), noted(remedy, exc.proxy)) from exc
+        except TransientError:
+            self._locations.pop(url, None)
+            raise
+        self._locations[url] = found
+        return response, host_of(found)
 
     def read(self, snapshot: Snapshot, name: str) -> bytes:
-        """Return a small file's content, verified.
+        """Return the content, verified, of a small one of the snapshot's files.
 
         Raises:
             FtServingError: The hub refused or was not reached, the file is larger than 32 MiB, or
                 its content is not that of the hub's metadata.
         """
-        file = snapshot.file(name)
+        file = snapshot.files[name]
         if file.size > LONGEST_READ_BYTES:
             raise FtServingError(
                 f"{snapshot.repository}: {name} has {file.size} bytes; at most "
                 f"{LONGEST_READ_BYTES} are read of a file of its kind: check the repository"
             )
         chunks: list[bytes] = []
-        with Stream(self.source(snapshot, name), Backoff(name, self._say)) as stream:
+        with Stream(partial(self.open, snapshot, name), Backoff(name, self._say)) as stream:
             stream.seek(0, file.size)
             while stream.position < file.size:
                 chunks.append(stream.read())
@@ -272,8 +292,8 @@ class Hub:
         else:
             problem = f"{self.endpoint} answered {said} for {subject}; {OTHER_ENDPOINT}"
         # An answer with the hub's own code does not come from a proxy.
-        if error.proxy and error.status != 407 and not code:
-            problem = f"{problem}. {error.proxy.note}"
+        if error.status != 407 and not code:
+            problem = noted(problem, error.proxy)
         return FtServingError(f"{repository}: {problem}")
 
     def _metadata(self, repository: str, revision: str, timeout_s: float | None) -> bytes:
@@ -281,11 +301,6 @@ class Hub:
             raise FtServingError(
                 f"{repository}: cannot ask {self.endpoint}, because offline mode is enabled; to "
                 "end it, unset HF_HUB_OFFLINE"
-            )
-        if not _MODEL_NAME.fullmatch(repository):
-            raise FtServingError(
-                f"{repository!r} is not the name of a model: it must be NAME or OWNER/NAME, of "
-                "letters, digits, '-', '_' and '.', without '--' and '..'"
             )
         url = (
             f"{self.endpoint}/api/models/{repository}/revision/{quote(revision, safe='')}"
@@ -302,6 +317,26 @@ class Hub:
             ) from exc
 
 
+def _check_range(
+    response: urllib3.BaseHTTPResponse, host: str, start: int, stop: int, size: int
+) -> None:
+    """Raise `TransientError` for neither the range asked for nor the whole file, and close it."""
+    headers, problem = response.headers, None
+    encoding = headers.get("Content-Encoding", "identity")
+    given = headers.get("Content-Range", "no Content-Range")
+    length = headers.get("Content-Length", str(size))
+    if encoding != "identity":
+        problem = f"a file in content encoding {encoding!r}, which was not asked"
+    elif response.status == 206:
+        if given != f"bytes {start}-{stop - 1}/{size}":
+            problem = f"{given!r} when asked for bytes {start}-{stop - 1} of {size}"
+    elif length != str(size):
+        problem = f"a file of {length} bytes; the hub's metadata say {size}"
+    if problem:
+        response.close()
+        raise TransientError(f"{host} sent {problem}", _FOREIGN)
+
+
 def _snapshot(repository: str, revision: str, info: dict[str, Any], endpoint: str) -> Snapshot:
     problems: list[str] = []
     commit, siblings = str(info["sha"]), info["siblings"]
@@ -312,13 +347,14 @@ def _snapshot(repository: str, revision: str, info: dict[str, Any], endpoint: st
         problems.append(f"its commit is {commit}, asked for was {revision}")
     if siblings is None:
         problems.append("it lists no files")
-    files = tuple(_remote_file(sibling, problems) for sibling in siblings or ())
+    files = [_remote_file(sibling, problems) for sibling in siblings or ()]
     if problems:
         raise FtServingError(
             f"{repository}: the metadata from {endpoint} are incomplete or unsafe: "
             f"{'; '.join(problems)}; set HF_ENDPOINT to another hub or mirror"
         )
-    return Snapshot(repository=repository, revision=commit, files=files)
+    by_name = {file.name: file for file in files}
+    return Snapshot(repository=repository, revision=commit, files=by_name)
 
 
 def _remote_file(sibling: dict[str, Any], problems: list[str]) -> RemoteFile:

@@ -4,26 +4,27 @@ Threads fetch and write parts. The calling thread hashes each file from its begi
 arrive, so that a file is verified right after its last part has come.
 """
 
-import errno
-import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.client import Hub, Snapshot
 from ft_serving.core.hub.parts import PartialFile
 from ft_serving.core.hub.retry import Backoff
-from ft_serving.core.hub.stream import AbortedError, RangeSource, Stream
+from ft_serving.core.hub.stream import Open, Stream
 from ft_serving.core.progress import Progress, Task
-from ft_serving.core.units import format_bytes
 
-# Nothing wakes a thread that is just connecting. It is left behind, and writes nothing more.
+# Nothing wakes a thread that waits for the network. It is left behind, and writes nothing more.
 _LONGEST_STOP_S = 2.0
+
+
+class _StoppedError(Exception):
+    """The download has ended, and its threads are to end."""
 
 
 def download(
@@ -43,77 +44,48 @@ def download(
     Args:
         hub: The hub that has the content.
         snapshot: The snapshot.
-        names: The files' names; their sub-folders are created.
+        names: The files' names, of which none ends as those of unfinished files do; their
+            sub-folders are created.
         folder: The folder to download into.
         progress: Shows the bytes fetched, the bytes found and verified, and failures overcome.
         connections: Number of parts in flight.
 
     Raises:
-        FtServingError: There is no such file, the hub refused or could not be reached, it sent a
-            file twice with another content than its metadata say, or the folder cannot be written
-            or has no room.
+        FtServingError: The hub refused or could not be reached, or it sent a file twice with
+            another content than its metadata say.
+        OSError: The folder cannot be written or has no room. What was fetched is kept.
     """
-    with _storage_errors(snapshot, names, folder):
-        partials = _partials(snapshot, names, folder)
-        total = sum(partial.file.size for partial in partials)
-        kept = total - sum(partial.missing_bytes for partial in partials)
-        fetching = progress.task("download", total, kept)
-        checking = progress.task("verify", kept) if kept else None
-        items = [
-            _Item(
-                partial,
-                hub.source(snapshot, partial.file.name),
-                fetching,
-                frozenset(partial.done),
-            )
-            for partial in partials
-        ]
-        workers = _Workers(items, progress, connections)
-        try:
-            workers.start()
-            for item in items:
-                _verify(item, workers, checking, progress, hub.endpoint)
-        finally:
-            workers.stop()
-        for task in filter(None, (fetching, checking)):
-            task.finish()
+    partials = _partials(snapshot, names, folder)
+    total = sum(it.file.size for it in partials)
+    kept = total - sum(it.missing_bytes for it in partials)
+    fetching = progress.task("download", total, kept)
+    checking = progress.task("verify", kept) if kept else None
+    items = [
+        _Item(it, partial(hub.open, snapshot, it.file.name), fetching, frozenset(it.done))
+        for it in partials
+    ]
+    workers = _Workers(items, progress, connections)
+    try:
+        workers.start()
+        for item in items:
+            _verify(item, workers, checking, progress, hub.endpoint)
+    finally:
+        workers.stop()
+    for task in filter(None, (fetching, checking)):
+        task.finish()
 
 
 def missing_bytes(snapshot: Snapshot, names: Sequence[str], folder: Path) -> int:
     """Return the bytes that `download` would still fetch, by sizes and journals, not by hashes.
 
     Raises:
-        FtServingError: There is no such file, or the folder cannot be read.
+        OSError: The folder cannot be read.
     """
-    try:
-        return sum(partial.missing_bytes for partial in _partials(snapshot, names, folder))
-    except OSError as exc:
-        raise FtServingError(f"cannot read {exc.filename or folder}: {exc.strerror}") from exc
+    return sum(it.missing_bytes for it in _partials(snapshot, names, folder))
 
 
 def _partials(snapshot: Snapshot, names: Sequence[str], folder: Path) -> list[PartialFile]:
-    reserved = [name for name in names if name.endswith((".part", ".part.journal"))]
-    if reserved:
-        raise FtServingError(
-            f"{snapshot.repository}: {', '.join(reserved)}: names that end so are kept for "
-            "unfinished downloads; leave these files out"
-        )
-    return [PartialFile(folder, snapshot.file(name)) for name in dict.fromkeys(names)]
-
-
-@contextmanager
-def _storage_errors(snapshot: Snapshot, names: Sequence[str], folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise FtServingError(f"cannot write {exc.filename or folder}: {exc.strerror}") from exc
-        raise FtServingError(
-            f"{folder}: no room: {format_bytes(shutil.disk_usage(folder).free)} are free, "
-            f"{format_bytes(missing_bytes(snapshot, names, folder))} still to be fetched; enlarge "
-            "the volume or its quota, or free room on it, and run this again: what was fetched is "
-            "kept"
-        ) from exc
+    return [PartialFile(folder, snapshot.files[name]) for name in dict.fromkeys(names)]
 
 
 @dataclass(eq=False, slots=True)
@@ -121,7 +93,7 @@ class _Item:
     """A file to download; `kept` are the parts of it that were there before."""
 
     partial: PartialFile
-    source: RangeSource
+    ask: Open
     task: Task
     kept: frozenset[int]
 
@@ -172,7 +144,6 @@ class _Workers:
         self._items = items
         self._progress = progress
         self._pending: deque[tuple[_Item, int]] = deque()
-        self._streams: set[Stream] = set()
         self._error: BaseException | None = None
         self._stopped = False
         # Guards all of the above; notified of each part, too.
@@ -215,8 +186,6 @@ class _Workers:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-            for stream in self._streams:
-                stream.abort()
         deadline = time.monotonic() + _LONGEST_STOP_S
         started = [thread for thread in self._threads if thread.ident]
         for thread in started:
@@ -235,7 +204,7 @@ class _Workers:
                         return
                     item, index = self._pending.popleft()
                 self._fetch(item, index)
-        except AbortedError:
+        except _StoppedError:
             return
         except BaseException as exc:  # noqa: BLE001 - `wait_for` raises it in the calling thread
             with self._changed:
@@ -245,7 +214,7 @@ class _Workers:
 
     def _fetch(self, item: _Item, index: int) -> None:
         backoff = Backoff(item.partial.file.name, self._progress.say, self._pause)
-        with Stream(item.source, backoff) as stream, self._abortable(stream):
+        with Stream(item.ask, backoff) as stream:
             indices = deque([index])
             while indices:
                 index = indices.popleft()
@@ -254,6 +223,8 @@ class _Workers:
                 while stream.position < stop:
                     offset = stream.position
                     data = stream.read()
+                    if self._stopped:
+                        return
                     item.partial.write(offset, data)
                     item.task.advance(len(data))
                 item.partial.mark_done(index)
@@ -262,18 +233,6 @@ class _Workers:
                 if not stream.ranged:
                     # The rest of the file follows over this connection.
                     indices.extend(self._claim(item))
-
-    @contextmanager
-    def _abortable(self, stream: Stream) -> Iterator[None]:
-        with self._changed:
-            if self._stopped:
-                raise AbortedError
-            self._streams.add(stream)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._streams.discard(stream)
 
     def _claim(self, item: _Item) -> list[int]:
         """Take all parts of a file that no thread works on."""
@@ -285,4 +244,4 @@ class _Workers:
     def _pause(self, seconds: float) -> None:
         with self._changed:
             if self._changed.wait_for(lambda: self._stopped, seconds):
-                raise AbortedError
+                raise _StoppedError

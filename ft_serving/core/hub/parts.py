@@ -105,7 +105,7 @@ class PartialFile:
         """Yield the content of a part that is done, mapped, because a copy would take long."""
         start, stop = self.bounds(index)
         if os.fstat(self._content).st_size < stop:
-            raise OSError(errno.EIO, "was cut short by someone else", self.target.name)
+            raise OSError(errno.EIO, "was cut short by someone else", str(self.target))
         page = start - start % mmap.ALLOCATIONGRANULARITY
         with (
             mmap.mmap(

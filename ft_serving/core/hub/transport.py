@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from urllib.parse import urljoin
 
 import urllib3
-from urllib3.exceptions import HTTPError, LocationParseError
-from urllib3.util import Timeout, Url, parse_url
+from urllib3.exceptions import HTTPError
+from urllib3.util import Timeout, parse_url
 
 from ft_serving import __version__
 from ft_serving.core.errors import FtServingError
 from ft_serving.core.hub.retry import TransientError, asked_wait_s
-from ft_serving.core.proxies import Proxy, open_pool, proxy_for, tunnel_status
+from ft_serving.core.proxies import Proxy, noted, open_pool, proxy_for, tunnel_status
 
 CONNECT_TIMEOUT_S = 10.0
 # A connection that brings nothing for so long is given up and replaced.
@@ -22,22 +22,13 @@ OTHER_ENDPOINT = "check the network, or set HF_ENDPOINT to another hub or mirror
 
 
 class StatusError(Exception):
-    """A final answer that is not the content asked for.
+    """A final answer of a host that is not the content asked for; `proxy` has passed it on."""
 
-    Attributes:
-        host: The host that answered.
-        status: Its status.
-        headers: Its headers.
-        proxy: The proxy that it came through, if any.
-    """
-
-    def __init__(
-        self, host: str, status: int, headers: Mapping[str, str], proxy: Proxy | None
-    ) -> None:
-        super().__init__(f"{host} answered {status}")
+    def __init__(self, host: str, response: urllib3.BaseHTTPResponse, proxy: Proxy | None) -> None:
+        super().__init__(f"{host} answered {response.status}")
         self.host = host
-        self.status = status
-        self.headers = headers
+        self.status = response.status
+        self.headers = response.headers
         self.proxy = proxy
 
 
@@ -55,15 +46,6 @@ def host_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def web_address(text: str) -> Url | None:
-    """Return the parts of an http(s) address; None if the text is none."""
-    try:
-        parts = parse_url(text)
-    except LocationParseError:
-        return None
-    return parts if parts.scheme in ("http", "https") and parts.host else None
-
-
 class HubTransport:
     """Connections to one hub and to the hosts that it redirects to; threads may share it."""
 
@@ -73,7 +55,7 @@ class HubTransport:
         Raises:
             ProxyError: The environment names a proxy that cannot be one.
         """
-        self._origin = _origin(endpoint)
+        self._hub = urllib3.connection_from_url(endpoint)
         self._token = token
         self._pools: dict[str | None, urllib3.PoolManager] = {}
         proxy_for(endpoint)
@@ -85,7 +67,7 @@ class HubTransport:
 
         Args:
             url: Its address.
-            headers: Headers of the request, beside those that each request has.
+            headers: Headers beside those that each request has.
             timeout_s: Seconds that the host may be silent; None for `READ_TIMEOUT_S`.
 
         Returns:
@@ -112,7 +94,7 @@ class HubTransport:
         if response.status in (200, 206):
             return response, url
         response.close()
-        error = StatusError(host_of(url), response.status, response.headers, proxy)
+        error = StatusError(host_of(url), response, proxy)
         raise _transient(error) or error
 
     def _request(
@@ -120,7 +102,7 @@ class HubTransport:
     ) -> urllib3.BaseHTTPResponse:
         sent = {"User-Agent": f"ft-serving/{__version__}", "Accept-Encoding": "identity"}
         sent.update(headers)
-        if self._token and _origin(url) == self._origin:
+        if self._token and self._hub.is_same_host(url):
             sent["Authorization"] = f"Bearer {self._token}"
         try:
             return self._pool(proxy).request(
@@ -146,9 +128,7 @@ def _transient(error: StatusError) -> TransientError | None:
     """Return the error for a status that may pass; None for any other."""
     if error.status not in (408, 429) and error.status < 500:
         return None
-    remedy = "the hub is overloaded or limits this address: try again later"
-    if error.proxy:
-        remedy = f"{remedy}. {error.proxy.note}"
+    remedy = noted("the hub is overloaded or limits this address: try again later", error.proxy)
     return TransientError(str(error), remedy, asked_wait_s(error.headers))
 
 
@@ -175,9 +155,3 @@ def _redirected(url: str, location: str) -> str:
             f"{host_of(url)} redirected to something that is no address", OTHER_ENDPOINT
         ) from exc
     return target
-
-
-def _origin(url: str) -> tuple[str | None, str | None, int | None]:
-    parts = parse_url(url)
-    default = {"http": 80, "https": 443}.get(parts.scheme or "")
-    return parts.scheme, parts.host, parts.port or default

@@ -10,8 +10,7 @@ from typing import Protocol
 
 from ft_serving.core.arrays import AnyArray
 from ft_serving.core.protocol import TensorType
-from ft_serving.server.errors import DeliveryError, MemoryLimitError, RequestError
-from ft_serving.server.requests import GenerationRequest
+from ft_serving.server.errors import DeliveryError, RequestError
 from ft_serving.server.requests.job import GenerationJob, ServingEngine
 from ft_serving.server.requests.request import to_tensors
 
@@ -166,9 +165,9 @@ class Runner:
         """Return the engine's job for a call; None for one that got an error."""
         self._tasks.add(task)
         try:
-            plan = self._engine.plan(GenerationRequest(**task.call.tensors()))
+            plan = self._engine.plan(task.call.tensors())
             self._check_room(plan.result_bytes)
-        except (RequestError, MemoryLimitError, MemoryError) as exc:
+        except (RequestError, MemoryError) as exc:
             task.refuse(RefusalCode.INVALID, str(exc) or "there is no memory to read it")
         except Exception:
             _logger.exception("A request cannot be read")
@@ -181,7 +180,7 @@ class Runner:
 
     def _check_room(self, size: int) -> None:
         if size > self._room:
-            raise MemoryLimitError(
+            raise RequestError(
                 f"the answer takes {size / 2**20:.1f} MiB, there are {self._room / 2**20:.1f} for "
                 "one in shared memory; ask for fewer rows"
             )

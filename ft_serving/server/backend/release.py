@@ -8,8 +8,7 @@ from ft_serving.core.progress import Progress
 from ft_serving.core.release import ReleaseFormat
 from ft_serving.core.verify import check_content, refuse_damage
 from ft_serving.server.backend.config import BackendConfig
-from ft_serving.server.engine import NumpyEngine
-from ft_serving.server.engine.generate import EngineThread
+from ft_serving.server.engine.numpy_engine import EngineThread, NumpyEngine
 from ft_serving.server.errors import ServerError
 from ft_serving.server.requests.job import ServingEngine
 from ft_serving.server.vllm.opening import open_vllm_engine

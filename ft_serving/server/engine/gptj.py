@@ -1,38 +1,35 @@
-"""GPT-J's layers in numpy.
-
-All matrices of a layer are [in, out]; the embedding and the output head are [vocabulary, hidden].
-"""
+"""GPT-J's layers in numpy."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Self
 
 import numpy as np
 
 from ft_serving.core.arrays import FloatArray, IndexArray
 from ft_serving.core.families.architecture import Architecture
-from ft_serving.server.engine.config import WeightsConfig
 from ft_serving.server.engine.linear import Linear
 from ft_serving.server.engine.numpy_ops import (
     GELU_TANH,
     Activations,
-    Head,
     LayerNorm,
+    NumpyLayers,
     Rotations,
     add_bias_gelu,
 )
-from ft_serving.server.engine.weight_files import read_weights
+
+# FasterTransformer's constant for GPT-J (`GptJ.h`); the published models were trained with 1e-5,
+# which Hugging Face uses.
+_EPSILON = 1e-6
 
 
 class _Layer:
     """The operators of one layer."""
 
-    def __init__(self, weights: Mapping[str, FloatArray], index: int, epsilon: float) -> None:
+    def __init__(self, weights: Mapping[str, FloatArray], index: int) -> None:
         def of(name: str) -> FloatArray:
             return weights[f"model.layers.{index}.{name}"]
 
-        self.norm = LayerNorm(of("input_layernorm.weight"), of("input_layernorm.bias"), epsilon)
+        self.norm = LayerNorm(of("input_layernorm.weight"), of("input_layernorm.bias"), _EPSILON)
         # Columns are q, k, v, each of whole consecutive heads.
         qkv = of("attention.query_key_value.weight")
         self.qkv = Linear(qkv.reshape(len(qkv), -1))
@@ -43,36 +40,14 @@ class _Layer:
         self.down_bias = of("mlp.dense_4h_to_h.bias")
 
 
-class GptJLayers:
-    """Implements `ft_serving.server.engine.numpy_ops.NumpyLayers`.
+class GptJLayers(NumpyLayers):
+    """The operators of a GPT-J; for the arguments see `NumpyLayers`."""
 
-    Args:
-        architecture: The model's numbers.
-        weights: From `read_weights`.
-        layer_norm_epsilon: FasterTransformer's constant for GPT-J (`GptJ.h`); the published
-            models were trained with 1e-5, which Hugging Face uses.
-    """
-
-    def __init__(
-        self,
-        architecture: Architecture,
-        weights: Mapping[str, FloatArray],
-        layer_norm_epsilon: float = 1e-6,
-    ) -> None:
-        self.architecture = architecture
-        self.embedding = weights["model.wte"]
-        self.weight_bytes = sum(array.nbytes for array in weights.values())
-        self._layers = [
-            _Layer(weights, index, layer_norm_epsilon) for index in range(architecture.layers)
-        ]
-        self._head = Head(weights, layer_norm_epsilon)
+    def __init__(self, architecture: Architecture, weights: Mapping[str, FloatArray]) -> None:
+        super().__init__(architecture, weights, _EPSILON)
+        self._layers = [_Layer(weights, index) for index in range(architecture.layers)]
         self._scale = np.float32(1 / math.sqrt(architecture.head_size))
         self._rotations = Rotations(architecture.rotary)
-
-    @classmethod
-    def open(cls, folder: Path, config: WeightsConfig, tensor_parallel: int) -> Self:
-        """Open a folder of weights; see `read_weights`."""
-        return cls(config.architecture, read_weights(folder, config, tensor_parallel))
 
     def run_layers(
         self,
@@ -105,7 +80,3 @@ class GptJLayers:
             np.add(b.residual, b.branch, out=b.residual)
             np.add(b.residual, layer.down_bias, out=b.residual)
             yield
-
-    def logits(self, hidden: FloatArray) -> FloatArray:
-        """Return the logits of hidden values; see `NumpyLayers.logits`."""
-        return self._head.logits(hidden)

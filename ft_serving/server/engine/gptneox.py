@@ -1,29 +1,24 @@
-"""GPT-NeoX's layers in numpy.
-
-All matrices of a layer are [in, out]; the embedding and the output head are [vocabulary, hidden].
-"""
+"""GPT-NeoX's layers in numpy."""
 
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Self, cast
+from typing import cast
 
 import numpy as np
 
 from ft_serving.core.arrays import FloatArray, IndexArray
+from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.families.gptneox import NeoXArchitecture
-from ft_serving.server.engine.config import WeightsConfig
 from ft_serving.server.engine.linear import Linear
 from ft_serving.server.engine.numpy_ops import (
     GELU_EXACT,
     GELU_TANH,
     Activations,
-    Head,
     LayerNorm,
+    NumpyLayers,
     Rotations,
     add_bias_gelu,
 )
-from ft_serving.server.engine.weight_files import read_weights
 
 # FasterTransformer's constant for GPT-NeoX (`GptNeoX.h`), which the published models have, too.
 _EPSILON = 1e-5
@@ -59,30 +54,16 @@ class _Layer:
             self.bias = of("mlp.dense_4h_to_h.bias")
 
 
-class GptNeoXLayers:
-    """Implements `ft_serving.server.engine.numpy_ops.NumpyLayers`.
+class GptNeoXLayers(NumpyLayers):
+    """The operators of a GPT-NeoX; see `NumpyLayers`. Takes layers' weights out of `weights`."""
 
-    Args:
-        architecture: The model's numbers.
-        weights: From `read_weights`; emptied.
-    """
-
-    def __init__(self, architecture: NeoXArchitecture, weights: dict[str, FloatArray]) -> None:
-        self.architecture = architecture
-        self.embedding = weights["model.wte"]
-        self.weight_bytes = sum(array.nbytes for array in weights.values())
-        self._layers = [
-            _Layer(weights, index, architecture) for index in range(architecture.layers)
-        ]
-        self._head = Head(weights, _EPSILON)
-        self._rotations = Rotations(architecture.rotary, architecture.rotary_base)
-        self._gelu = GELU_EXACT if architecture.exact_gelu else GELU_TANH
-
-    @classmethod
-    def open(cls, folder: Path, config: WeightsConfig, tensor_parallel: int) -> Self:
-        """Open a folder of weights; see `read_weights`."""
-        architecture = cast("NeoXArchitecture", config.architecture)
-        return cls(architecture, read_weights(folder, config, tensor_parallel))
+    def __init__(self, architecture: Architecture, weights: dict[str, FloatArray]) -> None:
+        super().__init__(architecture, weights, _EPSILON)
+        numbers = cast("NeoXArchitecture", architecture)
+        self._layers = [_Layer(weights, index, numbers) for index in range(numbers.layers)]
+        self._rotations = Rotations(numbers.rotary, numbers.rotary_base)
+        self._gelu = GELU_EXACT if numbers.exact_gelu else GELU_TANH
+        self._is_parallel = numbers.parallel_residual
 
     def run_layers(
         self,
@@ -97,7 +78,6 @@ class GptNeoXLayers:
         does, and not the sum of that and attention's result (`GptNeoXDecoder.cc`).
         """
         b = buffers
-        is_parallel = self.architecture.parallel_residual
         rotations = self._rotations.at(positions)
         for index, layer in enumerate(self._layers):
             layer.norm.apply(b.residual, b.normed, b.scratch)
@@ -107,7 +87,7 @@ class GptNeoXLayers:
             yield
             yield from attend(index)
             multiply(layer.attention_out, b.context, b.branch)
-            if is_parallel:
+            if self._is_parallel:
                 layer.second_norm.apply(b.residual, b.normed, b.scratch)
                 np.add(b.residual, b.branch, out=b.residual)
             else:
@@ -122,10 +102,6 @@ class GptNeoXLayers:
             np.add(b.residual, b.branch, out=b.residual)
             np.add(b.residual, layer.bias, out=b.residual)
             yield
-
-    def logits(self, hidden: FloatArray) -> FloatArray:
-        """Return the logits of hidden values; see `NumpyLayers.logits`."""
-        return self._head.logits(hidden)
 
 
 def _for_attention(qkv: FloatArray, architecture: NeoXArchitecture) -> FloatArray:

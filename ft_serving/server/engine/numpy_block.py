@@ -22,7 +22,7 @@ _FUTURE = np.triu(np.full((QUERY_TOKENS, QUERY_TOKENS), -np.inf, np.float32), k=
 
 
 class NumpyBlock:
-    """Implements `ft_serving.server.engine.model.Block`.
+    """Rows of text of one length, with their keys and values so far.
 
     Args:
         layers: The operators of the model to compute.
@@ -49,11 +49,15 @@ class NumpyBlock:
         self._rows_by_prompt: dict[bytes, int] = {}
 
     def prefill(self, row: int, prompt: TokenArray) -> Iterator[None]:
-        """Compute the prompt of a row; see `Block.prefill`.
+        """Compute the prompt of a row, piece by piece; each row once, all of one length.
 
         Prompts are not computed together, though that would be faster for short ones: what a
         matrix product gives for a row depends on its place among the others. For the same reason
         a piece is a part of a layer for the whole prompt, and not a part of the prompt.
+
+        Yields:
+            After each piece, which takes about as long as a token of a few rows. A prompt that is
+            not computed to its end leaves the row as it is, for the caller to drop.
         """
         self.length = len(prompt)
         first = self._rows_by_prompt.get(prompt.tobytes())
@@ -79,7 +83,7 @@ class NumpyBlock:
         self._rows_by_prompt[prompt.tobytes()] = row
 
     def select(self, rows: IndexArray) -> None:
-        """Go on with these rows, in this order; see `Block.select`."""
+        """Go on with these rows, in this order; a row named twice is doubled."""
         moved = np.flatnonzero(rows != np.arange(len(rows)))
         # Layer by layer, because what is moved is copied twice.
         for cache in self.cache[:, :, :, :, : self.length]:
@@ -88,7 +92,7 @@ class NumpyBlock:
         self.rows = len(rows)
 
     def logits(self) -> FloatArray:
-        """Return the logits behind the prompts; see `Block.logits`."""
+        """Return the logits behind the prompts, [rows, vocabulary], the caller's to change."""
         return self._layers.logits(self._last[: self.rows])
 
 
@@ -142,7 +146,7 @@ class _Group:
 
 
 class NumpyBatch:
-    """Implements `ft_serving.server.engine.model.Batch`.
+    """Blocks whose rows are computed together, until rows are selected in one of them.
 
     Args:
         layers: The operators of the model to compute.
@@ -162,7 +166,11 @@ class NumpyBatch:
 
     @np.errstate(over="ignore")
     def step(self, tokens: TokenArray) -> FloatArray:
-        """Append one token to each row; see `Batch.step`."""
+        """Append one token to each row of all blocks, [rows].
+
+        Returns:
+            Logits of each row's next token, [rows, vocabulary]; the caller's to change.
+        """
         for group in self._groups:
             group.extend()
         residual = self._buffers.residual

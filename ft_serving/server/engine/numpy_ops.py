@@ -1,8 +1,8 @@
 """The parts of a model that any family computes in numpy, without allocations."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -147,32 +147,6 @@ class Rotations:
         return rotations
 
 
-class Head:
-    """Computes the logits behind the last layer.
-
-    Args:
-        weights: From `read_weights`; not every family's head has a bias.
-        epsilon: Of the layer norm.
-    """
-
-    def __init__(self, weights: Mapping[str, FloatArray], epsilon: float) -> None:
-        norm = "model.final_layernorm"
-        self._norm = LayerNorm(weights[f"{norm}.weight"], weights[f"{norm}.bias"], epsilon)
-        self._linear = Linear(weights["model.lm_head.weight"].T)
-        self._vocabulary = len(weights["model.lm_head.weight"])
-        self._bias = weights.get("model.lm_head.bias")
-
-    def logits(self, hidden: FloatArray) -> FloatArray:
-        """Return the logits of hidden values [rows, hidden], [rows, vocabulary]."""
-        normed = np.empty_like(hidden)
-        self._norm.apply(hidden, normed, np.empty((len(hidden), 1), np.float32))
-        logits = np.empty((len(hidden), self._vocabulary), np.float32)
-        self._linear.few(normed, logits)
-        if self._bias is not None:
-            np.add(logits, self._bias, out=logits)
-        return logits
-
-
 class Activations:
     """Buffers for `rows` tokens, and the views of them that attention needs."""
 
@@ -195,22 +169,35 @@ class Activations:
         self.context_heads = self.context.reshape(rows, *heads)
 
 
-class NumpyLayers(Protocol):
+class NumpyLayers(ABC):
     """All operators of a model, over whole fp32 matrices.
 
+    All matrices of a layer are [in, out]; the embedding and the output head are
+    [vocabulary, hidden].
+
+    Args:
+        architecture: The model's numbers.
+        weights: From `read_weights`; not every family's head has a bias.
+        epsilon: Of the layer norms.
+
     Attributes:
+        architecture: The model's numbers.
         embedding: [vocabulary, hidden].
         weight_bytes: The memory that its weights take.
     """
 
-    embedding: FloatArray
-    weight_bytes: int
+    def __init__(
+        self, architecture: Architecture, weights: Mapping[str, FloatArray], epsilon: float
+    ) -> None:
+        self.architecture = architecture
+        self.embedding = weights["model.wte"]
+        self.weight_bytes = sum(array.nbytes for array in weights.values())
+        norm = "model.final_layernorm"
+        self._norm = LayerNorm(weights[f"{norm}.weight"], weights[f"{norm}.bias"], epsilon)
+        self._head = Linear(weights["model.lm_head.weight"].T)
+        self._head_bias = weights.get("model.lm_head.bias")
 
-    @property
-    def architecture(self) -> Architecture:
-        """The model's numbers."""
-        ...
-
+    @abstractmethod
     def run_layers(
         self,
         buffers: Activations,
@@ -229,8 +216,13 @@ class NumpyLayers(Protocol):
         Yields:
             After each piece: attention to some tokens, or a product with one matrix.
         """
-        ...
 
     def logits(self, hidden: FloatArray) -> FloatArray:
         """Return the logits of hidden values [rows, hidden], [rows, vocabulary]."""
-        ...
+        normed = np.empty_like(hidden)
+        self._norm.apply(hidden, normed, np.empty((len(hidden), 1), np.float32))
+        logits = np.empty((len(hidden), self.architecture.vocabulary), np.float32)
+        self._head.few(normed, logits)
+        if self._head_bias is not None:
+            np.add(logits, self._head_bias, out=logits)
+        return logits

@@ -1,7 +1,6 @@
 """The rows that the schedule computes: one text that is drawn, or the beams of a search."""
 
 import math
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +8,7 @@ import numpy.typing as npt
 from ft_serving.core.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.server.engine.rules import LogitsRules
 from ft_serving.server.engine.sampling import Sampler, largest, log_sum_exp
-from ft_serving.server.requests.job import Row, TextRow
+from ft_serving.server.requests.job import TextRow
 from ft_serving.server.requests.plan import RowPlan
 from ft_serving.server.requests.words import StopWords
 
@@ -26,30 +25,14 @@ _NO_CANDIDATE = float(np.finfo(np.float32).min)
 _PENALTY_FROM = 2
 
 
-class ScheduledRow(Row, Protocol):
-    """A row of the schedule.
+class SampledRow(TextRow):
+    """One text that is drawn or chosen greedily; see `TextRow`.
 
     Attributes:
         prompt: Tokens to start from.
-        tokens: The newest token of each of the row's beams.
-        parents: The beam that each of them continues.
+        tokens: The newest token, as `BeamRow` has one a beam.
+        parents: The beam that it continues, likewise.
     """
-
-    prompt: TokenArray
-    tokens: list[int]
-    parents: list[int]
-
-    def advance(self, logits: FloatArray) -> None:
-        """Choose the next token of each beam.
-
-        Args:
-            logits: [beams, vocabulary], or [1, vocabulary] behind the prompt; may be changed.
-        """
-        ...
-
-
-class SampledRow(TextRow):
-    """Implements `ScheduledRow` for one text that is drawn or chosen greedily; see `TextRow`."""
 
     def __init__(
         self, plan: RowPlan, texts: TokenArray, token_log_probs: FloatArray | None
@@ -62,7 +45,7 @@ class SampledRow(TextRow):
         self._sampler = Sampler(plan.parameters, wants_log_probs=token_log_probs is not None)
 
     def advance(self, logits: FloatArray) -> None:
-        """Choose the next token; see `ScheduledRow.advance`."""
+        """Choose the next token by logits [1, vocabulary], which are changed."""
         sampler = self._sampler
         self._rules.apply(logits[0], self._text[: self._length], self.lengths[0])
         token = sampler.choose(logits[0])
@@ -71,7 +54,7 @@ class SampledRow(TextRow):
 
 
 class BeamRow:
-    """Implements `ScheduledRow` for one row of a beam search.
+    """Implements `Row` for one row of a beam search.
 
     As in FasterTransformer's `online_softmax_beamsearch_kernels.cu`: each beam offers its 2K best
     continuations, a finished one only itself; the K best of all go on, best first. A finished beam
@@ -89,6 +72,11 @@ class BeamRow:
         plan: The row's parameters.
         text: [beams, prompt and output length], begin with the prompt; grow in place.
         token_log_probs: [beams, output length], filled in place; None if not wanted.
+
+    Attributes:
+        prompt: Tokens to start from.
+        tokens: The newest token of each beam.
+        parents: The beam that each of them continues.
     """
 
     def __init__(self, plan: RowPlan, text: TokenArray, token_log_probs: FloatArray | None) -> None:
@@ -109,7 +97,11 @@ class BeamRow:
         self._generated = 0
 
     def advance(self, logits: FloatArray) -> None:
-        """Choose the beams that go on; see `ScheduledRow.advance`."""
+        """Choose the beams that go on.
+
+        Args:
+            logits: [beams, vocabulary], or [1, vocabulary] behind the prompt; may be changed.
+        """
         width = len(self._text)
         behind_prompt = len(logits) == 1
         if behind_prompt:
@@ -173,3 +165,7 @@ class BeamRow:
         ]
         self._generated += 1
         self.finished = all(self._ended) or self._generated == self._parameters["output_length"]
+
+
+ScheduledRow = SampledRow | BeamRow
+"""A row of the schedule."""

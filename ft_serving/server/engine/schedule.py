@@ -8,12 +8,12 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from ft_serving.core.arrays import FloatArray, TokenArray
-from ft_serving.server.engine.model import Batch, Block, Load, LogitsModel
+from ft_serving.server.engine.numpy_block import NumpyBatch, NumpyBlock
+from ft_serving.server.engine.numpy_model import Load, NumpyModel
 from ft_serving.server.engine.rows import BeamRow, SampledRow, ScheduledRow
 from ft_serving.server.requests.job import GenerationJob
 from ft_serving.server.requests.plan import RequestPlan, RowPlan
@@ -70,7 +70,7 @@ class _Section:
     A beam search has one row of the block behind its prompt, and then one a beam.
     """
 
-    def __init__(self, block: Block, rows: list[tuple[ScheduledRow, GenerationJob]]) -> None:
+    def __init__(self, block: NumpyBlock, rows: list[tuple[ScheduledRow, GenerationJob]]) -> None:
         self.block = block
         self.rows = rows
         self._starts: list[int] = []
@@ -136,7 +136,7 @@ class _Party:
         spent: Seconds that their prompts have been computed for.
     """
 
-    def __init__(self, jobs: Sequence[GenerationJob], model: LogitsModel[Any]) -> None:
+    def __init__(self, jobs: Sequence[GenerationJob], model: NumpyModel) -> None:
         self.jobs = list(jobs)
         self.spent = 0.0
         plans = [job.plan for job in jobs]
@@ -166,15 +166,13 @@ class Schedule:
         clock: Tells seconds.
     """
 
-    def __init__(
-        self, model: LogitsModel[Any], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, model: NumpyModel, clock: Callable[[], float] = time.monotonic) -> None:
         self._model = model
         self._clock = clock
         self._waiting: deque[GenerationJob] = deque()
         self._starting: list[_Party] = []
         self._running: list[_Party] = []
-        self._batch: Batch | None = None
+        self._batch: NumpyBatch | None = None
 
     @property
     def is_idle(self) -> bool:

@@ -15,10 +15,9 @@ import numpy.typing as npt
 from ft_serving.core.arrays import FloatArray, cast
 from ft_serving.core.dtypes import DType
 from ft_serving.core.families.base import Split
+from ft_serving.core.units import cut
 from ft_serving.server.engine.config import WeightsConfig
 from ft_serving.server.errors import ServerError
-
-_SHOWN_PROBLEMS = 8
 
 
 def read_weights(
@@ -51,12 +50,9 @@ def read_weights(
         if (problem := _problem(path, array.part, config.dtype))
     ]
     if problems:
-        shown = problems[:_SHOWN_PROBLEMS]
-        if len(problems) > len(shown):
-            shown.append(f"and {len(problems) - len(shown)} more files")
         raise ServerError(
             f"{folder}: the weight files are not those of config.ini with "
-            f"tensor parallel size {tensor_parallel}: " + "; ".join(shown)
+            f"tensor parallel size {tensor_parallel}: " + "; ".join(cut(problems))
         )
     return {array.target: _read(array, config.dtype) for array in stored}
 

@@ -178,8 +178,7 @@ class ServingEngine(Protocol):
         """Check whether a request can be done on its own.
 
         Raises:
-            RequestError: It cannot; all that is wrong is named.
-            MemoryLimitError: It needs more memory than there is.
+            RequestError: It cannot; all that is wrong is named, or the memory that it needs.
         """
         ...
 

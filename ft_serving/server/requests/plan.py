@@ -1,16 +1,16 @@
 """Checks a request against the model and works out each row's parameters."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
 
-from ft_serving.core.arrays import AnyArray, TokenArray
+from ft_serving.core.arrays import TokenArray
 from ft_serving.core.lengths import LengthLimits
-from ft_serving.core.parameters import ROW_PARAMETERS, Range, Reach, RowParameters
+from ft_serving.core.parameters import INPUTS, ROW_PARAMETERS, Range, Reach, RowParameters
 from ft_serving.server.errors import RequestError
 from ft_serving.server.requests.request import GenerationRequest
 from ft_serving.server.requests.words import Word, decode_words
@@ -28,6 +28,9 @@ _KINDS = {
     if not it.is_words
 }
 _WORDS = {name: it.tensor.name for name, it in ROW_PARAMETERS.items() if it.is_words}
+
+_KNOWN = frozenset(tensor.name for tensor in INPUTS)
+_REQUIRED = frozenset(tensor.name for tensor in INPUTS if not tensor.optional)
 
 _EXCLUSIVE = [
     (ROW_PARAMETERS[it.excludes].tensor.name, it.tensor.name)
@@ -106,7 +109,7 @@ class RequestPlan:
 
 
 def plan_request(
-    request: GenerationRequest, vocabulary: Vocabulary, limits: LengthLimits
+    tensors: GenerationRequest, vocabulary: Vocabulary, limits: LengthLimits
 ) -> RequestPlan:
     """Check a request and return its parameters.
 
@@ -115,7 +118,7 @@ def plan_request(
     Raises:
         RequestError: It cannot be done; all that is wrong is named.
     """
-    tensors = request.tensors
+    _check_names(tensors)
     ids = tensors["input_ids"]
     if ids.ndim != 2 or ids.shape[0] == 0 or ids.dtype.kind not in _WHOLE:
         raise RequestError(
@@ -148,6 +151,13 @@ def plan_request(
     if problems:
         raise RequestError("; ".join(problems))
     return RequestPlan(rows=tuple(rows), prompt_length=padded)
+
+
+def _check_names(tensors: GenerationRequest) -> None:
+    if not _REQUIRED <= tensors.keys() <= _KNOWN:
+        problems = [f"{name}: is required and missing" for name in _REQUIRED - tensors.keys()]
+        unknown = [f"{name}: is unknown here" for name in tensors.keys() - _KNOWN]
+        raise RequestError("; ".join(sorted(problems) + sorted(unknown)))
 
 
 @lru_cache(maxsize=1)
@@ -192,7 +202,7 @@ def _length_problems(rows: Sequence[RowPlan], limits: LengthLimits) -> Iterator[
             return
 
 
-def _conflicts(tensors: Mapping[str, AnyArray]) -> Iterator[str]:
+def _conflicts(tensors: GenerationRequest) -> Iterator[str]:
     """Say which tensors a request must not have, or not beside another."""
     for pair in _EXCLUSIVE:
         if all(name in tensors for name in pair):
@@ -204,7 +214,7 @@ def _conflicts(tensors: Mapping[str, AnyArray]) -> Iterator[str]:
 class _Reader:
     """Reads a request's tensors, a value a row, and collects what is wrong with them."""
 
-    def __init__(self, tensors: Mapping[str, AnyArray], rows: int) -> None:
+    def __init__(self, tensors: GenerationRequest, rows: int) -> None:
         self.tensors = tensors
         self.problems: list[str] = []
         self._rows = rows

@@ -7,35 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ft_serving.core.arrays import AnyArray, FloatArray, TokenArray
-from ft_serving.core.parameters import INPUTS
 from ft_serving.core.protocol import TensorType
-from ft_serving.server.errors import RequestError
 
-_KNOWN = frozenset(tensor.name for tensor in INPUTS)
-_REQUIRED = frozenset(tensor.name for tensor in INPUTS if not tensor.optional)
+GenerationRequest = Mapping[str, AnyArray]
+"""The input tensors of a request, by the names of `ft_serving.core.parameters.INPUTS`.
 
-
-class GenerationRequest:
-    """The input tensors of a request, by the names of `ft_serving.core.parameters.INPUTS`.
-
-    `input_ids` are [B, S], padded on the right, and `input_lengths` [B] the prompts' tokens without
-    padding. With S = 0 texts start from `start_id`, which they then do not contain. A parameter has
-    one value, for all rows, or B; [B, 1] is read as [B]. Lists of words are [B, 2, n], or [2, n]
-    for all rows. `plan_request` checks shapes and values.
-
-    Attributes:
-        tensors: By name; those that the request leaves out are not in it.
-
-    Raises:
-        RequestError: Tensors are missing or unknown; all of them are named.
-    """
-
-    def __init__(self, **tensors: AnyArray) -> None:
-        if not _REQUIRED <= tensors.keys() <= _KNOWN:
-            problems = [f"{name}: is required and missing" for name in _REQUIRED - tensors.keys()]
-            unknown = [f"{name}: is unknown here" for name in tensors.keys() - _KNOWN]
-            raise RequestError("; ".join(sorted(problems) + sorted(unknown)))
-        self.tensors = tensors
+`input_ids` are [B, S], padded on the right, and `input_lengths` [B] the prompts' tokens without
+padding. With S = 0 texts start from `start_id`, which they then do not contain. A parameter has one
+value, for all rows, or B; [B, 1] is read as [B]. Lists of words are [B, 2, n], or [2, n] for all
+rows. `plan_request` checks them.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -60,12 +60,11 @@ class Checkpoint(Mapping[str, Tensor]):
         after `close`.
 
         Raises:
-            KeyError: There is no such tensor.
-            ValueError: The checkpoint is closed.
+            KeyError: There is no such tensor, or the checkpoint is closed.
         """
         tensor = self._tensors[name]
         values = np.frombuffer(
-            self._map(tensor),
+            self._maps[tensor.path],
             dtype=tensor.dtype.numpy,
             count=math.prod(tensor.shape),
             offset=tensor.offset,
@@ -87,17 +86,11 @@ class Checkpoint(Mapping[str, Tensor]):
 
     def _advise(self, name: str, advice: int) -> None:
         tensor = self._tensors[name]
-        mapped = self._map(tensor)
+        mapped = self._maps[tensor.path]
         # Pages at the ends are shared with neighbours; to drop those costs a page fault at most.
         start = tensor.offset - tensor.offset % mmap.PAGESIZE
         if tensor.nbytes:
             mapped.madvise(advice, start, tensor.offset + tensor.nbytes - start)
-
-    def _map(self, tensor: Tensor) -> mmap.mmap:
-        try:
-            return self._maps[tensor.path]
-        except KeyError:
-            raise ValueError("the checkpoint is closed") from None
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:

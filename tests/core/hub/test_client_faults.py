@@ -144,7 +144,7 @@ def test_wrong_bytes_are_never_returned(faulty: FaultyHub, name: str) -> None:
     hub = Hub(faulty.endpoint, None)
     snapshot = hub.snapshot(REPOSITORY, "main")
     faulty.content_faults.append(Fault(flip_a_byte=True))
-    with pytest.raises(FtServingError, match=rf"{name}: .* {snapshot.file(name).digest}"):
+    with pytest.raises(FtServingError, match=rf"{name}: .* {snapshot.files[name].digest}"):
         hub.read(snapshot, name)
 
 

@@ -9,32 +9,22 @@ import pytest
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
-from ft_serving.core.dtypes import DType
 from ft_serving.core.lengths import LengthLimits
-from ft_serving.core.model_config import ModelConfig, render
+from ft_serving.core.manifest import WEIGHTS_PATH
 from ft_serving.core.protocol import TensorType
 from ft_serving.server.backend.config import read_config
 from ft_serving.server.errors import ServerError
+from ft_serving.weights.config_pbtxt import render_config_pbtxt
+from tests.weights.models import manifest
 
 LIMITS = LengthLimits(context_length=2048, input_length=1024)
 
 
 def config(*, streaming: bool = False, checkpoint: str = "/nowhere") -> dict[str, Any]:
     """config.pbtxt as Triton hands it to a Python-based backend."""
-    text = render(
-        ModelConfig(
-            model_type="GPT-J",
-            tensor_parallel=2,
-            pipeline_parallel=1,
-            compute_dtype=DType.FP32,
-            checkpoint_path=checkpoint,
-            streaming=streaming,
-            vocabulary=1024,
-            end_id=1,
-            source="tiny-gptj@main",
-            limits=LIMITS,
-        )
-    )
+    settings = {"streaming": streaming, "input_length": LIMITS.input_length}
+    text = render_config_pbtxt(manifest(**settings), Path("/nowhere"))
+    text = text.replace(f"/nowhere/{WEIGHTS_PATH}", checkpoint)
     message = text_format.Parse(text, model_config_pb2.ModelConfig())
     parsed: dict[str, Any] = json.loads(
         json_format.MessageToJson(message, preserving_proto_field_name=True)

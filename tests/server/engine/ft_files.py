@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ft_serving.core.arrays import cast
 from ft_serving.core.dtypes import DType
+from tests.weights.models import shapes
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -39,24 +40,14 @@ class Shape:
 def random_weights(shape: Shape, seed: int = 0) -> Weights:
     """Weights by Hugging Face's names; wide enough spread that a mistake shows in the logits."""
     generator = np.random.default_rng(seed)
-    hidden, inner, vocabulary = shape.hidden, shape.inner, shape.vocabulary
-    sizes = {
-        "transformer.wte.weight": (vocabulary, hidden),
-        "transformer.ln_f.weight": (hidden,),
-        "transformer.ln_f.bias": (hidden,),
-        "lm_head.weight": (vocabulary, hidden),
-        "lm_head.bias": (vocabulary,),
-    }
-    for layer in range(shape.layers):
-        name = f"transformer.h.{layer}"
-        sizes |= {f"{name}.ln_1.weight": (hidden,), f"{name}.ln_1.bias": (hidden,)}
-        for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            sizes[f"{name}.attn.{projection}.weight"] = (hidden, hidden)
-        sizes |= {f"{name}.mlp.fc_in.weight": (inner, hidden), f"{name}.mlp.fc_in.bias": (inner,)}
-        sizes |= {
-            f"{name}.mlp.fc_out.weight": (hidden, inner),
-            f"{name}.mlp.fc_out.bias": (hidden,),
+    sizes = shapes(
+        {
+            "n_embd": shape.hidden,
+            "n_inner": shape.inner,
+            "n_layer": shape.layers,
+            "vocab_size": shape.vocabulary,
         }
+    )
     return {
         name: (generator.standard_normal(size) * 0.15 + (".ln_" in name and "weight" in name))
         .astype(np.float32)

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from ft_serving.core.arrays import FloatArray, IndexArray, TokenArray
 from ft_serving.core.families.architecture import Architecture
 from ft_serving.core.parameters import ROW_PARAMETERS, RowParameters
-from ft_serving.server.engine.model import Load
-from ft_serving.server.engine.numpy_block import NumpyBlock
-from ft_serving.server.engine.numpy_engine import NumpyModel
-from ft_serving.server.requests import GenerationRequest
+from ft_serving.server.engine.numpy_block import NumpyBatch, NumpyBlock
+from ft_serving.server.engine.numpy_model import Load, NumpyModel
 from ft_serving.server.requests.plan import RowPlan
+from ft_serving.server.requests.request import GenerationRequest
 from ft_serving.server.requests.words import Word
 
 Script = Callable[[tuple[int, ...]], Sequence[float]]
@@ -23,8 +22,8 @@ END = 9
 """The end id of scripted models."""
 
 
-class ScriptedBlock:
-    """Implements `Block`; a prompt has a piece a token."""
+class ScriptedBlock(NumpyBlock):
+    """Stands for a block; a prompt has a piece a token."""
 
     def __init__(self, model: "ScriptedModel", rows: int) -> None:
         self.rows = rows
@@ -45,12 +44,12 @@ class ScriptedBlock:
         return self._model.logits(self.texts)
 
 
-class ScriptedBatch:
-    """Implements `Batch`."""
+class ScriptedBatch(NumpyBatch):
+    """Stands for a batch."""
 
-    def __init__(self, model: "ScriptedModel", blocks: Sequence[ScriptedBlock]) -> None:
+    def __init__(self, model: "ScriptedModel", blocks: Sequence[NumpyBlock]) -> None:
         self._model = model
-        self._blocks = blocks
+        self._blocks = cast("Sequence[ScriptedBlock]", blocks)
 
     def step(self, tokens: TokenArray) -> FloatArray:
         self._model.now += 1
@@ -60,8 +59,8 @@ class ScriptedBatch:
         return self._model.logits([text for block in self._blocks for text in block.texts])
 
 
-class ScriptedModel:
-    """Implements `ft_serving.server.engine.model.LogitsModel` by a function.
+class ScriptedModel(NumpyModel):
+    """Stands for a model; its logits are a function of the text.
 
     Attributes:
         computed: The texts of all rows, for each step.
@@ -95,7 +94,7 @@ class ScriptedModel:
     def new_block(self, rows: int, capacity: int) -> ScriptedBlock:
         return ScriptedBlock(self, rows)
 
-    def new_batch(self, blocks: Sequence[ScriptedBlock]) -> ScriptedBatch:
+    def new_batch(self, blocks: Sequence[NumpyBlock]) -> ScriptedBatch:
         return ScriptedBatch(self, blocks)
 
     def logits(self, texts: Sequence[tuple[int, ...]]) -> FloatArray:
@@ -143,12 +142,12 @@ def request(
     longest = max(len(prompt) for prompt in prompts)
     ids = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
     lengths = np.broadcast_to(np.array(output_len, np.uint32), len(prompts))
-    return GenerationRequest(
-        input_ids=np.array(ids, np.uint32).reshape(len(prompts), longest),
-        input_lengths=np.array([len(prompt) for prompt in prompts], np.uint32),
-        request_output_len=lengths,
+    return {
+        "input_ids": np.array(ids, np.uint32).reshape(len(prompts), longest),
+        "input_lengths": np.array([len(prompt) for prompt in prompts], np.uint32),
+        "request_output_len": lengths,
         **{name: _array(name, value) for name, value in parameters.items()},
-    )
+    }
 
 
 def _array(name: str, value: object) -> NDArray[np.generic]:

@@ -1,13 +1,12 @@
 """A request gets the same bits whatever it is computed with."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from ft_serving.server.engine import NumpyEngine
-from ft_serving.server.requests import GenerationRequest, GenerationResult
+from ft_serving.server.engine.numpy_engine import NumpyEngine
 from ft_serving.server.requests.job import GenerationJob
+from ft_serving.server.requests.request import GenerationRequest, GenerationResult
+from tests.generating import generate
 from tests.server.engine.ft_files import Shape, random_weights, write_folder
 from tests.server.engine.scripted import request
 
@@ -59,9 +58,9 @@ def assert_same(first: GenerationResult, second: GenerationResult) -> None:
 
 def test_requests_get_the_same_bits_alone_merged_and_in_any_order(engine: NumpyEngine) -> None:
     asked = requests()
-    alone = [engine.generate([one])[0] for one in asked]
+    alone = [generate(engine, [one])[0] for one in asked]
     for order in ([0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [2, 0, 4]):
-        merged = engine.generate([asked[index] for index in order])
+        merged = generate(engine, [asked[index] for index in order])
         for result, index in zip(merged, order, strict=True):
             assert_same(alone[index], result)
 
@@ -77,42 +76,28 @@ def test_requests_get_the_same_bits_when_they_join_others_under_way(engine: Nump
     while not schedule.is_idle:
         schedule.turn()
     for one, job in zip(asked, jobs, strict=True):
-        assert_same(engine.generate([one])[0], job.result())
+        assert_same(generate(engine, [one])[0], job.result())
 
 
 def test_a_row_gets_the_same_bits_beside_up_to_seventy_others(engine: NumpyEngine) -> None:
     texts = [[(7 * row + place) % 200 + 3 for place in range(4)] for row in range(70)]
-    alone = engine.generate([request(texts[:1], 2, is_return_log_probs=True)])[0]
+    alone = generate(engine, [request(texts[:1], 2, is_return_log_probs=True)])[0]
     for count in (2, 5, 16, 17, 33, 70):
-        together = engine.generate([request(texts[:count], 2, is_return_log_probs=True)])[0]
+        together = generate(engine, [request(texts[:count], 2, is_return_log_probs=True)])[0]
         np.testing.assert_array_equal(together.output_ids[:1], alone.output_ids)
         assert together.cum_log_probs is not None
         np.testing.assert_array_equal(together.cum_log_probs[:1], alone.cum_log_probs)
 
 
 def test_padding_changes_nothing_but_the_counted_length(engine: NumpyEngine) -> None:
-    tight = engine.generate([request([[5, 6, 7]], 5)])[0]
-    padded = GenerationRequest(
-        input_ids=np.array([[5, 6, 7, 0, 0]], np.uint32),
-        input_lengths=np.array([3]),
-        request_output_len=np.array([5]),
-    )
-    loose = engine.generate([padded])[0]
+    tight = generate(engine, [request([[5, 6, 7]], 5)])[0]
+    padded = {
+        "input_ids": np.array([[5, 6, 7, 0, 0]], np.uint32),
+        "input_lengths": np.array([3]),
+        "request_output_len": np.array([5]),
+    }
+    loose = generate(engine, [padded])[0]
     np.testing.assert_array_equal(loose.output_ids[..., :8], tight.output_ids)
     assert loose.output_ids[0, 0, 8:].tolist() == [2, 2], "padding moves behind, as end ids"
     assert tight.sequence_length.tolist() == [[8]]
     assert loose.sequence_length.tolist() == [[10]], "FasterTransformer counts the padding"
-
-
-def test_a_tensor_parallel_split_does_not_change_a_token(tmp_path: Path) -> None:
-    shape, asked = Shape(), requests()
-    weights = random_weights(shape)
-    first, *others = (
-        NumpyEngine.open(
-            write_folder(tmp_path / str(size), shape, weights, tensor_parallel=size), size
-        ).generate(asked)
-        for size in (1, 2, 4)
-    )
-    for other in others:
-        for one, result in zip(first, other, strict=True):
-            assert_same(one, result)

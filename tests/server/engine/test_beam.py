@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ft_serving.server.engine import TextGenerator
-from ft_serving.server.requests import GenerationResult
+from ft_serving.server.engine.numpy_engine import NumpyEngine
+from ft_serving.server.requests.request import GenerationResult
+from tests.generating import generate
 from tests.server.engine.scripted import Script, ScriptedModel, always, request
 
 TINY = 4
@@ -41,9 +42,9 @@ def search(
     prompt: Sequence[int] = (1,),
     **parameters: object,
 ) -> GenerationResult:
-    engine = TextGenerator(ScriptedModel(script, vocabulary))
+    engine = NumpyEngine(ScriptedModel(script, vocabulary))
     asked = request([prompt], output_len, beam_width=width, is_return_log_probs=True, **parameters)
-    return engine.generate([asked])[0]
+    return generate(engine, [asked])[0]
 
 
 def sums(result: GenerationResult) -> list[float]:
@@ -79,7 +80,8 @@ def test_beams_are_the_textbooks_at_every_step(
 ) -> None:
     script, end = random_script(seed, vocabulary), min(9, vocabulary - 1)
     told: list[list[list[int]]] = []
-    TextGenerator(ScriptedModel(script, vocabulary)).generate(
+    generate(
+        NumpyEngine(ScriptedModel(script, vocabulary)),
         [request([[1]], length, beam_width=width)],
         lambda _, part: told.append(part.output_ids[0].tolist()),
     )
@@ -129,7 +131,7 @@ def test_bad_words_and_penalties_follow_each_beams_own_text() -> None:
 
 def test_the_search_ends_when_all_beams_have() -> None:
     model = ScriptedModel(always([-99, 1.0, -99, 2.0]), TINY)
-    result = TextGenerator(model).generate([request([[1]], 9, beam_width=2)])[0]
+    result = generate(NumpyEngine(model), [request([[1]], 9, beam_width=2)])[0]
     assert result.output_ids[0].tolist() == [[1, *[3] * 9], [1, 1, *[3] * 8]]
     assert len(model.computed) == 2, "both have ended after two tokens"
 
@@ -173,10 +175,10 @@ def test_the_length_penalty_counts_one_less_once_the_first_beam_has_ended() -> N
 
 
 def test_all_rows_of_a_beam_search_use_the_first_rows_parameters() -> None:
-    engine = TextGenerator(ScriptedModel(random_script(2, 12), 12))
+    engine = NumpyEngine(ScriptedModel(random_script(2, 12), 12))
     both = request([[1], [1]], 5, beam_width=3, temperature=[0.5, 3.0])
     second = request([[1]], 5, beam_width=3, temperature=3.0)
-    result, other = engine.generate([both, second])
+    result, other = generate(engine, [both, second])
     np.testing.assert_array_equal(result.output_ids[0], result.output_ids[1])
     assert other.output_ids.tolist() != result.output_ids[:1].tolist()
 

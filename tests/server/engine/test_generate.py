@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from ft_serving.server.engine import TextGenerator
-from ft_serving.server.requests import GenerationRequest, GenerationResult
+from ft_serving.server.engine.numpy_engine import NumpyEngine
+from ft_serving.server.requests.request import GenerationRequest, GenerationResult
+from tests.generating import generate
 from tests.server.engine.scripted import ScriptedModel, always, count_up, peak, request
 
 
@@ -15,12 +16,12 @@ def stopped(
 
 
 def without_prompt(*lengths: int, **parameters: np.ndarray) -> GenerationRequest:
-    return GenerationRequest(
-        input_ids=np.empty((len(lengths), 0), np.uint32),
-        input_lengths=np.zeros(len(lengths), int),
-        request_output_len=np.array(lengths),
+    return {
+        "input_ids": np.empty((len(lengths), 0), np.uint32),
+        "input_lengths": np.zeros(len(lengths), int),
+        "request_output_len": np.array(lengths),
         **parameters,
-    )
+    }
 
 
 CASES = {
@@ -85,7 +86,7 @@ CASES = {
 def test_texts_and_lengths_are_fastertransformers(
     asked: GenerationRequest, texts: list[list[int]], lengths: list[int]
 ) -> None:
-    result = TextGenerator(ScriptedModel(count_up)).generate([asked])[0]
+    result = generate(NumpyEngine(ScriptedModel(count_up)), [asked])[0]
     assert result.output_ids[:, 0].tolist() == texts
     assert result.sequence_length[:, 0].tolist() == lengths
     assert result.output_ids.dtype == result.sequence_length.dtype == np.uint32
@@ -99,16 +100,16 @@ def test_a_bad_word_is_replaced_by_the_next_best_token() -> None:
         return [a + b / 2 for a, b in zip(count_up(text), peak(5), strict=True)]
 
     asked = request([[1]], 4, bad_words_list=np.array([[2, 3, 4], [2, 3, -1]]))
-    result = TextGenerator(ScriptedModel(next_or_five)).generate([asked])[0]
+    result = generate(NumpyEngine(ScriptedModel(next_or_five)), [asked])[0]
     assert result.output_ids.tolist() == [[[1, 2, 5, 6, 7]]], "3 is forbidden behind 2"
 
 
 def test_the_same_seed_gives_all_rows_the_same_draws() -> None:
-    engine = TextGenerator(ScriptedModel(always([0.0] * 9 + [-99.0])))
+    engine = NumpyEngine(ScriptedModel(always([0.0] * 9 + [-99.0])))
 
     def texts(**parameters: object) -> list[list[list[int]]]:
         sampled = request([[1], [1], [1]], 12, runtime_top_k=9, **parameters)
-        output: list[list[list[int]]] = engine.generate([sampled])[0].output_ids.tolist()
+        output: list[list[list[int]]] = generate(engine, [sampled])[0].output_ids.tolist()
         return output
 
     first, second, third = texts()
@@ -121,9 +122,9 @@ def test_the_same_seed_gives_all_rows_the_same_draws() -> None:
 
 def test_a_sampled_texts_log_probs_add_up_and_are_zero_behind_its_end() -> None:
     logits = [0.5, 1.0, 0.0, 2.0, -1.0, 0.3, 0.1, 0.2, -0.4, -1.0]
-    engine = TextGenerator(ScriptedModel(always(logits)))
+    engine = NumpyEngine(ScriptedModel(always(logits)))
     asked = request([[1]], 60, runtime_top_p=1.0, is_return_log_probs=True, random_seed=3)
-    result = engine.generate([asked])[0]
+    result = generate(engine, [asked])[0]
     count = int(result.sequence_length[0, 0]) - 1
     assert count < 60
     log_probs = np.array(logits) - np.log(np.exp(logits).sum())
@@ -141,7 +142,7 @@ def test_each_step_is_told_with_tensors_that_do_not_change_later() -> None:
         request([[1], [5, 6]], [2, 4], end_id=0),
         request([[3]], 2, is_return_log_probs=True, runtime_top_k=1),
     ]
-    TextGenerator(ScriptedModel(count_up)).generate(asked, lambda *step: told.append(step))
+    generate(NumpyEngine(ScriptedModel(count_up)), asked, lambda *step: told.append(step))
     first, second = ([part for index, part in told if index == place] for place in (0, 1))
     assert [part.sequence_length[:, 0].tolist() for part in first] == [
         [3, 3],
@@ -157,14 +158,14 @@ def test_each_step_is_told_with_tensors_that_do_not_change_later() -> None:
 
 def test_finished_rows_are_not_computed_any_further() -> None:
     model = ScriptedModel(count_up)
-    TextGenerator(model).generate([request([[1], [1], [1]], [1, 3, 2])])
+    generate(NumpyEngine(model), [request([[1], [1], [1]], [1, 3, 2])])
     assert [len(step) for step in model.computed] == [3, 2, 1]
 
 
 def test_requests_whose_prompts_have_one_length_begin_together() -> None:
     model = ScriptedModel(count_up)
     asked = [request([[1]], 2), request([[4, 5, 6], [7, 8]], 2), request([[3], [2]], 2)]
-    results = TextGenerator(model).generate(asked)
+    results = generate(NumpyEngine(model), asked)
     assert [(1,), (3,), (2,)] in model.computed, "they attend in one operation"
     assert results[1].output_ids.tolist() == [[[4, 5, 6, 7, 8]], [[7, 8, 9, 9, 9]]]
 
@@ -179,7 +180,8 @@ def test_a_request_cancelled_before_its_first_token_gets_none(asked_before: int)
         return index == 0 and asked.count(0) > asked_before
 
     steps: list[int] = []
-    results = TextGenerator(model).generate(
+    results = generate(
+        NumpyEngine(model),
         [request([[1], [1, 2, 3]], 5), request([[2, 3]], 2)],
         lambda index, _: steps.append(index),
         cancelled,

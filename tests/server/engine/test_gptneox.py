@@ -14,10 +14,12 @@ from safetensors.numpy import save_file
 from benchmarks.synthetic import tensor_shapes
 from ft_serving.core.dtypes import DType
 from ft_serving.server.engine.config import read_config
-from ft_serving.server.engine.numpy_engine import LAYERS, NumpyModel
-from tests.server.engine.converted import converted
+from ft_serving.server.engine.numpy_engine import LAYERS
+from ft_serving.server.engine.numpy_model import NumpyModel
+from ft_serving.server.engine.weight_files import read_weights
 from tests.server.engine.scripted import logits_of
 from tests.serving import TINY_NEOX
+from tests.weights.world import converted_folder
 
 EXPECTED = json.loads((Path(__file__).parents[2] / "data" / "neox-logits.json").read_text())
 SEED = 20220621
@@ -37,9 +39,10 @@ def write_random(folder: Path, config: dict[str, Any]) -> Path:
 
 
 def open_model(checkpoint: Path, root: Path, tensor_parallel: int) -> NumpyModel:
-    folder = converted(checkpoint, root, DType.FP32, tensor_parallel)
+    folder = converted_folder(checkpoint, root, DType.FP32, tensor_parallel)
     config = read_config(folder)
-    return NumpyModel(config.family, LAYERS["gpt_neox"](folder, config, tensor_parallel))
+    weights = read_weights(folder, config, tensor_parallel)
+    return NumpyModel(config.family, LAYERS["gpt_neox"](config.architecture, weights))
 
 
 def assert_expected(case: dict[str, Any], model: NumpyModel) -> None:

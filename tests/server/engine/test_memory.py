@@ -11,14 +11,17 @@ from ft_serving.core.families import architecture
 from ft_serving.core.families.base import Blueprint
 from ft_serving.core.families.gptj import GPTJ
 from ft_serving.server import engine_memory
-from ft_serving.server.engine import NumpyEngine, numpy_engine
+from ft_serving.server.engine import numpy_model
 from ft_serving.server.engine.config import read_config
 from ft_serving.server.engine.gptj import GptJLayers
-from ft_serving.server.engine.numpy_engine import NumpyModel
+from ft_serving.server.engine.numpy_engine import NumpyEngine
+from ft_serving.server.engine.numpy_model import NumpyModel
+from ft_serving.server.engine.weight_files import read_weights
 from ft_serving.server.engine_memory import ENGINE_BASE_BYTES, cache_bytes, workspace_bytes
-from ft_serving.server.errors import MemoryLimitError
-from ft_serving.server.requests import GenerationRequest
+from ft_serving.server.errors import RequestError
+from ft_serving.server.requests.request import GenerationRequest
 from stacks.sizing import PeakLoad, cpu_memory
+from tests.generating import generate
 from tests.server.engine.ft_files import Shape, random_weights, write_folder
 from tests.server.engine.scripted import prefilled, request
 
@@ -56,7 +59,9 @@ BLUEPRINT = Blueprint(
 @pytest.fixture(scope="module")
 def model(folder: Path) -> NumpyModel:
     config = read_config(folder)
-    return NumpyModel(config.family, GptJLayers.open(folder, config, 1))
+    return NumpyModel(
+        config.family, GptJLayers(config.architecture, read_weights(folder, config, 1))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +73,11 @@ def test_what_a_stack_gives_its_server_suffices_for_its_load_and_for_no_more(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = cpu_memory(BLUEPRINT, PeakLoad(batch=8, input_length=256, output_length=64)).total
-    monkeypatch.setattr(numpy_engine, "memory_limit", lambda: given)
+    monkeypatch.setattr(numpy_model, "memory_limit", lambda: given)
     engine = NumpyEngine.open(folder, 1)
     engine.plan(request([[1] * 256] * 8, 64))
     for rows, prompt, output in ((9, 256, 64), (8, 256, 65), (8, 257, 63)):
-        with pytest.raises(
-            MemoryLimitError, match=f"^{rows} rows of {prompt + output} tokens need"
-        ):
+        with pytest.raises(RequestError, match=f"^{rows} rows of {prompt + output} tokens need"):
             engine.plan(request([[1] * prompt] * rows, output))
 
 
@@ -90,10 +93,10 @@ def test_what_does_not_fit_is_refused_before_it_starts(
     folder: Path, monkeypatch: pytest.MonkeyPatch, asked: GenerationRequest, message: str
 ) -> None:
     engine = NumpyEngine.open(folder, 1)
-    monkeypatch.setattr(numpy_engine, "memory_limit", lambda: ENGINE_BASE_BYTES + (64 << 20))
+    monkeypatch.setattr(numpy_model, "memory_limit", lambda: ENGINE_BASE_BYTES + (64 << 20))
     engine.plan(request([[1]] * 1024, 1))
-    with pytest.raises(MemoryLimitError, match=message):
-        engine.generate([asked])
+    with pytest.raises(RequestError, match=message):
+        generate(engine, [asked])
 
 
 @pytest.mark.parametrize(("rows", "prompt"), [(2, 700), (300, 4)], ids=["long", "wide"])

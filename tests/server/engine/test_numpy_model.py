@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ft_serving.core.arrays import TokenArray
-from ft_serving.core.dtypes import DType
 from ft_serving.server.engine.config import read_config
 from ft_serving.server.engine.gptj import GptJLayers
-from ft_serving.server.engine.numpy_engine import NumpyModel
+from ft_serving.server.engine.numpy_model import NumpyModel
 from ft_serving.server.engine.weight_files import read_weights
 from tests.oracles import gptj
-from tests.server.engine.ft_files import Shape, random_weights, rounded, write_folder
+from tests.server.engine.ft_files import Shape, random_weights, write_folder
 from tests.server.engine.scripted import logits_of, prefilled
 
 SHAPE = Shape()
@@ -24,10 +24,10 @@ def tokens(length: int, seed: int = 0) -> TokenArray:
     return np.random.default_rng(seed).integers(0, 211, length).astype(np.uint32)
 
 
-def open_model(folder: Path, tensor_parallel: int = 1, **options: float) -> NumpyModel:
+def open_model(folder: Path, tensor_parallel: int = 1) -> NumpyModel:
     config = read_config(folder)
     weights = read_weights(folder, config, tensor_parallel)
-    return NumpyModel(config.family, GptJLayers(config.architecture, weights, **options))
+    return NumpyModel(config.family, GptJLayers(config.architecture, weights))
 
 
 @pytest.fixture(scope="module")
@@ -40,31 +40,17 @@ def model(folder: Path) -> NumpyModel:
     return open_model(folder)
 
 
-def assert_defined(
-    folder: Path, text: TokenArray, prompt: int, shape: Shape = SHAPE, epsilon: float | None = None
-) -> None:
+def defined(
+    text: TokenArray, shape: Shape = SHAPE, epsilon: float = FASTER_TRANSFORMERS_EPSILON
+) -> NDArray[np.float64]:
+    return gptj.logits(WEIGHTS, shape.hugging_face, text.tolist(), epsilon=epsilon)
+
+
+def assert_defined(folder: Path, text: TokenArray, prompt: int, shape: Shape = SHAPE) -> None:
     """Compare with the definition, from the prompt's last token on."""
-    model = open_model(folder, layer_norm_epsilon=epsilon) if epsilon else open_model(folder)
-    epsilon = epsilon or FASTER_TRANSFORMERS_EPSILON
-    expected = gptj.logits(WEIGHTS, shape.hugging_face, text.tolist(), epsilon=epsilon)
-    found = logits_of(model, text, prompt)
+    expected = defined(text, shape)
+    found = logits_of(open_model(folder), text, prompt)
     np.testing.assert_allclose(found, expected[prompt - 1 :], rtol=0, atol=5e-5)
-
-
-@pytest.mark.parametrize(("tensor_parallel", "dtype"), [(1, DType.FP16), (2, DType.BF16)])
-def test_logits_are_those_of_the_definition_from_any_files(
-    tmp_path: Path, tensor_parallel: int, dtype: DType
-) -> None:
-    write_folder(tmp_path, SHAPE, WEIGHTS, tensor_parallel=tensor_parallel, dtype=dtype)
-    text = tokens(20)
-    expected = gptj.logits(
-        rounded(WEIGHTS, dtype),
-        SHAPE.hugging_face,
-        text.tolist(),
-        epsilon=FASTER_TRANSFORMERS_EPSILON,
-    )
-    found = logits_of(open_model(tmp_path, tensor_parallel), text, prompt=7)
-    np.testing.assert_allclose(found, expected[6:], rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("prompt", [1, 7, 256, 257])
@@ -72,15 +58,11 @@ def test_logits_are_those_of_the_definition_behind_any_prompt(folder: Path, prom
     assert_defined(folder, tokens(prompt + 3), prompt)
 
 
-def test_the_layer_norms_epsilon_is_fastertransformers_unless_said(folder: Path) -> None:
+def test_the_layer_norms_epsilon_is_fastertransformers(folder: Path) -> None:
     text = tokens(6)
-    faster_transformer, hugging_face = (
-        gptj.logits(WEIGHTS, SHAPE.hugging_face, text.tolist(), epsilon=epsilon)[-1]
-        for epsilon in (FASTER_TRANSFORMERS_EPSILON, 1e-5)
-    )
-    assert abs(faster_transformer - hugging_face).max() > 1e-4, "the two can be told apart"
+    hugging_faces = defined(text, epsilon=1e-5)
+    assert abs(defined(text) - hugging_faces)[-1].max() > 1e-4, "the two can be told apart"
     assert_defined(folder, text, 6)
-    assert_defined(folder, text, 6, epsilon=1e-5)
 
 
 def test_whole_heads_can_be_rotated(tmp_path: Path) -> None:

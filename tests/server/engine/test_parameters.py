@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ft_serving.server.engine import TextGenerator
+from ft_serving.server.engine.numpy_engine import NumpyEngine
 from ft_serving.server.engine.rules import LogitsRules
+from tests.generating import generate
 from tests.server.engine.scripted import END, ScriptedModel, always, request, row_plan
 
 LOWEST = float(np.finfo(np.float32).min)
@@ -51,22 +52,22 @@ def test_logits_are_changed_as_fastertransformer_does(
 
 
 def test_a_text_is_at_least_as_long_as_the_minimum() -> None:
-    engine = TextGenerator(ScriptedModel(always([0.0, 1.0, *[0.0] * 7, 9.0])))
-    result = engine.generate([request([[5], [5], [5]], 4, min_length=[0, 1, 3])])[0]
+    engine = NumpyEngine(ScriptedModel(always([0.0, 1.0, *[0.0] * 7, 9.0])))
+    result = generate(engine, [request([[5], [5], [5]], 4, min_length=[0, 1, 3])])[0]
     assert result.output_ids[:, 0].tolist() == [[5, 9, 9, 9, 9], [5, 1, 9, 9, 9], [5, 1, 1, 1, 9]]
 
 
 def test_penalties_hold_for_a_rows_own_text_without_its_padding() -> None:
-    engine = TextGenerator(ScriptedModel(always([0.0, 3.0, 2.0, 1.6, *[0.0] * 6])))
-    result = engine.generate([request([[1, 5], [1, 5]], 3, repetition_penalty=[1.0, 2.0])])[0]
+    engine = NumpyEngine(ScriptedModel(always([0.0, 3.0, 2.0, 1.6, *[0.0] * 6])))
+    result = generate(engine, [request([[1, 5], [1, 5]], 3, repetition_penalty=[1.0, 2.0])])[0]
     assert result.output_ids.tolist() == [[[1, 5, 1, 1, 1]], [[1, 5, 2, 3, 1]]]
-    engine = TextGenerator(ScriptedModel(always([3.0, 2.0, *[0.0] * 8])))
-    result = engine.generate([request([[5, 6, 7], [5]], 1, repetition_penalty=2.0)])[0]
+    engine = NumpyEngine(ScriptedModel(always([3.0, 2.0, *[0.0] * 8])))
+    result = generate(engine, [request([[5, 6, 7], [5]], 1, repetition_penalty=2.0)])[0]
     assert result.output_ids[:, 0].tolist() == [[5, 6, 7, 0], [5, 0, 9, 9]]
 
 
 def test_parameters_hold_for_their_own_row() -> None:
-    engine = TextGenerator(ScriptedModel(always([0.0, 1.0, 0.5, *[-9.0] * 7])))
+    engine = NumpyEngine(ScriptedModel(always([0.0, 1.0, 0.5, *[-9.0] * 7])))
     asked = request(
         [[1]] * 4,
         30,
@@ -75,6 +76,6 @@ def test_parameters_hold_for_their_own_row() -> None:
         temperature=[1.0, 1.0, 2.0, 0.0],
         random_seed=[1, 2, 3, 4],
     )
-    texts = engine.generate([asked])[0].output_ids[:, 0, 1:].tolist()
+    texts = generate(engine, [asked])[0].output_ids[:, 0, 1:].tolist()
     greedy, some = {1}, {0, 1, 2}
     assert [set(text) for text in texts] == [greedy, some, some, greedy]

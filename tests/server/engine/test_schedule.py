@@ -1,9 +1,9 @@
 """Requests share the time of a clock that ticks once a piece and once a step."""
 
-from ft_serving.server.engine import TextGenerator
+from ft_serving.server.engine.numpy_engine import NumpyEngine
 from ft_serving.server.engine.schedule import PROMPT_SHARE, Schedule
-from ft_serving.server.requests import GenerationRequest
 from ft_serving.server.requests.job import GenerationJob
+from ft_serving.server.requests.request import GenerationRequest
 from tests.server.engine.scripted import ScriptedModel, always, peak, request
 
 NEVER_ENDS = always(peak(0))
@@ -14,7 +14,7 @@ class World:
 
     def __init__(self, memory: int = 1_000_000) -> None:
         self.model = ScriptedModel(NEVER_ENDS, memory=memory)
-        self._engine = TextGenerator(self.model)
+        self._engine = NumpyEngine(self.model)
         self._schedule = Schedule(self.model, lambda: self.model.now)
         self.ended: list[GenerationJob] = []
 

@@ -8,7 +8,7 @@ import pytest
 from ft_serving.core.dtypes import Precision
 from ft_serving.core.lengths import LengthLimits
 from ft_serving.server.errors import RequestError, ServerError
-from ft_serving.server.requests import GenerationRequest, RowPlan, Vocabulary, plan_request
+from ft_serving.server.requests.plan import RowPlan, Vocabulary, plan_request
 from ft_serving.server.vllm.sampling import Sampling, VllmRow, refuse_unsupported, sampling_of
 from ft_serving.server.vllm.settings import EngineSettings
 
@@ -17,12 +17,12 @@ VOCABULARY = Vocabulary(size=1000, start_id=1, end_id=9)
 
 def row_of(**parameters: object) -> RowPlan:
     given = {name: np.array([value]) for name, value in parameters.items()}
-    request = GenerationRequest(
-        input_ids=np.array([[1, 2]], np.uint32),
-        input_lengths=np.array([2], np.uint32),
-        request_output_len=np.array([4], np.uint32),
+    request = {
+        "input_ids": np.array([[1, 2]], np.uint32),
+        "input_lengths": np.array([2], np.uint32),
+        "request_output_len": np.array([4], np.uint32),
         **given,
-    )
+    }
     plan = plan_request(request, VOCABULARY, LengthLimits())
     refuse_unsupported(plan)
     return plan.rows[0]

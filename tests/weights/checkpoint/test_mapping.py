@@ -103,15 +103,12 @@ def test_a_view_is_read_only_and_copies_nothing(tmp_path: Path) -> None:
             first.flags.writeable = True
 
 
-def test_a_view_outlives_its_checkpoint_which_then_gives_no_more(tmp_path: Path) -> None:
+def test_a_view_outlives_its_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    save_file({"x": floats(1, 2), "y": floats(3)}, path)
+    save_file({"x": floats(1, 2)}, path)
     with open_checkpoint(tmp_path) as checkpoint:
         view = checkpoint.array("x")
     assert view.tolist() == [1, 2]
-    for use in (checkpoint.array, checkpoint.will_need, checkpoint.done_with):
-        with pytest.raises(ValueError, match="closed"):
-            use("y")
     assert str(path) in Path("/proc/self/maps").read_text()
     del view
     assert str(path) not in Path("/proc/self/maps").read_text(), "the last view unmaps the file"

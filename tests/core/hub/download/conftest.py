@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ft_serving.core.hub import parts, stream
+from ft_serving.core.hub import download, parts, stream
 from tests.core.hub.download.case import FILES, PART, Case
 from tests.core.hub.faulty_hub import FaultyHub
 
@@ -14,6 +14,7 @@ from tests.core.hub.faulty_hub import FaultyHub
 def _small_and_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_BYTES", PART)
     monkeypatch.setattr(stream, "READ_BYTES", 256)
+    monkeypatch.setattr(download, "_LONGEST_STOP_S", 0.1)
 
 
 @pytest.fixture

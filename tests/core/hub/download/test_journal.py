@@ -4,11 +4,11 @@ import pytest
 
 from ft_serving.core.errors import FtServingError
 from tests.core.hub.download.case import LARGE, PART, Case, tree
-from tests.core.hub.faulty_hub import REPOSITORY, Fault, FaultyHub, metadata
+from tests.core.hub.faulty_hub import Fault, FaultyHub
 
 
 def journal(case: Case, *lines: bytes) -> bytes:
-    digest = case.snapshot.file("model.bin").digest
+    digest = case.snapshot.files["model.bin"].digest
     return b"".join([f"{digest} 32007 1000\n".encode(), *lines])
 
 
@@ -83,20 +83,6 @@ def test_parts_of_another_content_are_not_used(
     assert case.missing() == 32_007
     case.run()
     assert tree(case.folder) == {"model.bin": LARGE}
-    assert sum(request.nbytes for request in faulty.content_requests) == 32_007
-
-
-def test_a_file_that_changed_upstream_starts_anew(case: Case, faulty: FaultyHub) -> None:
-    faulty.content_faults.extend([Fault()] * 9 + [Fault(status=404)])
-    with pytest.raises(FtServingError):
-        case.run()
-    changed = LARGE[::-1]
-    faulty.files["model.bin"] = changed
-    faulty.metadata = metadata(faulty.files)
-    case.snapshot = case.hub.snapshot(REPOSITORY, "main")
-    faulty.requests.clear()
-    case.run()
-    assert tree(case.folder) == {"model.bin": changed}
     assert sum(request.nbytes for request in faulty.content_requests) == 32_007
 
 

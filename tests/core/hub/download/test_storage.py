@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ft_serving.core.errors import FtServingError
 from tests.core.hub.download.case import CHILD, LARGE, PART, Case, tree
 from tests.core.hub.faulty_hub import FaultyHub
 
 
-def test_a_full_disk_says_how_much_is_free_and_missing_and_keeps_the_parts(
+def test_a_full_disk_is_an_error_that_keeps_the_parts(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
@@ -28,12 +27,8 @@ def test_a_full_disk_says_how_much_is_free_and_missing_and_keeps_the_parts(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", pwrite)
-        with pytest.raises(FtServingError) as caught:
+        with pytest.raises(OSError, match="No space left"):
             case.run(connections=1)
-    message = str(caught.value)
-    assert message.startswith(f"{case.folder}: no room: ")
-    assert " are free, 29.3 KiB still to be fetched; enlarge the volume" in message
-    assert "what was fetched is kept" in message
     assert case.missing() == 30 * PART + 7
     case.run()
     assert tree(case.folder) == {"model.bin": LARGE}
@@ -41,7 +36,7 @@ def test_a_full_disk_says_how_much_is_free_and_missing_and_keeps_the_parts(
 
 def test_a_wrong_thing_in_the_place_of_a_file_is_an_error_with_its_path(case: Case) -> None:
     (case.folder / "model.bin").mkdir(parents=True)
-    with pytest.raises(FtServingError, match=rf"cannot write {case.folder}/model\.bin: "):
+    with pytest.raises(IsADirectoryError, match=rf"{case.folder}/model\.bin"):
         case.run()
 
 

@@ -1,5 +1,6 @@
 """config.pbtxt, parsed by Triton's own definition of the format."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,33 +9,18 @@ from tritonclient.grpc import model_config_pb2
 
 from ft_serving.core import protocol
 from ft_serving.core.dtypes import DType
-from ft_serving.core.lengths import LengthLimits
-from ft_serving.core.model_config import ModelConfig, checkpoint_path, render
+from ft_serving.core.manifest import WEIGHTS_PATH
+from ft_serving.core.release import ReleaseFormat
+from ft_serving.weights.config_pbtxt import checkpoint_path, render_config_pbtxt
+from tests.weights.models import manifest
 
 
-def rendered(
-    *,
-    streaming: bool = False,
-    path: str = "/models/1",
-    parallel: tuple[int, int] | None = (4, 2),
-) -> str:
-    config = ModelConfig(
-        model_type="GPT-J",
-        tensor_parallel=parallel and parallel[0],
-        pipeline_parallel=parallel and parallel[1],
-        compute_dtype=DType.FP16,
-        checkpoint_path=path,
-        streaming=streaming,
-        vocabulary=50400,
-        end_id=50256,
-        source="EleutherAI/gpt-j-6b@main",
-        limits=LengthLimits(context_length=2048, output_length=256),
-    )
-    return render(config)
+def rendered(folder: str = "/models", **settings: Any) -> str:
+    return render_config_pbtxt(manifest(**settings), Path(folder))
 
 
-def parsed(**changes: Any) -> model_config_pb2.ModelConfig:
-    return text_format.Parse(rendered(**changes), model_config_pb2.ModelConfig())
+def parsed(folder: str = "/models", **settings: Any) -> model_config_pb2.ModelConfig:
+    return text_format.Parse(rendered(folder, **settings), model_config_pb2.ModelConfig())
 
 
 NVIDIA_INPUTS = {
@@ -78,7 +64,7 @@ def type_name(number: int) -> str:
     return str(model_config_pb2.DataType.Name(number))
 
 
-def test_inputs_are_nvidias_and_two_that_fastertransformer_takes_besides() -> None:
+def test_tensors_are_nvidias_and_two_inputs_that_fastertransformer_takes_besides() -> None:
     found = {
         tensor.name: (
             type_name(tensor.data_type),
@@ -89,11 +75,8 @@ def test_inputs_are_nvidias_and_two_that_fastertransformer_takes_besides() -> No
         for tensor in parsed().input
     }
     assert found == NVIDIA_INPUTS | OWN_INPUTS
-
-
-def test_outputs_are_nvidias() -> None:
-    found = {t.name: (type_name(t.data_type), list(t.dims)) for t in parsed().output}
-    assert found == NVIDIA_OUTPUTS
+    outputs = {t.name: (type_name(t.data_type), list(t.dims)) for t in parsed().output}
+    assert outputs == NVIDIA_OUTPUTS
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -120,25 +103,27 @@ def test_prompts_of_different_lengths_may_share_a_batch() -> None:
 def test_parameters_are_those_that_the_backend_and_clients_read() -> None:
     expected = {
         "model_type": "GPT-J",
-        "tensor_para_size": "4",
-        "pipeline_para_size": "2",
-        "data_type": "fp16",
-        "model_checkpoint_path": "/models/1",
+        "tensor_para_size": "2",
+        "pipeline_para_size": "1",
+        "data_type": "fp32",
+        "model_checkpoint_path": "/models/fastertransformer/1",
         "enable_custom_all_reduce": "0",
-        "vocab_size": "50400",
-        "end_id": "50256",
+        "vocab_size": "96",
+        "end_id": "1",
         "weights_source": "EleutherAI/gpt-j-6b@main",
         "context_length": "2048",
         "output_length": "256",
     }
-    found = {key: value.string_value for key, value in parsed().parameters.items()}
+    settings: dict[str, Any] = {"compute_dtype": DType.FP32, "output_length": 256}
+    found = {k: v.string_value for k, v in parsed(**settings).parameters.items()}
     assert found == expected
-    any_number = parsed(parallel=None).parameters
+    any_number = parsed(format=ReleaseFormat.HUGGINGFACE, **settings).parameters
     assert expected.keys() - any_number.keys() == {"tensor_para_size", "pipeline_para_size"}
 
 
-@pytest.mark.parametrize("path", ["/models/1", '/a "b"\\n\n/c', "/n\\", "/ü"])
-def test_the_path_of_the_checkpoint_is_read_as_it_was_written(path: str) -> None:
-    assert checkpoint_path(rendered(path=path)) == path
-    assert parsed(path=path).parameters["model_checkpoint_path"].string_value == path
+@pytest.mark.parametrize("folder", ["/models", '/a "b"\\n\n/c', "/n\\", "/ü"])
+def test_the_path_of_the_checkpoint_is_read_as_it_was_written(folder: str) -> None:
+    path = f"{folder}/{WEIGHTS_PATH}"
+    assert checkpoint_path(rendered(folder)) == path
+    assert parsed(folder).parameters["model_checkpoint_path"].string_value == path
     assert checkpoint_path("") == ""
