@@ -19,13 +19,8 @@ from starlette.routing import Route
 from tokenizers import Tokenizer
 
 from ft_serving.client.errors import ClientError
-from ft_serving.openai.completions import (
-    ChatReply,
-    ChatTemplate,
-    CompletionReply,
-    Reply,
-    Served,
-)
+from ft_serving.openai.chat import ChatReply, ChatTemplate
+from ft_serving.openai.completions import CompletionReply, Reply, Served
 from ft_serving.openai.errors import OpenAIError, openai_error
 from ft_serving.openai.metrics import Metrics, Watch
 from ft_serving.openai.requests import ChatRequest, CompletionRequest, SamplingRequest, parse
