@@ -5,17 +5,17 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from http import HTTPStatus
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-import aiohttp
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 from tokenizers import Tokenizer
 
 from ft_serving.client.errors import ClientError
@@ -52,30 +52,22 @@ class _Api:
         tokenizer: Tokenizer,
         template: ChatTemplate | None,
     ) -> None:
-        self._upstream = upstream
+        self.upstream = upstream
+        self.registry = Metrics()
         self._name = model
         self._tokenizer = tokenizer
         self._longest_token = max(map(len, tokenizer.get_vocab()))
         self._template = template
-        self._metrics = Metrics()
         self._created = int(time.time())
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Open connections, and close them at the end."""
-        self._upstream.transport.open()
+        self.upstream.transport.open()
         # Whatever the first request would have to load otherwise.
         await run_in_threadpool(self._tokenizer.encode, "")
         yield
-        await self._upstream.aclose()
-
-    async def completions(self, request: Request) -> Response:
-        """Answer `POST /v1/completions`."""
-        return await self._counted(request, CompletionRequest, CompletionReply)
-
-    async def chat(self, request: Request) -> Response:
-        """Answer `POST /v1/chat/completions`."""
-        return await self._counted(request, ChatRequest, self._chat)
+        await self.upstream.aclose()
 
     async def models(self, _request: Request) -> Response:
         """Answer `GET /v1/models`; it does not wake the model."""
@@ -92,85 +84,40 @@ class _Api:
 
     async def metrics(self, _request: Request) -> Response:
         """Answer Prometheus."""
-        return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")
+        return Response(self.registry.text(), media_type="text/plain; version=0.0.4")
 
-    async def pass_on(self, request: Request) -> Response:
-        """Pass a request of the inference protocol on to Triton, and its answer back as it comes.
-
-        Raises:
-            UnavailableError: Triton cannot be reached.
-        """
-        sent = asyncio.Event()
-        headers = [(k, v) for k, v in request.headers.items() if k not in _NOT_PASSED]
-        body = None
-        if {"content-length", "transfer-encoding"} & set(request.headers):
-            body = _until_sent(request, sent)
-        else:
-            sent.set()
-        query = request.url.query
-        path = request.url.path + (f"?{query}" if query else "")
-        asked = self._upstream.transport.pass_on(request.method, path, headers, body)
-        answer = await _unless_gone(request, asked, sent)
-        passed = StreamingResponse(_raw(answer), status_code=answer.status)
-        passed.raw_headers = [
-            (k.lower(), v) for k, v in answer.raw_headers if k.decode().lower() not in _HOPS
-        ]
-        return passed
-
-    async def _counted(
-        self, request: Request, kind: type[Asked], begin: Callable[[Asked, Served], Reply]
-    ) -> Response:
-        """Answer a request, and count it if it fails before its answer begins.
+    async def reply(
+        self, body: bytes, kind: type[Asked], begin: Callable[[Asked, Served], Reply]
+    ) -> Reply:
+        """Return a reply that has not begun to be generated.
 
         Args:
-            request: The request.
-            kind: The form that its body must have.
-            begin: Makes a reply of the body, in a thread.
+            body: A request's body.
+            kind: The form that it must have.
+            begin: Makes a reply of it.
 
         Raises:
-            OpenAIError: It is refused, or it failed.
+            OpenAIError: The request is refused.
+            ClientError: The model refuses it, or does not get ready.
         """
-        watch = Watch(self._metrics, request.url.path)
-        try:
-            body = await _body(request)
-            return await _unless_gone(request, self._answer(body, kind, begin, watch))
-        except Exception as exc:
-            error = _as_openai(exc)
-            watch.end(error.status)
-            raise error from exc
-
-    async def _answer(
-        self,
-        body: bytes,
-        kind: type[Asked],
-        begin: Callable[[Asked, Served], Reply],
-        watch: Watch,
-    ) -> Response:
         work = _at_once if len(body) <= SMALL_BODY_BYTES else run_in_threadpool
         asked = await work(parse, kind, body)
         self._check_model(asked.model)
-        model = await self._upstream.model()
+        model = await self.upstream.model()
         served = Served(
             name=self._name,
             tokenizer=self._tokenizer,
             longest_token=self._longest_token,
             limits=model.limits,
         )
-        reply = await work(begin, asked, served)
-        if not asked.stream:
-            document = await reply.answer(self._upstream, watch)
-            watch.end(HTTPStatus.OK)
-            return JSONResponse(document)
-        events = reply.events(self._upstream, watch)
-        # An error before the first token is an HTTP status, as without a stream.
-        first = await anext(events)
-        return StreamingResponse(
-            _counted_events(first, events, watch),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-        )
+        return await work(begin, asked, served)
 
-    def _chat(self, asked: ChatRequest, served: Served) -> ChatReply:
+    def chat(self, asked: ChatRequest, served: Served) -> ChatReply:
+        """Return the reply to a conversation.
+
+        Raises:
+            OpenAIError: There is no template.
+        """
         if self._template is None:
             raise OpenAIError(
                 "This server has no chat template, so it serves /v1/completions only. Set "
@@ -197,6 +144,98 @@ class _Api:
         }
 
 
+class _Generating(Generic[Asked]):
+    """An endpoint that generates texts.
+
+    It is an ASGI application, because a function that returns starlette's StreamingResponse takes
+    twice as long for a request.
+
+    Args:
+        api: The server.
+        path: The endpoint's path.
+        kind: The form that requests must have.
+        begin: Makes a reply of one, in a thread where it is long.
+    """
+
+    def __init__(
+        self,
+        api: _Api,
+        path: str,
+        kind: type[Asked],
+        begin: Callable[[Asked, Served], Reply],
+    ) -> None:
+        self._api = api
+        self._meters = api.registry.endpoint(path)
+        self._kind = kind
+        self._begin = begin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, and count it.
+
+        Raises:
+            OpenAIError: It is refused, or it failed before its answer began.
+        """
+        watch = Watch(self._meters)
+        status: int = CLIENT_GONE
+        try:
+            body = await _body(Request(scope, receive))
+            async with _while_there(receive):
+                reply = await self._api.reply(body, self._kind, self._begin)
+                if reply.request.stream:
+                    status = await _send_events(reply.events(self._api.upstream, watch), send)
+                else:
+                    document = await reply.answer(self._api.upstream, watch)
+                    await JSONResponse(document)(scope, receive, send)
+                    status = HTTPStatus.OK
+        except ClientDisconnect:
+            # There is nobody to tell.
+            return
+        except Exception as exc:
+            error = _as_openai(exc)
+            status = error.status
+            raise error from exc
+        finally:
+            watch.end(status)
+
+
+class _PassingOn:
+    """The endpoint of the inference protocol, an ASGI application.
+
+    Args:
+        upstream: The served model.
+    """
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on to Triton, and its answer back as it comes.
+
+        Raises:
+            UnavailableError: Triton cannot be reached.
+        """
+        request = Request(scope, receive)
+        sent = asyncio.Event()
+        headers = [(k, v) for k, v in request.headers.items() if k not in _NOT_PASSED]
+        body = None
+        if {"content-length", "transfer-encoding"} & set(request.headers):
+            body = _until_sent(request, sent)
+        else:
+            sent.set()
+        query = request.url.query
+        path = request.url.path + (f"?{query}" if query else "")
+        asked = self._upstream.transport.pass_on(request.method, path, headers, body)
+        with suppress(ClientDisconnect):
+            async with _while_there(receive, sent), await asked as answer:
+                passed = [
+                    (k.lower(), v) for k, v in answer.raw_headers if k.decode().lower() not in _HOPS
+                ]
+                await _send_head(send, answer.status, passed)
+                async for piece in answer.content.iter_any():
+                    await _send_part(send, piece)
+                await _send_end(send)
+
+
 def create_app(
     upstream: Upstream, model: str, tokenizer: Tokenizer, template: ChatTemplate | None
 ) -> Starlette:
@@ -209,21 +248,26 @@ def create_app(
         template: Makes a prompt of a conversation; without it there is no chat.
     """
     api = _Api(upstream, model, tokenizer, template)
+    completions, chat = "/v1/completions", "/v1/chat/completions"
+    passing_on = _PassingOn(upstream)
     routes = [
-        Route("/v1/completions", api.completions, methods=["POST"]),
-        Route("/v1/chat/completions", api.chat, methods=["POST"]),
+        Route(
+            completions,
+            _Generating(api, completions, CompletionRequest, CompletionReply),
+            methods=["POST"],
+        ),
+        Route(chat, _Generating(api, chat, ChatRequest, api.chat), methods=["POST"]),
         Route("/v1/models", api.models),
         Route("/v1/models/{name:path}", api.model),
         Route("/health", api.health),
         Route("/metrics", api.metrics),
-        Route("/v2/{path:path}", api.pass_on, methods=["GET", "POST"]),
-        Route("/v2", api.pass_on),
+        Route("/v2/{path:path}", passing_on, methods=["GET", "POST"]),
+        Route("/v2", passing_on, methods=["GET"]),
     ]
     handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
         OpenAIError: _refuse,
         HTTPException: _refuse_http,
         ClientError: _refuse,
-        ClientDisconnect: _refuse,
         Exception: _refuse,
     }
     return Starlette(routes=routes, exception_handlers=handlers, lifespan=api.lifespan)
@@ -233,18 +277,17 @@ def create_app(
 _HOPS = {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer"}
 # This server has answered the last one itself.
 _NOT_PASSED = _HOPS | {"host", "expect"}
+_OF_EVENTS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
 
 
 async def _until_sent(request: Request, sent: asyncio.Event) -> AsyncGenerator[bytes, None]:
     async for piece in request.stream():
         yield piece
     sent.set()
-
-
-async def _raw(answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
-    async with answer:
-        async for piece in answer.content.iter_any():
-            yield piece
 
 
 async def _body(request: Request) -> bytes:
@@ -263,65 +306,77 @@ async def _at_once(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
     return work(*args, **kwargs)
 
 
-async def _counted_events(
-    first: bytes, events: AsyncGenerator[bytes, None], watch: Watch
-) -> AsyncGenerator[bytes, None]:
-    """Yield the events of a stream, and count it at its end."""
-    status: int = CLIENT_GONE
-    try:
-        async with aclosing(events):
-            yield first
+async def _send_events(events: AsyncGenerator[bytes, None], send: Send) -> int:
+    """Send a stream of events, and return the status that it has in the end."""
+    status: int = HTTPStatus.OK
+    async with aclosing(events):
+        # An error before the first token is an HTTP status, as without a stream.
+        event = await anext(events)
+        await _send_head(send, status, _OF_EVENTS)
+        await _send_part(send, event)
+        try:
             async for event in events:
-                yield event
-        status = HTTPStatus.OK
-    except Exception as exc:  # noqa: BLE001 - the client is told, and the log
-        # The status is sent already; the official client raises what an event has as `error`.
-        error = _as_openai(exc)
-        status = error.status
-        yield b"data: " + json.dumps(error.document()).encode() + b"\n\n"
-    finally:
-        watch.end(status)
+                await _send_part(send, event)
+        except Exception as exc:  # noqa: BLE001 - the client is told, and the log
+            # The status is sent already; the official client raises what an event has as `error`.
+            error = _as_openai(exc)
+            status = error.status
+            await _send_part(send, b"data: " + json.dumps(error.document()).encode() + b"\n\n")
+    await _send_end(send)
+    return status
 
 
-async def _unless_gone(
-    request: Request, work: Awaitable[T], sent: asyncio.Event | None = None
-) -> T:
-    """Return what comes of the work; cancel it when the client goes away.
+async def _send_head(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def _send_part(send: Send, part: bytes) -> None:
+    await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+async def _send_end(send: Send) -> None:
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+@asynccontextmanager
+async def _while_there(receive: Receive, sent: asyncio.Event | None = None) -> AsyncIterator[None]:
+    """Cancel what is done inside when the client goes away.
 
     Args:
-        request: The request, whose body is read.
-        work: The work.
-        sent: Set once the work has read the request's body, where that is a part of it.
+        receive: Gives the request's messages; those of its body are read.
+        sent: Set once the body is read, where that is done inside.
 
     Raises:
         ClientDisconnect: The client went away.
     """
-    working = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_gone(request, sent))
+    gone = False
+    inside = cast("asyncio.Task[object]", asyncio.current_task())
+
+    async def watch() -> None:
+        nonlocal gone
+        if sent:
+            await sent.wait()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        inside.cancel()
+
+    watching = asyncio.create_task(watch())
     try:
-        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientDisconnect
+        yield
+    except asyncio.CancelledError:
+        # Whoever stops the server cancels, too.
+        if not gone or inside.uncancel():
+            raise
+        raise ClientDisconnect from None
     finally:
-        for task in (working, gone):
-            task.cancel()
-        await asyncio.gather(working, gone, return_exceptions=True)
-
-
-async def _gone(request: Request, sent: asyncio.Event | None) -> None:
-    if sent:
-        await sent.wait()
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        watching.cancel()
 
 
 def _as_openai(exc: Exception) -> OpenAIError:
     """Return an exception as what the client is told; log one that is nobody's but ours."""
     if isinstance(exc, OpenAIError):
         return exc
-    if isinstance(exc, ClientDisconnect):
-        return OpenAIError("The client went away", status=CLIENT_GONE)
     if isinstance(exc, ClientError):
         return openai_error(exc)
     _logger.error("A request failed", exc_info=exc)

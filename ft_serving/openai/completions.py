@@ -6,8 +6,8 @@ import secrets
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -141,7 +141,7 @@ class Reply(ABC):
 
     async def answer(self, upstream: Upstream, watch: Watch) -> Json:
         """Return the whole answer."""
-        async with aclosing(self._grow(upstream, watch)) as grown:
+        async with self._growing(upstream, watch) as grown:
             async for _ in grown:
                 pass
         choices = [self.choice(choice) for choice in self._choices]
@@ -156,7 +156,7 @@ class Reply(ABC):
         begun: set[int] = set()
         growing = len(self._choices)
         event = ""
-        async with aclosing(self._grow(upstream, watch)) as grown:
+        async with self._growing(upstream, watch) as grown:
             async for choice, text in grown:
                 first = choice.index not in begun
                 begun.add(choice.index)
@@ -170,16 +170,16 @@ class Reply(ABC):
             event += f"data: {_to_json(last)}\n\n"
         yield f"{event}data: [DONE]\n\n".encode()
 
-    async def _grow(
+    @asynccontextmanager
+    async def _growing(
         self, upstream: Upstream, watch: Watch
-    ) -> AsyncGenerator[tuple[Choice, str], None]:
-        """Yield each choice with what came to it."""
+    ) -> AsyncIterator[AsyncIterator[tuple[Choice, str]]]:
+        """Let the choices grow; give each with what comes to it."""
         with upstream.room(len(self._choices)):
             watch.prompt(self._prompt_tokens)
             texts = [choice.grow(upstream, watch) for choice in self._choices]
             async with aclosing(_merged(texts)) as grown:
-                async for each in grown:
-                    yield each
+                yield grown
 
     def _usage(self) -> Json:
         generated = sum(len(choice.token_ids) for choice in self._choices)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
+from pydantic_core import from_json
 
 from ft_serving.client.answer import Answer
 from ft_serving.client.http_transport import (
@@ -84,6 +85,14 @@ class AsyncTransport(HttpTransport):
             return await self._request(
                 method, base + path, {"headers": headers, "data": body, "timeout": timeout}
             )
+
+    def _parsed(self, content: bytes) -> dict[str, Any]:
+        try:
+            # A response has all tokens so far: json takes three times as long.
+            return dict(from_json(content))
+        except (ValueError, TypeError):
+            # Its words for what is no JSON.
+            return super()._parsed(content)
 
     @asynccontextmanager
     async def _answered(
