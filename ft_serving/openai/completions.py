@@ -1,7 +1,6 @@
 """Replies to requests, in the objects of OpenAI's API reference, and completions among them."""
 
 import asyncio
-import json
 import secrets
 import sys
 import time
@@ -11,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pydantic_core import to_json
 from tokenizers import Tokenizer
 
 from ft_serving.client.parameters import checked
@@ -30,8 +30,6 @@ from ft_serving.openai.upstream import TextRequest, Upstream
 Json = dict[str, Any]
 T = TypeVar("T")
 _Given = tuple[T] | Exception | None
-
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,23 +150,23 @@ class Reply(ABC):
         # A part has the same before and behind its choice as every other.
         usage: Json = {"usage": None} if self.request.includes_usage else {}
         frame = {**self._head, "object": self.part, "choices": ["-"], **usage}
-        before, _, behind = f"data: {_to_json(frame)}\n\n".rpartition('"-"')
+        before, _, behind = (b"data: " + to_json(frame) + b"\n\n").rpartition(b'"-"')
         begun: set[int] = set()
         growing = len(self._choices)
-        event = ""
+        event = b""
         async with self._growing(upstream, watch) as grown:
             async for choice, text in grown:
                 first = choice.index not in begun
                 begun.add(choice.index)
                 growing -= choice.finish_reason is not None
-                event = f"{before}{_to_json(self.delta(choice, text, first=first))}{behind}"
+                event = before + to_json(self.delta(choice, text, first=first)) + behind
                 # The last goes with what follows it, in one write.
                 if growing:
-                    yield event.encode()
+                    yield event
         if usage:
             last = {**frame, "choices": [], "usage": self._usage()}
-            event += f"data: {_to_json(last)}\n\n"
-        yield f"{event}data: [DONE]\n\n".encode()
+            event += b"data: " + to_json(last) + b"\n\n"
+        yield event + b"data: [DONE]\n\n"
 
     @asynccontextmanager
     async def _growing(
