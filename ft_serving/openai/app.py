@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from http import HTTPStatus
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from tokenizers import Tokenizer
 
 from ft_serving.client.errors import ClientError
@@ -52,8 +52,8 @@ class _Api:
         tokenizer: Tokenizer,
         template: ChatTemplate | None,
     ) -> None:
-        self.upstream = upstream
-        self.registry = Metrics()
+        self._upstream = upstream
+        self._metrics = Metrics()
         self._name = model
         self._tokenizer = tokenizer
         self._longest_token = max(map(len, tokenizer.get_vocab()))
@@ -63,11 +63,19 @@ class _Api:
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Open connections, and close them at the end."""
-        self.upstream.transport.open()
+        self._upstream.transport.open()
         # Whatever the first request would have to load otherwise.
         await run_in_threadpool(self._tokenizer.encode, "")
         yield
-        await self.upstream.aclose()
+        await self._upstream.aclose()
+
+    async def completions(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer `POST /v1/completions`."""
+        await self._generate(CompletionRequest, CompletionReply, scope, receive, send)
+
+    async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer `POST /v1/chat/completions`."""
+        await self._generate(ChatRequest, self._chat, scope, receive, send)
 
     async def models(self, _request: Request) -> Response:
         """Answer `GET /v1/models`; it does not wake the model."""
@@ -84,26 +92,77 @@ class _Api:
 
     async def metrics(self, _request: Request) -> Response:
         """Answer Prometheus."""
-        return Response(self.registry.text(), media_type="text/plain; version=0.0.4")
+        return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")
 
-    async def reply(
-        self, body: bytes, kind: type[Asked], begin: Callable[[Asked, Served], Reply]
-    ) -> Reply:
-        """Return a reply that has not begun to be generated.
-
-        Args:
-            body: A request's body.
-            kind: The form that it must have.
-            begin: Makes a reply of it.
+    async def pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request of the inference protocol on to Triton, and its answer back as it comes.
 
         Raises:
-            OpenAIError: The request is refused.
-            ClientError: The model refuses it, or does not get ready.
+            UnavailableError: Triton cannot be reached.
         """
+        request = Request(scope, receive)
+        sent = asyncio.Event()
+        headers = [(k, v) for k, v in request.headers.items() if k not in _NOT_PASSED]
+        body = None
+        if {"content-length", "transfer-encoding"} & set(request.headers):
+            body = _until_sent(request, sent)
+        else:
+            sent.set()
+        query = request.url.query
+        path = request.url.path + (f"?{query}" if query else "")
+        asked = self._upstream.transport.pass_on(request.method, path, headers, body)
+        with suppress(ClientDisconnect):
+            async with _while_there(receive, sent):
+                async with await asked as answer:
+                    passed = [(k.lower(), v) for k, v in answer.raw_headers]
+                    passed = [(k, v) for k, v in passed if k.decode() not in _HOPS]
+                    await _send_head(send, answer.status, passed)
+                    async for piece in answer.content.iter_any():
+                        await _send_part(send, piece)
+                await _send_end(send)
+
+    async def _generate(
+        self,
+        kind: type[Asked],
+        begin: Callable[[Asked, Served], Reply],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer a request of a kind, of which `begin` makes a reply, and count it.
+
+        Raises:
+            OpenAIError: It is refused, or it failed before its answer began.
+        """
+        watch = Watch(self._metrics, scope["path"])
+        status: int = CLIENT_GONE
+        try:
+            body = await _body(Request(scope, receive))
+            async with _while_there(receive):
+                reply = await self._reply(body, kind, begin)
+                if reply.request.stream:
+                    status = await _send_events(reply.events(self._upstream, watch), send)
+                else:
+                    document = await reply.answer(self._upstream, watch)
+                    await JSONResponse(document)(scope, receive, send)
+                    status = HTTPStatus.OK
+        except ClientDisconnect:
+            # There is nobody to tell.
+            return
+        except Exception as exc:
+            error = _as_openai(exc)
+            status = error.status
+            raise error from exc
+        finally:
+            watch.end(status)
+
+    async def _reply(
+        self, body: bytes, kind: type[Asked], begin: Callable[[Asked, Served], Reply]
+    ) -> Reply:
         work = _at_once if len(body) <= SMALL_BODY_BYTES else run_in_threadpool
         asked = await work(parse, kind, body)
         self._check_model(asked.model)
-        model = await self.upstream.model()
+        model = await self._upstream.model()
         served = Served(
             name=self._name,
             tokenizer=self._tokenizer,
@@ -112,12 +171,7 @@ class _Api:
         )
         return await work(begin, asked, served)
 
-    def chat(self, asked: ChatRequest, served: Served) -> ChatReply:
-        """Return the reply to a conversation.
-
-        Raises:
-            OpenAIError: There is no template.
-        """
+    def _chat(self, asked: ChatRequest, served: Served) -> ChatReply:
         if self._template is None:
             raise OpenAIError(
                 "This server has no chat template, so it serves /v1/completions only. Set "
@@ -144,96 +198,18 @@ class _Api:
         }
 
 
-class _Generating(Generic[Asked]):
-    """An endpoint that generates texts.
+class _Asgi:
+    """An endpoint that is an ASGI application.
 
-    It is an ASGI application, because a function that returns starlette's StreamingResponse takes
-    twice as long for a request.
-
-    Args:
-        api: The server.
-        path: The endpoint's path.
-        kind: The form that requests must have.
-        begin: Makes a reply of one, in a thread where it is long.
+    starlette's StreamingResponse has tasks and wrappers of its own, 0.2 ms of a request.
     """
 
-    def __init__(
-        self,
-        api: _Api,
-        path: str,
-        kind: type[Asked],
-        begin: Callable[[Asked, Served], Reply],
-    ) -> None:
-        self._api = api
-        self._meters = api.registry.endpoint(path)
-        self._kind = kind
-        self._begin = begin
+    def __init__(self, endpoint: ASGIApp) -> None:
+        self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, and count it.
-
-        Raises:
-            OpenAIError: It is refused, or it failed before its answer began.
-        """
-        watch = Watch(self._meters)
-        status: int = CLIENT_GONE
-        try:
-            body = await _body(Request(scope, receive))
-            async with _while_there(receive):
-                reply = await self._api.reply(body, self._kind, self._begin)
-                if reply.request.stream:
-                    status = await _send_events(reply.events(self._api.upstream, watch), send)
-                else:
-                    document = await reply.answer(self._api.upstream, watch)
-                    await JSONResponse(document)(scope, receive, send)
-                    status = HTTPStatus.OK
-        except ClientDisconnect:
-            # There is nobody to tell.
-            return
-        except Exception as exc:
-            error = _as_openai(exc)
-            status = error.status
-            raise error from exc
-        finally:
-            watch.end(status)
-
-
-class _PassingOn:
-    """The endpoint of the inference protocol, an ASGI application.
-
-    Args:
-        upstream: The served model.
-    """
-
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on to Triton, and its answer back as it comes.
-
-        Raises:
-            UnavailableError: Triton cannot be reached.
-        """
-        request = Request(scope, receive)
-        sent = asyncio.Event()
-        headers = [(k, v) for k, v in request.headers.items() if k not in _NOT_PASSED]
-        body = None
-        if {"content-length", "transfer-encoding"} & set(request.headers):
-            body = _until_sent(request, sent)
-        else:
-            sent.set()
-        query = request.url.query
-        path = request.url.path + (f"?{query}" if query else "")
-        asked = self._upstream.transport.pass_on(request.method, path, headers, body)
-        with suppress(ClientDisconnect):
-            async with _while_there(receive, sent), await asked as answer:
-                passed = [
-                    (k.lower(), v) for k, v in answer.raw_headers if k.decode().lower() not in _HOPS
-                ]
-                await _send_head(send, answer.status, passed)
-                async for piece in answer.content.iter_any():
-                    await _send_part(send, piece)
-                await _send_end(send)
+        """Answer a request."""
+        await self._endpoint(scope, receive, send)
 
 
 def create_app(
@@ -248,21 +224,15 @@ def create_app(
         template: Makes a prompt of a conversation; without it there is no chat.
     """
     api = _Api(upstream, model, tokenizer, template)
-    completions, chat = "/v1/completions", "/v1/chat/completions"
-    passing_on = _PassingOn(upstream)
     routes = [
-        Route(
-            completions,
-            _Generating(api, completions, CompletionRequest, CompletionReply),
-            methods=["POST"],
-        ),
-        Route(chat, _Generating(api, chat, ChatRequest, api.chat), methods=["POST"]),
+        Route("/v1/completions", _Asgi(api.completions), methods=["POST"]),
+        Route("/v1/chat/completions", _Asgi(api.chat), methods=["POST"]),
         Route("/v1/models", api.models),
         Route("/v1/models/{name:path}", api.model),
         Route("/health", api.health),
         Route("/metrics", api.metrics),
-        Route("/v2/{path:path}", passing_on, methods=["GET", "POST"]),
-        Route("/v2", passing_on, methods=["GET"]),
+        Route("/v2/{path:path}", _Asgi(api.pass_on), methods=["GET", "POST"]),
+        Route("/v2", _Asgi(api.pass_on), methods=["GET"]),
     ]
     handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
         OpenAIError: _refuse,

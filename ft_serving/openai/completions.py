@@ -176,7 +176,8 @@ class Reply(ABC):
         with upstream.room(len(self._choices)):
             watch.prompt(self._prompt_tokens)
             texts = [choice.grow(upstream, watch) for choice in self._choices]
-            async with aclosing(_merged(texts)) as grown:
+            # Most requests have one. A task and a queue would cost as much as the token itself.
+            async with aclosing(texts[0] if len(texts) == 1 else _merged(texts)) as grown:
                 yield grown
 
     def _usage(self) -> Json:
@@ -188,14 +189,8 @@ class Reply(ABC):
         }
 
 
-def _merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+async def _merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
     """Yield the items of all sources as they come; closing it closes the sources."""
-    # Most requests have one. A task and a queue would cost as much as the token itself.
-    return sources[0] if len(sources) == 1 else _queued(sources)
-
-
-async def _queued(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
-    """Yield the items of several sources by way of a queue."""
     queue: asyncio.Queue[_Given[T]] = asyncio.Queue(len(sources))
     tasks = [asyncio.create_task(_pump(source, queue)) for source in sources]
     growing = len(tasks)

@@ -1,7 +1,6 @@
 """Prometheus metrics of this server."""
 
 import time
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -10,70 +9,44 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120
 _SECONDS_PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Meters:
-    """The metrics of one endpoint; only `requests` has yet to be given its labels."""
-
-    endpoint: str
-    requests: Counter
-    prompt_tokens: Counter
-    generation_tokens: Counter
-    first_token: Histogram
-    per_token: Histogram
-    duration: Histogram
-
-
 class Metrics:
     """Requests, tokens and times, by endpoint."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
         endpoint = ("endpoint",)
-        self._requests = Counter(
+        self.requests = Counter(
             "openai_requests",
             "Requests by endpoint and HTTP status; 499 is a client that went away.",
             ("endpoint", "status"),
             registry=registry,
         )
-        self._prompt_tokens = Counter(
+        self.prompt_tokens = Counter(
             "openai_prompt_tokens", "Tokens of prompts.", endpoint, registry=registry
         )
-        self._generation_tokens = Counter(
+        self.generation_tokens = Counter(
             "openai_generation_tokens", "Tokens generated.", endpoint, registry=registry
         )
-        self._first_token = Histogram(
+        self.first_token = Histogram(
             "openai_time_to_first_token_seconds",
             "Time from a request to the first token of each text.",
             endpoint,
             buckets=_SECONDS,
             registry=registry,
         )
-        self._per_token = Histogram(
+        self.per_token = Histogram(
             "openai_time_per_output_token_seconds",
             "Time from the first to the last token of each text, divided by the tokens between.",
             endpoint,
             buckets=_SECONDS_PER_TOKEN,
             registry=registry,
         )
-        self._duration = Histogram(
+        self.duration = Histogram(
             "openai_request_duration_seconds",
             "Time from a request to the end of its answer.",
             endpoint,
             buckets=_SECONDS,
             registry=registry,
-        )
-
-    def endpoint(self, path: str) -> Meters:
-        """Return those of one endpoint."""
-        # To look a label up takes longer than to count.
-        return Meters(
-            endpoint=path,
-            requests=self._requests,
-            prompt_tokens=self._prompt_tokens.labels(path),
-            generation_tokens=self._generation_tokens.labels(path),
-            first_token=self._first_token.labels(path),
-            per_token=self._per_token.labels(path),
-            duration=self._duration.labels(path),
         )
 
     def text(self) -> bytes:
@@ -84,32 +57,35 @@ class Metrics:
 class Watch:
     """Measures one request."""
 
-    def __init__(self, meters: Meters) -> None:
-        self._meters = meters
+    def __init__(self, metrics: Metrics, endpoint: str) -> None:
+        self._metrics = metrics
+        self._endpoint = endpoint
+        self._generated = metrics.generation_tokens.labels(endpoint)
         self._began = time.monotonic()
         self._texts: dict[int, tuple[float, int]] = {}
 
     def prompt(self, count: int) -> None:
         """Count the tokens of the prompts."""
-        self._meters.prompt_tokens.inc(count)
+        self._metrics.prompt_tokens.labels(self._endpoint).inc(count)
 
     def tokens(self, text: int, count: int) -> None:
         """Count tokens that came to a text."""
         if not count:
             return
-        self._meters.generation_tokens.inc(count)
+        self._generated.inc(count)
         if text not in self._texts:
             now = time.monotonic()
             self._texts[text] = now, count
-            self._meters.first_token.observe(now - self._began)
+            self._metrics.first_token.labels(self._endpoint).observe(now - self._began)
 
     def text_end(self, text: int, count: int) -> None:
         """Count a text that has so many tokens."""
         first, at_first = self._texts.get(text, (0.0, count))
         if count > at_first:
-            self._meters.per_token.observe((time.monotonic() - first) / (count - at_first))
+            spent = (time.monotonic() - first) / (count - at_first)
+            self._metrics.per_token.labels(self._endpoint).observe(spent)
 
     def end(self, status: HTTPStatus | int) -> None:
         """Count the request."""
-        self._meters.requests.labels(self._meters.endpoint, int(status)).inc()
-        self._meters.duration.observe(time.monotonic() - self._began)
+        self._metrics.requests.labels(self._endpoint, int(status)).inc()
+        self._metrics.duration.labels(self._endpoint).observe(time.monotonic() - self._began)
