@@ -7,8 +7,12 @@ before it, by one client and within one run:
   so that the API, Triton and the client compete for its cores;
 - of a larger random GPT-J, whose engine takes longest, as a GPU's does.
 
+The streams of a round begin at random moments of half a second, the same ones for both. If they
+began at once, the engine for CPUs would compute the protocol's prompts together, in its first step,
+and the API's, which come a millisecond apart, in two: the first tokens would tell its steps apart.
+
 Beside tokens a second and the time to the first token it measures the processor's time that the API
-takes for a token, which says how many tokens a second one process can pass on.
+takes for a token, requests included.
 
 Run: make benchmark-openai
 """
@@ -18,6 +22,7 @@ import asyncio
 import itertools
 import json
 import os
+import random
 import statistics
 import tempfile
 import time
@@ -54,6 +59,8 @@ MODEL = "model"
 PROMPT = tuple(range(300, 364))
 LEVELS = ((1, 10), (8, 4), (64, 1))
 """Streams at once, and texts that each asks for, one after the other."""
+
+BEGIN_WITHIN_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,8 +160,10 @@ def compare(
         pair = []
         for url, body in asked.items():
             share = [list(itertools.islice(questions, texts)) for _ in range(streams)]
+            moments = random.Random(number)
+            pauses = [moments.uniform(0, BEGIN_WITHIN_S) for _ in range(streams)]
             before = processor_s(process)
-            pair.append(asyncio.run(ask_round(url, body, share)))
+            pair.append(asyncio.run(ask_round(url, body, share, pauses)))
             used = processor_s(process) - before
         if number:
             pairs.append(pair)
@@ -170,7 +179,10 @@ def compare(
 
 
 async def ask_round(
-    url: str, body: Callable[[Question], bytes], share: Sequence[Sequence[Question]]
+    url: str,
+    body: Callable[[Question], bytes],
+    share: Sequence[Sequence[Question]],
+    pauses: Sequence[float],
 ) -> Round:
     """Ask by streams at once, each one question after the other, and read all answers to the end.
 
@@ -178,6 +190,7 @@ async def ask_round(
         url: The address to ask.
         body: Makes the request of a question.
         share: The questions of each stream.
+        pauses: Seconds after which each stream begins.
     """
     firsts = []
     tokens = 0
@@ -205,12 +218,13 @@ async def ask_round(
             firsts.append(first)
             tokens += generated
 
-        async def ask_all(questions: Sequence[Question]) -> None:
+        async def ask_all(questions: Sequence[Question], pause: float) -> None:
+            await asyncio.sleep(pause)
             for question in questions:
                 await ask(question)
 
-        begun = time.perf_counter()
-        await asyncio.gather(*map(ask_all, share))
+        begun = time.perf_counter() + min(pauses)
+        await asyncio.gather(*map(ask_all, share, pauses))
         seconds = time.perf_counter() - begun
     return Round(
         tokens=tokens,

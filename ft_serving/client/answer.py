@@ -167,31 +167,49 @@ def completions(
             f"{answer['sequence_length'].tolist()}; asked were {len(prompt_lengths)} prompts of at "
             f"most {padded} tokens"
         )
+    cumulated, each = answer.get("cum_log_probs"), answer.get("output_log_probs")
     return [
         tuple(
-            _completion(answer, (row, beam), length, int(counts[row, beam]), ending)
+            completion(
+                answer["output_ids"][row, beam][length:].tolist(),
+                int(counts[row, beam]),
+                ending,
+                cum_log_prob=None if cumulated is None else float(cumulated[row, beam]),
+                log_probs=None if each is None else each[row, beam].tolist(),
+            )
             for beam in range(ids[1])
         )
         for row, length in enumerate(prompt_lengths)
     ]
 
 
-def _completion(
-    answer: Answer, place: tuple[int, int], prompt_length: int, count: int, ending: Ending
+def completion(
+    row: Sequence[int],
+    count: int,
+    ending: Ending,
+    *,
+    cum_log_prob: float | None = None,
+    log_probs: Sequence[float] | None = None,
 ) -> Completion:
-    row = answer["output_ids"][place][prompt_length:].tolist()
+    """Return the generated tokens of one beam.
+
+    Args:
+        row: The tokens behind the prompt, filled up with the token that ends a text.
+        count: The generated ones among them, or more where Triton has merged requests.
+        ending: The ways in which the text can end.
+        cum_log_prob: The sum of the tokens' log probabilities.
+        log_probs: The log probability of each token; behind the last there is garbage.
+    """
     ids = row[: min(count, ending.output_length)]
     if ending.end_id in ids:
         ids = ids[: ids.index(ending.end_id) + 1]
     finish = ending.of(ids)
     # The server fills a row with its end token, which the tokenizer may not know.
     ended = finish is not Finish.END or ids[-1:] in ([ending.end_id], row[len(ids) :][:1])
-    cumulated, each = answer.get("cum_log_probs"), answer.get("output_log_probs")
     return Completion(
         output_ids=tuple(ids),
         finish=finish,
         ended=ended,
-        cum_log_prob=None if cumulated is None else float(cumulated[place]),
-        # Behind the last token there is garbage.
-        log_probs=None if each is None else tuple(each[place][: len(ids)].tolist()),
+        cum_log_prob=cum_log_prob,
+        log_probs=None if log_probs is None else tuple(log_probs[: len(ids)]),
     )

@@ -10,7 +10,7 @@ and `generate`.
 import http.client
 import json
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -77,6 +77,7 @@ class HttpTransport(Transport):
         self._pool = connections(endpoint, self._proxy)
         self._base = f"{address(endpoint)}/v2/models/{quote(model, '')}"
         self._headers = headers(endpoint)
+        self._read_json: Callable[[bytes], Any] = json.loads
 
     def infer(self, inputs: Inputs) -> Answer:
         """See `Transport`."""
@@ -175,7 +176,7 @@ class HttpTransport(Transport):
     def _parsed(self, content: bytes) -> dict[str, Any]:
         try:
             # A dict of anything but an object is an error, too.
-            return dict(json.loads(content))
+            return dict(self._read_json(content))
         except (ValueError, TypeError) as exc:
             error = ClientError(
                 f"{self._endpoint} answered with something else than JSON; is that the address of "

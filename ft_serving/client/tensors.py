@@ -6,6 +6,7 @@ Shapes and meanings are those of fastertransformer_backend's GPT-J configuration
 
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -30,6 +31,8 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "FP32": np.dtype("<f4"),
 }
 """The numpy type of each data type of the inference protocol that the model's tensors have."""
+
+_MOST = {dtype: int(np.iinfo(dtype).max) for dtype in DTYPES.values() if dtype.kind in "iu"}
 
 
 def token_lists(prompts: Iterable[Iterable[SupportsIndex]]) -> list[tuple[int, ...]]:
@@ -74,7 +77,18 @@ def encode(
     parameters: Parameters,
     words: Mapping[str, Sequence[Tokens]],
 ) -> dict[str, Array]:
-    """Return the input tensors of one request, a row a prompt.
+    """Return the input tensors of one request; see `rows`."""
+    values = rows(model, prompts, parameters, words)
+    return {name: np.array(value, _dtype(model, name)) for name, value in values.items()}
+
+
+def rows(
+    model: ModelDescription,
+    prompts: Sequence[Tokens],
+    parameters: Parameters,
+    words: Mapping[str, Sequence[Tokens]],
+) -> dict[str, list[Any]]:
+    """Return the values of the input tensors of one request, a row a prompt.
 
     Args:
         model: Whose inputs and data types they are.
@@ -101,7 +115,7 @@ def encode(
     values |= {name: encode_words(tokens) for name, tokens in words.items() if tokens}
     refuse(list(_problems(model, prompts, length, values, words.get("bad", ()))))
     longest = max(map(len, prompts))
-    inputs: dict[str, Any] = {
+    inputs: dict[str, list[Any]] = {
         "input_ids": [[*ids, *[0] * (longest - len(ids))] for ids in prompts],
         "input_lengths": [[len(ids)] for ids in prompts],
     }
@@ -114,7 +128,7 @@ def encode(
             f"Model {model.name!r} requires inputs that this client does not send: "
             f"{', '.join(missing)}; declare them optional in its config.pbtxt"
         )
-    return {name: np.array(value, _dtype(model, name)) for name, value in inputs.items()}
+    return inputs
 
 
 def encode_words(words: Sequence[Tokens]) -> list[list[int]]:
@@ -124,7 +138,7 @@ def encode_words(words: Sequence[Tokens]) -> list[list[int]]:
     [5, 6] and [7] are [[5, 6, 7], [2, 3, -1]].
     """
     ids = [token for word in words for token in word]
-    ends = np.cumsum([len(word) for word in words]).tolist()
+    ends = list(accumulate(map(len, words)))
     return [ids, ends + [-1] * (len(ids) - len(ends))]
 
 
@@ -150,11 +164,11 @@ def _problems(
         if tensor not in model.inputs:
             yield f"{name}: the server's model {model.name!r} has no input {tensor}"
             continue
-        dtype = _dtype(model, tensor)
-        if dtype.kind in "iu" and isinstance(value, int) and value > np.iinfo(dtype).max:
+        most = _MOST.get(_dtype(model, tensor))
+        if most is not None and isinstance(value, int) and value > most:
             yield (
-                f"{name}: the server takes it as {model.inputs[tensor].dtype}, at most "
-                f"{np.iinfo(dtype).max}; got {value}"
+                f"{name}: the server takes it as {model.inputs[tensor].dtype}, at most {most}; "
+                f"got {value}"
             )
     # FasterTransformer's check for what it may forbid is `0 < token`.
     if any(word[-1] == 0 for word in bad):

@@ -1,44 +1,35 @@
-"""Completions and chat completions: from a request to OpenAI's objects.
-
-The objects are those of OpenAI's API reference: `text_completion`, `chat.completion` and
-`chat.completion.chunk`.
-"""
+"""Replies to requests, in the objects of OpenAI's API reference, and completions among them."""
 
 import asyncio
-import json
 import secrets
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from jinja2 import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic_core import to_json
 from tokenizers import Tokenizer
 
-from ft_serving.client.answer import Finish
 from ft_serving.client.parameters import checked
 from ft_serving.client.tensors import Tokens, check_prompts
-from ft_serving.client.text import TextStream, encode_word
+from ft_serving.client.text import encode_word
 from ft_serving.core.lengths import LengthLimits
+from ft_serving.openai.choice import Choice
 from ft_serving.openai.errors import OpenAIError
 from ft_serving.openai.metrics import Watch
 from ft_serving.openai.requests import (
     DEFAULT_MAX_TOKENS,
-    ChatRequest,
     CompletionRequest,
     SamplingRequest,
 )
-from ft_serving.openai.upstream import Piece, TextRequest, Upstream
+from ft_serving.openai.upstream import TextRequest, Upstream
 
 Json = dict[str, Any]
 T = TypeVar("T")
 _Given = tuple[T] | Exception | None
-
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,111 +72,6 @@ class Served:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of tokens, special ones included."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))
-
-
-class Choice:
-    """A text as it grows.
-
-    Args:
-        index: Its place among the request's texts.
-        prompt: The prompt's text, where the request says `echo`.
-        request: What the model is asked.
-        stop: The request's stop sequences.
-        tokenizer: The model's.
-
-    Attributes:
-        finish_reason: The reason why it ended: `stop` or `length`; None while it grows.
-        text: What was given of it.
-        token_ids: The tokens so far.
-        log_probs: Their log probabilities, if asked for.
-        told: Tokens whose log probabilities a part of a stream has told.
-    """
-
-    def __init__(
-        self,
-        index: int,
-        prompt: str,
-        request: TextRequest,
-        stop: Sequence[str],
-        tokenizer: Tokenizer,
-    ) -> None:
-        self.index = index
-        self.prompt = prompt
-        self.request = request
-        self.finish_reason: str | None = None
-        self.text = ""
-        self.token_ids: list[int] = []
-        self.log_probs: list[float] = []
-        self.told = 0
-        self._pieces = TextStream(tokenizer)
-        self._stop = StopSequences(stop)
-
-    async def grow(
-        self, upstream: Upstream, watch: Watch
-    ) -> AsyncGenerator[tuple["Choice", str], None]:
-        """Generate it; yield itself and each text that comes to it, or that no more will."""
-        async with aclosing(upstream.stream(self.request)) as pieces:
-            async for piece in pieces:
-                text = self._take(piece)
-                watch.tokens(self.index, len(piece.ids))
-                if text or self.finish_reason or self.log_probs:
-                    yield self, text
-                if self.finish_reason:
-                    watch.text_end(self.index, len(self.token_ids))
-                    return
-
-    def _take(self, piece: Piece) -> str:
-        """Add a piece; return the text that it completes."""
-        self.token_ids += piece.ids
-        self.log_probs += piece.log_probs
-        whole = piece.whole
-        readable = piece.ids
-        if whole:
-            readable = readable[: len(readable) + len(whole.text_ids) - len(whole.output_ids)]
-        text = self._pieces.add(readable)
-        if whole:
-            text += self._pieces.end()
-        text, stopped = self._stop.add(text)
-        if stopped:
-            self.finish_reason = "stop"
-        elif whole:
-            text += self._stop.end()
-            self.finish_reason = "length" if whole.finish is Finish.LENGTH else "stop"
-        self.text += text
-        return text
-
-
-class StopSequences:
-    """Cuts a growing text before the first of some words.
-
-    What may be the beginning of a word is held back until more has come.
-    """
-
-    def __init__(self, words: Sequence[str]) -> None:
-        self._words = words
-        self._held = ""
-
-    def add(self, text: str) -> tuple[str, bool]:
-        """Return what can be given of the text so far, and whether a word ended it."""
-        if not self._words:
-            return text, False
-        self._held += text
-        found = [at for word in self._words if (at := self._held.find(word)) >= 0]
-        if found:
-            return self._held[: min(found)], True
-        kept = max(map(self._overlap, self._words))
-        cut = len(self._held) - kept
-        given, self._held = self._held[:cut], self._held[cut:]
-        return given, False
-
-    def end(self) -> str:
-        """Return what was held back."""
-        return self._held
-
-    def _overlap(self, word: str) -> int:
-        """Return how many characters at the text's end are a beginning of the word."""
-        longest = min(len(word) - 1, len(self._held))
-        return next((n for n in range(longest, 0, -1) if self._held.endswith(word[:n])), 0)
 
 
 class Reply(ABC):
@@ -253,7 +139,7 @@ class Reply(ABC):
 
     async def answer(self, upstream: Upstream, watch: Watch) -> Json:
         """Return the whole answer."""
-        async with aclosing(self._grow(upstream, watch)) as grown:
+        async with self._growing(upstream, watch) as grown:
             async for _ in grown:
                 pass
         choices = [self.choice(choice) for choice in self._choices]
@@ -264,34 +150,35 @@ class Reply(ABC):
         # A part has the same before and behind its choice as every other.
         usage: Json = {"usage": None} if self.request.includes_usage else {}
         frame = {**self._head, "object": self.part, "choices": ["-"], **usage}
-        before, _, behind = f"data: {_to_json(frame)}\n\n".rpartition('"-"')
+        before, _, behind = (b"data: " + to_json(frame) + b"\n\n").rpartition(b'"-"')
         begun: set[int] = set()
         growing = len(self._choices)
-        event = ""
-        async with aclosing(self._grow(upstream, watch)) as grown:
+        event = b""
+        async with self._growing(upstream, watch) as grown:
             async for choice, text in grown:
                 first = choice.index not in begun
                 begun.add(choice.index)
                 growing -= choice.finish_reason is not None
-                event = f"{before}{_to_json(self.delta(choice, text, first=first))}{behind}"
+                event = before + to_json(self.delta(choice, text, first=first)) + behind
                 # The last goes with what follows it, in one write.
                 if growing:
-                    yield event.encode()
+                    yield event
         if usage:
             last = {**frame, "choices": [], "usage": self._usage()}
-            event += f"data: {_to_json(last)}\n\n"
-        yield f"{event}data: [DONE]\n\n".encode()
+            event += b"data: " + to_json(last) + b"\n\n"
+        yield event + b"data: [DONE]\n\n"
 
-    async def _grow(
+    @asynccontextmanager
+    async def _growing(
         self, upstream: Upstream, watch: Watch
-    ) -> AsyncGenerator[tuple[Choice, str], None]:
-        """Yield each choice with what came to it."""
+    ) -> AsyncIterator[AsyncIterator[tuple[Choice, str]]]:
+        """Let the choices grow; give each with what comes to it."""
         with upstream.room(len(self._choices)):
             watch.prompt(self._prompt_tokens)
             texts = [choice.grow(upstream, watch) for choice in self._choices]
-            async with aclosing(_merged(texts)) as grown:
-                async for each in grown:
-                    yield each
+            # Most requests have one. A task and a queue would cost as much as the token itself.
+            async with aclosing(texts[0] if len(texts) == 1 else _merged(texts)) as grown:
+                yield grown
 
     def _usage(self) -> Json:
         generated = sum(len(choice.token_ids) for choice in self._choices)
@@ -302,14 +189,8 @@ class Reply(ABC):
         }
 
 
-def _merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+async def _merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
     """Yield the items of all sources as they come; closing it closes the sources."""
-    # Most requests have one. A task and a queue would cost as much as the token itself.
-    return sources[0] if len(sources) == 1 else _queued(sources)
-
-
-async def _queued(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
-    """Yield the items of several sources by way of a queue."""
     queue: asyncio.Queue[_Given[T]] = asyncio.Queue(len(sources))
     tasks = [asyncio.create_task(_pump(source, queue)) for source in sources]
     growing = len(tasks)
@@ -397,85 +278,4 @@ class CompletionReply(Reply):
             "token_logprobs": values,
             "top_logprobs": top if self.request.logprobs else None,
             "text_offset": offsets,
-        }
-
-
-class ChatTemplate:
-    """A chat template in Jinja, as `tokenizer_config.json` has it.
-
-    Raises:
-        OpenAIError: It cannot be read.
-    """
-
-    def __init__(self, source: str) -> None:
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = _refuse
-        try:
-            self._template = environment.from_string(source)
-        except TemplateError as exc:
-            raise OpenAIError(f"The chat template cannot be read: {exc}") from exc
-
-    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """Return the prompt of a conversation.
-
-        Raises:
-            OpenAIError: The template refuses it.
-        """
-        try:
-            return self._template.render(messages=messages, add_generation_prompt=True)
-        except TemplateError as exc:
-            said = f"the chat template refuses them: {exc}"
-            raise OpenAIError(said, param="messages") from exc
-
-
-def _refuse(message: str) -> None:
-    raise TemplateError(message)
-
-
-class ChatReply(Reply):
-    """A completion of a conversation."""
-
-    prefix, whole, part = "chatcmpl", "chat.completion", "chat.completion.chunk"
-    request: ChatRequest
-
-    def __init__(
-        self,
-        request: ChatRequest,
-        served: Served,
-        template: ChatTemplate,
-    ) -> None:
-        self._template = template
-        super().__init__(request, served)
-
-    def prompts(self) -> Sequence[tuple[str, Tokens]]:
-        """Return the rendered conversation and its tokens."""
-        text = self._template.render([message.rendered() for message in self.request.messages])
-        [ids] = self.served.encode([text], special=False)
-        return [("", ids)]
-
-    def max_tokens(self, prompt_length: int) -> int:
-        """Return what the request says, or what the model has room for."""
-        asked = self.request.max_completion_tokens or self.request.max_tokens
-        limits = self.served.limits
-        context = limits.context_length
-        left = max(1, context - prompt_length) if context else DEFAULT_MAX_TOKENS
-        return asked or min(left, limits.output_length or left)
-
-    def choice(self, choice: Choice) -> Json:
-        """Return an object of `choices`."""
-        return {
-            "index": choice.index,
-            "message": {"role": "assistant", "content": choice.text, "refusal": None},
-            "logprobs": None,
-            "finish_reason": choice.finish_reason,
-        }
-
-    def delta(self, choice: Choice, text: str, *, first: bool) -> Json:
-        """Return an object of a part's `choices`."""
-        delta = {"role": "assistant", "content": text} if first else {"content": text}
-        return {
-            "index": choice.index,
-            "delta": delta,
-            "logprobs": None,
-            "finish_reason": choice.finish_reason,
         }

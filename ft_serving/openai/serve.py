@@ -13,7 +13,7 @@ from ft_serving.client.text import check_tokenizer
 from ft_serving.client.tokenizer import load_tokenizer
 from ft_serving.core.protocol import MODEL_NAME, InferenceProtocol
 from ft_serving.openai.app import create_app
-from ft_serving.openai.completions import ChatTemplate
+from ft_serving.openai.chat import ChatTemplate
 from ft_serving.openai.upstream import Upstream
 
 GRACE_S = 30

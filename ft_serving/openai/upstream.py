@@ -8,7 +8,7 @@ from http import HTTPStatus
 from itertools import count
 from typing import Any
 
-from ft_serving.client.answer import Completion, Ending, completions
+from ft_serving.client.answer import Completion, Ending, completion, completions
 from ft_serving.client.endpoint import Endpoint
 from ft_serving.client.errors import (
     ClientError,
@@ -26,7 +26,7 @@ from ft_serving.client.session import (
     OTHER_TEXT,
     Words,
 )
-from ft_serving.client.tensors import Tokens, encode
+from ft_serving.client.tensors import Tokens, encode, rows
 from ft_serving.core.parameters import Parameters
 from ft_serving.openai.errors import OpenAIError
 from ft_serving.openai.transport import AsyncTransport
@@ -128,7 +128,7 @@ class Upstream:
             )
         if texts > self._free:
             raise OpenAIError(
-                f"{texts} texts are too many now; {self._free} more can begin. Ask again later",
+                f"there is no room for {texts} more texts now, only for {self._free}. Ask again later",
                 status=HTTPStatus.TOO_MANY_REQUESTS,
             )
         self._free -= texts
@@ -179,7 +179,7 @@ class Upstream:
     ) -> AsyncGenerator[Piece, None]:
         """Ask once, and yield what comes behind the tokens that are there already."""
         model = await self.model()
-        inputs = encode(model, [request.prompt_ids], request.parameters, request.words)
+        asked = (model, [request.prompt_ids], request.parameters, request.words)
         length = request.parameters["output_length"]
         ending = Ending(output_length=length, end_id=model.end_id, stop_words=request.words["stop"])
         begin = len(request.prompt_ids)
@@ -187,7 +187,7 @@ class Upstream:
         if model.decoupled:
             values: Mapping[str, Any] = {}
             with self.transport.decoding():
-                async with aclosing(self.transport.ask_events(inputs)) as events:
+                async with aclosing(self.transport.ask_events(rows(*asked))) as events:
                     async for values in events:
                         ids = values["output_ids"]
                         new = ids[seen : min(values["sequence_length"], begin + length)]
@@ -201,12 +201,17 @@ class Upstream:
                             log_probs = values.get("output_log_probs", ())
                             yield Piece(new, log_probs[seen - begin :][: len(new)])
                             seen += len(new)
-            if not values:
-                raise ClientError(NO_ANSWER)
-            answer = self.transport.unflattened(values)
+                if not values:
+                    raise ClientError(NO_ANSWER)
+                whole = completion(
+                    values["output_ids"][begin:],
+                    values["sequence_length"] - begin,
+                    ending,
+                    log_probs=values.get("output_log_probs"),
+                )
         else:
-            answer = await self.transport.ask_whole(inputs)
-        [[whole]] = completions(answer, (begin,), ending)
+            answer = await self.transport.ask_whole(encode(*asked))
+            [[whole]] = completions(answer, (begin,), ending)
         if whole.output_ids[: len(had)] != had:
             raise ClientError(OTHER_TEXT)
         if not whole.ended:

@@ -129,6 +129,8 @@ def test_texts_without_room_get_429_and_when_to_ask_again(client: openai.OpenAI)
         extra_body={"ignore_eos": True},
     ) as texts:
         next(iter(texts))
-        with pytest.raises(openai.RateLimitError, match="1 texts are too many now") as raised:
+        with pytest.raises(
+            openai.RateLimitError, match="no room for 1 more texts now, only for 0"
+        ) as raised:
             client.completions.create(model=MODEL, prompt="Mary had")
         assert int(raised.value.response.headers["Retry-After"]) > 0
