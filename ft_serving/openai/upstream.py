@@ -128,7 +128,8 @@ class Upstream:
             )
         if texts > self._free:
             raise OpenAIError(
-                f"there is no room for {texts} more texts now, only for {self._free}. Ask again later",
+                f"this server has room for {self._free} more texts now, and the request has "
+                f"{texts}. Ask again later",
                 status=HTTPStatus.TOO_MANY_REQUESTS,
             )
         self._free -= texts

@@ -130,7 +130,7 @@ def test_texts_without_room_get_429_and_when_to_ask_again(client: openai.OpenAI)
     ) as texts:
         next(iter(texts))
         with pytest.raises(
-            openai.RateLimitError, match="no room for 1 more texts now, only for 0"
+            openai.RateLimitError, match="room for 0 more texts now, and the request has 1"
         ) as raised:
             client.completions.create(model=MODEL, prompt="Mary had")
         assert int(raised.value.response.headers["Retry-After"]) > 0
