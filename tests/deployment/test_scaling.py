@@ -32,6 +32,16 @@ def servers(cluster: Namespace) -> list[Document]:
     return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
 
+def awake(cluster: Namespace) -> list[Document]:
+    """Return the revisions whose status does not tell that they sleep."""
+    return [
+        revision
+        for revision in cluster.items("serving.knative.dev/v1/Revision")
+        if ("Active", "NoTraffic")
+        not in {(it["type"], it.get("reason")) for it in revision["status"]["conditions"]}
+    ]
+
+
 def fall_asleep(cluster: Namespace) -> None:
     wait_until(lambda: not servers(cluster), "A service without requests still has pods", 120)
 
@@ -69,7 +79,8 @@ def test_a_service_that_sleeps_is_sound_wakes_up_for_all_requests_and_grows_with
     fall_asleep(cluster)
     assert ready(cluster.get(SERVICE, "fastertransformer-triton")), "asleep, it can be asked"
     # A revision's status follows a moment later.
-    wait_until(lambda: "  READY, scaled to zero" in sleeper.diagnose()[1], "It is not told", 60)
+    wait_until(lambda: not awake(cluster), "A revision without pods is not idle", 60)
+    assert "  READY, scaled to zero" in sleeper.diagnose()[1]
 
     with ThreadPoolExecutor(AT_ONCE) as clients:
         asking = [ask, ask_openai] * (AT_ONCE // 2)
