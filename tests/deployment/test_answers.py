@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import openai
 import pytest
 from kubernetes.dynamic import DynamicClient
 
@@ -110,6 +109,9 @@ def _running(api: DynamicClient, namespace: str) -> bool:
 def test_the_official_client_gets_the_golden_answer_beside_the_models_own_protocol(
     deployment: Deployment,
 ) -> None:
+    # Not above: every process collects this file, and loading the client takes a second.
+    import openai
+
     options = openai_options(deployment)
     with openai.OpenAI(**options) as client:
         assert [model.id for model in client.models.list()] == ["tiny-gptj"]
