@@ -38,10 +38,10 @@ _FIRST = (
     "deployment/test_lifecycle_releases.py",
     "deployment/test_standard_mode.py",
     "deployment/test_secrets.py",
-    "deployment/test_answers.py",
-    "deployment/test_observed.py",
-    "deployment/test_accepted.py",
     "deployment/test_download_faults.py",
+    "deployment/test_answers.py",
+    "deployment/test_security.py",
+    "deployment/test_observed.py",
 )
 """Files that take long: begun last, one of them would keep all processes but its own waiting."""
 
