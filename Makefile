@@ -23,11 +23,10 @@ platform: $(STAMP)
 # The tests of the platform are in these folders: each process that collects all tests takes ten seconds for it.
 ON_PLATFORM := tests/deployment tests/platform
 
-# First what needs little; then the tests on the platform, which wait much of the time, in five processes: with
-# more, pods of their stacks would not all fit two cores; last those that take parts of the platform away,
-# which wait most of the time, beside the tests that need no platform.
-test:
-	$(MAKE) --no-print-directory --jobs 2 lint platform
+# First the tests on the platform, in five processes: with more, pods of their stacks would not all fit two
+# cores. Last those that take parts of the platform away, which wait most of the time, beside the style, the
+# types and the tests that need no platform.
+test: platform
 	$(BIN)/pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder \
 		-m "platform and not exclusive" $(ON_PLATFORM)
 	$(MAKE) --no-print-directory --jobs 2 --output-sync test-exclusive test-without-platform
@@ -37,6 +36,7 @@ test-exclusive: $(STAMP)
 	$(BIN)/pytest -m exclusive $(ON_PLATFORM)
 
 test-without-platform: $(STAMP)
+	nice -n 5 $(MAKE) --no-print-directory lint
 	nice -n 5 $(BIN)/pytest --numprocesses 2 --dist loadfile -m "not platform and not gpu"
 
 # On a machine with NVIDIA GPUs, vLLM and Triton: in the image server-vllm, or as docs/engines.md says.

@@ -119,7 +119,9 @@ class FakeApi:
             return 200, {}
         if request.body is not None and request.path == REVIEWS:
             resource = request.body["spec"]["resourceAttributes"]["resource"]
-            return 201, {"status": {"allowed": resource not in self.denied}}
+            # Who may do everything may do each.
+            allowed = not self.denied if resource == "*" else resource not in self.denied
+            return 201, {"status": {"allowed": allowed}}
         return (404, {"message": "not there"}) if self.snapshot is None else self._recorded(request)
 
     def _recorded(self, request: Request) -> Answer:

@@ -15,19 +15,33 @@ from tests.platform.cluster import Namespace
 
 Deploy = Callable[..., Deployment]
 
+LONGEST = 480
+"""Tokens, about as many as the model has room for behind a short prompt."""
+
+STREAMING = {
+    "serving.streaming": True,
+    "serving.inputLength": 512 - LONGEST,
+    "serving.outputLength": LONGEST,
+}
+"""The settings of a stack whose answers come token by token and are long."""
+
 _FIRST = (
     "deployment/test_lifecycle.py",
     # Until that has deployed the shared stack, those that can do without it for a while.
     "deployment/test_failures.py",
-    "deployment/test_lifecycle_killed.py",
+    "deployment/test_faults.py",
     "platform/test_docker_plugin.py",
     "platform/test_cluster.py",
-    "deployment/test_pod_faults.py",
+    # Before its last two tests a process takes the next file, however long these are: short files
+    # stand between long ones.
     "deployment/test_scaling.py",
-    "deployment/test_download_faults.py",
     "deployment/test_lifecycle_releases.py",
+    "deployment/test_standard_mode.py",
     "deployment/test_secrets.py",
-    "deployment/test_streaming.py",
+    "deployment/test_download_faults.py",
+    "deployment/test_answers.py",
+    "deployment/test_security.py",
+    "deployment/test_observed.py",
 )
 """Files that take long: begun last, one of them would keep all processes but its own waiting."""
 
@@ -67,7 +81,9 @@ def new_stack(tmp_path_factory: pytest.TempPathFactory, api: DynamicClient) -> I
 def deployment(
     tmp_path_factory: pytest.TempPathFactory, api: DynamicClient
 ) -> Iterator[Deployment]:
-    """A stack with the OpenAI API, up, for tests that read, ask or preview it and change nothing.
+    """A stack with the OpenAI API that streams, for tests that read, ask or preview it.
+
+    It is up, and they change nothing.
 
     Processes that run tests side by side share it: the first deploys it, the last deletes it.
     """
@@ -79,7 +95,7 @@ def deployment(
         if record.exists():
             made, users = pickle.loads(record.read_bytes())
         else:
-            made, users = _stack(tmp_path_factory, {"serving.openai": True}), 0
+            made, users = _stack(tmp_path_factory, {"serving.openai": True, **STREAMING}), 0
             made.deploy()
         record.write_bytes(pickle.dumps((made, users + 1)))
     # Previews of other settings are no business of the other processes.

@@ -39,6 +39,7 @@ PREDICTOR, API, POD = "spec.predictor", "spec.transformer", "spec.template.spec"
 CONTAINER, ARGS = f"{PREDICTOR}.containers[0]", f"{POD}.containers[0].args"
 TOLD = 'metadata.annotations["ft-serving.dev/{}"]'
 INGRESS = "namespaceSelector.matchExpressions[0].values"
+PLACED = (f"{POD}.affinity", f"{POD}.tolerations")
 
 
 def serve(*paths: str, asked: tuple[str, ...] = ()) -> Changes:
@@ -63,15 +64,17 @@ def prepare(download: set[str], collection: set[str]) -> Changes:
 
 
 PREVIEWS: Mapping[str, tuple[dict[str, Any], Changes]] = {
-    "how it is served": (
+    "how it is served, and what is around it": (
         {
             "replicas.max": 3,
             "serving.batch": 4,
             "serving.public": False,
             "resources.memory": "1Gi",
-            # The same size, and what is no property of a resource, change nothing.
-            "storage.size": "1024Mi",
+            "storage.size": "2Gi",
+            "storage.keepReleases": 3,
+            # No property of a resource.
             "storage.protect": True,
+            "cluster.ingressNamespaces": ["knative-serving"],
         },
         serve(
             'metadata.labels["networking.knative.dev/visibility"]',
@@ -82,76 +85,57 @@ PREVIEWS: Mapping[str, tuple[dict[str, Any], Changes]] = {
             f"{PREDICTOR}.containerConcurrency",
             f"{CONTAINER}.resources.limits.memory",
             f"{CONTAINER}.resources.requests.memory",
-        ),
+        )
+        | {
+            ("storage", "update", frozenset({"spec.resources.requests.storage"})),
+            ("release-collection", "replace", frozenset({"metadata.name", f"{ARGS} --newest"})),
+            *(
+                (
+                    f"access-{part}",
+                    "update",
+                    frozenset(f"{at}.{INGRESS}[{n}]" for at in places for n in range(6)),
+                )
+                for part, *places in (
+                    ("gate", "spec.egress[2].to[0]"),
+                    ("server", "spec.ingress[0].from[0]"),
+                    ("openai", "spec.ingress[0].from[0]", "spec.egress[1].to[0]"),
+                )
+            ),
+        },
     ),
-    "which release": (
+    "which release, and where it runs": (
         {
             "model.revision": "f" * 40,
             "model.dtype": "fp16",
             "gpu.tensorParallel": 2,
-            "serving.streaming": True,
+            "scheduling.region": "LAS1",
+            "scheduling.tolerations": [{"key": "spot"}],
+            # The same size changes nothing.
+            "storage.size": "1024Mi",
         },
         serve(
             f"{CONTAINER}.args --model-repository",
             # Its tokenizer is the release's.
             f"{API}.containers[0].command[2]",
-            asked=(f"{ARGS} --tokenizer",),
+            f"{PREDICTOR}.affinity",
+            f"{PREDICTOR}.tolerations",
+            f"{API}.affinity",
+            f"{API}.tolerations",
+            asked=(f"{ARGS} --tokenizer", *PLACED),
         )
         | prepare(
             {
                 "metadata.name",
                 *map(
-                    TOLD.format,
-                    ("release", "model", "dtype", "compute-dtype", "tensor-parallel", "streaming"),
+                    TOLD.format, ("release", "model", "dtype", "compute-dtype", "tensor-parallel")
                 ),
                 *(
                     f"{ARGS} --{option}"
-                    for option in (
-                        *("revision", "dtype", "compute-dtype", "tensor-parallel", "streaming"),
-                    )
+                    for option in ("revision", "dtype", "compute-dtype", "tensor-parallel")
                 ),
+                *PLACED,
             },
-            {"metadata.name", f"{ARGS} --keep"},
-        ),
-    ),
-    "where it runs": (
-        {"scheduling.region": "LAS1", "scheduling.tolerations": [{"key": "spot"}]},
-        serve(
-            f"{PREDICTOR}.affinity",
-            f"{PREDICTOR}.tolerations",
-            f"{API}.affinity",
-            f"{API}.tolerations",
-            asked=(f"{POD}.affinity", f"{POD}.tolerations"),
-        )
-        | prepare(*[{f"{POD}.affinity", f"{POD}.tolerations"}] * 2),
-    ),
-    "what is around it": (
-        {
-            "storage.size": "2Gi",
-            "storage.keepReleases": 3,
-            "cluster.ingressNamespaces": ["knative-serving"],
-        },
-        frozenset(
-            {
-                ("storage", "update", frozenset({"spec.resources.requests.storage"})),
-                (
-                    "release-collection",
-                    "replace",
-                    frozenset({"metadata.name", f"{ARGS} --newest"}),
-                ),
-                *(
-                    (
-                        f"access-{part}",
-                        "update",
-                        frozenset(f"{at}.{INGRESS}[{n}]" for at in places for n in range(6)),
-                    )
-                    for part, *places in (
-                        ("gate", "spec.egress[2].to[0]"),
-                        ("server", "spec.ingress[0].from[0]"),
-                        ("openai", "spec.ingress[0].from[0]", "spec.egress[1].to[0]"),
-                    )
-                ),
-            }
+            {"metadata.name", f"{ARGS} --keep", *PLACED},
         ),
     ),
 }

@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+# What most conditions ask takes some hundredths of a second of the cores that all tests share.
+_PAUSE_S = 0.25
+
 
 def wait_until(condition: Callable[[], object], otherwise: str, seconds: float = 30) -> float:
     """Wait until a condition holds, or fail the test; return the seconds that it took."""
@@ -12,5 +15,5 @@ def wait_until(condition: Callable[[], object], otherwise: str, seconds: float =
     while not condition():
         if time.monotonic() - began > seconds:
             pytest.fail(f"{otherwise} after {seconds:.0f} s")
-        time.sleep(0.1)
+        time.sleep(_PAUSE_S)
     return time.monotonic() - began

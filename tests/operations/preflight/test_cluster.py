@@ -71,6 +71,8 @@ def test_permissions_are_asked_for_and_a_namespace_that_is_there_need_not_be_cre
 ) -> None:
     said = 'inferenceservices is forbidden: User "it" cannot create resource "inferenceservices"'
     api.answers |= {HERE: (403, {"message": said}), DEFAULT: (403, {"message": said})}
+    assert read(api, tmp_path).denied == []
+    assert [it.path for it in api.posted].count(REVIEWS) == 1, "an administrator may do everything"
     api.denied = frozenset({"namespaces"})
     facts = read(api, tmp_path)
     assert {it.verb for it in facts.denied} == {"create", "get", "patch"}

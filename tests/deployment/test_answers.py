@@ -1,9 +1,10 @@
-"""Tokens reach a client one by one, by KServe and the ingress."""
+"""Answers through KServe and the ingress: token by token, and by the OpenAI API."""
 
 import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from kubernetes.dynamic import DynamicClient
@@ -11,8 +12,9 @@ from kubernetes.dynamic import DynamicClient
 from components.cluster import PART
 from ft_serving.client import GenerationClient
 from ft_serving.core.protocol import RUNNING_METRIC
-from tests.deployment.conftest import Deploy
-from tests.deployment.program import Deployment
+from tests import coroutines
+from tests.deployment.conftest import LONGEST, STREAMING, Deploy
+from tests.deployment.program import Deployment, openai_options
 from tests.platform.cluster import Namespace
 from tests.serving import GOLDEN, NEVER_GENERATED
 
@@ -21,25 +23,27 @@ pytestmark = [pytest.mark.platform, pytest.mark.slow, pytest.mark.timeout(600)]
 LONG = 400
 """Tokens that take the server far longer than anything on their way."""
 
-LONGEST = 480
-"""Tokens, about as many as the model has room for behind a short prompt."""
-
 SEEN = 50
 """Tokens after which a client has seen enough."""
 
-
-@pytest.fixture(scope="module")
-def stack(deployment: Deployment, new_stack: Deploy) -> Deployment:
-    lengths = {"serving.inputLength": 512 - LONGEST, "serving.outputLength": LONGEST}
-    return new_stack({**deployment.images(), "serving.streaming": True, **lengths})
+ASKED: dict[str, Any] = {
+    "model": "tiny-gptj",
+    "prompt": GOLDEN["prompt"],
+    "max_tokens": GOLDEN["request_output_len"],
+    "temperature": 0,
+}
 
 
 @pytest.fixture(scope="module", params=["http", "grpc"])
-def streaming(request: pytest.FixtureRequest, stack: Deployment) -> Deployment:
-    """A stack that streams, by each protocol in turn."""
-    stack.change({"serving.protocol": request.param})
-    stack.deploy()
-    return stack
+def streaming(
+    request: pytest.FixtureRequest, deployment: Deployment, new_stack: Deploy
+) -> Deployment:
+    """A stack that streams by each protocol: by HTTP, the one that others read, too."""
+    if request.param == "http":
+        return deployment
+    made = new_stack({**deployment.images(), **STREAMING, "serving.protocol": request.param})
+    made.deploy()
+    return made
 
 
 @pytest.fixture
@@ -100,3 +104,31 @@ def _running(api: DynamicClient, namespace: str) -> bool:
     assert answers
     counts = [re.findall(rf"^{RUNNING_METRIC}{{.*}} (\d+)$", text, re.M) for text in answers]
     return any(int(count) for (count,) in counts)
+
+
+def test_the_official_client_gets_the_golden_answer_beside_the_models_own_protocol(
+    deployment: Deployment,
+) -> None:
+    # Not above: every process collects this file, and loading the client takes a second.
+    import openai
+
+    options = openai_options(deployment)
+    with openai.OpenAI(**options) as client:
+        assert [model.id for model in client.models.list()] == ["tiny-gptj"]
+        answer = client.completions.create(**ASKED)
+        assert answer.choices[0].text == GOLDEN["text"]
+        assert answer.usage is not None
+        assert answer.usage.completion_tokens == GOLDEN["request_output_len"]
+        with client.completions.create(**ASKED, stream=True) as parts:
+            assert "".join(part.choices[0].text for part in parts) == GOLDEN["text"]
+        with pytest.raises(openai.BadRequestError, match="chatTemplate"):
+            client.chat.completions.create(
+                model="tiny-gptj", messages=[{"role": "user", "content": "Sing."}]
+            )
+
+    async def asynchronously() -> str:
+        async with openai.AsyncOpenAI(**options) as client:
+            return str((await client.completions.create(**ASKED)).choices[0].text)
+
+    assert coroutines.run(asynchronously()) == GOLDEN["text"]
+    assert deployment.is_right()
