@@ -1,6 +1,7 @@
 """Hugging Face's generate, and how fast the GPU copies."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +22,44 @@ def run(part: str, checkpoint: Path, results: Results) -> None:
     weights = sum(one.numel() * one.element_size() for one in model.parameters())
     results.add(part, "weights_gb", round(weights / 1e9, 2))
     results.add(part, "bound_tokens_per_second", round(copied / weights, 1))
-    results.add(part, "greedy", [_tokens(model, 1, GREEDY, seed)[0] for seed in range(3)])
+    greedy = [_greedy(model, question.prompt) for question in equal_questions(3)]
+    results.add(part, "greedy", [tokens for tokens, _ in greedy])
+    results.add(part, "greedy_ties", [ties for _, ties in greedy])
     for batch in (1, 8, 64):
-        _tokens(model, batch, 8)
+        _ask(model, batch, 8)
         begun = time.monotonic()
-        _tokens(model, batch, ANSWER)
+        _ask(model, batch, ANSWER)
         seconds = time.monotonic() - begun
         results.add(
             part, f"batch {batch}", {"tokens_per_second": round(batch * ANSWER / seconds, 1)}
         )
 
 
-def _tokens(model: Any, batch: int, count: int, skip: int = 0) -> list[list[int]]:  # noqa: ANN401
-    prompts = [one.prompt for one in equal_questions(batch + skip)[skip:]]
+def _greedy(model: Any, prompt: Sequence[int]) -> tuple[list[int], list[int]]:  # noqa: ANN401
+    """Return the tokens behind a prompt, and at which of them two had the highest logit."""
+    found = _generate(model, [prompt], GREEDY, output_logits=True, return_dict_in_generate=True)
+    highest = [step[0].topk(2).values.tolist() for step in found.logits]
+    ties = [place for place, (first, second) in enumerate(highest) if first == second]
+    return found.sequences[0, len(prompt) :].tolist(), ties
+
+
+def _ask(model: Any, batch: int, count: int) -> None:  # noqa: ANN401
+    _generate(model, [question.prompt for question in equal_questions(batch)], count)
+    torch.cuda.synchronize()
+
+
+def _generate(model: Any, prompts: Sequence[Sequence[int]], count: int, **options: bool) -> Any:  # noqa: ANN401
     ids = torch.tensor(prompts, device="cuda")
     with torch.inference_mode():
-        found = model.generate(
+        return model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=count,
             min_new_tokens=count,
             do_sample=False,
             pad_token_id=NEVER,
+            **options,
         )
-    torch.cuda.synchronize()
-    tokens: list[list[int]] = found[:, ids.shape[1] :].tolist()
-    return tokens
 
 
 def _copy_bandwidth() -> float:
