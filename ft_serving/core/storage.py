@@ -138,9 +138,9 @@ class Storage:
         except OSError as exc:
             if exc.errno in _FULL:
                 raise FtServingError(
-                    f"{self.root}: is full, {format_bytes(self.free_bytes())} are left. What was "
-                    "downloaded is kept. Grow the volume or prune old releases, then run this "
-                    "again."
+                    f"{self.root}: the volume is full; {format_bytes(self.free_bytes())} are free. "
+                    "What was downloaded is kept. Enlarge the volume or prune old releases, then "
+                    "run this again."
                 ) from exc
             raise FtServingError(
                 f"{exc.filename or self.root}: {exc.strerror or exc}. Check the volume and its "

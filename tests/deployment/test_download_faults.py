@@ -108,8 +108,8 @@ def test_a_full_volume_is_told_and_an_absent_hub_is_waited_for(
             volume.fill()
             full = first.result(240)
             assert not full.succeeded
-            assert "no room" in full.messages, full.messages
-            assert "enlarge the volume" in full.messages
+            assert "the volume is full" in full.messages, full.messages
+            assert "Enlarge the volume" in full.messages
             assert not list(volume.path.glob("triton-model-store/*")), "no half release"
 
             in_node("mount", "-o", f"remount,size={2 * SMALL_BYTES}", str(volume.folder))

@@ -299,8 +299,8 @@ def test_a_full_volume_is_told_without_half_a_release_and_emptied_by_prune(
     assert made[0] == 0
     for told, message in (
         (too_small, "free, but 17"),
-        (filled, "is full, "),
-        (full, "is full, "),
+        (filled, "is full; "),
+        (full, "is full; "),
     ):
         code, _, said, is_as_before = told
         assert code == 1
