@@ -73,7 +73,7 @@ class Round:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Level:
+class Comparison:
     """The medians of all rounds with so many streams.
 
     Attributes:
@@ -119,7 +119,7 @@ def main() -> None:
             ):
                 for streams, texts in LEVELS:
                     questions = itertools.repeat(Question(PROMPT, tokens))
-                    level = compare(
+                    comparison = compare(
                         f"http://{triton.http}",
                         address,
                         process,
@@ -127,7 +127,7 @@ def main() -> None:
                         streams=streams,
                         texts=texts,
                     )
-                    print(level.line(model), flush=True)
+                    print(comparison.line(model), flush=True)
 
 
 def compare(
@@ -138,7 +138,7 @@ def compare(
     *,
     streams: int,
     texts: int,
-) -> Level:
+) -> Comparison:
     """Ask a model by the protocol and by the API in turns.
 
     Args:
@@ -168,7 +168,7 @@ def compare(
         if number:
             pairs.append(pair)
             spent.append(used / pair[1].tokens)
-    return Level(
+    return Comparison(
         streams=streams,
         direct=statistics.median(pair[0].tokens_per_second for pair in pairs),
         through=statistics.median(pair[1].tokens_per_second for pair in pairs),

@@ -46,7 +46,7 @@ def run(part: str, storage: Path, release: str, results: Results) -> None:
         for name, streams, made in loads:
             # Both are asked other questions, in every round.
             rounds = [[*made(seed=next(seeds)), *made(seed=next(seeds))] for _ in range(ROUNDS + 1)]
-            level = compare(
+            comparison = compare(
                 f"http://{triton.http}",
                 address,
                 process,
@@ -54,7 +54,7 @@ def run(part: str, storage: Path, release: str, results: Results) -> None:
                 streams=streams,
                 texts=len(rounds[0]) // (2 * streams),
             )
-            results.add(part, name, asdict(level))
+            results.add(part, name, asdict(comparison))
 
 
 def write_random_tokenizer(file: Path) -> None:
