@@ -24,19 +24,17 @@ platform: $(STAMP)
 ON_PLATFORM := tests/deployment tests/platform
 
 # First the tests on the platform, in five processes: with more, pods of their stacks would not all fit two
-# cores. Last those that take parts of the platform away, which wait most of the time, beside the style, the
-# types and the tests that need no platform.
+# cores. Last those that take parts of the platform away, which wait most of the time, beside all else.
 test: platform
 	$(BIN)/pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder \
 		-m "platform and not exclusive" $(ON_PLATFORM)
-	$(MAKE) --no-print-directory --jobs 2 --output-sync test-exclusive test-without-platform
+	$(MAKE) --no-print-directory --jobs 3 --output-sync test-exclusive test-without-platform lint
 
 .PHONY: test-exclusive test-without-platform
 test-exclusive: $(STAMP)
 	$(BIN)/pytest -m exclusive $(ON_PLATFORM)
 
 test-without-platform: $(STAMP)
-	nice -n 5 $(MAKE) --no-print-directory lint
 	nice -n 5 $(BIN)/pytest --numprocesses 2 --dist loadfile -m "not platform and not gpu"
 
 # On a machine with NVIDIA GPUs, vLLM and Triton: in the image server-vllm, or as docs/engines.md says.
