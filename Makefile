@@ -7,6 +7,8 @@ PYTHON310 ?= python3.10
 DOCKER ?= docker
 VENV := .venv
 BIN := $(VENV)/bin
+# What is slow to make is kept here, by its pins, for the next checkout.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ft-serving
 STAMP := $(VENV)/.installed
 
 .PHONY: demo install check platform test test-gpu lint format lock images clean
@@ -57,10 +59,12 @@ demo: platform
 		"  pulumi stack output --stack dev       # the URL, and how to call it" \
 		"  pulumi destroy --stack dev            # everything but the weights"
 
+# Most of mypy's time goes into other packages, which are the same in each checkout.
+MYPY_CACHE = $(CACHE)/mypy-$(shell sha256sum requirements/dev.lock | cut -c1-12)
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy --cache-dir $(MYPY_CACHE)
 	$(BIN)/lint-imports --no-logo
 
 format: $(STAMP)
@@ -101,9 +105,9 @@ benchmark-convert: $(STAMP)
 	$(BIN)/python -m benchmarks.convert
 
 # MODEL=tiny-neox compares GPT-NeoX. torch and transformers are for this comparison alone; the versions that
-# do without CUDA packages want Python 3.10. Their 2 GB are kept beside other caches, by their pins.
+# do without CUDA packages want Python 3.10; they take 2 GB.
 TRANSFORMERS_LOCK := models/tiny-gptj/requirements.txt
-TRANSFORMERS = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ft-serving/transformers-$(shell sha256sum $(TRANSFORMERS_LOCK) | cut -c1-12)
+TRANSFORMERS = $(CACHE)/transformers-$(shell sha256sum $(TRANSFORMERS_LOCK) | cut -c1-12)
 
 benchmark-generate: $(STAMP)
 	test -e $(TRANSFORMERS)/.installed || { $(PYTHON310) -m venv --clear $(TRANSFORMERS) \
