@@ -64,11 +64,20 @@ def test_a_stop_word_of_several_tokens_ends_a_text(
     scripted: Callable[[], Scripted], streaming: bool
 ) -> None:
     call = RecordedCall([1], 8, {"stop_words_list": np.array([[[4, 5], [2, -1]]], np.int32)})
-    engine = scripted()
-    run(call, scripted=engine, streaming=streaming)
+    run(call, scripted=scripted(), streaming=streaming)
     assert call.responses[-1][0]["sequence_length"] == [[5]], "1, 2, 3, 4, 5"
-    if isinstance(engine, ScriptedSource):
-        assert len(engine.cancelled) == 1, "its place in vLLM, which would go on, is free at once"
+
+
+@either_way
+def test_a_stop_word_frees_the_texts_place_in_vllm_which_would_go_on(streaming: bool) -> None:
+    source = ScriptedSource()
+    long = RecordedCall([0], 90_000, {"stop_words_list": np.array([[[1, 1], [2, -1]]], np.int32)})
+    with running(source, streaming=streaming, room=1_000_000) as started:
+        started.ask(long)
+        # Before the engine is closed, which would cancel it, too.
+        assert source.has_ended.wait(60)
+        assert len(source.cancelled) == 1
+    assert long.responses[-1][0]["sequence_length"] == [[3]]
 
 
 @both_engines
