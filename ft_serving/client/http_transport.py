@@ -10,8 +10,9 @@ and `generate`.
 import http.client
 import json
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -87,7 +88,8 @@ class HttpTransport(Transport):
     def stream(self, inputs: Inputs) -> Generator[Answer, None, None]:
         """See `Transport`; `inputs` has one row."""
         deadline = time.monotonic() + self._timeout_s
-        with self._asked("POST", "generate_stream", self._timeout_s, flat(inputs)) as response:
+        body = flat({name: tensor.tolist() for name, tensor in inputs.items()})
+        with self._asked("POST", "generate_stream", self._timeout_s, body) as response:
             lines = iter(response)
             while (left := deadline - time.monotonic()) > 0:
                 # urllib3's own limit begins anew with each read. It stays where a server closes
@@ -242,9 +244,14 @@ def whole(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def flat(inputs: Inputs) -> dict[str, Any]:
-    """Return the body of a request for a stream; Triton puts the dimensions back itself."""
-    return {name: tensor.ravel().tolist() for name, tensor in inputs.items()}
+def flat(rows: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Return the body of a request for a stream of one row.
+
+    Triton puts the dimensions back itself.
+    """
+    return {
+        name: [*chain(*row)] if isinstance(row[0], list) else row for name, [row] in rows.items()
+    }
 
 
 def _plain(text: str) -> str:

@@ -6,7 +6,6 @@ model's tokens, and httpx twice as much a token as aiohttp.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from itertools import chain
 from typing import Any
 
 import aiohttp
@@ -18,6 +17,7 @@ from ft_serving.client.http_transport import (
     CONNECT_TIMEOUT_S,
     LONGEST_REFUSAL_BYTES,
     HttpTransport,
+    flat,
     whole,
 )
 from ft_serving.client.model import ModelDescription
@@ -74,12 +74,8 @@ class AsyncTransport(HttpTransport):
 
         A response has all tokens so far, so that one that waits behind another has both's.
         """
-        # Triton puts the dimensions back itself.
-        flat = {
-            name: [*chain(*row)] if isinstance(row[0], list) else row
-            for name, [row] in rows.items()
-        }
-        async with self._answered("POST", "generate_stream", {"data": to_json(flat)}) as response:
+        body = {"data": to_json(flat(rows))}
+        async with self._answered("POST", "generate_stream", body) as response:
             rest = b""
             async for data in response.content.iter_any():
                 events, end, rest = (rest + data).rpartition(b"\n\n")
