@@ -158,10 +158,10 @@ def compare(
     spent = []
     for number, questions in enumerate(rounds):
         pair = []
+        moments = random.Random(number)
+        pauses = [moments.uniform(0, BEGIN_WITHIN_S) for _ in range(streams)]
         for url, body in asked.items():
             share = [list(itertools.islice(questions, texts)) for _ in range(streams)]
-            moments = random.Random(number)
-            pauses = [moments.uniform(0, BEGIN_WITHIN_S) for _ in range(streams)]
             before = processor_s(process)
             pair.append(asyncio.run(ask_round(url, body, share, pauses)))
             used = processor_s(process) - before
