@@ -86,6 +86,7 @@ class TritonProcess:
         self._ports = ports
         self._is_stopping = False
         self._was_idle = False
+        self._shared_memory: set[Path] = set()
         self._backends = tempfile.TemporaryDirectory(prefix="ft-serving-")
         reader, writer = os.pipe()
         self._output = ServerOutput(os.fdopen(reader, errors="replace"), verbose=verbose)
@@ -123,6 +124,7 @@ class TritonProcess:
         """
         while self._process.poll() is None:
             if answer(self._ports.http, "/v2/health/ready") is not None:
+                self._shared_memory = _shared_memory(self._process.pid)
                 self._output.pass_on()
                 return True
             time.sleep(POLL_SECONDS)
@@ -162,18 +164,18 @@ class TritonProcess:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > _IDLE_SECONDS:
                 self._was_idle = True
-                for file in _shared_memory(self._process.pid):
-                    file.unlink(missing_ok=True)
                 self._process.kill()
                 return
             time.sleep(POLL_SECONDS)
 
     def _reap(self) -> None:
-        """Wait for the server's end; then end the process that runs its model, if it goes on."""
+        """Wait for the server's end; then end what runs its model, and delete what both shared."""
         self._process.wait()
         # In the middle of a text it would wait for the server's reply for ever.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        for file in self._shared_memory:
+            file.unlink(missing_ok=True)
 
     def _judge_end(self) -> None:
         code = self._process.returncode
@@ -203,13 +205,18 @@ def answer(port: int, path: str) -> str | None:
         connection.close()
 
 
-def _shared_memory(process: int) -> set[Path]:
-    """Return the files in /dev/shm that a process has, which stay there when it is killed."""
-    try:
-        maps = Path(f"/proc/{process}/maps").read_text(encoding="utf-8")
-    except OSError:
-        return set()
-    return {Path(path) for path in re.findall(r" (/dev/shm/triton\S+)$", maps, re.M)}
+def _shared_memory(group: int) -> set[Path]:
+    """Return the files in /dev/shm that a group of processes has, and leaves there when killed.
+
+    These are Triton's, and those between vLLM's processes, which Python names.
+    """
+    found: set[str] = set()
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):
+            if os.getpgid(int(maps.parent.name)) == group:
+                text = maps.read_text(encoding="utf-8")
+                found.update(re.findall(r" (/dev/shm/(?:triton|psm_)\S+)$", text, re.M))
+    return {Path(path) for path in found}
 
 
 def _command(

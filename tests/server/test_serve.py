@@ -187,9 +187,12 @@ def test_nothing_is_left_when_a_part_is_killed(storage: Path, victim: str) -> No
         parts = {one.name(): one for one in (server.process, *family)}
         assert {"tritonserver", "sh"} < parts.keys()
         stub = next(one for name, one in parts.items() if name.startswith("triton_python"))
+        shared = shared_memory(server)
+        assert shared
         (server.process if victim == "ft-serving" else stub).kill()
         _, alive = psutil.wait_procs([server.process, *family], timeout=20)
         assert alive == []
+        assert not any(file.exists() for file in shared)
         if victim != "ft-serving":
             assert server.process.returncode == 1
             assert "the process that ran the model was killed" in server.errors.read_text()
