@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 
@@ -36,10 +37,17 @@ def run(part: str, checkpoint: Path, results: Results) -> None:
 
 
 def _greedy(model: Any, prompt: Sequence[int]) -> tuple[list[int], list[int]]:  # noqa: ANN401
-    """Return the tokens behind a prompt, and at which of them two had the highest logit."""
+    """Return the tokens behind a prompt, and at which of them the two likeliest were a tie.
+
+    That is, their fp16 logits were equal or neighbours: a sum in another order rounds either way.
+    """
     found = _generate(model, [prompt], GREEDY, output_logits=True, return_dict_in_generate=True)
     highest = [step[0].topk(2).values.tolist() for step in found.logits]
-    ties = [place for place, (first, second) in enumerate(highest) if first == second]
+    ties = [
+        place
+        for place, (first, second) in enumerate(highest)
+        if first - second <= np.spacing(np.float16(abs(first)))
+    ]
     return found.sequences[0, len(prompt) :].tolist(), ties
 
 
