@@ -49,7 +49,8 @@ DEMO := /var/lib/ft-serving/demo
 MODEL := tiny-gptj
 demo: platform
 	. /var/lib/ft-serving/env && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
-	mkdir -p $(DEMO) && cp Pulumi.yaml Pulumi.dev.yaml $(DEMO) && \
+	mkdir -p $(DEMO) && cp Pulumi.yaml $(DEMO) && \
+	sed '/^encryptionsalt:/d' Pulumi.dev.yaml >$(DEMO)/Pulumi.dev.yaml && \
 	{ pulumi stack --stack dev >/dev/null 2>&1 || pulumi --cwd $(DEMO) stack init --no-select dev; } && \
 	pulumi config set --stack dev --config-file $(DEMO)/Pulumi.dev.yaml --path model.repository $(MODEL) && \
 	pulumi up --stack dev --config-file $(DEMO)/Pulumi.dev.yaml --yes --skip-preview && \
