@@ -44,11 +44,12 @@ test-without-platform: $(STAMP)
 test-gpu:
 	$(PYTHON) -m pytest -m gpu tests/gpu
 
-# Pulumi writes a stack's salt into its configuration: into a copy, since this checkout's is everyone's.
+# Pulumi writes a stack's salt into the stack file of the folder it is called in: into a copy, because a salt fits
+# one machine's passphrase, and this checkout's file is everyone's.
 DEMO := /var/lib/ft-serving/demo
 MODEL := tiny-gptj
 demo: platform
-	. /var/lib/ft-serving/env && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
+	@. /var/lib/ft-serving/env && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
 	mkdir -p $(DEMO) && cp Pulumi.yaml $(DEMO) && \
 	sed '/^encryptionsalt:/d' Pulumi.dev.yaml >$(DEMO)/Pulumi.dev.yaml && \
 	{ pulumi stack --stack dev >/dev/null 2>&1 || pulumi --cwd $(DEMO) stack init --no-select dev; } && \
@@ -58,7 +59,7 @@ demo: platform
 	printf '%s\n' '' 'Next:' "  . /var/lib/ft-serving/env; . .venv/bin/activate" \
 		"  ft-serving diagnose                   # what runs, on one screen" \
 		"  pulumi stack output --stack dev       # the URL, and how to call it" \
-		"  pulumi destroy --stack dev            # everything but the weights"
+		"  pulumi --cwd $(DEMO) destroy --stack dev    # everything but the weights"
 
 # Most of mypy's time goes into other packages, which are the same in each checkout.
 MYPY_CACHE = $(CACHE)/mypy-$(shell sha256sum requirements/dev.lock | cut -c1-12)

@@ -59,7 +59,7 @@ class PulumiCli:
 
     def __post_init__(self) -> None:
         self._home.mkdir(parents=True)
-        self._backend.mkdir()
+        self._backend.mkdir(exist_ok=True)
         (self._home / "plugins").symlink_to(environment.PULUMI_HOME / "plugins")
 
     @property
@@ -169,16 +169,21 @@ def platform_variables() -> dict[str, str]:
     }
 
 
+def resources(state: str) -> list[dict[str, Any]]:
+    """The resources of a state."""
+    latest = json.loads(state)["checkpoint"]["latest"] or {}
+    return list(latest.get("resources", []))
+
+
 def resource(state: str, name: str) -> Mapping[str, Any]:
     """A resource of a state.
 
     Raises:
         KeyError: The state has none of that name.
     """
-    latest = json.loads(state)["checkpoint"]["latest"] or {}
-    for each in latest.get("resources", []):
+    for each in resources(state):
         if _name(each["urn"]) == name:
-            return dict(each)
+            return each
     raise KeyError(name)
 
 

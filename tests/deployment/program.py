@@ -13,8 +13,10 @@ import yaml
 from kubernetes.dynamic import DynamicClient
 
 from ft_serving.client import Generation, GenerationClient, InferenceProtocol
+from local_platform import environment
+from local_platform.settings import DATA, STACKS
 from stacks.models import KNOWN_MODELS
-from tests.pulumi_cli import PulumiCli, Report, platform_variables, resource
+from tests.pulumi_cli import PulumiCli, Report, platform_variables, resource, resources
 from tests.serving import GOLDEN
 from tests.stacks.documents import PROJECT, ROOT, Document, changed, shipped
 
@@ -178,6 +180,32 @@ class Deployment:
     @property
     def _stack(self) -> tuple[str, ...]:
         return ("--stack", self.stack, "--config-file", str(self.settings_file))
+
+
+class Demo(Deployment):
+    """The stack `dev` as `make demo` deploys it, with the platform's own state and passphrase."""
+
+    def __init__(self, folder: Path) -> None:
+        """Find it; create nothing."""
+        self.stack = "dev"
+        self.settings = changed(shipped("dev"), {"cluster.namespace": "ft-serving"})
+        cli = folder / "pulumi"
+        cli.mkdir()
+        (cli / "backend").symlink_to(STACKS)
+        self.cli = PulumiCli(
+            folder=cli,
+            passphrase=environment.PASSPHRASE.read_text(),
+            variables=platform_variables(),
+        )
+        self._folder = DATA / "demo"
+        self.settings_file = self._folder / "Pulumi.dev.yaml"
+
+    def is_up(self) -> bool:
+        """Return whether the platform has the stack with resources."""
+        try:
+            return bool(resources(self.state()))
+        except FileNotFoundError:
+            return False
 
 
 def openai_options(stack: Deployment) -> Document:

@@ -1,21 +1,23 @@
-"""Parts of the cluster go away for a while, with a deployment on it."""
+"""`make demo`, then parts of the cluster go away for a while; at last it is deleted as it says."""
 
+import os
+import subprocess
 import threading
 import time
+from collections.abc import Iterator, Mapping
 
 import pytest
 from kubernetes.dynamic import DynamicClient
 
 from local_platform.settings import NODE, REGISTRY
-from tests.deployment.conftest import Deploy
 from tests.deployment.load import Record, under_load
-from tests.deployment.program import Deployment
+from tests.deployment.program import Demo
 from tests.platform import host
 from tests.platform.cluster import Document, Namespace
 from tests.platform.waiting import wait_until
 from tests.pulumi_cli import Report
 from tests.serving import GOLDEN
-from tests.stacks.documents import shipped
+from tests.stacks.documents import ROOT
 
 pytestmark = [
     pytest.mark.platform,
@@ -25,6 +27,8 @@ pytestmark = [
 ]
 
 API_SERVER_DOWN_SECONDS = 30
+
+Done = subprocess.CompletedProcess[str]
 
 CONTROLLERS = (
     ("knative-serving", "controller"),
@@ -36,20 +40,55 @@ CONTROLLERS = (
 
 
 @pytest.fixture(scope="module")
-def deployment(new_stack: Deploy) -> Deployment:
-    """A stack like `dev`, up: no others share the cores with it."""
-    made = new_stack({"resources.cpu": shipped("dev")["resources"]["cpu"]})
-    made.deploy()
-    return made
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The stack of `make demo`, which the first test deploys: no others share the cores with it."""
+    demo = Demo(tmp_path_factory.mktemp("demo"))
+    if demo.is_up():
+        advice = "The stack dev is up, and these tests would delete it. Destroy it first."
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(advice)
+    yield demo
+    if demo.is_up():
+        demo.destroy()
 
 
 @pytest.fixture(scope="module")
-def cluster(api: DynamicClient, deployment: Deployment) -> Namespace:
+def cluster(api: DynamicClient, deployment: Demo) -> Namespace:
     return Namespace(api, deployment.namespace)
 
 
+@pytest.fixture(scope="module")
+def next_commands(deployment: Demo) -> list[str]:
+    """What the last lines of `make demo` say to type next."""
+    done = in_shell("make demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Output: {GOLDEN['prompt']}{GOLDEN['text']}" in " ".join(done.stdout.split())
+    lines = done.stdout.rpartition("\nNext:\n")[2].splitlines()
+    return [line.partition("#")[0].strip() for line in lines]
+
+
+def in_shell(command: str, variables: Mapping[str, str] | None = None) -> Done:
+    """Run a command in the checkout as a user of this test's Python does."""
+    inherited = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    return subprocess.run(
+        ["sh", "-c", command],
+        cwd=ROOT,
+        env={**inherited, **(variables or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_make_demo_ends_with_the_answer_and_commands_that_work(next_commands: list[str]) -> None:
+    enter, diagnose, outputs, _ = next_commands
+    for command, part in ((diagnose, "READY"), (outputs, "http://127.0.0.1:8080")):
+        done = in_shell(f"{enter}; {command}")
+        assert (done.returncode, part in done.stdout) == (0, True), done.stdout + done.stderr
+
+
 def test_a_restart_of_kubelet_is_not_noticed(
-    api: DynamicClient, deployment: Deployment, record_property: Record
+    api: DynamicClient, deployment: Demo, record_property: Record
 ) -> None:
     leases = Namespace(api, "kube-node-lease")
     with under_load(deployment, record_property):
@@ -64,7 +103,7 @@ def heartbeat(leases: Namespace) -> str:
 
 
 def test_restarts_of_knative_and_kserve_lose_nothing(
-    api: DynamicClient, deployment: Deployment, record_property: Record
+    api: DynamicClient, deployment: Demo, record_property: Record
 ) -> None:
     with under_load(deployment, record_property) as load:
         for name, app in CONTROLLERS:
@@ -82,9 +121,11 @@ def is_available(deployment: Document) -> bool:
 
 
 def test_without_the_registry_pods_start_from_their_node_and_up_says_what_it_lacks(
-    deployment: Deployment, cluster: Namespace, record_property: Record
+    deployment: Demo, cluster: Namespace, record_property: Record
 ) -> None:
     built = dict(deployment.settings["image"]["client"]["args"])
+    # The preflight would find the registry's absence before the program does.
+    deployment.change({"cluster.preflight": "warn"})
     with under_load(deployment, record_property) as load:
         with host.without("registry"):
             for pod in cluster.items("v1/Pod", "app.kubernetes.io/component=server"):
@@ -102,7 +143,7 @@ def test_without_the_registry_pods_start_from_their_node_and_up_says_what_it_lac
 
 
 def test_an_up_outlives_thirty_seconds_without_the_api_server(
-    deployment: Deployment, cluster: Namespace, record_property: Record
+    deployment: Demo, cluster: Namespace, record_property: Record
 ) -> None:
     known = jobs(cluster)
     # Another question changes nothing but the smoke test. A rollout would go on when Knative's
@@ -130,3 +171,14 @@ def test_an_up_outlives_thirty_seconds_without_the_api_server(
 
 def jobs(cluster: Namespace) -> set[str]:
     return {job["metadata"]["uid"] for job in cluster.items("batch/v1/Job")}
+
+
+def test_the_demos_last_command_deletes_it_and_leaves_the_checkout_as_it_was(
+    deployment: Demo, next_commands: list[str]
+) -> None:
+    files = {file: file.read_bytes() for file in ROOT.glob("Pulumi.*.yaml")}
+    enter, *_, destroy = next_commands
+    done = in_shell(f"{enter}; {destroy}", {"PULUMI_SKIP_CONFIRMATIONS": "true"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not deployment.is_up()
+    assert {file: file.read_bytes() for file in ROOT.glob("Pulumi.*.yaml")} == files

@@ -4,6 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ft_serving.client.tokenizer import DEFAULT_TOKENIZER
 from ft_serving.core.families import read_architecture
@@ -35,6 +36,14 @@ def test_every_stack_has_memory_to_spare(stack: StackConfig) -> None:
     if stack.gpu.model is not None:
         memory = stack.engine.gpu_memory(stack.demand)
         assert memory.total < 0.8 * stack.gpu.model.memory_bytes
+
+
+@pytest.mark.parametrize("stack", SHIPPED)
+def test_no_stack_file_has_a_salt(stack: str) -> None:
+    document = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())
+    assert document.keys() == {"config"}, (
+        "Pulumi adds a salt that fits one machine's passphrase: elsewhere each command would fail"
+    )
 
 
 def test_dev_is_for_the_embedded_platform() -> None:
