@@ -68,6 +68,24 @@ def all_parts_work() -> bool:
     return not health.failures(parts.services(find().tool))
 
 
+@pytest.fixture(scope="module")
+def survivors(namespace: Namespace, base_image: str) -> Namespace:
+    """A pod with a volume, and a Knative service that is not asked.
+
+    They are made before anything is killed, because Knative's controllers need up to two minutes to
+    follow a new service once the API server was away.
+    """
+    namespace.create(claim("kept"))
+    keeper = pod("keeper", python(base_image, KEEP), claim="kept")
+    keeper["spec"]["restartPolicy"] = "Always"
+    namespace.create(keeper)
+    namespace.create(knative_service("sleeper", web_server(base_image, "still here")))
+    namespace.wait("v1/Pod", "keeper", ready)
+    namespace.wait("serving.knative.dev/v1/Service", "sleeper", ready, seconds=90)
+    return namespace
+
+
+@pytest.mark.usefixtures("survivors")
 @pytest.mark.parametrize("names", KILLED, ids=" ".join)
 def test_parts_that_are_killed_are_started_again(names: list[str]) -> None:
     assert set(names) <= set(services.names())
@@ -140,19 +158,6 @@ def test_up_again_changes_nothing_and_is_quick(api: DynamicClient) -> None:
 
     assert time.monotonic() - began < NOTHING_TO_DO_SECONDS
     assert ({part: host.process_of(part) for part in services.names()}, running()) == before
-
-
-@pytest.fixture(scope="module")
-def survivors(namespace: Namespace, base_image: str) -> Namespace:
-    """A pod with a volume, and a Knative service that is not asked."""
-    namespace.create(claim("kept"))
-    keeper = pod("keeper", python(base_image, KEEP), claim="kept")
-    keeper["spec"]["restartPolicy"] = "Always"
-    namespace.create(keeper)
-    namespace.create(knative_service("sleeper", web_server(base_image, "still here")))
-    namespace.wait("v1/Pod", "keeper", ready)
-    namespace.wait("serving.knative.dev/v1/Service", "sleeper", ready, seconds=90)
-    return namespace
 
 
 def assert_survived(namespace: Namespace, base_image: str, since: str) -> None:
