@@ -255,10 +255,10 @@ def _check_room(download: int, converted: int, storage: Storage) -> None:
     free = storage.free_bytes()
     if free < needed:
         raise WeightsError(
-            f"{storage.root}: has {format_bytes(free)} free, but {format_bytes(needed)} are "
-            f"needed ({format_bytes(download)} to download, {format_bytes(converted)} of converted "
-            "weights). Grow the volume, prune old releases, or store the weights in fewer bytes "
-            "(--dtype fp16)."
+            f"{storage.root}: the volume has {format_bytes(free)} free, and {format_bytes(needed)} "
+            f"are needed ({format_bytes(download)} to download, {format_bytes(converted)} of "
+            "converted weights). Enlarge the volume, prune old releases, or store the weights in "
+            "fewer bytes (--dtype fp16)."
         )
 
 

@@ -298,7 +298,7 @@ def test_a_full_volume_is_told_without_half_a_release_and_emptied_by_prune(
     made, too_small, filled, full, pruned = map(json.loads, done.stdout.splitlines())
     assert made[0] == 0
     for told, message in (
-        (too_small, "free, but 17"),
+        (too_small, "free, and 17"),
         (filled, "is full; "),
         (full, "is full; "),
     ):
