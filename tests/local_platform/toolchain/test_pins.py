@@ -76,3 +76,16 @@ def test_the_cli_and_the_plugin_are_of_the_sdks_versions() -> None:
     assert differ == {f"github.com/pulumi/pulumi/{part}/v3" for part in ("pkg", "sdk")}, (
         "Go compiles the packages that both share once"
     )
+
+
+def test_the_documents_name_the_versions_that_the_platform_has() -> None:
+    modules = {
+        "kubernetes": "k8s.io/kubernetes",
+        "kserve": "github.com/kserve/kserve",
+        "knative": "knative.dev/serving",
+    }
+    kubernetes, kserve, knative = (
+        pins.requirements(MODULES / name)[module] for name, module in modules.items()
+    )
+    named = f"Kubernetes {kubernetes}, KServe {kserve} and Knative Serving {knative}"
+    assert named in Path("docs/preflight.md").read_text()
