@@ -13,8 +13,10 @@ mkdir -p "/layer$packages" "/layer$target/bin"
 cp -R /src/ft_serving "/layer$packages/"
 cp /src/LICENSE "/layer$target/"
 python3 -m compileall -q --invalidation-mode unchecked-hash -s /layer -p / "/layer$packages"
-printf '#!%s/bin/python\nfrom ft_serving.cli import main\n\nmain()\n' "$target" >"/layer$target/bin/ft-serving"
+install /src/images/as-child.sh "/layer$target/bin/as-child"
+printf '#!%s/bin/as-child %s/bin/python\nfrom ft_serving.cli import main\n\nmain()\n' "$target" "$target" \
+  >"/layer$target/bin/ft-serving"
 # Whatever the clone's umask was: another user than its owner reads the files.
 chmod -R u=rwX,go=rX /layer
-chmod 755 "/layer$target/bin/ft-serving"
+chmod 755 "/layer$target/bin/ft-serving" "/layer$target/bin/as-child"
 find /layer -exec touch --no-dereference --date=@0 {} +

@@ -24,7 +24,6 @@ else
   rm "$server"/lib/libpython3-*
 fi
 rm -r "/layer$packages"/pytriton "/layer$packages"/nvidia_pytriton*
-install /scripts/as_child.py /layer/opt/ft-serving/bin/as-child
 ln -s "$packages/ft_serving/server/backend/model.py" "$server/backends/fastertransformer/model.py"
 
 missing=$(LD_LIBRARY_PATH=$from/lib ldd "$from/bin/tritonserver" "$from"/backends/python/*_stub |

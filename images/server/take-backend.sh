@@ -27,6 +27,6 @@ if ((${#problems[@]})); then
   printf 'Error: %s\n' "${problems[@]}" >&2
   exit 1
 fi
-install -D /scripts/as_child.py /layer/opt/ft-serving/bin/as-child
+install -D /scripts/as-child.sh /layer/opt/ft-serving/bin/as-child
 install -D /scripts/server/check_release.py /layer/opt/ft-serving/bin/check-release
 find /layer -exec touch --no-dereference --date=@0 {} +

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import psutil
 import pytest
 from kubernetes.dynamic import DynamicClient
 
@@ -182,3 +183,13 @@ def test_the_nodes_tell_how_full_the_volume_is(deployment: Deployment, api: Dyna
             return
         assert time.monotonic() < deadline, missing
         time.sleep(2)
+
+
+def test_no_program_is_the_first_process_of_its_container(deployment: Deployment) -> None:
+    assert deployment.is_right()
+    found = psutil.process_iter(["cmdline"])
+    commands = [" ".join(process.info["cmdline"] or ()) for process in found]
+    for child in ("tritonserver/bin/tritonserver", "ft-serving/bin/python /opt/ft-serving/bin"):
+        assert any(f"/bin/as-child /opt/{child}" in it for it in commands), (
+            "the kernel drops a SIGTERM that a container's first process does not handle yet"
+        )

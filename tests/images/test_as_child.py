@@ -1,17 +1,16 @@
-"""The first process of the servers' containers."""
+"""The first process of containers."""
 
 import re
 import signal
 import subprocess
-import sys
 
 from tests.images.dockerfile import IMAGES
 
-AS_CHILD = IMAGES / "as_child.py"
+AS_CHILD = IMAGES / "as-child.sh"
 
 
 def _start(code: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, str(AS_CHILD), "/bin/sh", "-c", code]
+    command = ["/bin/sh", str(AS_CHILD), "/bin/sh", "-c", code]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -48,9 +47,18 @@ def test_the_end_of_another_process_is_not_taken_for_the_programs() -> None:
 
 
 def test_what_nobody_is_to_know_is_another_each_time_and_fits_in_no_header() -> None:
-    command = [str(AS_CHILD), "/usr/bin/printf", "%s|", "a={unknown}", "b={unknown}"]
+    options = [f"--{api}=shared-memory:restricted={{unknown}}" for api in ("http", "grpc")]
+    command = ["/bin/sh", str(AS_CHILD), "/usr/bin/printf", "%s|", *options, "What is {unknown}?"]
     first, second = (
         subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)
     )
-    assert re.fullmatch(r"a=([0-9a-f]{32}\n)\|b=\1\|", first)
+    value = r"=shared-memory:restricted=([0-9a-f]{32}\n)"
+    assert re.fullmatch(rf"--http{value}\|--grpc{value.replace('(', '(?:')}\|.*", first)
+    assert first.endswith("|What is {unknown}?|"), "a prompt stays as it is"
     assert first != second
+
+
+def test_the_program_reads_the_input() -> None:
+    command = ["/bin/sh", str(AS_CHILD), "/bin/cat"]
+    done = subprocess.run(command, input="asked", capture_output=True, text=True, check=True)
+    assert done.stdout == "asked"

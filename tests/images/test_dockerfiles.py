@@ -124,7 +124,7 @@ def _pins(lock: str) -> dict[str, str]:
 
 
 @commands
-def test_a_command_starts_without_a_shell(name: str) -> None:
+def test_a_command_is_the_entry_point(name: str) -> None:
     entrypoint = read_dockerfile(name).stages[-1][-1]
     subcommand = {"client": "generate", "openai": "openai", "weights": "weights"}[name]
     assert entrypoint.name == "ENTRYPOINT"
