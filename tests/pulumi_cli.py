@@ -79,7 +79,21 @@ class PulumiCli:
     def state(self, project: str, stack: str) -> str:
         """A stack's state as it is stored: JSON, secrets encrypted."""
         # Asking the command line would take a second each time.
-        return (self._backend / f".pulumi/stacks/{project}/{stack}.json").read_text()
+        return self._stored(project, stack).read_text()
+
+    def state_is_whole(self, project: str, stack: str) -> bool:
+        """Return whether a kill now would leave a state that Pulumi can read.
+
+        Pulumi renames a finished state into place, but writes its attributes beside it in place.
+        """
+        stored = self._stored(project, stack)
+        try:
+            return all(
+                json.loads(file.read_text())
+                for file in (stored, stored.with_name(f"{stored.name}.attrs"))
+            )
+        except (OSError, ValueError):
+            return False
 
     def start(self, program: Path, *arguments: str) -> "subprocess.Popen[bytes]":
         """Begin a command in a program's folder and throw its output away."""
@@ -152,6 +166,9 @@ class PulumiCli:
     @property
     def _home(self) -> Path:
         return self.folder / "home"
+
+    def _stored(self, project: str, stack: str) -> Path:
+        return self._backend / f".pulumi/stacks/{project}/{stack}.json"
 
     @property
     def _backend(self) -> Path:

@@ -124,6 +124,10 @@ class Deployment:
         """The state as it is stored: JSON, secrets encrypted."""
         return self.cli.state(_PROJECT_NAME, self.stack)
 
+    def state_is_whole(self) -> bool:
+        """Return whether a kill of `start_up` now would leave a state that Pulumi can read."""
+        return self.cli.state_is_whole(_PROJECT_NAME, self.stack)
+
     def outputs(self) -> Mapping[str, Any]:
         """The stack's outputs; secrets are encrypted."""
         return dict(resource(self.state(), f"{_PROJECT_NAME}-{self.stack}")["outputs"])
