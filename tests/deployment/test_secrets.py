@@ -2,8 +2,9 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -95,12 +96,18 @@ class Seen:
 def watched_arguments(seen: Seen) -> Iterator[None]:
     """Collect the arguments of every process on the machine, and so those inside the node."""
     arguments: set[str] = set()
+    known: set[psutil.Process] = set()
     ended = threading.Event()
 
     def watch() -> None:
-        while not ended.wait(0.1):
-            for process in psutil.process_iter(["cmdline"]):
-                arguments.add(" ".join(process.info["cmdline"] or ()))
+        # A push of layers that the registry has takes a tenth of a second; a process that has just
+        # begun may still have its parent's arguments.
+        while not ended.wait(0.01):
+            for process in psutil.process_iter():
+                if process not in known or time.time() - process.create_time() < 1:
+                    known.add(process)
+                    with suppress(psutil.Error):
+                        arguments.add(" ".join(process.cmdline()))
 
     thread = threading.Thread(target=watch)
     thread.start()
