@@ -15,6 +15,7 @@ from tests.deployment.program import Demo
 from tests.platform import host
 from tests.platform.cluster import Document, Namespace
 from tests.platform.waiting import wait_until
+from tests.platform_guard import skip_but_in_ci
 from tests.pulumi_cli import Report
 from tests.serving import GOLDEN
 from tests.stacks.documents import ROOT
@@ -44,8 +45,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The stack of `make demo`, which the first test deploys: no others share the cores with it."""
     demo = Demo(tmp_path_factory.mktemp("demo"))
     if demo.is_up():
-        advice = "The stack dev is up, and these tests would delete it. Destroy it first."
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(advice)
+        skip_but_in_ci("The stack dev is up, and these tests would delete it. Destroy it first.")
     yield demo
     if demo.is_up():
         demo.destroy()
@@ -58,7 +58,7 @@ def cluster(api: DynamicClient, deployment: Demo) -> Namespace:
 
 @pytest.fixture(scope="module")
 def next_commands(deployment: Demo) -> list[str]:
-    """What the last lines of `make demo` say to type next."""
+    """The commands that the last lines of `make demo` say to type next."""
     done = in_shell("make demo")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"Output: {GOLDEN['prompt']}{GOLDEN['text']}" in " ".join(done.stdout.split())
