@@ -39,6 +39,6 @@ child=$!
 while :; do
   wait "$child"
   code=$?
-  # A signal ends the wait, too; so does only the child's end from here on.
+  # A signal ends the wait, too: then the child is still there.
   kill -0 "$child" 2>/dev/null || exit "$code"
 done
