@@ -57,8 +57,8 @@ demo: platform
 	pulumi up --stack dev --config-file $(DEMO)/Pulumi.dev.yaml --yes --skip-preview && \
 	call="$$(pulumi stack output --stack dev call)" && printf '\n$$ %s\n' "$$call" && sh -c "$$call" && \
 	printf '%s\n' '' 'Next:' "  . /var/lib/ft-serving/env; . .venv/bin/activate" \
-		"  ft-serving diagnose                   # what runs, on one screen" \
-		"  pulumi stack output --stack dev       # the URL, and how to call it" \
+		"  ft-serving diagnose                         # what runs, on one screen" \
+		"  pulumi stack output --stack dev             # the URL, and how to call it" \
 		"  pulumi --cwd $(DEMO) destroy --stack dev    # everything but the weights"
 
 # Most of mypy's time goes into other packages, which are the same in each checkout.
